@@ -1,0 +1,37 @@
+"""AssignBench: detectors that differ in the label assigner alone, measured and reported.
+
+The public names are those of the contract and `build_method`; they are stable.
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+
+try:
+    __version__ = version("assignbench")
+except PackageNotFoundError:  # a source tree that was not installed
+    __version__ = "0+source"
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from assignbench.assigners import Assignment, Context, Objects, Predictions, Targets
+    from assignbench.methods import build_method
+    from assignbench.priors import Priors
+
+__all__ = ["Assignment", "Context", "Objects", "Predictions", "Priors", "Targets", "__version__", "build_method"]
+
+
+def __getattr__(name: str) -> Any:
+    """Loads the public names on first use, so that the command line's help does not wait for torch."""
+    if name == "build_method":
+        from assignbench.methods import build_method
+
+        return build_method
+    if name == "Priors":
+        from assignbench.priors import Priors
+
+        return Priors
+    if name in __all__:
+        from assignbench import assigners
+
+        return getattr(assigners, name)
+    raise AttributeError(f"module 'assignbench' has no attribute '{name}'")

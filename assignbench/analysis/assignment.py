@@ -1,0 +1,77 @@
+"""How many priors each object gets while a method trains, and which objects get none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from assignbench.analysis.base import StudyRecord, analysis, keys_of
+
+BINS = 12
+
+
+@analysis(
+    "positives",
+    title="Positives per object over training",
+    question="How many priors does an object teach, and does that change as the detector learns?",
+    definition=(
+        "Mean number of priors that name an object as their target, per task, over the objects of the sampled "
+        "training batches, in twelve equal parts of training. PAA Fig. 4(b)."
+    ),
+    paper="PAA, Fig. 4(b)",
+)
+def positives(study: StudyRecord) -> pd.DataFrame:
+    """data, detector, method, seed, progress, task, positives, orphans."""
+    parts = []
+    for cell in study.done:
+        table = cell.table("assignments")
+        if table.empty:
+            continue
+        last = max(1, int(table.step.max()))
+        table["progress"] = (np.floor(table.step / (last + 1) * BINS) + 0.5) / BINS
+        for task in ("cls", "box"):
+            column = f"positives_{task}"
+            grouped = table.groupby("progress")[column]
+            found = pd.DataFrame({"positives": grouped.mean(), "orphans": grouped.apply(lambda c: float((c == 0).mean()))})
+            parts.append(found.reset_index().assign(task=task, **keys_of(cell)))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+SIZES = ((0, 16), (16, 32), (32, 64), (64, 10_000))
+
+
+@analysis(
+    "orphans",
+    title="Orphans and disagreement",
+    question="Which objects get no positive prior, and how often do the two tasks disagree?",
+    definition=(
+        "Orphan: an object without a positive prior for a task. Size is the square root of the box area in network "
+        "px. Disagreement: share of an object's priors, over both tasks, that only one task gives it. Mean over the "
+        "objects of the sampled training batches."
+    ),
+)
+def orphans(study: StudyRecord) -> pd.DataFrame:
+    """data, detector, method, size, objects, orphans_cls, orphans_box, positives_cls, positives_box, disagreement."""
+    parts = []
+    for cell in study.done:
+        table = cell.table("assignments")
+        if len(table):
+            parts.append(table.assign(**{k: v for k, v in keys_of(cell).items() if k != "seed"}))
+    if not parts:
+        return pd.DataFrame()
+    everything = pd.concat(parts, ignore_index=True)
+    side = np.sqrt(everything.area)
+    names = [f"{a}-{b} px" if b < 10_000 else f"{a} px and more" for a, b in SIZES]
+    everything["size"] = pd.cut(side, [a for a, _ in SIZES] + [np.inf], labels=names, right=False)
+    union = everything.positives_cls + everything.positives_box - everything.positives_both
+    everything["disagreement"] = np.where(union > 0, 1 - everything.positives_both / union.clip(lower=1), np.nan)
+    everything["orphans_cls"] = (everything.positives_cls == 0).astype(float)
+    everything["orphans_box"] = (everything.positives_box == 0).astype(float)
+    groups = everything.groupby(["data", "detector", "method", "size"], observed=True, sort=False)
+    columns = ["orphans_cls", "orphans_box", "positives_cls", "positives_box", "disagreement"]
+    found = groups[columns].mean()
+    found.insert(0, "objects", groups.size())
+    order = {m: i for i, m in enumerate(study.methods)}
+    return found.reset_index().sort_values(
+        ["data", "detector", "size", "method"], key=lambda c: c.map(order) if c.name == "method" else c, kind="stable"
+    )

@@ -1,0 +1,82 @@
+"""AP over methods, with intervals over seeds and paired differences to the first method."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from assignbench.analysis.base import StudyRecord, analysis, keys_of
+from assignbench.analysis.statistics import t_interval
+
+METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100", "AP07", "AP07_50", "AP07_75", "AP50_area")
+
+
+def cell_averages(study: StudyRecord) -> pd.DataFrame:
+    """One row per finished cell and metric: data, detector, method, seed, metric, value (0-1)."""
+    rows = []
+    for cell in study.done:
+        summary = cell.summary
+        rows += [{**keys_of(cell), "metric": m, "value": summary[m]} for m in METRICS if summary.get(m) is not None]
+    return pd.DataFrame(rows, columns=["data", "detector", "method", "seed", "metric", "value"])
+
+
+@analysis(
+    "averages",
+    title="Average precision",
+    question="Which method detects best?",
+    definition=(
+        "AP, AP50, AP75, APs/m/l, AR100: COCO's 101-point rules by pycocotools, at most 100 detections per image, "
+        "mean over classes. AP07: VOC2007's 11-point AP averaged over IoU 0.50:0.05:0.95, difficult objects left out; "
+        "AP50_area: area under the curve at IoU 0.5. ± is the half-width of the 95 % Student-t interval over seeds. "
+        "Δ is the paired difference to the first method over the seeds that both have."
+    ),
+)
+def averages(study: StudyRecord) -> pd.DataFrame:
+    """Per data set, detector, method and metric: mean, half-width, n, and the paired difference to the baseline."""
+    table = cell_averages(study)
+    columns = ["data", "detector", "method", "metric", "mean", "half", "n", "delta", "delta_half", "delta_n"]
+    if table.empty:
+        return pd.DataFrame(columns=columns)
+    baseline = study.methods[0]
+    rows = []
+    for (data, detector, metric), group in table.groupby(["data", "detector", "metric"], sort=False):
+        by_seed = group.pivot(index="seed", columns="method", values="value")
+        for method in [m for m in study.methods if m in by_seed]:
+            own = t_interval(by_seed[method].dropna().tolist())
+            row = {"data": data, "detector": detector, "method": method, "metric": metric}
+            row |= {"mean": own.mean, "half": own.half, "n": own.n}
+            if method != baseline and baseline in by_seed:
+                gain = t_interval((by_seed[method] - by_seed[baseline]).dropna().tolist())
+                row |= {"delta": gain.mean, "delta_half": gain.half, "delta_n": gain.n}
+            rows.append(row)
+    return pd.DataFrame(rows, columns=columns)
+
+
+@analysis(
+    "cost",
+    title="Cost",
+    question="What does each method cost to train and to run?",
+    definition=(
+        "Training seconds of one cell on the device named below, median images/s of training, milliseconds per test "
+        "image for the network and for ranking and NMS, parameters in millions, multiply-adds of one forward pass."
+    ),
+)
+def cost(study: StudyRecord) -> pd.DataFrame:
+    """One row per data set, detector and method, averaged over seeds."""
+    rows = []
+    for cell in study.done:
+        s = cell.summary
+        rows.append(
+            {
+                **keys_of(cell),
+                "train_s": s["train_seconds"],
+                "images_per_s": s["images_per_second"],
+                "forward_ms": s["forward_ms_per_image"],
+                "postprocess_ms": s["postprocess_ms_per_image"],
+                "parameters_M": s["parameters"] / 1e6,
+                "gflops": s["gflops"],
+            }
+        )
+    if not rows:
+        return pd.DataFrame()
+    keys = ["data", "detector", "method"]
+    return pd.DataFrame(rows).drop(columns="seed").groupby(keys, sort=False, as_index=False).mean()

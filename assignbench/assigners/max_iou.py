@@ -1,0 +1,71 @@
+"""Max-IoU matching, the static criterion that the five papers start from (Faster R-CNN, SSD, RetinaNet)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from assignbench.assigners.base import ASSIGNERS, BACKGROUND, IGNORE, Assigner, Assignment, Context
+from assignbench.assigners.base import Objects, Predictions, Targets
+from assignbench.assigners.select import first_true, prior_iou
+from assignbench.priors import Priors
+
+LowQuality = Literal["ssd", "mmdet", "torchvision", "none"]
+
+
+@ASSIGNERS.register("max_iou")
+@dataclass(frozen=True)
+class MaxIoU(Assigner):
+    """Every prior goes to the object that it overlaps most: positive from `positive` IoU on, negative below `negative`.
+
+    Invariant: a prior has at most one object; an object may have none. Both tasks get the same targets.
+
+    `low_quality` says how an object keeps a prior that is under the threshold, named after the framework:
+    `ssd` its first best prior, overwritten in object order (also Mutual Guidance's static baseline);
+    `mmdet` every prior that ties at the object's best IoU, if that reaches `min_iou`, a later object overwrites;
+    `torchvision` (and detectron2) the same priors, but each stays with its own best object; `none`.
+    `zero_overlap` says what an object that touches no prior gets: `skip` nothing; `force` what the framework does
+    (SSD: prior 0; mmdet: every prior that does not touch it).
+
+    Differs from mmdet and SSD in the default of `zero_overlap`. Source: facts, section 4 (MaxIoU); SSD, section 2.2.
+    """
+
+    positive: float = 0.5
+    negative: float = 0.4
+    low_quality: LowQuality = "ssd"
+    min_iou: float = 0.0
+    zero_overlap: Literal["skip", "force"] = "skip"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.negative <= self.positive <= 1:
+            raise ValueError(f"needs 0 < negative <= positive <= 1, got {self.negative} and {self.positive}")
+
+    def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
+        index, _ = self.match(prior_iou(priors, objects), objects.valid)
+        targets = Targets.hard(index)
+        return Assignment(targets, targets)
+
+    def match(self, iou: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Index [B, A] and which priors were forced [B, A], from IoU [B, G, A] and valid [B, G]."""
+        best, owner = iou.max(dim=1)
+        index = torch.where(best >= self.positive, owner, BACKGROUND)
+        index = index.masked_fill((best < self.positive) & (best >= self.negative), IGNORE)
+        if self.low_quality == "none":
+            return index, torch.zeros_like(index, dtype=torch.bool)
+        peak, prior = iou.max(dim=2)
+        eligible = valid & (peak >= self.min_iou)
+        if self.zero_overlap == "skip":
+            eligible = eligible & (peak > 0)
+        if self.low_quality == "ssd":
+            rows = torch.arange(iou.shape[1], device=iou.device).expand_as(prior).masked_fill(~eligible, -1)
+            forced = torch.full_like(index, -1).scatter_reduce_(1, prior, rows, "amax")
+            return torch.where(forced >= 0, forced, index), forced >= 0
+        tied = (iou == peak.unsqueeze(-1)) & eligible.unsqueeze(-1)
+        if self.low_quality == "torchvision":
+            some = tied.any(dim=1)
+            return torch.where(some, owner, index), some
+        last, some = first_true(tied.flip(1))
+        return torch.where(some, iou.shape[1] - 1 - last, index), some

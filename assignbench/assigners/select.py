@@ -1,0 +1,100 @@
+"""Exact selections for assigners: ties always go to the lowest index, and nothing waits for the host."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from assignbench.assigners.base import BACKGROUND, Objects
+from assignbench.boxes import pairwise_iou
+from assignbench.priors import Priors
+
+_LOW = 0xFFFFFFFF
+
+
+def ordered_keys(values: Tensor) -> Tensor:
+    """int64 keys [..., N] of float32 values [..., N], all different: larger value first, then lower index.
+
+    The bits of a float32 are made to sort as integers in the high half, the reversed index fills the low half.
+    """
+    bits = (values.float() + 0.0).contiguous().view(torch.int32)  # + 0.0 joins the two zeros
+    ordered = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).long()
+    position = _LOW - torch.arange(values.shape[-1], device=values.device)
+    return (ordered << 32) | position
+
+
+def top_indices(values: Tensor, k: int) -> Tensor:
+    """Indices [..., min(k, N)] of the k largest of values [..., N] in falling order, lowest index first on ties."""
+    keys = ordered_keys(values).topk(min(k, values.shape[-1]), dim=-1).values
+    return _LOW - (keys & _LOW)
+
+
+def top_mask(values: Tensor, counts: Tensor) -> Tensor:
+    """True [..., N] at the `counts` [...] largest of values [..., N], lowest index first on ties.
+
+    In eager CPU code the largest count bounds a partial selection; elsewhere the whole row is ranked.
+    """
+    bounded = values.device.type == "cpu" and not torch.compiler.is_compiling()
+    k = int(counts.max()) if bounded and counts.numel() else values.shape[-1]
+    if k == 0:
+        return torch.zeros_like(values, dtype=torch.bool)
+    chosen = top_indices(values, k)
+    wanted = torch.arange(chosen.shape[-1], device=values.device) < counts.unsqueeze(-1)
+    return torch.zeros_like(values, dtype=torch.bool).scatter_(-1, chosen, wanted)
+
+
+def first_true(mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Over dimension 1 of mask [B, G, A]: the lowest true row [B, A] and whether there is one [B, A]."""
+    some, row = mask.byte().max(dim=1)
+    return row, some.bool()
+
+
+def resolve_conflicts(prior_index: Tensor, chosen: Tensor, score: Tensor, num_priors: int) -> Tensor:
+    """One object [B, A] per prior: of all objects that chose it, the one with the highest score, lowest index first.
+
+    prior_index, chosen (bool) and score are [B, G, K]. Priors that nobody chose become BACKGROUND.
+    """
+    batch, width, depth = prior_index.shape
+    rows = torch.arange(width, device=score.device)[None, :, None].expand(batch, width, depth)
+    bits = (score.float() + 0.0).contiguous().view(torch.int32)
+    ordered = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).long()
+    nobody = torch.iinfo(torch.int64).min
+    keys = ((ordered << 32) | (_LOW - rows)).masked_fill(~chosen, nobody)
+    best = torch.full((batch, num_priors), nobody, dtype=torch.int64, device=score.device)
+    best.scatter_reduce_(1, prior_index.reshape(batch, -1), keys.reshape(batch, -1), "amax")
+    return torch.where(best == nobody, BACKGROUND, _LOW - (best & _LOW))
+
+
+def prior_iou(priors: Priors, objects: Objects) -> Tensor:
+    """IoU [B, G, A] of objects with priors; zero for invalid objects and for priors in the padding."""
+    iou = pairwise_iou(objects.boxes, priors.boxes)
+    iou = iou * objects.valid.unsqueeze(-1)
+    return iou if priors.valid is None else iou * priors.valid.unsqueeze(1)
+
+
+def labels_of(index: Tensor, labels: Tensor) -> Tensor:
+    """Class [B, A] of the object that index [B, A] names (of object 0 where it names none)."""
+    return labels.gather(1, index.clamp(min=0))
+
+
+def boxes_of(index: Tensor, boxes: Tensor) -> Tensor:
+    """Box [B, A, 4] of the object that index [B, A] names (of object 0 where it names none)."""
+    return boxes.gather(1, index.clamp(min=0).unsqueeze(-1).expand(-1, -1, 4))
+
+
+def adopt_orphans(index: Tensor, priors: Priors, objects: Objects) -> Tensor:
+    """Index [B, A] in which every valid object without a prior got its best one by IoU, if that is above zero.
+
+    Priors that are the only one of another object are not taken away; of two orphans the later one wins a prior.
+    """
+    batch, width = objects.labels.shape
+    owned = torch.zeros(batch, width, dtype=torch.long, device=index.device)
+    owned.scatter_add_(1, index.clamp(min=0), (index >= 0).long())
+    iou = prior_iou(priors, objects)
+    holder_count = owned.gather(1, index.clamp(min=0)).masked_fill(index < 0, 0)
+    iou = iou.masked_fill((holder_count == 1).unsqueeze(1), 0.0)
+    best, prior = iou.max(dim=2)
+    wanting = (owned == 0) & objects.valid & (best > 0)
+    rows = torch.arange(width, device=index.device).expand(batch, width).masked_fill(~wanting, -1)
+    adopted = torch.full_like(index, -1).scatter_reduce_(1, prior, rows, "amax")
+    return torch.where(adopted >= 0, adopted, index)

@@ -1,0 +1,155 @@
+"""The command line: run, plan, status, report, list, doctor."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+import assignbench
+from assignbench.errors import InputError
+
+EXAMPLES = """examples:
+  assignbench run studies/quickstart.yaml                       train, measure, write the report (resumes by itself)
+  assignbench run studies/bccd.yaml --only '*mutual*' --seeds 3 three seeds of one method
+  assignbench run studies/voc_table1.yaml --preset rehearse     the same study on embedded scenes, in minutes
+  assignbench run studies/voc_table1.yaml --data voc_mini       the same study on another data set
+  assignbench run my.yaml --set schedule.epochs=6 --set data.root=~/data/mine
+  assignbench plan studies/quickstart.yaml                      cells, ids, what is done; runs nothing
+  assignbench doctor my.yaml                                    environment, data paths, all annotation problems
+  assignbench list methods
+
+exit codes: 0 every requested cell is done · 1 a cell failed · 2 something that you have to mend
+Data is looked for as the study says, and under the folder that ASSIGNBENCH_DATA names."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    console = Console(stderr=False, highlight=False, soft_wrap=True)
+    try:
+        code: int = options.action(options, console)
+    except InputError as problem:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"assignbench: {problem}", markup=False)
+        return 2
+    except KeyboardInterrupt:
+        Console(stderr=True).print("assignbench: stopped; the same command goes on from here")
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="assignbench",
+        description="Is this label assigner better, where, why, and is the difference real?",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"assignbench {assignbench.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    run = _command(commands, "run", "train every cell of a study that is not done, then write the report", _run)
+    _study_options(run)
+    run.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to train (default: auto)")
+    run.add_argument("--workers", type=_positive, metavar="N", help="cells side by side (default: by cores, one per GPU)")
+    run.add_argument("--fresh", action="store_true", help="forget finished and half-finished cells and train them again")
+    _loudness(run)
+
+    plan = _command(commands, "plan", "show the cells of a study, their ids, what is done and the cost", _plan)
+    _study_options(plan)
+
+    status = _command(commands, "status", "show where the cells of a study stand", _status)
+    _study_options(status)
+
+    report = _command(commands, "report", "write the report again from the run folder", _report)
+    _study_options(report)
+
+    listing = _command(commands, "list", "list what there is", _list)
+    listing.add_argument("what", choices=("detectors", "methods", "datasets", "analyses", "studies"))
+
+    doctor = _command(commands, "doctor", "check the environment and, for a study, its data", _doctor)
+    _study_options(doctor, required=False)
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, action: object
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(action=action)
+    return parser
+
+
+def _study_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    parser.add_argument("study", type=Path, metavar="STUDY", nargs=None if required else "?", help="a study file")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="sets",
+                        help="change an entry of the study, e.g. schedule.steps=500 (repeatable)")  # fmt: skip
+    parser.add_argument("--only", metavar="GLOB", help="only cells whose slug, id or method matches")
+    parser.add_argument("--seeds", type=_positive, metavar="N", help="seeds 0 to N-1 instead of the study's")
+    parser.add_argument("--data", metavar="NAME", help="another data set: see `assignbench list datasets`")
+    parser.add_argument("--preset", metavar="NAME", help="one of the study's own variants, e.g. rehearse")
+    parser.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="run folder (default: runs)")
+
+
+def _loudness(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--quiet", action="store_true", help="only the closing table")
+    group.add_argument("--verbose", action="store_true", help="name every cell's folder and device too")
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got '{text}'")
+    return int(text)
+
+
+# The commands import what they need when they run: `--help` and most errors come without loading torch.
+
+
+def _run(options: argparse.Namespace, console: Console) -> int:
+    from assignbench.commands import run
+
+    return run(options, console)
+
+
+def _plan(options: argparse.Namespace, console: Console) -> int:
+    from assignbench.commands import plan
+
+    return plan(options, console)
+
+
+def _status(options: argparse.Namespace, console: Console) -> int:
+    from assignbench.commands import status
+
+    return status(options, console)
+
+
+def _report(options: argparse.Namespace, console: Console) -> int:
+    from assignbench.commands import report
+
+    return report(options, console)
+
+
+def _list(options: argparse.Namespace, console: Console) -> int:
+    from assignbench.commands import listing
+
+    return listing(options, console)
+
+
+def _doctor(options: argparse.Namespace, console: Console) -> int:
+    from assignbench.commands import doctor
+
+    return doctor(options, console)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

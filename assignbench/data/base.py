@@ -1,0 +1,124 @@
+"""What every data set gives to everyone downstream, whatever its files look like."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+import numpy.typing as npt
+
+from assignbench.errors import InputError
+
+Array = npt.NDArray[np.generic]
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with a data set: where, what, and whether an object or the whole image has to be left out."""
+
+    file: str
+    what: str
+    object: str = ""
+    image_lost: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.file}{f', {self.object}' if self.object else ''}: {self.what}"
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """One image and its objects: boxes [N, 4] xyxy px of the original · labels [N] 0-based · crowd, difficult [N].
+
+    `areas` [N] is what the annotation says (COCO: of the mask), `ids` [N] are annotation ids, `attributes` are known
+    factors per object (shapes only).
+    """
+
+    id: int
+    name: str
+    width: int
+    height: int
+    boxes: Floats
+    labels: Ints
+    crowd: Bools
+    difficult: Bools
+    areas: Floats
+    ids: Ints
+    attributes: dict[str, Floats] = field(default_factory=dict)
+
+
+@dataclass
+class DetectionData:
+    """One split: class names, image records, pixels on demand, and what was left out while reading."""
+
+    name: str
+    split: str
+    classes: tuple[str, ...]
+    images: list[ImageRecord]
+    read: Callable[[int], Pixels]
+    skipped: list[Problem] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def fingerprint(self) -> str:
+        """16 hex digits over class names, image names, sizes and boxes: the data that a number was measured on."""
+        digest = hashlib.sha256("\n".join(self.classes).encode())
+        for image in self.images:
+            digest.update(f"{image.id} {image.name} {image.width} {image.height}".encode())
+            for array in (image.boxes, image.labels, image.crowd, image.difficult):
+                digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()[:16]
+
+
+class PixelCache:
+    """Decoded originals (uint8 [H, W, 3]) kept in RAM up to `limit` bytes, the least recently used leaving first."""
+
+    def __init__(self, read: Callable[[int], Pixels], limit: int = 4 << 30) -> None:
+        self._read, self._limit, self._held = read, limit, 0
+        self._images: OrderedDict[int, Pixels] = OrderedDict()
+        self._lock = Lock()
+
+    def __call__(self, index: int) -> Pixels:
+        with self._lock:
+            if index in self._images:
+                self._images.move_to_end(index)
+                return self._images[index]
+        pixels = self._read(index)
+        with self._lock:
+            if index not in self._images:
+                self._images[index] = pixels
+                self._held += pixels.nbytes
+            while self._held > self._limit and len(self._images) > 1:
+                self._held -= self._images.popitem(last=False)[1].nbytes
+        return pixels
+
+
+def settle(problems: Sequence[Problem], on_bad: str, where: str) -> list[Problem]:
+    """Returns the problems when they may be skipped; raises InputError that shows the first ones when not."""
+    if problems and on_bad == "error":
+        shown = "\n  ".join(str(p) for p in problems[:8])
+        more = f"\n  and {len(problems) - 8} more" if len(problems) > 8 else ""
+        raise InputError(
+            f"{where}: {len(problems)} annotation problem(s)\n  {shown}{more}\n"
+            "Mend the files, or set data.on_bad: skip to leave these out (counted in the report); "
+            "`assignbench doctor STUDY` lists them all."
+        )
+    return list(problems)
+
+
+def within(root: Path, name: str, source: str) -> Path:
+    """`root / name`. Raises InputError if the name leads out of the root."""
+    path = root / name
+    steps = Path(name)
+    if steps.is_absolute() or ".." in steps.parts:
+        raise InputError(f"{source}: image file '{name}' leads out of the data root {root}")
+    return path

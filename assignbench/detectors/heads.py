@@ -1,0 +1,86 @@
+"""The dense head: towers shared over levels, one prediction per prior."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Norm = Literal["none", "bn", "gn"]
+
+
+class Tower(nn.Module):
+    """`depth` 3x3 convolutions shared over levels; batch norms ("bn") are kept per level, group norms shared."""
+
+    def __init__(self, inputs: int, width: int, depth: int, levels: int, norm: Norm) -> None:
+        super().__init__()
+        widths = [inputs] + [width] * depth
+        convs = [nn.Conv2d(widths[i], width, 3, 1, 1, bias=norm == "none") for i in range(depth)]
+        self.convs = nn.ModuleList(convs)
+        self.norms = nn.ModuleList()
+        self.per_level = norm == "bn"
+        if norm == "bn":
+            self.norms.extend(nn.ModuleList([nn.BatchNorm2d(width) for _ in range(levels)]) for _ in range(depth))
+        elif norm == "gn":
+            groups = next(g for g in (32, 16, 8, 4, 2, 1) if width % g == 0)
+            self.norms.extend(nn.GroupNorm(groups, width) for _ in range(depth))
+
+    def forward(self, x: Tensor, level: int) -> Tensor:
+        for place, conv in enumerate(self.convs):
+            x = conv(x)
+            if len(self.norms):
+                norm = self.norms[place]
+                x = norm[level](x) if isinstance(norm, nn.ModuleList) else norm(x)
+            x = torch.relu(x)
+        return x
+
+
+class DenseHead(nn.Module):
+    """Class logits [B, A, C], deltas [B, A, 4] and, if asked for, one quality logit per prior [B, A].
+
+    Priors are ordered level, row, column, prior of the location. The quality layer sits on the box tower.
+    `level_scale` gives every level a learned factor on its deltas (FCOS, ATSS).
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        levels: int,
+        num_classes: int,
+        per_location: int,
+        *,
+        width: int = 256,
+        depth: int = 4,
+        norm: Norm = "none",
+        quality: bool = False,
+        level_scale: bool = False,
+    ) -> None:
+        super().__init__()
+        self.cls_tower = Tower(inputs, width, depth, levels, norm)
+        self.box_tower = Tower(inputs, width, depth, levels, norm)
+        last = width if depth else inputs
+        self.cls = nn.Conv2d(last, per_location * num_classes, 3, 1, 1)
+        self.box = nn.Conv2d(last, per_location * 4, 3, 1, 1)
+        self.quality = nn.Conv2d(last, per_location, 3, 1, 1) if quality else None
+        self.scales = nn.Parameter(torch.ones(levels)) if level_scale else None
+        self.num_classes = num_classes
+
+    def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor | None]:
+        logits, deltas, quality = [], [], []
+        for level, feature in enumerate(maps):
+            cls = self.cls_tower(feature, level)
+            box = self.box_tower(feature, level)
+            logits.append(_flat(self.cls(cls), self.num_classes))
+            delta = _flat(self.box(box), 4)
+            deltas.append(delta if self.scales is None else delta * self.scales[level])
+            if self.quality is not None:
+                quality.append(_flat(self.quality(box), 1))
+        scores = torch.cat(quality, dim=1).squeeze(-1).float() if quality else None
+        return torch.cat(logits, dim=1).float(), torch.cat(deltas, dim=1).float(), scores
+
+
+def _flat(x: Tensor, values: int) -> Tensor:
+    """[B, P * values, h, w] to [B, h * w * P, values]."""
+    return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, values)

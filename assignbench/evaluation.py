@@ -1,0 +1,156 @@
+"""AP and AR from records: COCO by pycocotools, VOC's two interpolations by our own matching."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+COCO_NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+VOC_THRESHOLDS = np.arange(0.5, 1.0, 0.05).round(2)
+Floats = npt.NDArray[np.float64]
+
+
+def coco_ground_truth(images: pd.DataFrame, objects: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
+    """An instances dictionary from record tables. Difficult objects carry `ignore`, crowd regions `iscrowd`."""
+    rows = []
+    for number, o in enumerate(objects.itertuples(index=False), start=1):
+        box = [float(o.x1), float(o.y1), float(o.x2) - float(o.x1), float(o.y2) - float(o.y1)]
+        rows.append(
+            {
+                "id": number,
+                "image_id": int(o.image_id),
+                "category_id": int(o.label) + 1,
+                "bbox": box,
+                "area": float(o.area),
+                "iscrowd": int(o.crowd),
+                "ignore": int(o.difficult or o.crowd),
+            }
+        )
+    return {
+        "info": {},
+        "images": [{"id": int(i.image_id), "width": int(i.width), "height": int(i.height)} for i in images.itertuples()],
+        "annotations": rows,
+        "categories": [{"id": i + 1, "name": c} for i, c in enumerate(classes)],
+    }
+
+
+def coco_results(detections: pd.DataFrame) -> list[dict[str, Any]]:
+    """A COCO result list from the detections table."""
+    boxes = detections[["x1", "y1", "x2", "y2"]].to_numpy(float, copy=True)
+    boxes[:, 2:] -= boxes[:, :2]
+    return [
+        {"image_id": int(i), "category_id": int(c) + 1, "bbox": b.tolist(), "score": float(s)}
+        for i, c, b, s in zip(detections.image_id, detections.label, boxes, detections.score, strict=True)
+    ]
+
+
+def coco_evaluate(truth: dict[str, Any], results: list[dict[str, Any]]) -> dict[str, Any]:
+    """The twelve COCO numbers by name, -1 replaced by None, and AP per category name under `per_class`.
+
+    Objects with `ignore` and no `iscrowd` (VOC's difficult) are neither missed nor matched at a cost; pycocotools
+    alone would count them.
+    """
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    class Eval(COCOeval):  # type: ignore[misc]
+        def _prepare(self) -> None:
+            wanted = {a["id"]: a.get("ignore", 0) for a in self.cocoGt.dataset["annotations"]}
+            super()._prepare()
+            for group in self._gts.values():
+                for item in group:
+                    item["ignore"] = int(bool(item["iscrowd"] or wanted[item["id"]]))
+
+    if not results:
+        names = {c["name"]: 0.0 for c in truth["categories"]}
+        return {**dict.fromkeys(COCO_NAMES, 0.0), "per_class": names}
+    with contextlib.redirect_stdout(io.StringIO()):
+        gt = COCO()
+        gt.dataset = truth
+        gt.createIndex()
+        run = Eval(gt, gt.loadRes(results), "bbox")
+        run.evaluate()
+        run.accumulate()
+        run.summarize()
+    numbers = [None if v < 0 else float(v) for v in run.stats]
+    precision = run.eval["precision"][:, :, :, 0, -1]
+    per_class = {}
+    for place, category in enumerate(run.params.catIds):
+        values = precision[:, :, place]
+        name = gt.cats[category]["name"]
+        per_class[name] = None if (values < 0).all() else float(values[values >= 0].mean())
+    return {**dict(zip(COCO_NAMES, numbers, strict=True)), "per_class": per_class}
+
+
+def voc_ap(recall: Floats, precision: Floats, *, eleven_point: bool) -> float:
+    """AP of one precision-recall curve: VOC07's mean over eleven recalls, or the area under the hull (VOC10+)."""
+    if eleven_point:
+        levels = np.linspace(0, 1, 11)
+        return float(np.mean([precision[recall >= t - 1e-12].max(initial=0.0) for t in levels]))
+    r = np.concatenate([[0.0], recall, [1.0]])
+    p = np.concatenate([[0.0], precision, [0.0]])
+    p = np.maximum.accumulate(p[::-1])[::-1]
+    steps = np.flatnonzero(r[1:] != r[:-1])
+    return float(((r[steps + 1] - r[steps]) * p[steps + 1]).sum())
+
+
+def voc_class_ap(
+    objects: pd.DataFrame, detections: pd.DataFrame, threshold: float, *, eleven_point: bool, plus_one: bool = False
+) -> float | None:
+    """AP of one class at one IoU by VOC's rule, or None without a countable object.
+
+    Detections in falling score each go to their best-overlapping object of the image; the first one at IoU >=
+    `threshold` is right, later ones wrong; difficult objects and what matches them are left out. `plus_one` counts
+    pixels inclusively as the devkit does.
+    """
+    countable = int((~objects.difficult.astype(bool)).sum())
+    if not countable:
+        return None
+    of_image = {k: g for k, g in objects.groupby("image_id")}
+    taken = {k: np.zeros(len(g), bool) for k, g in of_image.items()}
+    extra = 1.0 if plus_one else 0.0
+    right: list[float] = []
+    for d in detections.sort_values("score", ascending=False, kind="stable").itertuples(index=False):
+        group = of_image.get(d.image_id)
+        if group is None:
+            right.append(0.0)
+            continue
+        boxes = group[["x1", "y1", "x2", "y2"]].to_numpy(float)
+        low = np.maximum(boxes[:, :2], [d.x1, d.y1])
+        high = np.minimum(boxes[:, 2:], [d.x2, d.y2])
+        shared = (high - low + extra).clip(0).prod(axis=1)
+        own = (boxes[:, 2:] - boxes[:, :2] + extra).prod(axis=1)
+        iou = shared / (own + (d.x2 - d.x1 + extra) * (d.y2 - d.y1 + extra) - shared)
+        best = int(iou.argmax())
+        if iou[best] < threshold:
+            right.append(0.0)
+        elif not bool(group.difficult.iloc[best]):
+            right.append(0.0 if taken[d.image_id][best] else 1.0)
+            taken[d.image_id][best] = True
+    hits = np.cumsum(right)
+    precision = hits / np.arange(1, len(hits) + 1)
+    return voc_ap(hits / countable, precision, eleven_point=eleven_point)
+
+
+def voc_evaluate(objects: pd.DataFrame, detections: pd.DataFrame, classes: list[str]) -> dict[str, float]:
+    """Mean over classes by both interpolations: AP07 (mean of ten thresholds), AP07_50, AP07_75 and AP50_area."""
+    means: dict[tuple[float, bool], float] = {}
+    wanted = [(float(t), True) for t in VOC_THRESHOLDS] + [(0.5, False)]
+    for threshold, eleven in wanted:
+        values = [
+            voc_class_ap(objects[objects.label == c], detections[detections.label == c], threshold, eleven_point=eleven)
+            for c in range(len(classes))
+        ]
+        counted = [v for v in values if v is not None]
+        means[threshold, eleven] = float(np.mean(counted)) if counted else 0.0
+    return {
+        "AP07": float(np.mean([means[float(t), True] for t in VOC_THRESHOLDS])),
+        "AP07_50": means[0.5, True],
+        "AP07_75": means[0.75, True],
+        "AP50_area": means[0.5, False],
+    }

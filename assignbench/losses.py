@@ -1,0 +1,58 @@
+"""Losses element by element or box by box; normalisation and weighting belong to the criterion."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from assignbench.boxes import paired_giou, paired_iou
+
+
+def sigmoid_focal(logits: Tensor, targets: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
+    """Focal loss [...] of logits against targets in {0, 1} (Lin et al., ICCV 2017, Eq. 5).
+
+    `alpha` weighs positives and 1 - alpha negatives; a negative alpha switches the balance off.
+    """
+    # Written on the probability of the wrong answer: p for a negative, 1 - p for a positive.
+    flipped = torch.where(targets > 0, -logits, logits)
+    loss = torch.sigmoid(flipped).pow(gamma) * F.softplus(flipped)
+    if alpha < 0:
+        return loss
+    return loss * torch.where(targets > 0, alpha, 1 - alpha)
+
+
+def quality_focal(logits: Tensor, targets: Tensor, beta: float = 2.0) -> Tensor:
+    """|y - p|^beta x BCE [...] for soft targets y in [0, 1] (Li et al., NeurIPS 2020, Eq. 3)."""
+    bce = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    return (targets - logits.sigmoid()).abs().pow(beta) * bce
+
+
+def smooth_l1(difference: Tensor, beta: float = 0.11) -> Tensor:
+    """Smooth L1 [...] of a difference; quadratic below `beta`."""
+    return F.smooth_l1_loss(difference, torch.zeros_like(difference), reduction="none", beta=beta)
+
+
+def balanced_l1(difference: Tensor, alpha: float = 0.5, gamma: float = 1.5, beta: float = 0.11) -> Tensor:
+    """Balanced L1 [...] (Pang et al., CVPR 2019, Eq. 6-8 with a transition point `beta`).
+
+    Mutual Guidance's released code uses alpha 0.5, gamma 1.5, beta 0.11.
+    """
+    x = difference.abs()
+    b = math.exp(gamma / alpha) - 1
+    inlier = x.clamp(max=beta)
+    near = alpha / b * (b * inlier + 1) * (b * inlier / beta + 1).log() - alpha * inlier
+    far = gamma * x + gamma / b - alpha * beta
+    return torch.where(x < beta, near, far)
+
+
+def giou_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """1 - GIoU [...] of boxes [..., 4] (Rezatofighi et al., CVPR 2019)."""
+    return 1 - paired_giou(predicted, target)
+
+
+def iou_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """-ln IoU [...] of boxes [..., 4], IoU floored at 1e-6."""
+    return -paired_iou(predicted, target).clamp(min=1e-6).log()

@@ -1,0 +1,111 @@
+"""Priors: what a prediction is made from, an anchor box or a point with its stride."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Kind = Literal["anchor", "point"]
+
+
+@dataclass(frozen=True)
+class Priors:
+    """All priors of an image size, in the order level, row, column, prior of the location.
+
+    boxes [A, 4] xyxy px · points [A, 2] px · strides [A] px · level_sizes (priors per level, sums to A).
+    A point's box is the 2s x 2s square at the point. `valid` [B, A] masks priors in a mixed-size batch's padding.
+    Only `boxes` is needed: points default to box centres, the whole set to one level.
+    """
+
+    boxes: Tensor
+    points: Tensor = field(default_factory=lambda: torch.empty(0))
+    strides: Tensor = field(default_factory=lambda: torch.empty(0))
+    level_sizes: tuple[int, ...] = ()
+    anchors_per_location: int = 1
+    kind: Kind = "anchor"
+    valid: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.boxes.ndim != 2 or self.boxes.shape[1] != 4:
+            raise ValueError(f"priors need boxes of shape [A, 4], got {tuple(self.boxes.shape)}")
+        if self.points.numel() == 0:
+            object.__setattr__(self, "points", (self.boxes[:, :2] + self.boxes[:, 2:]) / 2)
+        if self.strides.numel() == 0:
+            object.__setattr__(self, "strides", torch.ones_like(self.boxes[:, 0]))
+        if not self.level_sizes:
+            object.__setattr__(self, "level_sizes", (len(self.boxes),))
+        if sum(self.level_sizes) != len(self.boxes):
+            raise ValueError(f"level sizes {self.level_sizes} do not sum to {len(self.boxes)} priors")
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def to(self, device: torch.device | str) -> Priors:
+        """The same priors on another device."""
+        return replace(
+            self,
+            boxes=self.boxes.to(device),
+            points=self.points.to(device),
+            strides=self.strides.to(device),
+            valid=None if self.valid is None else self.valid.to(device),
+        )
+
+    def level_starts(self) -> tuple[int, ...]:
+        """Index of the first prior of each level."""
+        starts = [0]
+        for size in self.level_sizes[:-1]:
+            starts.append(starts[-1] + size)
+        return tuple(starts)
+
+
+def grid_points(height: int, width: int, stride: int) -> Tensor:
+    """Points [h*w, 2] at ((x + 0.5) s, (y + 0.5) s) of a level of ceil(side / stride) cells, rows outer."""
+    rows, columns = math.ceil(height / stride), math.ceil(width / stride)
+    y, x = torch.meshgrid(torch.arange(rows) + 0.5, torch.arange(columns) + 0.5, indexing="ij")
+    return torch.stack([x, y], dim=-1).reshape(-1, 2) * stride
+
+
+def anchor_grid(
+    image_hw: tuple[int, int], strides: Sequence[int], scales: Sequence[float], ratios: Sequence[float]
+) -> Priors:
+    """Anchors of side scale x stride for every scale, each with every ratio w:h (scale outer, ratio inner)."""
+    shapes = torch.tensor([[s * math.sqrt(r), s / math.sqrt(r)] for s in scales for r in ratios])
+    boxes, points, sizes = [], [], []
+    for stride in strides:
+        point = grid_points(*image_hw, stride)
+        half = shapes * stride / 2
+        at = point[:, None, :].expand(-1, len(half), -1)
+        boxes.append(torch.cat([at - half, at + half], dim=-1).reshape(-1, 4))
+        points.append(at.reshape(-1, 2))
+        sizes.append(len(points[-1]))
+    return Priors(
+        boxes=torch.cat(boxes),
+        points=torch.cat(points),
+        strides=_per_prior(strides, sizes),
+        level_sizes=tuple(sizes),
+        anchors_per_location=len(shapes),
+    )
+
+
+def point_grid(image_hw: tuple[int, int], strides: Sequence[int], per_location: int = 1) -> Priors:
+    """Points of every level, each repeated `per_location` times; their boxes are 2s x 2s squares."""
+    points = [grid_points(*image_hw, s).repeat_interleave(per_location, dim=0) for s in strides]
+    sizes = [len(p) for p in points]
+    at, stride = torch.cat(points), _per_prior(strides, sizes)
+    return Priors(
+        boxes=torch.cat([at - stride[:, None], at + stride[:, None]], dim=-1),
+        points=at,
+        strides=stride,
+        level_sizes=tuple(sizes),
+        anchors_per_location=per_location,
+        kind="point",
+    )
+
+
+def _per_prior(strides: Sequence[int], sizes: Sequence[int]) -> Tensor:
+    return torch.cat([torch.full((n,), float(s)) for s, n in zip(strides, sizes, strict=True)])

@@ -1,0 +1,120 @@
+"""What a cell leaves on disk: atomic writes, and reading back without torch or the rest of AssignBench."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+State = Literal["pending", "running", "done", "failed", "diverged"]
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text)
+    partial.replace(path)
+
+
+def write_json(path: Path, content: object) -> None:
+    """JSON, written whole or not at all."""
+    write_text(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; empty if the file is not there."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    return content
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Parquet, written whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    table.to_parquet(partial, index=False)
+    partial.replace(path)
+
+
+def append_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Adds JSON lines and hands them to the operating system at once."""
+    with path.open("a") as file:
+        for row in rows:
+            file.write(json.dumps(row) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The whole JSON lines of a file; a line cut short by a crash ends the reading."""
+    rows: list[dict[str, Any]] = []
+    if path.is_file():
+        for line in path.read_text().splitlines():
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+    return rows
+
+
+@dataclass(frozen=True)
+class CellRecord:
+    """One cell's folder, read on demand."""
+
+    folder: Path
+
+    @property
+    def id(self) -> str:
+        """The cell id, which is the folder's name."""
+        return self.folder.name
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration."""
+        return read_json(self.folder / "config.json")
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """state, step, steps, pid, host, heartbeat, reason."""
+        return read_json(self.folder / "status.json") or {"state": "pending"}
+
+    @property
+    def state(self) -> State:
+        """Where the cell stands."""
+        state: State = self.status.get("state", "pending")
+        return state
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """AP and its relatives, cost; empty until the cell is done."""
+        return read_json(self.folder / "summary.json")
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Versions, device, data fingerprints."""
+        return read_json(self.folder / "environment.json")
+
+    def metrics(self) -> pd.DataFrame:
+        """One row per logging step."""
+        return pd.DataFrame(read_lines(self.folder / "metrics.jsonl"))
+
+    def table(self, name: str) -> pd.DataFrame:
+        """objects, images, candidates, pre_nms, detections or assignments."""
+        return pd.read_parquet(self.folder / f"{name}.parquet")
+
+    def probe_visits(self) -> list[Path]:
+        """The probe tables in the order of their visits."""
+        return sorted((self.folder / "probes").glob("visit-*.parquet"))
+
+
+def read_cells(study_folder: Path) -> list[CellRecord]:
+    """All cells of a study's run folder, by id."""
+    return [CellRecord(p.parent) for p in sorted(study_folder.glob("*/config.json"))]

@@ -1,0 +1,271 @@
+"""Figures of the report. A method has the same colour everywhere; the colours differ for colour-blind eyes too."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from PIL import Image
+
+from assignbench.analysis.base import StudyRecord
+from assignbench.records import CellRecord
+
+_PALETTE = sns.color_palette("colorblind", 10).as_hex()
+_FIXED = (
+    "iou",
+    "mutual_guidance",
+    "atss",
+    "paa",
+    "musu",
+    "ltm",
+    "mlc",
+    "localize_to_classify",
+    "classify_to_localize",
+    "fcos",
+)
+SHOWN_SCORE = 0.3
+GREEN, BLUE, AMBER, RED, WHITE = "#2ca25f", "#0072b2", "#e69f00", "#d7191c", "#ffffff"
+
+sns.set_theme(style="whitegrid", context="paper", rc={"figure.dpi": 110, "axes.titlesize": 10, "legend.fontsize": 8})
+
+
+def colour(method: str) -> str:
+    """The method's colour: fixed for the known ones, from the name's hash for others."""
+    if method in _FIXED:
+        return str(_PALETTE[_FIXED.index(method)])
+    return str(_PALETTE[int(hashlib.sha256(method.encode()).hexdigest(), 16) % len(_PALETTE)])
+
+
+def average_figure(cells: pd.DataFrame, methods: Sequence[str]) -> Figure | None:
+    """AP, AP50 and AP75 of every seed as points around the mean, per data set and detector."""
+    shown = cells[cells.metric.isin(["AP", "AP50", "AP75"])]
+    if shown.empty:
+        return None
+    groups = list(shown.groupby(["data", "detector"], sort=False))
+    figure, axes = plt.subplots(1, len(groups), figsize=(5.2 * len(groups), 3.2), squeeze=False)
+    for ax, ((data, detector), group) in zip(axes[0], groups, strict=True):
+        for place, metric in enumerate(["AP", "AP50", "AP75"]):
+            for i, method in enumerate(methods):
+                values = 100 * group[(group.metric == metric) & (group.method == method)].value.to_numpy()
+                if not len(values):
+                    continue
+                x = place + (i - (len(methods) - 1) / 2) * 0.8 / len(methods)
+                label = method if place == 0 else None
+                ax.bar(x, values.mean(), 0.7 / len(methods), color=colour(method), alpha=0.55, label=label)
+                ax.plot(np.full(len(values), x), values, "o", ms=3.5, color="black", alpha=0.7)
+        ax.set_xticks(range(3), ["AP", "AP50", "AP75"])
+        ax.set_ylabel("per cent")
+        ax.set_title(f"{detector} on {data}")
+    _legend(axes[0][-1])
+    return _finished(figure)
+
+
+def curve_figure(curves: pd.DataFrame, methods: Sequence[str]) -> Figure | None:
+    """One panel per loss term; thin lines are seeds, smoothed over five logged steps."""
+    if curves.empty:
+        return None
+    terms = [t for t in ("loss", *sorted(set(curves.term) - {"loss"})) if curves[curves.term == t].value.notna().any()]
+    figure, axes = plt.subplots(1, len(terms), figsize=(3.6 * len(terms), 2.9), squeeze=False)
+    for ax, term in zip(axes[0], terms, strict=True):
+        part = curves[curves.term == term].dropna(subset="value")
+        for (method, data, _, seed), group in part.groupby(["method", "data", "detector", "seed"], sort=False):
+            smooth = group.value.rolling(5, min_periods=1).mean()
+            first = seed == part.seed.min() and data == part.data.iloc[0]
+            ax.plot(group.step, smooth, color=colour(str(method)), lw=1.1, label=str(method) if first else None)
+        ax.set_title(term)
+        ax.set_xlabel("step")
+        ax.set_yscale("log")
+    _legend(axes[0][-1], [m for m in methods])
+    return _finished(figure)
+
+
+def positives_figure(positives: pd.DataFrame, methods: Sequence[str]) -> Figure | None:
+    """Positives per object over training, one panel per task, mean over seeds."""
+    if positives.empty:
+        return None
+    groups = list(positives.groupby(["data", "detector"], sort=False))
+    figure, axes = plt.subplots(len(groups), 2, figsize=(8.4, 2.9 * len(groups)), squeeze=False)
+    for row, ((data, detector), group) in zip(axes, groups, strict=True):
+        for ax, (task, name) in zip(row, (("cls", "classification"), ("box", "box")), strict=True):
+            for method in methods:
+                part = group[(group.task == task) & (group.method == method)]
+                if len(part):
+                    mean = part.groupby("progress").positives.mean()
+                    ax.plot(100 * mean.index, mean, "o-", ms=3, lw=1.3, color=colour(method), label=method)
+            ax.set_title(f"{name}: {detector} on {data}")
+            ax.set_xlabel("per cent of training")
+            ax.set_ylabel("positives per object")
+            ax.set_ylim(bottom=0)
+    _legend(axes[0][-1])
+    return _finished(figure)
+
+
+def detection_figure(cells: Sequence[CellRecord], images: int = 4) -> Figure | None:
+    """Test images: the objects, then each method's detections above a score of 0.3, wrong classes dashed."""
+    if not cells:
+        return None
+    pictures = sorted((cells[0].folder / "examples").glob("*.png"), key=lambda p: int(p.stem))[:images]
+    if not pictures:
+        return None
+    names = ["ground truth", *(c.config["method"]["name"] for c in cells)]
+    tables = [c.table("detections") for c in cells]
+    objects = cells[0].table("objects")
+    classes = cells[0].environment["classes"]
+    size = (2.3 * len(names), 2.3 * len(pictures))
+    figure, axes = plt.subplots(len(pictures), len(names), figsize=size, squeeze=False)
+    for row, path in zip(axes, pictures, strict=True):
+        pixels = np.asarray(Image.open(path))
+        truth = objects[objects.image_id == int(path.stem)]
+        for ax, name, table in zip(row, names, [None, *tables], strict=True):
+            _picture(ax, pixels, name if path == pictures[0] else "")
+            if table is None:
+                for o in truth.itertuples():
+                    _box(ax, (o.x1, o.y1, o.x2, o.y2), WHITE, classes[int(o.label)])
+                continue
+            found = table[(table.image_id == int(path.stem)) & (table.score >= SHOWN_SCORE)]
+            for d in found.itertuples():
+                right = _matches(d, truth)
+                text = f"{classes[int(d.label)]} {d.score:.2f}"
+                _box(ax, (d.x1, d.y1, d.x2, d.y2), GREEN if right else RED, text, "-" if right else "--")
+    return _finished(figure)
+
+
+def assignment_figure(cells: Sequence[CellRecord], images: int = 2) -> Figure | None:
+    """Probe images at the first and the last visit: priors positive for both tasks, for one, and orphan objects."""
+    with_probes = [c for c in cells if c.probe_visits()]
+    if not with_probes:
+        return None
+    pictures = sorted((with_probes[0].folder / "probes").glob("*.png"), key=lambda p: int(p.stem))[:images]
+    columns = [(c, when) for c in with_probes for when in ("first", "last")]
+    size = (2.3 * len(columns), 2.5 * len(pictures))
+    figure, axes = plt.subplots(len(pictures), len(columns), figsize=size, squeeze=False)
+    for j, (cell, when) in enumerate(columns):
+        visits = cell.probe_visits()
+        table = pd.read_parquet(visits[0] if when == "first" else visits[-1])
+        method = cell.config["method"]["name"]
+        for i, path in enumerate(pictures):
+            ax = axes[i][j]
+            title = f"{method}\n{'before training' if when == 'first' else 'at the end'}"
+            _picture(ax, np.asarray(Image.open(path)), title if i == 0 else "")
+            _draw_assignment(ax, table[table.image_id == int(path.stem)])
+    return _finished(figure)
+
+
+def _draw_assignment(ax: Axes, table: pd.DataFrame) -> None:
+    for kind, cls, box in ((AMBER, True, False), (BLUE, False, True), (GREEN, True, True)):
+        part = table[(table.positive_cls == cls) & (table.positive_box == box)]
+        for p in part.itertuples():
+            corner = (p.prior_x1, p.prior_y1)
+            sides = (p.prior_x2 - p.prior_x1, p.prior_y2 - p.prior_y1)
+            ax.add_patch(Rectangle(corner, *sides, fill=False, ec=kind, lw=0.7, alpha=0.8))
+            ax.plot((p.prior_x1 + p.prior_x2) / 2, (p.prior_y1 + p.prior_y2) / 2, ".", ms=3, color=kind)
+    for _, group in table.groupby("object_id"):
+        cls, box = int(group.positive_cls.sum()), int(group.positive_box.sum())
+        at = group.iloc[group.iou.to_numpy().argmax()]
+        if cls == 0 or box == 0:
+            ax.plot((at.prior_x1 + at.prior_x2) / 2, (at.prior_y1 + at.prior_y2) / 2, "x", ms=9, mew=2, color=RED)
+    ax.text(
+        2,
+        4,
+        f"cls {int(table.positive_cls.sum())} · box {int(table.positive_box.sum())}",
+        color="white",
+        fontsize=6,
+        va="top",
+        bbox={"fc": "black", "alpha": 0.6, "lw": 0, "pad": 1},
+    )
+
+
+def _matches(detection: object, truth: pd.DataFrame) -> bool:
+    d = np.array([getattr(detection, n) for n in ("x1", "y1", "x2", "y2")], float)
+    same = truth[truth.label == getattr(detection, "label")]  # noqa: B009 (a row's type has no fields)
+    boxes = same[["x1", "y1", "x2", "y2"]].to_numpy(float)
+    if not len(boxes):
+        return False
+    shared = (np.minimum(boxes[:, 2:], d[2:]) - np.maximum(boxes[:, :2], d[:2])).clip(0).prod(axis=1)
+    union = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) + (d[2:] - d[:2]).prod() - shared
+    return bool((shared / union).max() >= 0.5)
+
+
+def _picture(ax: Axes, pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], title: str) -> None:
+    ax.imshow(pixels)
+    ax.set_xlim(0, pixels.shape[1])
+    ax.set_ylim(pixels.shape[0], 0)
+    ax.axis("off")
+    if title:
+        ax.set_title(title)
+
+
+def _box(ax: Axes, box: Sequence[float], edge: str, text: str, style: str = "-") -> None:
+    x1, y1, x2, y2 = box
+    ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, ec=edge, lw=1.1, ls=style))
+    paper = {"fc": "black", "alpha": 0.55, "lw": 0, "pad": 0.6}
+    ax.text(x1, max(y1, 2), text, fontsize=4.5, color=edge, va="bottom", bbox=paper, clip_on=True)
+
+
+def _legend(ax: Axes, order: Sequence[str] | None = None) -> None:
+    handles, labels = ax.get_legend_handles_labels()
+    if order:
+        pairs = sorted(zip(handles, labels, strict=True), key=lambda p: order.index(p[1]) if p[1] in order else 99)
+        handles, labels = [p[0] for p in pairs], [p[1] for p in pairs]
+    if handles:
+        ax.legend(handles, labels, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
+
+
+def _finished(figure: Figure) -> Figure:
+    figure.tight_layout()
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes a PNG and closes the figure."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130, bbox_inches="tight", metadata={"Software": None})
+    plt.close(figure)
+
+
+def study_figures(study: StudyRecord, tables: dict[str, pd.DataFrame]) -> list[tuple[str, str, Figure]]:
+    """(name, caption, figure) of everything that the records allow to draw."""
+    made: list[tuple[str, str, Figure | None]] = [
+        ("averages", "AP, AP50 and AP75: bars are means, points are seeds.", average_figure(tables["cells"], study.methods)),
+        ("curves", "Loss terms over training, smoothed over five logged steps.", curve_figure(tables["curves"], study.methods)),
+        (
+            "positives",
+            "Positives per object over training, by task.",
+            positives_figure(tables["positives"], study.methods),
+        ),
+    ]
+    groups: dict[tuple[str, str], list[CellRecord]] = {}
+    for cell in study.done:
+        config = cell.config
+        if config["seed"] == min(c.config["seed"] for c in study.done):
+            groups.setdefault((config["data"]["name"], config["detector"]["label"]), []).append(cell)
+    for (data, detector), cells in groups.items():
+        about = f"{detector} on {data}"
+        made.append(
+            (
+                f"detections-{data}-{detector}",
+                f"Detections above a score of {SHOWN_SCORE}, {about}: green where a detection of the right class has "
+                "IoU ≥ 0.5, dashed red where not.",
+                detection_figure(cells),
+            )
+        )
+        made.append(
+            (
+                f"assignment-{data}-{detector}",
+                f"Priors that learn an object of a probe image, {about}: green for both tasks, amber for "
+                "classification only, blue for the box only; a red cross marks an object without one for a task.",
+                assignment_figure(cells),
+            )
+        )
+    return [(name, caption, figure) for name, caption, figure in made if figure is not None]

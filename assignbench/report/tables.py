@@ -1,0 +1,105 @@
+"""Tables as the report prints them: strings in cells, one header row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from assignbench.analysis.averages import METRICS
+
+ONE_SEED = "†"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A caption, a header, rows of printable cells, and notes below."""
+
+    caption: str
+    header: list[str]
+    rows: list[list[str]]
+    notes: list[str] = field(default_factory=list)
+
+    def markdown(self) -> str:
+        """The table as GitHub markdown."""
+
+        def line(cells: list[str]) -> str:
+            return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
+
+        body = [line(self.header), "|" + "---|" * len(self.header), *(line(r) for r in self.rows)]
+        return "\n".join([f"**{self.caption}**", "", *body, "", *(f"{n}  " for n in self.notes)])
+
+
+def percent(mean: float | None, half: float | None = None, n: int = 3) -> str:
+    """A share as per cent with its half-width; marked where a single value stands behind it."""
+    if mean is None or np.isnan(mean):
+        return "n/a"
+    text = f"{100 * mean:.1f}"
+    if n < 2:
+        return text + ONE_SEED
+    return text if half is None or np.isnan(half) else f"{text} ± {100 * half:.1f}"
+
+
+def difference(mean: float | None, half: float | None, n: float) -> str:
+    """A signed difference in points; below three seeds it is not resolvable and says so."""
+    if mean is None or np.isnan(mean):
+        return "–"
+    text = f"{100 * mean:+.1f}"
+    if n < 3 or half is None or np.isnan(half):
+        return f"{text} (n={int(n)}: not resolvable)"
+    return f"{text} ± {100 * half:.1f}"
+
+
+def average_tables(averages: pd.DataFrame, methods: list[str], published: Mapping[str, Any]) -> list[Table]:
+    """One table per data set and detector: a row per method, ours beside the published numbers if there are any."""
+    tables = []
+    for (data, detector), group in averages.groupby(["data", "detector"], sort=False):
+        metrics = [m for m in METRICS if m in set(group.metric)]
+        wide = {(r.method, r.metric): r for r in group.itertuples(index=False)}
+        rows_of = published.get("rows", {}).get(detector, {}) if published else {}
+        columns = list(published.get("metric_names", {})) if rows_of else []
+        header = ["method", *metrics, f"Δ{metrics[0]}", *(f"published {c}" for c in columns)]
+        rows = []
+        for method in methods:
+            cells = [wide.get((method, m)) for m in metrics]
+            if not any(cells):
+                continue
+            shown = [percent(c.mean, c.half, c.n) if c else "n/a" for c in cells]
+            first = cells[0]
+            gain = difference(first.delta, first.delta_half, first.delta_n) if first else "–"
+            theirs = [f"{rows_of[method][c]:.1f}" if method in rows_of else "–" for c in columns]
+            rows.append([method, *shown, gain, *theirs])
+        tables.append(Table(f"{detector} on {data}: AP in per cent", header, rows, _average_notes(group, published, rows_of)))
+    return tables
+
+
+def _average_notes(group: pd.DataFrame, published: Mapping[str, Any], rows_of: Mapping[str, Any]) -> list[str]:
+    notes = []
+    if (group.n < 2).any():
+        notes.append(f"{ONE_SEED} one seed: no interval, and no verdict can rest on it.")
+    gains = group[(group.metric == "AP") & (group.delta_n >= 3)]
+    if len(gains):
+        least = 100 * gains.delta_half.max()
+        notes.append(f"Smallest difference in AP that this study could have resolved for every method: {least:.1f} points.")
+    else:
+        notes.append("Fewer than three seeds: this study cannot resolve any difference between methods.")
+    if rows_of:
+        notes.append(f"Published: {published['source']}; measured on {published['setting']}. Not subtracted from ours.")
+    return notes
+
+
+def plain_table(caption: str, frame: pd.DataFrame, notes: list[str] | None = None) -> Table:
+    """A table as it is: floats with three significant decimals, the rest as text."""
+
+    def show(value: object) -> str:
+        if isinstance(value, float | np.floating):
+            if np.isnan(value):
+                return "n/a"
+            return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+        return str(value)
+
+    rows = [[show(v) for v in row] for row in frame.itertuples(index=False)]
+    return Table(caption, [str(c) for c in frame.columns], rows, notes or [])

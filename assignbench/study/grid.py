@@ -1,0 +1,157 @@
+"""From a study to its cells: every detector x method x data set x seed, each with an id that its content decides."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from inspect import Parameter
+from pathlib import Path
+from typing import Any
+
+from assignbench.assigners import ASSIGNERS
+from assignbench.criteria import CRITERIA
+from assignbench.data.catalog import DataSpec
+from assignbench.detectors import DETECTORS
+from assignbench.errors import InputError
+from assignbench.methods import Method, build, resolve
+from assignbench.registry import Registry
+from assignbench.study.spec import DetectorEntry, MethodEntry, Study, local_path
+
+FORMAT = 1  # raised when records of older runs can no longer be read
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One unit of work: `config` decides the id, `local` says where things lie on this machine."""
+
+    detector: str
+    method: str
+    data: str
+    seed: int
+    config: dict[str, Any]
+    local: dict[str, Any]
+
+    @property
+    def slug(self) -> str:
+        """Detector, method, data set and seed, readable."""
+        return f"{self.detector}/{self.method}/{self.data}/seed{self.seed}"
+
+    @property
+    def id(self) -> str:
+        """The readable slug and 8 hex digits of the resolved configuration."""
+        text = json.dumps(_identity(self.config), sort_keys=True)
+        return re.sub(r"[^A-Za-z0-9_.-]+", "-", self.slug) + "-" + hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def cells_of(study: Study, *, only: str | None = None, cache: Path | None = None) -> list[Cell]:
+    """The cells of a study in the order methods, data sets, detectors, seeds.
+
+    `only` is a glob on slugs or ids. Raises InputError for unknown names and parameters, and for an empty choice.
+    """
+    spec = study.spec
+    methods = [(m, _method(m, study)) for m in spec.methods]
+    found = []
+    for seed in spec.seeds:
+        for detector in spec.detectors:
+            for data in spec.data:
+                for entry, method in methods:
+                    found.append(_cell(study, detector, entry, method, data, seed, cache))
+    if only is not None:
+        chosen = [c for c in found if any(fnmatch(name, only) for name in (c.slug, c.id, c.method))]
+        if not chosen:
+            raise InputError(f"--only {only}: no cell matches; the cells are\n  " + "\n  ".join(c.slug for c in found))
+        return chosen
+    names = [c.slug for c in found]
+    twice = {n for n in names if names.count(n) > 1}
+    if twice:
+        raise InputError(f"{study.path}: two cells are called {sorted(twice)[0]}; give one a `label` or another name")
+    return found
+
+
+def _method(entry: MethodEntry, study: Study) -> Method:
+    from assignbench.methods import PRESETS
+
+    preset = entry.preset or entry.name
+    base = PRESETS[preset].assigner.name if preset in PRESETS else None
+    overrides: dict[str, Any] = dict(entry.overrides())
+    for key, value in study.spec.method_defaults.items():
+        if key in ("assigner", "criterion") and isinstance(value, dict) and isinstance(overrides.get(key), dict | None):
+            overrides[key] = {**value, **(overrides.get(key) or {})}
+        else:
+            overrides.setdefault(key, value)
+    if base is None:
+        resolve(preset, overrides)  # raises the error with the nearest name
+    method = resolve(preset, overrides, label=entry.name)
+    build(method)
+    return method
+
+
+def _cell(
+    study: Study, detector: DetectorEntry, entry: MethodEntry, method: Method, data: DataSpec, seed: int, cache: Path | None
+) -> Cell:
+    spec = study.spec
+    DETECTORS.check(detector.name, detector.parameters)
+    folder = study.path.resolve().parent
+    weights = local_path(detector.weights, folder) if detector.weights else None
+    config = {
+        "format": FORMAT,
+        "seed": seed,
+        "detector": {
+            "name": detector.name,
+            "label": detector.label or detector.name,
+            "parameters": _plain(_full(DETECTORS, detector.name, detector.parameters, drop=_RUNTIME)),
+            "weights": Path(detector.weights).name,
+        },
+        "method": {
+            "name": entry.name,
+            "preset": entry.preset or entry.name,
+            "assigner": _part(ASSIGNERS, method.assigner.name, dict(method.assigner.parameters)),
+            "criterion": _part(CRITERIA, method.criterion.name, dict(method.criterion.parameters)),
+            "quality": method.quality,
+            "ranking": method.ranking,
+            "nms": method.nms,
+            "prior_prob": method.prior_prob,
+        },
+        "data": data.model_dump(mode="json"),
+        "schedule": spec.schedule.model_dump(mode="json"),
+        "evaluation": spec.evaluation.model_dump(mode="json"),
+        "probe_images": spec.probe_images,
+    }
+    local = {
+        "root": str(data.where(folder)),
+        "weights": str(weights) if weights else "",
+        "cache": str(cache) if cache else "",
+    }
+    return Cell(detector.label or detector.name, entry.name, data.name, seed, config, local)
+
+
+_RUNTIME = ("num_classes", "quality_kind", "weights")
+
+
+def _part(registry: Registry[Any], name: str, given: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "parameters": _plain(_full(registry, name, given))}
+
+
+def _full(registry: Registry[Any], name: str, given: dict[str, Any], drop: tuple[str, ...] = ()) -> dict[str, Any]:
+    """All parameters with their values, so that a changed default changes the cell id too."""
+    defaults = {k: v for k, v in registry.parameters(name).items() if v is not Parameter.empty and k not in drop}
+    return {**defaults, **given}
+
+
+def _plain(value: dict[str, Any]) -> dict[str, Any]:
+    """The same through JSON: tuples become lists, what is not plain data is refused."""
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(value))
+    except TypeError as problem:
+        raise InputError(f"parameters must be plain values: {problem}") from problem
+    return plain
+
+
+def _identity(config: dict[str, Any]) -> dict[str, Any]:
+    """What makes two cells the same: not where files lie, not how many threads prepare batches, no titles."""
+    data = {k: v for k, v in config["data"].items() if k not in ("root", "title")}
+    schedule = {k: v for k, v in config["schedule"].items() if k not in ("loader_workers", "checkpoint_every")}
+    return {**config, "data": data, "schedule": schedule}

@@ -1,0 +1,57 @@
+"""Reading a study's YAML safely, remembering the line of every key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from assignbench.errors import InputError
+
+Lines = dict[tuple[str | int, ...], int]
+
+
+def read(path: Path) -> tuple[dict[str, Any], Lines]:
+    """The mapping in a YAML file and the line of each of its entries by path. Raises InputError naming the line."""
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        raise InputError(f"no study file {path}; `assignbench list studies` shows what is there") from None
+    except (OSError, UnicodeDecodeError) as problem:
+        raise InputError(f"{path}: cannot be read ({problem})") from problem
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as problem:
+        mark = getattr(problem, "problem_mark", None)
+        line = f"line {mark.line + 1}: " if mark else ""
+        what = getattr(problem, "problem", None) or str(problem).splitlines()[0]
+        raise InputError(f"{path}: {line}not a plain YAML file ({what})") from problem
+    if node is None or content is None:
+        raise InputError(f"{path}: the file is empty; a study is a mapping with at least `methods` and `data`")
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: line 1: a study is a mapping (key: value), found a {type(content).__name__}")
+    lines: Lines = {}
+    _walk(node, (), lines)
+    return content, lines
+
+
+def line_of(lines: Lines, path: tuple[str | int, ...]) -> int | None:
+    """The line of the deepest known part of a path."""
+    for length in range(len(path), 0, -1):
+        if path[:length] in lines:
+            return lines[path[:length]]
+    return None
+
+
+def _walk(node: yaml.Node, path: tuple[str | int, ...], lines: Lines) -> None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            here = (*path, str(key.value))
+            lines[here] = key.start_mark.line + 1
+            _walk(value, here, lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for place, value in enumerate(node.value):
+            lines[(*path, place)] = value.start_mark.line + 1
+            _walk(value, (*path, place), lines)
