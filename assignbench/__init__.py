@@ -13,7 +13,7 @@ except PackageNotFoundError:  # a source tree that was not installed
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from assignbench.assigners import Assignment, Context, Objects, Predictions, Targets
+    from assignbench.contract import Assignment, Context, Objects, Predictions, Targets
     from assignbench.methods import build_method
     from assignbench.priors import Priors
 
@@ -31,7 +31,7 @@ def __getattr__(name: str) -> Any:
 
         return Priors
     if name in __all__:
-        from assignbench import assigners
+        from assignbench import contract
 
-        return getattr(assigners, name)
+        return getattr(contract, name)
     raise AttributeError(f"module 'assignbench' has no attribute '{name}'")

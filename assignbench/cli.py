@@ -54,8 +54,12 @@ def _parser() -> argparse.ArgumentParser:
     run = _command(commands, "run", "train every cell of a study that is not done, then write the report", _run)
     _study_options(run)
     run.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to train (default: auto)")
-    run.add_argument("--workers", type=_positive, metavar="N", help="cells side by side (default: by cores, one per GPU)")
-    run.add_argument("--fresh", action="store_true", help="forget finished and half-finished cells and train them again")
+    run.add_argument(
+        "--workers", type=_positive, metavar="N", help="cells side by side (default: by cores, one per GPU)"
+    )
+    run.add_argument(
+        "--fresh", action="store_true", help="forget finished and half-finished cells and train them again"
+    )
     _loudness(run)
 
     plan = _command(commands, "plan", "show the cells of a study, their ids, what is done and the cost", _plan)

@@ -149,7 +149,12 @@ class _Display:
 
     def __enter__(self) -> Callable[[list[Progress], int], None]:
         if self.console.is_terminal and not self.quiet and self.total:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[note]}"),
+            )
             self.bars = Bars(*columns, console=self.console, transient=True)
             self.bars.start()
             self.tasks[""] = self.bars.add_task("cells", total=self.total, note="")
@@ -197,7 +202,9 @@ def plan(options: argparse.Namespace, console: Console) -> int:
     cells = _cells(options, study)
     folder = _folder(options, study)
     speeds = _known_speeds(options.out)
-    console.print(f"{study.spec.study}: {study.spec.title}\nanswers: {study.spec.answers}\ncost: {study.spec.cost}", markup=False)
+    console.print(
+        f"{study.spec.study}: {study.spec.title}\nanswers: {study.spec.answers}\ncost: {study.spec.cost}", markup=False
+    )
     left, unknown = 0.0, False
     for cell in cells:
         record = CellRecord(folder / cell.id)
@@ -212,7 +219,9 @@ def plan(options: argparse.Namespace, console: Console) -> int:
             else:
                 unknown = True
         console.print(f"{state:8} {cell.id} {note}", markup=False)
-    told = f"left: about {left / 60:.0f} minutes of training, one cell at a time" if left else "left: nothing measured yet"
+    told = (
+        f"left: about {left / 60:.0f} minutes of training, one cell at a time" if left else "left: nothing measured yet"
+    )
     if not left and not unknown:
         told = "left: nothing"
     console.print(told + (" (some speeds are not known before a first cell has run)" if unknown else ""))
@@ -225,7 +234,7 @@ def _images(cell: Cell) -> int | None:
     if schedule["steps"]:
         return int(schedule["steps"]) * int(schedule["batch_size"])
     if cell.config["data"]["kind"] == "shapes":
-        return round(schedule["epochs"] * cell.config["data"]["train_images"])
+        return round(float(schedule["epochs"]) * int(cell.config["data"]["train_images"]))
     return None
 
 
@@ -272,7 +281,10 @@ def listing(options: argparse.Namespace, console: Console) -> int:
     elif options.what == "methods":
         rows = [(m.name, m.about) for m in PRESETS.values()]
     elif options.what == "datasets":
-        rows = [(n, f"{c['title']} [{c['kind']}{', root ' + c['root'] if c.get('root') else ''}]") for n, c in CATALOG.items()]
+        rows = [
+            (n, f"{c['title']} [{c['kind']}{', root ' + c['root'] if c.get('root') else ''}]")
+            for n, c in CATALOG.items()
+        ]
     elif options.what == "analyses":
         rows = [(a.name, a.question) for a in ANALYSES.values()]
     else:
@@ -300,7 +312,9 @@ def doctor(options: argparse.Namespace, console: Console) -> int:
     wrong = 0
     for data in study.spec.data:
         root = data.where(study.path.resolve().parent)
-        console.print(f"data set {data.name} ({data.kind}){'' if data.kind == 'shapes' else f' in {root}'}", markup=False)
+        console.print(
+            f"data set {data.name} ({data.kind}){'' if data.kind == 'shapes' else f' in {root}'}", markup=False
+        )
         if data.kind == "shapes":
             continue
         lenient = data.model_copy(update={"on_bad": "skip"})
@@ -308,7 +322,8 @@ def doctor(options: argparse.Namespace, console: Console) -> int:
             found = load(lenient, split, root)
             objects = sum(len(i.labels) for i in found.images)
             empty = sum(len(i.labels) == 0 for i in found.images)
-            console.print(f"  {split}: {len(found)} images, {objects} objects, {empty} images without one, {len(found.skipped)} problems")
+            counts = f"{len(found)} images, {objects} objects, {empty} images without one"
+            console.print(f"  {split}: {counts}, {len(found.skipped)} problems")
             for problem in found.skipped:
                 console.print(f"    {problem}", markup=False)
             wrong += len(found.skipped) if data.on_bad == "error" else 0

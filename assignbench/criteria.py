@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from assignbench.assigners.base import IGNORE, Assignment, Context, Objects, Predictions
 from assignbench.assigners.select import boxes_of, labels_of
 from assignbench.boxes import paired_giou, paired_iou
 from assignbench.coders import coder_for
+from assignbench.contract import IGNORE, Assignment, Context, Objects, Predictions
 from assignbench.losses import balanced_l1, iou_loss, sigmoid_focal, smooth_l1
 from assignbench.priors import Priors
 from assignbench.registry import Registry

@@ -33,7 +33,9 @@ def coco_ground_truth(images: pd.DataFrame, objects: pd.DataFrame, classes: list
         )
     return {
         "info": {},
-        "images": [{"id": int(i.image_id), "width": int(i.width), "height": int(i.height)} for i in images.itertuples()],
+        "images": [
+            {"id": int(i.image_id), "width": int(i.width), "height": int(i.height)} for i in images.itertuples()
+        ],
         "annotations": rows,
         "categories": [{"id": i + 1, "name": c} for i, c in enumerate(classes)],
     }

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 from torch import nn
 
 from assignbench.assigners import ASSIGNERS, Assigner
-from assignbench.assigners.base import QualityKind
+from assignbench.contract import QualityKind
 from assignbench.criteria import CRITERIA
 from assignbench.errors import InputError, nearest
 
@@ -112,7 +112,8 @@ def resolve(name: str, overrides: Mapping[str, Any] | None = None, *, label: str
             change = {"name": value} if isinstance(value, str) else value
             if not isinstance(change, Mapping):
                 raise InputError(f"method '{method.name}': {key} must be a name or a mapping, got {value!r}")
-            method = replace(method, **{key: part.override(change)})
+            changed = part.override(change)
+            method = replace(method, assigner=changed) if key == "assigner" else replace(method, criterion=changed)
     method = replace(method, **{k: v for k, v in changes.items() if k not in _PARTS})
     ASSIGNERS.check(method.assigner.name, method.assigner.parameters)
     CRITERIA.check(method.criterion.name, method.criterion.parameters)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms
 
-from assignbench.assigners.base import Predictions
 from assignbench.boxes import clip
+from assignbench.contract import Predictions
 
 
 @dataclass(frozen=True)

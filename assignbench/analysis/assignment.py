@@ -32,7 +32,9 @@ def positives(study: StudyRecord) -> pd.DataFrame:
         for task in ("cls", "box"):
             column = f"positives_{task}"
             grouped = table.groupby("progress")[column]
-            found = pd.DataFrame({"positives": grouped.mean(), "orphans": grouped.apply(lambda c: float((c == 0).mean()))})
+            found = pd.DataFrame(
+                {"positives": grouped.mean(), "orphans": grouped.apply(lambda c: float((c == 0).mean()))}
+            )
             parts.append(found.reset_index().assign(task=task, **keys_of(cell)))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 

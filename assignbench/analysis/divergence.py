@@ -27,7 +27,9 @@ def divergence(study: StudyRecord) -> pd.DataFrame:
         objects, candidates = cell.table("objects"), cell.table("candidates")
         usable = objects[~objects.crowd]
         known = usable.spearman.notna()
-        pooled = stats.spearmanr(candidates.cls_score, candidates.iou.round(6)).statistic if len(candidates) > 1 else None
+        pooled = (
+            stats.spearmanr(candidates.cls_score, candidates.iou.round(6)).statistic if len(candidates) > 1 else None
+        )
         rows.append(
             {
                 **keys_of(cell),

@@ -1,8 +1,8 @@
 """Assigners: one file per paper; importing the package registers them all."""
 
 from assignbench.assigners import atss, max_iou, mutual_guidance
-from assignbench.assigners.base import ASSIGNERS, BACKGROUND, IGNORE, Assigner, Assignment, Context, Objects
-from assignbench.assigners.base import PerImageAssigner, Predictions, Targets
+from assignbench.assigners.base import ASSIGNERS, Assigner, PerImageAssigner
+from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets
 
 __all__ = [
     "ASSIGNERS",

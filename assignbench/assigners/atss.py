@@ -8,9 +8,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from assignbench.assigners.base import ASSIGNERS, Assigner, Assignment, Context, Objects, Predictions, Targets
+from assignbench.assigners.base import ASSIGNERS, Assigner
 from assignbench.assigners.select import adopt_orphans, resolve_conflicts, top_indices
 from assignbench.boxes import centres, paired_iou
+from assignbench.contract import Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors
 
 

@@ -8,9 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from assignbench.assigners.base import ASSIGNERS, BACKGROUND, IGNORE, Assigner, Assignment, Context
-from assignbench.assigners.base import Objects, Predictions, Targets
+from assignbench.assigners.base import ASSIGNERS, Assigner
 from assignbench.assigners.select import first_true, prior_iou
+from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors
 
 LowQuality = Literal["ssd", "mmdet", "torchvision", "none"]

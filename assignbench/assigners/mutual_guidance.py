@@ -8,11 +8,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from assignbench.assigners.base import ASSIGNERS, BACKGROUND, IGNORE, Assigner, Assignment, Context
-from assignbench.assigners.base import Objects, Predictions, Targets
+from assignbench.assigners.base import ASSIGNERS, Assigner
 from assignbench.assigners.max_iou import MaxIoU
 from assignbench.assigners.select import adopt_orphans, first_true, prior_iou, top_mask
 from assignbench.boxes import pairwise_iou
+from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors
 
 

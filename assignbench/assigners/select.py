@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from assignbench.assigners.base import BACKGROUND, Objects
 from assignbench.boxes import pairwise_iou
+from assignbench.contract import BACKGROUND, Objects
 from assignbench.priors import Priors
 
 _LOW = 0xFFFFFFFF

@@ -52,9 +52,7 @@ class Augment:
         return np.ascontiguousarray(out), moved, kept
 
 
-def cut(
-    pixels: Pixels, boxes: Floats, region: Region, size: int
-) -> tuple[Pixels, Floats, npt.NDArray[np.bool_]]:
+def cut(pixels: Pixels, boxes: Floats, region: Region, size: int) -> tuple[Pixels, Floats, npt.NDArray[np.bool_]]:
     """The region (original px, may reach beyond the image) stretched to size x size; boxes moved and clipped.
 
     A box stays if its centre is in the region and both its sides keep at least 1 px.
@@ -80,8 +78,8 @@ def cut(
     moved = (boxes - np.array([x0, y0, x0, y0], np.float32)) * scale
     centre = (moved[:, :2] + moved[:, 2:]) / 2
     moved = moved.clip(0, size).astype(np.float32)
-    inside = ((centre > 0) & (centre < size)).all(axis=1)
-    return out, moved, inside & ((moved[:, 2:] - moved[:, :2]) >= 1).all(axis=1)
+    inside = ((centre > 0) & (centre < size) & (moved[:, 2:] - moved[:, :2] >= 1)).all(axis=1)
+    return out, moved, np.asarray(inside, np.bool_)
 
 
 def _zoomed(width: int, height: int, factor: float, rng: np.random.Generator) -> Region:
@@ -97,7 +95,7 @@ def _jitter(pixels: Pixels, amount: float, rng: np.random.Generator) -> Pixels:
     values = (values - mean) * np.float32(contrast) + mean
     grey = values.mean(axis=2, keepdims=True)
     values = (values - grey) * np.float32(saturation) + grey
-    return values.clip(0, 255).astype(np.uint8)
+    return np.asarray(values.clip(0, 255), np.uint8)
 
 
 def _ssd_region(boxes: Floats, width: int, height: int, rng: np.random.Generator) -> Region:

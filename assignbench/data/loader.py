@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from assignbench.assigners.base import Objects
+from assignbench.contract import Objects
 from assignbench.data.augment import Augment, cut
 from assignbench.data.base import DetectionData, ImageRecord
 
 
 @dataclass(frozen=True)
 class Batch:
-    """images [B, 3, S, S] uint8 · objects in network px · image_ids · object_ids [B, G] · scale to original px [B, 2]."""
+    """images [B, 3, S, S] uint8 · objects in network px · image_ids · object_ids [B, G] · scale [B, 2] to original."""
 
     images: Tensor
     objects: Objects
@@ -70,7 +70,9 @@ class TrainLoader:
         parts = [self._example(index, epoch) for index in chosen]
         return _collate([p[0] for p in parts], [p[1] for p in parts], [p[2] for p in parts], epoch)
 
-    def _example(self, index: int, epoch: int) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor], tuple[int, float, float]]:
+    def _example(
+        self, index: int, epoch: int
+    ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor], tuple[int, float, float]]:
         record = self.data.images[index]
         rng = np.random.default_rng([self.seed, epoch, 2, index])
         usable = ~record.crowd if self.use_difficult else ~(record.crowd | record.difficult)

@@ -149,10 +149,8 @@ def coverage(shape: str, box: tuple[int, int, int, int], side: int, flip: int) -
     right, bottom = -(-x2 // UNIT), -(-y2 // UNIT)
     u = 2 * (np.arange(left * 4, right * 4) * 2 + 1 - x1)[None, :] - w
     v = 2 * (np.arange(top * 4, bottom * 4) * 2 + 1 - y1)[:, None] - h
-    if h >= w:
-        mask = _shape(shape, u, v if flip else -v, w, h)
-    else:  # directed shapes lie along the longer side
-        mask = _shape(shape, v, u if flip else -u, h, w)
+    # Directed shapes lie along the longer side.
+    mask = _shape(shape, u, v if flip else -v, w, h) if h >= w else _shape(shape, v, u if flip else -u, h, w)
     mask = mask & (abs(u) <= w) & (abs(v) <= h)
     blocks = mask.reshape(bottom - top, 4, right - left, 4).sum(axis=(1, 3))
     full = np.zeros((side, side), np.int64)
@@ -160,7 +158,7 @@ def coverage(shape: str, box: tuple[int, int, int, int], side: int, flip: int) -
     return full
 
 
-def _shape(shape: str, u: Grid, v: Grid, w: int, h: int) -> npt.NDArray[np.bool_]:
+def _shape(shape: str, u: Grid, v: Grid, w: int, h: int) -> npt.NDArray[np.bool_]:  # noqa: PLR0911 (a case each)
     """The inside of a shape at integer positions u in [-w, w], v in [-h, h]; head of directed shapes at v = -h."""
     if shape == "disc":
         return u * u * (h * h) + v * v * (w * w) <= w * w * h * h
@@ -208,7 +206,7 @@ def _place(
             continue
         overlaps = [_iou(box, other) for other in placed]
         most = max(overlaps, default=0.0)
-        if (partner is None and most < 0.1) or (partner is not None and 0.25 <= _iou(box, partner) and most <= 0.55):
+        if (partner is None and most < 0.1) or (partner is not None and _iou(box, partner) >= 0.25 and most <= 0.55):
             return label, box
     return label, None
 
@@ -237,13 +235,14 @@ def _iou(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> float:
 
 def _ground(side: int, rng: np.random.Generator) -> Grid:
     """Three octaves of bilinear value noise around a random colour, [side, side, 3]."""
-    canvas = np.zeros((side, side, 3), np.int64) + rng.integers(50, 206, 3)
+    canvas: Grid = np.zeros((side, side, 3), np.int64) + rng.integers(50, 206, 3)
     for cells, amplitude in ((3, 36), (9, 18), (31, 8)):
-        knots = rng.integers(-amplitude, amplitude + 1, (cells + 1, cells + 1, 3))
+        knots: Grid = rng.integers(-amplitude, amplitude + 1, (cells + 1, cells + 1, 3))
         at = np.arange(side) * cells * 64 // side
         low, part = at // 64, at % 64
-        rows = knots[low] * (64 - part)[:, None, None] + knots[low + 1] * part[:, None, None]
-        canvas += (rows[:, low] * (64 - part)[None, :, None] + rows[:, low + 1] * part[None, :, None]) // 4096
+        rows: Grid = knots[low] * (64 - part)[:, None, None] + knots[low + 1] * part[:, None, None]
+        blend = rows[:, low] * (64 - part)[None, :, None] + rows[:, low + 1] * part[None, :, None]
+        canvas = np.asarray(canvas + blend // 4096, np.int64)
     return canvas
 
 

@@ -13,9 +13,9 @@ from assignbench.data.checks import box_problem, image_problem, missing_root, re
 from assignbench.errors import InputError
 
 VOC_CLASSES = (
-    "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person pottedplant "
-    "sheep sofa train tvmonitor"
-).split()
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog"),
+    *("horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
+)
 
 
 def read_voc(
@@ -36,8 +36,10 @@ def read_voc(
         base = within(root, folder, "data.splits")
         listing = base / "ImageSets" / "Main" / f"{split}.txt"
         if not listing.is_file():
-            raise missing_root(base, f"data set '{name}'") if not base.is_dir() else InputError(
-                f"data set '{name}': no image list {listing}; known: {_lists(listing.parent)}"
+            raise (
+                missing_root(base, f"data set '{name}'")
+                if not base.is_dir()
+                else InputError(f"data set '{name}': no image list {listing}; known: {_lists(listing.parent)}")
             )
         for line in listing.read_text().splitlines():
             if not line.strip():
@@ -61,6 +63,8 @@ def _read_xml(
     short = f"{base.name}/Annotations/{path.name}"
     try:
         tree = ElementTree.parse(path).getroot()
+        if tree is None:
+            raise ValueError("the file is empty")
         width, height = (int(_text(tree, f"size/{side}")) for side in ("width", "height"))
     except FileNotFoundError:
         return None, [Problem(short, "annotation file is missing", image_lost=True)]
@@ -110,8 +114,8 @@ def _read_xml(
     return record, problems
 
 
-def _text(element: Element, path: str) -> str:
-    found = element.findtext(path)
+def _text(element: Element | None, path: str) -> str:
+    found = None if element is None else element.findtext(path)
     if found is None or not found.strip():
         raise ValueError(f"no <{path}>")
     return found.strip()

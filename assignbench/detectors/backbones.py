@@ -93,7 +93,9 @@ class ResNet(Backbone):
         super().__init__()
         from torchvision import models
 
-        net = {18: models.resnet18, 34: models.resnet34, 50: models.resnet50, 101: models.resnet101}[depth](weights=None)
+        net = {18: models.resnet18, 34: models.resnet34, 50: models.resnet50, 101: models.resnet101}[depth](
+            weights=None
+        )
         self.stem = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool)
         self.layer1, self.layer2, self.layer3, self.layer4 = net.layer1, net.layer2, net.layer3, net.layer4
         wide = 4 if depth >= 50 else 1

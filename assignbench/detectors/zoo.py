@@ -10,8 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from assignbench.assigners.base import Predictions, QualityKind
 from assignbench.coders import Coder, coder_for
+from assignbench.contract import Predictions, QualityKind
 from assignbench.detectors.backbones import Backbone, ResNet, Slim, SqueezeNet, load_weights
 from assignbench.detectors.heads import DenseHead, Norm
 from assignbench.detectors.necks import FPN

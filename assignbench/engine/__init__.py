@@ -1,0 +1,1 @@
+"""The engine: trains cells and writes their records."""

@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from assignbench.assigners.base import Objects, Predictions
 from assignbench.boxes import pairwise_iou
+from assignbench.contract import Objects, Predictions
 from assignbench.data.base import DetectionData
 from assignbench.data.loader import Batch, evaluation_batches
 from assignbench.detectors import Detector
@@ -92,7 +92,9 @@ def predict(
 
 def _on_cpu(p: Predictions) -> Predictions:
     quality = None if p.quality_logits is None else p.quality_logits.float().cpu()
-    return Predictions(p.cls_logits.float().cpu(), p.deltas.float().cpu(), p.boxes.float().cpu(), quality, p.quality_kind)
+    return Predictions(
+        p.cls_logits.float().cpu(), p.deltas.float().cpu(), p.boxes.float().cpu(), quality, p.quality_kind
+    )
 
 
 def _boxes(found: Candidates, batch: Batch, place: int) -> pd.DataFrame:
@@ -159,14 +161,18 @@ def rank_correlation(candidates: pd.DataFrame) -> pd.DataFrame:
     ranks = table.groupby("object_id")[["a", "b"]].rank()
     ranks["object_id"] = table.object_id
     centred = ranks[["a", "b"]] - ranks.groupby("object_id")[["a", "b"]].transform("mean")
-    sums = pd.DataFrame(
-        {
-            "object_id": table.object_id,
-            "ab": centred.a * centred.b,
-            "aa": centred.a**2,
-            "bb": centred.b**2,
-        }
-    ).groupby("object_id", as_index=False).sum()
+    sums = (
+        pd.DataFrame(
+            {
+                "object_id": table.object_id,
+                "ab": centred.a * centred.b,
+                "aa": centred.a**2,
+                "bb": centred.b**2,
+            }
+        )
+        .groupby("object_id", as_index=False)
+        .sum()
+    )
     spread = (sums.aa * sums.bb).to_numpy(float)
     value = np.divide(sums.ab.to_numpy(float), np.sqrt(spread), out=np.full(len(sums), np.nan), where=spread > 0)
     return pd.DataFrame({"object_id": sums.object_id, "spearman": value})

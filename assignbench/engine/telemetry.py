@@ -9,9 +9,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from assignbench.assigners.base import IGNORE, Assignment, Context, Predictions
 from assignbench.assigners.select import labels_of
 from assignbench.boxes import areas, pairwise_iou
+from assignbench.contract import IGNORE, Assignment, Context, Predictions
 from assignbench.data.loader import Batch
 from assignbench.detectors import Detector
 from assignbench.losses import giou_loss, sigmoid_focal

@@ -44,7 +44,9 @@ def build_report(folder: Path) -> Path:
     return out / "index.html"
 
 
-def _sections(study: StudyRecord, results: dict[str, pd.DataFrame], pictures: list[dict[str, str]]) -> list[dict[str, Any]]:
+def _sections(
+    study: StudyRecord, results: dict[str, pd.DataFrame], pictures: list[dict[str, str]]
+) -> list[dict[str, Any]]:
     """One section per analysis, with its tables and figures, then the pictures that belong to none."""
     used: set[str] = set()
     sections = []

@@ -163,8 +163,8 @@ def assignment_figure(cells: Sequence[CellRecord], images: int = 2) -> Figure | 
 
 
 def _draw_assignment(ax: Axes, table: pd.DataFrame) -> None:
-    for kind, cls, box in ((AMBER, True, False), (BLUE, False, True), (GREEN, True, True)):
-        part = table[(table.positive_cls == cls) & (table.positive_box == box)]
+    for kind, in_cls, in_box in ((AMBER, True, False), (BLUE, False, True), (GREEN, True, True)):
+        part = table[(table.positive_cls == in_cls) & (table.positive_box == in_box)]
         for p in part.itertuples():
             corner = (p.prior_x1, p.prior_y1)
             sides = (p.prior_x2 - p.prior_x1, p.prior_y2 - p.prior_y1)
@@ -237,8 +237,16 @@ def save(figure: Figure, path: Path) -> None:
 def study_figures(study: StudyRecord, tables: dict[str, pd.DataFrame]) -> list[tuple[str, str, Figure]]:
     """(name, caption, figure) of everything that the records allow to draw."""
     made: list[tuple[str, str, Figure | None]] = [
-        ("averages", "AP, AP50 and AP75: bars are means, points are seeds.", average_figure(tables["cells"], study.methods)),
-        ("curves", "Loss terms over training, smoothed over five logged steps.", curve_figure(tables["curves"], study.methods)),
+        (
+            "averages",
+            "AP, AP50 and AP75: bars are means, points are seeds.",
+            average_figure(tables["cells"], study.methods),
+        ),
+        (
+            "curves",
+            "Loss terms over training, smoothed over five logged steps.",
+            curve_figure(tables["curves"], study.methods),
+        ),
         (
             "positives",
             "Positives per object over training, by task.",

@@ -72,18 +72,22 @@ def average_tables(averages: pd.DataFrame, methods: list[str], published: Mappin
             gain = difference(first.delta, first.delta_half, first.delta_n) if first else "–"
             theirs = [f"{rows_of[method][c]:.1f}" if method in rows_of else "–" for c in columns]
             rows.append([method, *shown, gain, *theirs])
-        tables.append(Table(f"{detector} on {data}: AP in per cent", header, rows, _average_notes(group, published, rows_of)))
+        tables.append(
+            Table(f"{detector} on {data}: AP in per cent", header, rows, _average_notes(group, published, rows_of))
+        )
     return tables
 
 
 def _average_notes(group: pd.DataFrame, published: Mapping[str, Any], rows_of: Mapping[str, Any]) -> list[str]:
     notes = []
-    if (group.n < 2).any():
+    if bool((group.n < 2).any()):
         notes.append(f"{ONE_SEED} one seed: no interval, and no verdict can rest on it.")
     gains = group[(group.metric == "AP") & (group.delta_n >= 3)]
     if len(gains):
         least = 100 * gains.delta_half.max()
-        notes.append(f"Smallest difference in AP that this study could have resolved for every method: {least:.1f} points.")
+        notes.append(
+            f"Smallest difference in AP that this study could have resolved for every method: {least:.1f} points."
+        )
     else:
         notes.append("Fewer than three seeds: this study cannot resolve any difference between methods.")
     if rows_of:
@@ -98,7 +102,8 @@ def plain_table(caption: str, frame: pd.DataFrame, notes: list[str] | None = Non
         if isinstance(value, float | np.floating):
             if np.isnan(value):
                 return "n/a"
-            return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+            number = float(value)
+            return f"{number:.0f}" if abs(number) >= 1000 else f"{number:.3g}"
         return str(value)
 
     rows = [[show(v) for v in row] for row in frame.itertuples(index=False)]

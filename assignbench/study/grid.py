@@ -90,7 +90,13 @@ def _method(entry: MethodEntry, study: Study) -> Method:
 
 
 def _cell(
-    study: Study, detector: DetectorEntry, entry: MethodEntry, method: Method, data: DataSpec, seed: int, cache: Path | None
+    study: Study,
+    detector: DetectorEntry,
+    entry: MethodEntry,
+    method: Method,
+    data: DataSpec,
+    seed: int,
+    cache: Path | None,
 ) -> Cell:
     spec = study.spec
     DETECTORS.check(detector.name, detector.parameters)

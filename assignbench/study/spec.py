@@ -113,7 +113,7 @@ def read_study(
     raw, lines = read(path)
     content = deepcopy(raw)
     changed: list[str] = []
-    presets = raw.get("presets") if isinstance(raw.get("presets"), dict) else {}
+    presets: dict[str, Any] = raw["presets"] if isinstance(raw.get("presets"), dict) else {}
     if preset is not None:
         if preset not in presets:
             raise InputError(f"{path}: has no preset '{preset}'{nearest(preset, list(presets))}")
@@ -139,7 +139,7 @@ def read_study(
 
 def find_study(path: Path) -> Path:
     """The file itself, or the one of that name among the studies that come with the package."""
-    if path.exists() or path.parent != Path() and path.parent.name != "studies":
+    if path.exists() or (path.parent != Path() and path.parent.name != "studies"):
         return path
     for folder in study_folders():
         for name in (path.name, path.name + ".yaml"):

@@ -1,0 +1,40 @@
+# Two commands for a machine that has only Python 3.11+ and make:
+#   make run    set up, train the quick start, write its report
+#   make test   set up, run the whole test suite
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: run test lint types check lock clean
+
+run: $(READY)
+	$(BIN)/assignbench run studies/quickstart.yaml
+
+test: $(READY)
+	$(BIN)/python -m pytest -n auto
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+check: lint types test
+
+# Names, versions and hashes only: pip takes them from wherever it is configured to.
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'AssignBench needs Python 3.11 or newer; set PYTHON=...')"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	touch $@
+
+# Needs uv; only for maintainers.
+lock:
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --no-annotate --constraint constraints.txt -o requirements.lock
+	! grep -n '://' requirements.lock
+
+clean:
+	rm -rf .venv runs .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,65 @@
+"""Losses by hand, against torchvision and the official Mutual Guidance primitives."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torchvision.ops import sigmoid_focal_loss
+
+from assignbench.losses import balanced_l1, giou_loss, quality_focal, sigmoid_focal, smooth_l1
+from tests.conftest import GOLDEN, golden
+
+
+def test_focal_by_hand() -> None:
+    # p = 0.5: alpha (1 - p)^2 (-ln p) for the positive, (1 - alpha) p^2 (-ln(1 - p)) for the negative.
+    loss = sigmoid_focal(torch.zeros(2), torch.tensor([1.0, 0.0]))
+    assert loss.tolist() == pytest.approx([0.25 * 0.25 * math.log(2), 0.75 * 0.25 * math.log(2)])
+
+
+@pytest.mark.parametrize(("alpha", "gamma"), [(0.25, 2.0), (0.5, 1.5), (-1.0, 1.0)])
+def test_focal_equals_torchvision_with_gradient(alpha, gamma) -> None:
+    logits = torch.linspace(-12, 12, 101).repeat(2).requires_grad_()
+    targets = torch.cat([torch.zeros(101), torch.ones(101)])
+    ours = sigmoid_focal(logits, targets, alpha, gamma)
+    theirs = sigmoid_focal_loss(logits, targets, alpha=alpha, gamma=gamma)
+    torch.testing.assert_close(ours, theirs, rtol=2e-4, atol=1e-7)
+    (mine,) = torch.autograd.grad(ours.sum(), logits, retain_graph=True)
+    (other,) = torch.autograd.grad(theirs.sum(), logits)
+    torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-6)
+
+
+def test_focal_is_finite_for_extreme_logits() -> None:
+    logits = torch.tensor([-200.0, 200.0]).requires_grad_()
+    loss = sigmoid_focal(logits, torch.tensor([1.0, 0.0])).sum()
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(logits.grad).all()
+
+
+def test_quality_focal_vanishes_at_its_target() -> None:
+    assert quality_focal(torch.zeros(1), torch.tensor([0.5])).item() == pytest.approx(0.0)
+
+
+def test_smooth_l1_by_hand() -> None:
+    values = smooth_l1(torch.tensor([0.05, 1.0]), beta=0.11)
+    assert values.tolist() == pytest.approx([0.05**2 / 0.22, 1 - 0.055])
+
+
+def test_balanced_l1_is_continuous() -> None:
+    near, far = balanced_l1(torch.tensor([0.11 - 1e-6, 0.11 + 1e-6]))
+    assert near.item() == pytest.approx(far.item(), abs=1e-4)
+
+
+def test_giou_loss_of_equal_boxes_is_zero() -> None:
+    box = torch.tensor([[0.0, 0, 3, 4]])
+    assert giou_loss(box, box).item() == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("path", golden("mutual_guidance/mg_primitives.npz"))
+def test_primitives_of_the_official_code(path) -> None:
+    case = np.load(GOLDEN / "mutual_guidance" / "mg_primitives.npz", allow_pickle=False)
+    names = [n for n in case.files if n.startswith(("bl1", "focal_v1"))]
+    assert names
+    difference = torch.from_numpy(case["bl1_pred"] - case["bl1_target"])
+    np.testing.assert_allclose(balanced_l1(difference).numpy(), case["bl1_elementwise"], rtol=1e-4, atol=1e-6)
