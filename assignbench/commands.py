@@ -81,11 +81,6 @@ def _check_data(study: Study, cells: list[Cell]) -> None:
     """Reads every split and weights file that the cells need, so that nothing is written before all of it is sound."""
     seen = set()
     for cell in cells:
-        weights = cell.local["weights"]
-        if weights and not Path(weights).is_file():
-            raise InputError(
-                f"{study.path}: detector '{cell.detector}': no weights file {weights}; put it there or change `weights`"
-            )
         spec = DataSpec.model_validate(cell.config["data"])
         if spec.kind == "shapes" or spec.name in seen:
             continue
@@ -94,6 +89,13 @@ def _check_data(study: Study, cells: list[Cell]) -> None:
             data = load(spec, split, Path(cell.local["root"]))
             if not len(data):
                 raise InputError(f"data set '{spec.name}': no usable image in {data.split}")
+    for cell in cells:
+        weights = cell.local["weights"]
+        if weights and not Path(weights).is_file():
+            raise InputError(
+                f"{study.path}: detector '{cell.detector}': no weights file {weights}\n"
+                "Put it there (for ResNets torchvision's ImageNet .pth file), or name another under `weights`."
+            )
 
 
 def _render_scenes(cells: list[Cell]) -> None:

@@ -56,7 +56,9 @@ def voc_folder(tmp_path: Path) -> Path:
     return base.parent
 
 
-def write_voc_xml(base: Path, name: str, objects: list[tuple[str, int, int, int, int]], size: tuple[int, int] = (64, 48)) -> None:
+def write_voc_xml(
+    base: Path, name: str, objects: list[tuple[str, int, int, int, int]], size: tuple[int, int] = (64, 48)
+) -> None:
     """One annotation file; boxes are 1-based inclusive pixels."""
     parts = [OBJECT.format(name=n, difficult=0, x1=a, y1=b, x2=c, y2=d) for n, a, b, c, d in objects]
     text = XML.format(w=size[0], h=size[1], objects="".join(parts))

@@ -63,3 +63,12 @@ def test_primitives_of_the_official_code(path) -> None:
     assert names
     difference = torch.from_numpy(case["bl1_pred"] - case["bl1_target"])
     np.testing.assert_allclose(balanced_l1(difference).numpy(), case["bl1_elementwise"], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("path", golden("mutual_guidance/mg_primitives.npz"))
+def test_focal_of_the_official_code(path) -> None:
+    case = np.load(path, allow_pickle=False)
+    logits, target = torch.from_numpy(case["focal_logits"]), torch.from_numpy(case["focal_target"]).float()
+    for gamma in (1, 2):
+        ours = sigmoid_focal(logits, target, 0.25, float(gamma)).numpy()
+        np.testing.assert_allclose(ours, case[f"focal_v1_alpha025_gamma{gamma}_elementwise"], rtol=1e-4, atol=1e-6)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from assignbench.data.augment import Augment
 from assignbench.data.base import DetectionData
+from assignbench.data.checks import missing_root
 from assignbench.data.coco import read_coco
 from assignbench.data.shapes import SceneFactors, read_shapes
 from assignbench.data.voc import VOC_CLASSES, read_voc
@@ -24,6 +25,7 @@ class DataSpec(BaseModel):
     name: str
     kind: Literal["shapes", "voc", "coco"]
     title: str = ""
+    obtain: str = ""  # how to get the data, printed when it is missing
     root: str = ""
     # voc: pairs (folder under root, image set), joined · coco: (annotation file, image folder) · shapes: unused
     train: list[tuple[str, str]] = []
@@ -57,6 +59,8 @@ def load(spec: DataSpec, split: Literal["train", "test"], root: Path, cache: Pat
     if spec.kind == "shapes":
         count = spec.train_images if split == "train" else spec.test_images
         return read_shapes(split, count, spec.factors, seed=spec.scenes_seed, cache=cache)
+    if not root.is_dir():
+        raise missing_root(root, f"data set '{spec.name}'", spec.obtain)
     parts = spec.train if split == "train" else spec.test
     if not parts:
         raise InputError(f"data set '{spec.name}': names no {split} split; set data.{split}")
@@ -109,6 +113,10 @@ CATALOG: dict[str, dict[str, Any]] = {
         "kind": "voc",
         "title": "PASCAL VOC 2007+2012 trainval, tested on 2007 test",
         "root": "VOCdevkit",
+        "obtain": (
+            "Download VOCtrainval_06-Nov-2007.tar, VOCtest_06-Nov-2007.tar and VOCtrainval_11-May-2012.tar from the "
+            "PASCAL VOC site (host.robots.ox.ac.uk/pascal/VOC) and unpack all three; they make one VOCdevkit folder."
+        ),
         "train": [("VOC2007", "trainval"), ("VOC2012", "trainval")],
         "test": [("VOC2007", "test")],
         "image_size": 320,
@@ -126,6 +134,7 @@ CATALOG: dict[str, dict[str, Any]] = {
         "kind": "coco",
         "title": "COCO 2017, train2017 and val2017",
         "root": "coco",
+        "obtain": "Download train2017, val2017 and annotations_trainval2017 from cocodataset.org; unpack them together.",
         "train": [("annotations/instances_train2017.json", "train2017")],
         "test": [("annotations/instances_val2017.json", "val2017")],
         "image_size": 320,

@@ -57,10 +57,10 @@ def read_pixels(path: Path) -> Pixels:
         raise InputError(f"{path}: image cannot be decoded ({_short(problem)}); replace the file") from problem
 
 
-def missing_root(root: Path, what: str) -> InputError:
+def missing_root(root: Path, what: str, obtain: str = "") -> InputError:
     """The error for a data folder that is not there."""
     return InputError(
-        f"{what}: no folder {root}\n"
+        f"{what}: no folder {root}\n{obtain + chr(10) if obtain else ''}"
         "Put the data there, name another folder with --set data.root=DIR, or point the environment variable "
         "ASSIGNBENCH_DATA at the folder that holds it."
     )

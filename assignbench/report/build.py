@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, select_autoescape
 
-from assignbench.analysis import ANALYSES, StudyRecord, read_study_record
+from assignbench.analysis import ANALYSES, ORDER, StudyRecord, read_study_record
 from assignbench.analysis.averages import cell_averages
 from assignbench.records import write_text
 from assignbench.report import figures
@@ -20,7 +20,7 @@ from assignbench.report.tables import Table, average_tables, plain_table
 def build_report(folder: Path) -> Path:
     """Writes report/index.html and report/report.md under a study's run folder; returns the page's path."""
     study = read_study_record(folder)
-    results = {name: a.run(study) for name, a in ANALYSES.items()}
+    results = {name: ANALYSES[name].run(study) for name in _ordered()}
     drawn = figures.study_figures(study, {**results, "cells": cell_averages(study)})
     out = folder / "report"
     pictures = []
@@ -44,20 +44,26 @@ def build_report(folder: Path) -> Path:
     return out / "index.html"
 
 
+def _ordered() -> list[str]:
+    """The known analyses in the report's order, then what others have registered."""
+    return [*ORDER, *(n for n in ANALYSES if n not in ORDER)]
+
+
 def _sections(
     study: StudyRecord, results: dict[str, pd.DataFrame], pictures: list[dict[str, str]]
 ) -> list[dict[str, Any]]:
     """One section per analysis, with its tables and figures, then the pictures that belong to none."""
     used: set[str] = set()
     sections = []
-    for name, about in ANALYSES.items():
+    for name in _ordered():
+        about = ANALYSES[name]
         mine = [p for p in pictures if p["name"] == name]
         used |= {p["name"] for p in mine}
         tables = _tables(name, study, results[name])
         if tables or mine:
             sections.append({"about": about, "tables": tables, "pictures": mine})
     rest = [p for p in pictures if p["name"] not in used]
-    order = {"detections": "What the detectors see", "assignment": "What the assigners choose"}
+    order = {"assignment": "What the assigners choose", "detections": "What the detectors see"}
     for start, title in order.items():
         chosen = [p for p in rest if p["name"].startswith(start)]
         if chosen:

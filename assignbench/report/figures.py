@@ -148,7 +148,7 @@ def assignment_figure(cells: Sequence[CellRecord], images: int = 2) -> Figure | 
         return None
     pictures = sorted((with_probes[0].folder / "probes").glob("*.png"), key=lambda p: int(p.stem))[:images]
     columns = [(c, when) for c in with_probes for when in ("first", "last")]
-    size = (2.3 * len(columns), 2.5 * len(pictures))
+    size = (2.6 * len(columns), 2.9 * len(pictures))
     figure, axes = plt.subplots(len(pictures), len(columns), figsize=size, squeeze=False)
     for j, (cell, when) in enumerate(columns):
         visits = cell.probe_visits()

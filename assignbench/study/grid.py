@@ -158,6 +158,6 @@ def _plain(value: dict[str, Any]) -> dict[str, Any]:
 
 def _identity(config: dict[str, Any]) -> dict[str, Any]:
     """What makes two cells the same: not where files lie, not how many threads prepare batches, no titles."""
-    data = {k: v for k, v in config["data"].items() if k not in ("root", "title")}
+    data = {k: v for k, v in config["data"].items() if k not in ("root", "title", "obtain")}
     schedule = {k: v for k, v in config["schedule"].items() if k not in ("loader_workers", "checkpoint_every")}
     return {**config, "data": data, "schedule": schedule}

@@ -1,0 +1,350 @@
+"""The contract as a list of checks: `python -m assignbench.conformance my_module:MyAssigner` runs them.
+
+Every registered assigner is put through the same checks by the tests.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from assignbench.assigners import ASSIGNERS, Assigner, PerImageAssigner
+from assignbench.assigners.select import prior_iou
+from assignbench.coders import coder_for
+from assignbench.contract import IGNORE, Assignment, Context, Objects, Predictions, Targets
+from assignbench.priors import Priors, anchor_grid, point_grid
+
+CLASSES = 4
+
+
+class ConformanceError(AssertionError):
+    """An assigner breaks the contract; the message says what was expected and what came."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One set of inputs to an assigner."""
+
+    priors: Priors
+    predictions: Predictions
+    objects: Objects
+    context: Context = field(default_factory=Context)
+
+    def images(self, start: int, stop: int) -> Case:
+        """A slice of the batch."""
+        return Case(
+            self.priors,
+            self.predictions.images(start, stop),
+            self.objects.images(start, stop),
+            self.context.images(start, stop),
+        )
+
+
+def make_case(boxes: Sequence[Tensor], *, kind: str = "anchor", seed: int = 0, device: str = "cpu") -> Case:
+    """Random predictions around the given objects of each image (64 x 64 px, strides 8 to 32)."""
+    random = torch.Generator().manual_seed(seed)
+    strides = (8, 16, 32)
+    priors = (
+        anchor_grid((64, 64), strides, (2.0, 3.0), (1.0, 2.0)) if kind == "anchor" else point_grid((64, 64), strides)
+    )
+    batch = len(boxes)
+    labels = [torch.randint(CLASSES, (len(b),), generator=random) for b in boxes]
+    logits = 2 * torch.randn(batch, len(priors), CLASSES, generator=random) - 1
+    deltas = 0.7 * torch.randn(batch, len(priors), 4, generator=random)
+    quality = torch.randn(batch, len(priors), generator=random)
+    decoded = coder_for(priors.kind).decode(priors, deltas)
+    predictions = Predictions(logits.to(device), deltas.to(device), decoded.to(device), quality.to(device), "iou")
+    padded = Objects.pad(list(boxes), labels)
+    objects = Objects(padded.boxes.to(device), padded.labels.to(device), padded.valid.to(device))
+    return Case(priors.to(device), predictions, objects, Context(image_ids=tuple(range(batch)), image_hw=(64, 64)))
+
+
+def random_boxes(count: int, seed: int) -> Tensor:
+    """Boxes [count, 4] of 6 to 50 px in a 64 px image, no two alike."""
+    random = torch.Generator().manual_seed(seed)
+    sides = 6 + 44 * torch.rand(count, 2, generator=random)
+    corner = torch.rand(count, 2, generator=random) * (64 - sides)
+    return torch.cat([corner, corner + sides], dim=1)
+
+
+Build = Callable[[], Assigner]
+Check = Callable[[Build, str], None]
+CHECKS: dict[str, Check] = {}
+
+
+def check(run: Check) -> Check:
+    """Decorator: enters a check under its name."""
+    CHECKS[run.__name__] = run
+    return run
+
+
+def assign(build: Build, case: Case) -> Assignment:
+    """The assignment of a case, by a new instance."""
+    return build()(case.priors, case.predictions, case.objects, case.context)
+
+
+def expect(condition: bool, message: str) -> None:
+    """Raises ConformanceError unless the condition holds."""
+    if not condition:
+        raise ConformanceError(message)
+
+
+def verify(case: Case, assignment: Assignment) -> None:
+    """Shapes, types and ranges of an assignment."""
+    shape = case.predictions.deltas.shape[:2]
+    for task in ("cls", "box"):
+        t: Targets = getattr(assignment, task)
+        expect(t.index.dtype == torch.int64, f"{task}.index must be int64, is {t.index.dtype}")
+        for name in ("index", "weight", "quality"):
+            found = getattr(t, name).shape
+            expect(found == shape, f"{task}.{name} must have shape {tuple(shape)}, has {tuple(found)}")
+        expect(bool(torch.isfinite(t.weight).all() and (t.weight >= 0).all()), f"{task}.weight must be finite and >= 0")
+        expect(bool(torch.isfinite(t.quality).all()), f"{task}.quality must be finite")
+        low, high = int(t.index.min()), int(t.index.max())
+        width = case.objects.labels.shape[1]
+        expect(low >= IGNORE, f"{task}.index holds {low}, below IGNORE")
+        expect(high < max(width, 1) and (width > 0 or high < 0), f"{task}.index names object {high} of {width}")
+        if width:
+            named = case.objects.valid.gather(1, t.index.clamp(min=0)) | (t.index < 0)
+            expect(bool(named.all()), f"{task}.index names an object that is padding")
+
+
+def same(one: Assignment, other: Assignment, what: str) -> None:
+    """Raises unless two assignments agree exactly in index and to 1e-6 in weight and quality."""
+    for task in ("cls", "box"):
+        a, b = getattr(one, task), getattr(other, task)
+        differing = int((a.index != b.index).sum())
+        expect(differing == 0, f"{what}: {task}.index differs for {differing} priors")
+        for name in ("weight", "quality"):
+            close = torch.allclose(getattr(a, name), getattr(b, name), atol=1e-6)
+            expect(close, f"{what}: {task}.{name} differs")
+
+
+def _ordinary(device: str) -> Case:
+    return make_case([random_boxes(5, 1), random_boxes(2, 2), random_boxes(7, 3)], device=device)
+
+
+@check
+def ordinary_batches(build: Build, device: str) -> None:
+    """Shapes, types and ranges, on anchors and on points."""
+    for kind in ("anchor", "point"):
+        case = make_case([random_boxes(5, 1), random_boxes(2, 2)], kind=kind, device=device)
+        verify(case, assign(build, case))
+
+
+@check
+def images_without_objects(build: Build, device: str) -> None:
+    """No object in one image, and in none of the batch: nothing is positive there, nothing fails."""
+    none = torch.zeros(0, 4)
+    for boxes in ([random_boxes(3, 1), none], [none, none]):
+        case = make_case(boxes, device=device)
+        result = assign(build, case)
+        verify(case, result)
+        empty = [i for i, b in enumerate(boxes) if not len(b)]
+        expect(bool((result.cls.index[empty] < 0).all()), "an image without objects has a positive prior")
+
+
+@check
+def one_object(build: Build, device: str) -> None:
+    """A single object that priors overlap well."""
+    case = make_case([torch.tensor([[16.0, 16, 40, 40]])], device=device)
+    verify(case, assign(build, case))
+
+
+@check
+def more_objects_than_priors(build: Build, device: str) -> None:
+    """Six priors, nine objects."""
+    case = make_case([random_boxes(9, 4)], device=device)
+    keep = torch.arange(6, device=device)
+    few = Priors(case.priors.boxes[keep], case.priors.points[keep], case.priors.strides[keep])
+    p = case.predictions
+    quality = None if p.quality_logits is None else p.quality_logits[:, keep]
+    cut = Predictions(p.cls_logits[:, keep], p.deltas[:, keep], p.boxes[:, keep], quality, p.quality_kind)
+    case = Case(few, cut, case.objects, case.context)
+    verify(case, assign(build, case))
+
+
+@check
+def difficult_objects(build: Build, device: str) -> None:
+    """Identical boxes, boxes without area, one that touches no prior, one larger than the image."""
+    box = [10.0, 10, 30, 34]
+    boxes = torch.tensor([box, box, [5, 5, 5, 5], [500, 500, 520, 520], [-40, -40, 120, 120], [20, 8, 21, 60]])
+    case = make_case([boxes], device=device)
+    result = assign(build, case)
+    verify(case, result)
+    touched = prior_iou(case.priors, case.objects)[0].amax(dim=1) > 0
+    named = torch.unique(result.box.index[result.box.index >= 0])
+    far = [int(i) for i in named if not touched[int(i)] and int(i) == 3]
+    expect(not far, "an object that touches no prior got positives for its box")
+
+
+@check
+def half_precision(build: Build, device: str) -> None:
+    """Predictions in bfloat16 and float16, also under autocast: finite, and the same as their float32 copies."""
+    case = _ordinary(device)
+    p = case.predictions
+    for dtype in (torch.bfloat16, torch.float16):
+        quality = None if p.quality_logits is None else p.quality_logits.to(dtype)
+        half = Predictions(p.cls_logits.to(dtype), p.deltas.to(dtype), p.boxes.to(dtype), quality, p.quality_kind)
+        with torch.autocast(torch.device(device).type, torch.bfloat16):
+            result = assign(build, replace(case, predictions=half))
+        verify(case, result)
+        same(result, assign(build, replace(case, predictions=half.detached())), f"{dtype} against float32")
+
+
+@check
+def batch_is_a_list_of_images(build: Build, device: str) -> None:
+    """A batch gives what its images give alone, whatever the padding."""
+    case = _ordinary(device)
+    whole = assign(build, case)
+    for i in range(3):
+        alone = assign(build, _unpadded(case.images(i, i + 1)))
+        part = Assignment(_image(whole.cls, i), _image(whole.box, i))
+        same(part, alone, f"image {i} of a batch against the image alone")
+
+
+def _unpadded(case: Case) -> Case:
+    count = int(case.objects.valid.sum())
+    o = case.objects
+    return replace(case, objects=Objects(o.boxes[:, :count], o.labels[:, :count], o.valid[:, :count]))
+
+
+def _image(t: Targets, i: int) -> Targets:
+    return Targets(t.index[i : i + 1], t.weight[i : i + 1], t.quality[i : i + 1])
+
+
+@check
+def deterministic_and_pure(build: Build, device: str) -> None:
+    """Two calls give the same, keep no state, and leave their inputs as they were."""
+    case = _ordinary(device)
+    p = case.predictions
+    before = [t.clone() for t in (p.cls_logits, p.deltas, p.boxes, case.objects.boxes, case.priors.boxes)]
+    instance = build()
+    first = instance(case.priors, p, case.objects, case.context)
+    instance(case.priors, make_case([random_boxes(4, 9)], device=device).predictions, case.objects.images(0, 1))
+    same(first, instance(case.priors, p, case.objects, case.context), "a second call")
+    after = [p.cls_logits, p.deltas, p.boxes, case.objects.boxes, case.priors.boxes]
+    untouched = all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    expect(untouched, "the assigner changed its inputs")
+    expect(not any(t.requires_grad for t in (first.cls.weight, first.box.quality)), "targets carry a gradient")
+
+
+@check
+def chunked_equals_unchunked(build: Build, device: str) -> None:
+    """Working through the batch in slices changes nothing."""
+    case = _ordinary(device)
+    whole = assign(build, case)
+    instance = build()
+    object.__setattr__(instance, "MAX_PAIRS", 1)
+    same(instance(case.priors, case.predictions, case.objects, case.context), whole, "chunked against unchunked")
+
+
+@check
+def order_of_objects(build: Build, device: str) -> None:
+    """Without ties, the order in which objects are listed means nothing."""
+    case = make_case([random_boxes(6, 11)], device=device)
+    order = torch.tensor([4, 0, 5, 2, 1, 3], device=device)
+    o = case.objects
+    shuffled = replace(case, objects=Objects(o.boxes[:, order], o.labels[:, order], o.valid[:, order]))
+    result, other = assign(build, case), assign(build, shuffled)
+    for task in ("cls", "box"):
+        index = getattr(other, task).index
+        back = torch.where(index >= 0, order[index.clamp(min=0)], index)
+        differing = int((back != getattr(result, task).index).sum())
+        expect(differing == 0, f"{task}.index changes for {differing} priors when objects are listed in another order")
+
+
+@check
+def ties_go_to_the_lowest_index(build: Build, device: str) -> None:
+    """Priors listed twice: the first of two equal ones is at least as positive as the second."""
+    case = make_case([torch.tensor([[16.0, 16, 40, 40]])], device=device)
+    n = len(case.priors)
+    twice = torch.arange(n, device=device).repeat_interleave(2)
+    p, q = case.predictions, case.priors
+    sizes = tuple(2 * s for s in q.level_sizes)
+    doubled = Priors(q.boxes[twice], q.points[twice], q.strides[twice], sizes, q.anchors_per_location, q.kind)
+    quality = None if p.quality_logits is None else p.quality_logits[:, twice]
+    repeated = Predictions(p.cls_logits[:, twice], p.deltas[:, twice], p.boxes[:, twice], quality, p.quality_kind)
+    result = assign(build, Case(doubled, repeated, case.objects, case.context))
+    for task in ("cls", "box"):
+        positive = (getattr(result, task).index >= 0).view(1, n, 2)
+        worse = int((positive[..., 1] & ~positive[..., 0]).sum())
+        expect(worse == 0, f"{task}: of {worse} pairs of equal priors the second is positive and the first is not")
+
+
+@check
+def no_host_synchronisation(build: Build, device: str) -> None:
+    """The rule can be traced whole (CPU) or runs with CUDA's synchronisation checks set to raise."""
+    case = _ordinary(device)
+    instance = build()
+    if torch.device(device).type == "cuda":
+        instance(case.priors, case.predictions, case.objects, case.context)
+        before = torch.cuda.get_sync_debug_mode()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            instance(case.priors, case.predictions, case.objects, case.context)
+        except RuntimeError as problem:
+            raise ConformanceError(f"waits for the host: {problem}") from problem
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
+        return
+
+    def traced() -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            result = instance.assign(case.priors, case.predictions.detached(), case.objects, case.context)
+        return result.cls.index, result.box.index
+
+    torch._dynamo.reset()
+    try:
+        cls, box = torch.compile(traced, fullgraph=True, backend="eager")()
+    except Exception as problem:
+        lines = str(problem).strip().splitlines()
+        raise ConformanceError(f"cannot be traced whole, so it waits for the host: {lines[0]}") from problem
+    eager = instance(case.priors, case.predictions, case.objects, case.context)
+    expect(
+        bool(torch.equal(cls, eager.cls.index) and torch.equal(box, eager.box.index)), "traced and eager code differ"
+    )
+
+
+def run_checks(build: Build, device: str = "cpu") -> dict[str, str]:
+    """Runs all checks; returns the failed ones with their messages. Exempt checks are left out (see `exempt`)."""
+    failed = {}
+    for name, run in CHECKS.items():
+        if name in exempt(build()):
+            continue
+        try:
+            run(build, device)
+        except ConformanceError as problem:
+            failed[name] = str(problem)
+        except Exception as problem:
+            failed[name] = f"{type(problem).__name__}: {problem}"
+    return failed
+
+
+def exempt(assigner: Assigner) -> tuple[str, ...]:
+    """Checks that an assigner declares not to meet (`exempt_from`); per-image ones loop over images by nature."""
+    declared: tuple[str, ...] = getattr(assigner, "exempt_from", ())
+    return (*declared, "no_host_synchronisation") if isinstance(assigner, PerImageAssigner) else declared
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Prints one line per check; returns 0 if all hold."""
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        sys.stdout.write("usage: python -m assignbench.conformance NAME | my_module:MyAssigner\n")
+        return 2
+    name = arguments[0]
+    sys.path.insert(0, "")
+    failed = run_checks(lambda: ASSIGNERS.build(name))
+    left_out = exempt(ASSIGNERS.build(name))
+    for check_name in CHECKS:
+        state = "exempt" if check_name in left_out else "FAILED" if check_name in failed else "ok"
+        sys.stdout.write(f"{state:7} {check_name}{': ' + failed[check_name] if check_name in failed else ''}\n")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

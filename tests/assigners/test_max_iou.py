@@ -1,0 +1,70 @@
+"""Max-IoU matching by hand and against mmdet."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from assignbench.assigners.max_iou import MaxIoU
+from assignbench.contract import BACKGROUND, IGNORE, Objects, Predictions
+from assignbench.priors import Priors
+from tests.conftest import golden
+
+PRIORS = Priors(torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 22], [4, 0, 14, 10], [50, 50, 60, 60]]))
+
+
+def nothing(priors: Priors) -> Predictions:
+    return Predictions(torch.zeros(len(priors), 3), torch.zeros(len(priors), 4), priors.boxes)
+
+
+def index(assigner: MaxIoU, boxes: list[list[float]]) -> list[int]:
+    objects = Objects(torch.tensor(boxes), torch.zeros(len(boxes), dtype=torch.long))
+    return assigner(PRIORS, nothing(PRIORS), objects).cls.index[0].tolist()
+
+
+def test_by_hand() -> None:
+    # IoUs of the object with the priors: 1, 100/220, 60/140, 0.
+    assert index(MaxIoU(), [[0, 0, 10, 10]]) == [0, IGNORE, IGNORE, BACKGROUND]
+
+
+def test_low_quality_by_framework() -> None:
+    # A 4 x 4 box inside priors 0, 1 and 2: IoU 16/100, 16/220, 16/100. Two tie for the best.
+    small = [[5, 5, 9, 9]]
+    assert index(MaxIoU(low_quality="ssd"), small) == [0, -1, -1, -1]
+    assert index(MaxIoU(low_quality="mmdet"), small) == [0, -1, 0, -1]
+    assert index(MaxIoU(low_quality="none"), small) == [-1, -1, -1, -1]
+    # Two objects whose best prior is the same: a later one overwrites (SSD, mmdet); torchvision keeps the prior's own.
+    shared = [[0, 0, 10, 5], [0, 0, 4, 4]]
+    assert index(MaxIoU(low_quality="ssd"), shared)[0] == 1
+    assert index(MaxIoU(low_quality="mmdet"), shared)[0] == 1
+    assert index(MaxIoU(low_quality="torchvision"), shared)[0] == 0
+
+
+def test_an_object_that_touches_nothing() -> None:
+    far = [[0, 0, 10, 10], [500, 500, 510, 510]]
+    assert index(MaxIoU(low_quality="mmdet"), far) == [0, IGNORE, IGNORE, BACKGROUND]
+    # mmdet's own behaviour wipes out the other object.
+    assert index(MaxIoU(low_quality="mmdet", zero_overlap="force"), far) == [1, 1, 1, 1]
+
+
+def test_least_iou_for_forcing() -> None:
+    assert index(MaxIoU(low_quality="mmdet", min_iou=0.2), [[5, 5, 9, 9]]) == [-1, -1, -1, -1]
+
+
+def test_refuses_thresholds_out_of_order() -> None:
+    with pytest.raises(ValueError, match="negative <= positive"):
+        MaxIoU(positive=0.3, negative=0.4)
+
+
+@pytest.mark.parametrize("path", golden("maxiou/*.npz"))
+def test_golden(path) -> None:
+    case = np.load(path, allow_pickle=False)
+    priors = Priors(torch.from_numpy(case["anchors"]))
+    objects = Objects(torch.from_numpy(case["gt_boxes"]), torch.from_numpy(case["gt_labels"]))
+    for key, config in json.loads(str(case["meta_json"]))["configs"].items():
+        rule = "mmdet" if config.get("match_low_quality", True) else "none"
+        assigner = MaxIoU(config["pos_iou_thr"], config["neg_iou_thr"], rule, config["min_pos_iou"], "force")
+        found = assigner(priors, nothing(priors), objects).cls.index[0].numpy()
+        compared = ~case[f"out_tie_sensitive__{key}"]
+        np.testing.assert_array_equal(found[compared], case[f"out_assigned__{key}"][compared], err_msg=key)

@@ -1,0 +1,54 @@
+"""The exact selections: ties, signs, and agreement with plain sorting."""
+
+import torch
+from hypothesis import given, strategies as st
+
+from assignbench.assigners.select import adopt_orphans, first_true, resolve_conflicts, top_indices, top_mask
+from assignbench.contract import Objects
+from assignbench.priors import Priors
+
+COARSE = st.lists(st.sampled_from([-3.5, -1.0, -0.0, 0.0, 0.25, 1.0, float("inf")]), min_size=1, max_size=30)
+
+
+@given(COARSE, st.integers(1, 31))
+def test_top_indices_equal_a_stable_sort(values, k) -> None:
+    row = torch.tensor(values)
+    expected = row.sort(descending=True, stable=True).indices[:k]
+    assert top_indices(row, k).tolist() == expected.tolist()
+
+
+@given(COARSE, st.integers(0, 30))
+def test_top_mask_takes_exactly_the_count(values, count) -> None:
+    row = torch.tensor(values)[None]
+    count = min(count, row.shape[1])
+    mask = top_mask(row, torch.tensor([count]))
+    expected = row[0].sort(descending=True, stable=True).indices[:count]
+    assert mask[0].nonzero().flatten().tolist() == sorted(expected.tolist())
+
+
+def test_top_mask_rows_have_their_own_counts() -> None:
+    mask = top_mask(torch.tensor([[1.0, 3, 2], [5, 5, 5]]), torch.tensor([1, 2]))
+    assert mask.tolist() == [[False, True, False], [True, True, False]]
+
+
+def test_first_true() -> None:
+    row, some = first_true(torch.tensor([[[False, True, True], [True, True, False]]]))
+    assert row[0, :].tolist()[1:] == [0, 0]
+    assert row[0, 0].item() == 1
+    assert some.all()
+
+
+def test_conflicts_go_to_the_higher_score_then_the_lower_object() -> None:
+    index = torch.tensor([[[0, 1, 2], [0, 1, 2]]])
+    score = torch.tensor([[[0.5, 0.2, -1.0], [0.5, 0.9, -2.0]]])
+    chosen = torch.tensor([[[True, True, True], [True, True, False]]])
+    assert resolve_conflicts(index, chosen, score, 4)[0].tolist() == [0, 1, 0, -1]
+
+
+def test_orphans_take_their_best_prior_unless_it_is_anothers_only_one() -> None:
+    priors = Priors(torch.tensor([[0.0, 0, 10, 10], [2, 0, 12, 10], [30, 30, 40, 40]]))
+    objects = Objects(
+        torch.tensor([[0.0, 0, 10, 10], [0, 0, 9, 10], [80, 80, 90, 90]]), torch.zeros(3, dtype=torch.long)
+    )
+    # Object 0 owns prior 0 alone, so object 1 gets prior 1; object 2 touches nothing and stays an orphan.
+    assert adopt_orphans(torch.tensor([[0, -1, -1]]), priors, objects)[0].tolist() == [0, 1, -1]
