@@ -134,7 +134,7 @@ CATALOG: dict[str, dict[str, Any]] = {
         "kind": "coco",
         "title": "COCO 2017, train2017 and val2017",
         "root": "coco",
-        "obtain": "Download train2017, val2017 and annotations_trainval2017 from cocodataset.org; unpack them together.",
+        "obtain": "Download train2017, val2017 and annotations_trainval2017 from cocodataset.org, unpack together.",
         "train": [("annotations/instances_train2017.json", "train2017")],
         "test": [("annotations/instances_val2017.json", "val2017")],
         "image_size": 320,

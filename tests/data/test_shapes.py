@@ -1,0 +1,94 @@
+"""Embedded scenes: same bytes everywhere, factors under control, boxes that fit."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from assignbench.data.shapes import SHAPE_CLASSES, UNIT, SceneFactors, coverage, read_shapes, render
+
+
+def test_bytes_are_fixed_for_a_seed() -> None:
+    pixels, table = render(SceneFactors(), np.random.default_rng([0, 1, 2]))
+    digest = hashlib.sha256(pixels.tobytes() + table.tobytes()).hexdigest()
+    assert digest[:16] == "2c161f159f4541f5"
+
+
+def test_splits_and_seeds_differ() -> None:
+    train, test, other = (
+        read_shapes(s, 3, SceneFactors(), seed=n) for s, n in (("train", 0), ("test", 0), ("train", 1))
+    )
+    assert not np.array_equal(train.read(0), test.read(0))
+    assert not np.array_equal(train.read(0), other.read(0))
+    assert train.fingerprint() == read_shapes("train", 3, SceneFactors()).fingerprint()
+
+
+def test_cache_gives_the_same(tmp_path) -> None:
+    first = read_shapes("train", 4, SceneFactors(), cache=tmp_path)
+    again = read_shapes("train", 4, SceneFactors(), cache=tmp_path)
+    assert first.fingerprint() == again.fingerprint()
+    assert all(np.array_equal(first.read(i), again.read(i)) for i in range(4))
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_default_scenes_are_hard_enough() -> None:
+    data = read_shapes("train", 300, SceneFactors())
+    crowded, slender, sizes = [], [], []
+    for image in data.images:
+        boxes = image.boxes.astype(float)
+        low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+        high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+        shared = (high - low).clip(0).prod(-1)
+        area = (boxes[:, 2:] - boxes[:, :2]).prod(-1)
+        iou = shared / (area[:, None] + area[None] - shared)
+        np.fill_diagonal(iou, 0)
+        side = boxes[:, 2:] - boxes[:, :2]
+        crowded += iou.max(1, initial=0).tolist()
+        slender += (side.max(1) / side.min(1)).tolist()
+        sizes += side.max(1).tolist()
+        assert (boxes >= 0).all() and (boxes <= 128).all()
+    assert np.mean(np.array(crowded) >= 0.2) >= 0.2
+    assert np.mean(np.array(slender) >= 3) >= 0.2
+    assert 12 <= min(sizes) < 14
+    assert 80 < max(sizes) <= 90
+    labels = np.concatenate([i.labels for i in data.images])
+    assert set(labels.tolist()) == set(range(len(SHAPE_CLASSES)))
+
+
+@pytest.mark.parametrize("shape", SHAPE_CLASSES)
+@pytest.mark.parametrize("size", [(24, 24), (20, 60), (60, 20)])
+def test_a_shape_fills_its_box_and_nothing_else(shape, size) -> None:
+    box = (10 * UNIT, 15 * UNIT, (10 + size[0]) * UNIT, (15 + size[1]) * UNIT)
+    cover = coverage(shape, box, 96, 0)
+    rows, columns = np.nonzero(cover)
+    # The sharp tips of a star may miss the sampling points of their last pixel.
+    found = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+    slack = 1 if shape == "star" else 0
+    assert abs(found - [10, 15, 10 + size[0], 15 + size[1]]).max() <= slack
+    assert cover.max() == 16
+
+
+def test_shapes_differ_from_each_other() -> None:
+    box = (8 * UNIT, 8 * UNIT, 40 * UNIT, 56 * UNIT)
+    covers = [coverage(s, box, 64, 0) >= 8 for s in SHAPE_CLASSES]
+    for i, a in enumerate(covers):
+        for b in covers[i + 1 :]:
+            assert np.count_nonzero(a != b) > 0.08 * a.size * 0.375
+
+
+def test_factors_control_the_scenes() -> None:
+    plain = SceneFactors(crowding=0.0, elongated=0.0, acentric=0.0, occluders=0)
+    data = read_shapes("train", 40, plain)
+    for image in data.images:
+        sides = image.boxes[:, 2:] - image.boxes[:, :2]
+        assert (sides.max(1) / sides.min(1) <= 2.2).all()
+        assert (image.attributes["acentricity"] == 0).all()
+    handles = read_shapes("train", 10, SceneFactors(acentric=1.0))
+    assert all((i.labels >= 6).all() and (i.attributes["acentricity"] > 0.5).all() for i in handles.images)
+
+
+def test_impossible_factors_are_refused() -> None:
+    with pytest.raises(ValueError, match="max_size"):
+        SceneFactors(max_size=300)
+    with pytest.raises(ValueError, match="crowding"):
+        SceneFactors(crowding=2)
