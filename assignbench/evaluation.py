@@ -92,7 +92,7 @@ def coco_evaluate(truth: dict[str, Any], results: list[dict[str, Any]]) -> dict[
 def voc_ap(recall: Floats, precision: Floats, *, eleven_point: bool) -> float:
     """AP of one precision-recall curve: VOC07's mean over eleven recalls, or the area under the hull (VOC10+)."""
     if eleven_point:
-        # Compared without tolerance, as the devkit and py-faster-rcnn do: the levels .3, .6 and .7 lie one rounding above.
+        # Compared without tolerance, as py-faster-rcnn does: the levels .3, .6, .7 lie a rounding above.
         levels = np.arange(11) * 0.1
         return float(np.mean([precision[recall >= t].max(initial=0.0) for t in levels]))
     r = np.concatenate([[0.0], recall, [1.0]])
