@@ -1,0 +1,180 @@
+"""The command line as a user meets it: help, lists, errors with exit code 2, a study from start to report."""
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from assignbench.cli import main
+from assignbench.records import CellRecord
+from tests.conftest import STUDY, write_voc_xml
+
+
+def run(capsys, *arguments: str) -> tuple[int, str, str]:
+    capsys.readouterr()
+    code = main(list(arguments))
+    told = capsys.readouterr()
+    return code, told.out, told.err
+
+
+@pytest.fixture
+def finished(tiny_study, tmp_path, monkeypatch) -> Path:
+    """A run folder with the tiny study done."""
+    assert main(["run", str(tiny_study), "--out", str(tmp_path / "runs"), "--quiet"]) == 0
+    return tmp_path / "runs"
+
+
+def test_a_study_from_start_to_report(finished, tiny_study, capsys) -> None:
+    folder = finished / "tiny"
+    cells = [CellRecord(p.parent) for p in folder.glob("*/config.json")]
+    assert len(cells) == 2
+    for cell in cells:
+        assert cell.state == "done"
+        present = {p.name for p in cell.folder.iterdir()}
+        wanted = {"config.json", "status.json", "environment.json", "metrics.jsonl", "assignments.parquet", "probes"}
+        wanted |= {"objects.parquet", "candidates.parquet", "pre_nms.parquet", "detections.parquet", "images.parquet"}
+        assert wanted | {"summary.json", "checkpoint"} <= present
+        assert cell.table("candidates").iou.min() >= 0.1
+        assert len(cell.probe_visits()) == 3
+        assert {"score", "iou", "positive_cls", "weight_box", "loss_cls"} <= set(
+            pd.read_parquet(cell.probe_visits()[0])
+        )
+    page = (folder / "report" / "index.html").read_text()
+    assert "http" not in page.replace("http-equiv", "")  # opens without a network
+    for text in ("Average precision", "one seed", "Only entries of the method differ", "What the assigners choose"):
+        assert text in page
+    text = (folder / "report" / "report.md").read_text()
+    for picture in re.findall(r"\]\((figures/[^)]+)\)", text):
+        assert (folder / "report" / picture).is_file()
+    # Again: nothing is trained, the report is the same.
+    stamp = cells[0].folder.joinpath("summary.json").stat().st_mtime_ns
+    code, out, _ = run(capsys, "run", str(tiny_study), "--out", str(finished))
+    assert code == 0 and "2 done before" in out
+    assert cells[0].folder.joinpath("summary.json").stat().st_mtime_ns == stamp
+    assert run(capsys, "report", str(tiny_study), "--out", str(finished))[0] == 0
+    code, out, _ = run(capsys, "status", str(tiny_study), "--out", str(finished))
+    assert code == 0 and out.count("done") == 2
+    code, out, _ = run(capsys, "plan", str(tiny_study), "--out", str(finished))
+    assert "left: nothing" in out
+    code, out, _ = run(capsys, "plan", str(tiny_study), "--out", str(finished), "--seeds", "2")
+    assert "images/s" in out and out.count("pending") == 2
+    assert run(capsys, "run", str(tiny_study), "--out", str(finished), "--only", "iou", "--fresh", "--quiet")[0] == 0
+    assert cells[0].folder.joinpath("summary.json").exists()
+
+
+def test_a_failed_cell_gives_exit_code_1_and_its_reason(tiny_study, tmp_path, capsys) -> None:
+    # The data is sound but the learning rate is not.
+    sets = ["--set", "schedule.lr=1.0e30", "--set", "schedule.clip_grad=1.0e30", "--set", "schedule.amp=none"]
+    code, out, _ = run(capsys, "run", str(tiny_study), "--out", str(tmp_path / "runs"), "--only", "iou", *sets)
+    assert code == 1
+    assert "diverged" in out and "not finite" in out
+
+
+def voc_study(tmp_path: Path, **data: object) -> Path:
+    path = tmp_path / "mine.yaml"
+    entry = {"name": "mine", "kind": "voc", "root": "devkit", "train": [["VOC2007", "train"]], "image_size": 64}
+    entry |= {"test": [["VOC2007", "test"]], "classes": ["cat", "dog"], **data}
+    line = next(li for li in STUDY.splitlines() if li.startswith("data:"))
+    path.write_text(STUDY.replace(line, f"data: {json.dumps(entry)}"))
+    return path
+
+
+def break_image(base: Path) -> None:
+    picture = base / "JPEGImages" / "000001.jpg"
+    picture.write_bytes(picture.read_bytes()[:600])
+
+
+BREAKS = {
+    "missing image": (lambda b: (b / "JPEGImages" / "000001.jpg").unlink(), "000001.jpg: image file is missing"),
+    "truncated": (break_image, "000001.jpg: image cannot be read"),
+    "outside": (lambda b: write_voc_xml(b, "000001", [("cat", 5, 5, 99, 20)]), "object 0 .*outside the image"),
+    "inverted": (lambda b: write_voc_xml(b, "000001", [("cat", 25, 5, 9, 20)]), "object 0 .*inverted"),
+    "no area": (lambda b: write_voc_xml(b, "000001", [("cat", 9, 5, 9, 20)]), "object 0 .*without area"),
+    "unknown class": (lambda b: write_voc_xml(b, "000001", [("cow", 5, 5, 9, 20)]), "unknown class 'cow'"),
+}
+
+
+@pytest.mark.parametrize("name", list(BREAKS))
+def test_broken_data_ends_with_2_and_writes_nothing(voc_folder, tmp_path, capsys, name) -> None:
+    spoil, message = BREAKS[name]
+    spoil(voc_folder / "VOC2007")
+    study = voc_study(tmp_path)
+    code, _, err = run(capsys, "run", str(study), "--out", str(tmp_path / "runs"))
+    assert code == 2
+    assert re.search(message, err), err
+    assert not (tmp_path / "runs").exists()
+    code, out, err = run(capsys, "doctor", str(study))
+    assert code == 2
+    assert re.search(message, out)
+
+
+def test_skipped_annotations_are_counted_in_the_report(voc_folder, tmp_path, capsys) -> None:
+    BREAKS["inverted"][0](voc_folder / "VOC2007")
+    study = voc_study(tmp_path, on_bad="skip")
+    code, out, err = run(capsys, "run", str(study), "--out", str(tmp_path / "runs"), "--only", "iou")
+    assert code == 0, out + err
+    page = (tmp_path / "runs" / "tiny" / "report" / "index.html").read_text()
+    assert "1 problem(s) were skipped" in page and "is inverted" in page
+
+
+def test_doctor_lists_all_problems_at_once(voc_folder, tmp_path, capsys) -> None:
+    base = voc_folder / "VOC2007"
+    write_voc_xml(base, "000001", [("cat", 5, 5, 99, 20), ("cow", 5, 5, 9, 20)])
+    break_image(base.parent / "VOC2007")
+    (base / "JPEGImages" / "000002.jpg").unlink()
+    _, out, err = run(capsys, "doctor", str(voc_study(tmp_path)))
+    assert "000001.jpg" in out and "000002.jpg" in out and "annotation problem(s)" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "gone.yaml"], "no study file"),
+        (["run", "{study}", "--only", "nothing"], "no cell matches"),
+        (["run", "{study}", "--data", "imagenet"], "unknown data set 'imagenet'"),
+        (["run", "{study}", "--preset", "x"], "has no preset 'x'"),
+        (["run", "{study}", "--data", "voc0712"], "PASCAL VOC site"),
+        (["report", "{study}"], "no cells in"),
+    ],
+)
+def test_what_the_user_has_to_mend(tiny_study, tmp_path, monkeypatch, capsys, arguments, message) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ASSIGNBENCH_DATA", raising=False)
+    code, _, err = run(capsys, *[a.format(study=tiny_study) for a in arguments])
+    assert code == 2
+    assert message in err
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("what", ["detectors", "methods", "datasets", "analyses", "studies"])
+def test_lists(capsys, what) -> None:
+    code, out, _ = run(capsys, "list", what)
+    assert code == 0
+    known = {"detectors": "retinanet-slim", "methods": "mutual_guidance", "datasets": "voc0712"}
+    known |= {"analyses": "averages", "studies": "quickstart.yaml"}
+    assert known[what] in out
+
+
+def test_help_shows_examples_and_bad_numbers_are_refused(capsys) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["run", "--help"])
+    assert left.value.code == 0
+    out = capsys.readouterr().out
+    assert "examples:" in out and "exit codes" in out and "--seeds" in out
+    with pytest.raises(SystemExit) as left:
+        main(["run", "x.yaml", "--seeds", "0"])
+    assert left.value.code == 2
+
+
+def test_doctor_without_a_study(capsys) -> None:
+    code, out, _ = run(capsys, "doctor")
+    assert code == 0 and "torch" in out and "device:" in out
+
+
+def test_titles_are_escaped(tiny_study, finished, capsys) -> None:
+    sets = ["--set", "title=<script>alert(1)</script>"]
+    assert run(capsys, "report", str(tiny_study), "--out", str(finished), *sets)[0] == 0
+    page = (finished / "tiny" / "report" / "index.html").read_text()
+    assert "<script>" not in page and "&lt;script&gt;" in page
