@@ -189,13 +189,14 @@ def _note(p: Progress) -> str:
 def _closing(console: Console, cells: list[Cell], records: dict[str, CellRecord]) -> None:
     table = Table(box=None, pad_edge=False)
     for name in ("cell", "state", "AP", "AP50", "AP75", "reason"):
-        table.add_column(name, justify="left" if name in ("cell", "reason", "state") else "right")
+        # Never cut: the closing table is what scripts and logs keep.
+        table.add_column(name, justify="left" if name in ("cell", "reason", "state") else "right", no_wrap=True)
     for cell in cells:
         record = records[cell.id]
         numbers = [record.summary.get(m) for m in ("AP", "AP50", "AP75")]
         shown = ["–" if v is None else f"{100 * v:.1f}" for v in numbers]
         table.add_row(escape(cell.slug), record.state, *shown, escape(str(record.status.get("reason", ""))[:160]))
-    console.print(table)
+    console.print(table, soft_wrap=True, crop=False, width=max(console.width, 400))
 
 
 def plan(options: argparse.Namespace, console: Console) -> int:

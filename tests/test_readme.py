@@ -1,0 +1,103 @@
+"""Every command and every example of the README and of CONTRIBUTING runs."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from assignbench.cli import main
+from assignbench.conformance import run_checks
+from assignbench.methods import build_method
+from assignbench.study.spec import read_study
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.S)
+
+
+COMMANDS = [line for block in blocks(README, "console") for line in block.splitlines() if line.strip()]
+# What makes a command end in seconds: fewer scenes, fewer steps. Everything else of it stays as written.
+SHORT = ["--set", "schedule.steps=3", "--set", "data.train_images=12", "--set", "data.test_images=4", "--only", "*iou*"]
+
+
+@pytest.mark.parametrize("line", [c for c in COMMANDS if c.startswith("assignbench")])
+def test_commands_of_the_readme(line, tmp_path, monkeypatch) -> None:
+    shutil.copytree(ROOT / "studies", tmp_path / "studies")
+    monkeypatch.chdir(tmp_path)
+    _, command, *rest = shlex.split(line)
+    if command == "report":
+        assert main(["run", *rest, *SHORT, "--quiet"]) == 0
+    short = [*SHORT, "--quiet"] if command == "run" else SHORT if command in ("plan", "status", "report") else []
+    assert main([command, *rest, *short]) == 0
+
+
+def test_make_runs_what_the_readme_says() -> None:
+    assert [c for c in COMMANDS if c.startswith("make")] == ["make run", "make test"]
+    make = shutil.which("make")
+    if make is None:
+        pytest.skip("no make on this machine")
+    for target, part in (("run", "assignbench run studies/quickstart.yaml"), ("test", "-m pytest")):
+        told = subprocess.run([make, "-n", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        assert part in told
+    assert "make test" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_study_of_the_readme_is_understood(tmp_path) -> None:
+    (text,) = blocks(README, "yaml")
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    study = read_study(path)
+    assert [m.name for m in study.spec.methods] == ["iou", "mine"]
+    assert yaml.safe_load(text)["seeds"] == 3
+
+
+def test_the_python_of_the_readme_runs() -> None:
+    (code,) = blocks(README, "python")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "[[0, 0, -1]]" in done.stdout.replace(" ", "").replace(",", ", ")
+
+
+def test_every_study_is_in_the_readme() -> None:
+    for path in (ROOT / "studies").glob("*.yaml"):
+        assert f"`{path.stem}`" in README, path.name
+
+
+def test_the_assigner_of_contributing_conforms(tmp_path, monkeypatch) -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    (code,) = blocks(re.sub(r"(?m)^   ", "", text), "python")
+    unregistered = code.replace('@ASSIGNERS.register("my_rule")\n', "")
+    (tmp_path / "my_module.py").write_text(unregistered)
+    monkeypatch.syspath_prepend(tmp_path)
+    built = build_method("iou", assigner={"name": "my_module:MyRule", "threshold": 0.4})
+    assert run_checks(type(built.assigner)) == {}
+
+
+def test_conformance_command(capsys) -> None:
+    from assignbench import conformance
+
+    assert conformance.main(["atss"]) == 0
+    assert capsys.readouterr().out.count("ok ") == len(conformance.CHECKS)
+    assert conformance.main([]) == 2
+
+
+def test_no_host_in_the_lock() -> None:
+    text = (ROOT / "requirements.lock").read_text()
+    assert "://" not in text and "--hash=sha256:" in text
+
+
+def test_public_names() -> None:
+    import assignbench
+
+    for name in assignbench.__all__:
+        assert getattr(assignbench, name) is not None
+    assert (Path(assignbench.__file__).parent / "py.typed").is_file()
+    with pytest.raises(AttributeError):
+        assignbench.nothing  # noqa: B018
