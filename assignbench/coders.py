@@ -26,24 +26,26 @@ class DeltaCoder:
     |dw|, |dh| are clamped at `max_log_ratio` when decoding, which no converged prediction meets.
     """
 
-    stds: tuple[float, float, float, float] = (0.1, 0.1, 0.2, 0.2)
+    stds: tuple[float, float] = (0.1, 0.2)  # of the shift and of the log ratio
     max_log_ratio: float = math.log(1000 / 16)
 
     def encode(self, priors: Priors, boxes: Tensor) -> Tensor:
         """Deltas [..., A, 4] of boxes [..., A, 4], box a against prior a. Sides below 1e-3 px count as that."""
-        sides = priors.boxes[:, 2:] - priors.boxes[:, :2]
-        middle = (priors.boxes[:, :2] + priors.boxes[:, 2:]) / 2
-        shift = ((boxes[..., :2] + boxes[..., 2:]) / 2 - middle) / sides
+        return self.encode_pairs(priors.boxes, boxes)
+
+    def encode_pairs(self, anchors: Tensor, boxes: Tensor) -> Tensor:
+        """Deltas [..., 4] of boxes [..., 4] against anchors [..., 4], pair by pair."""
+        sides = anchors[..., 2:] - anchors[..., :2]
+        shift = ((boxes[..., :2] + boxes[..., 2:]) - (anchors[..., :2] + anchors[..., 2:])) / 2 / sides
         stretch = ((boxes[..., 2:] - boxes[..., :2]).clamp(min=1e-3) / sides).log()
-        return torch.cat([shift, stretch], dim=-1) / boxes.new_tensor(self.stds)
+        return torch.cat([shift / self.stds[0], stretch / self.stds[1]], dim=-1)
 
     def decode(self, priors: Priors, deltas: Tensor) -> Tensor:
         """Boxes [..., A, 4] of deltas [..., A, 4]; differentiable."""
         sides = priors.boxes[:, 2:] - priors.boxes[:, :2]
         middle = (priors.boxes[:, :2] + priors.boxes[:, 2:]) / 2
-        scaled = deltas * deltas.new_tensor(self.stds)
-        centre = middle + scaled[..., :2] * sides
-        half = sides * scaled[..., 2:].clamp(-self.max_log_ratio, self.max_log_ratio).exp() / 2
+        centre = middle + deltas[..., :2] * self.stds[0] * sides
+        half = sides * (deltas[..., 2:] * self.stds[1]).clamp(-self.max_log_ratio, self.max_log_ratio).exp() / 2
         return torch.cat([centre - half, centre + half], dim=-1)
 
 

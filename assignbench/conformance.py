@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from assignbench.assigners import ASSIGNERS, Assigner, PerImageAssigner
-from assignbench.assigners.select import prior_iou
 from assignbench.coders import coder_for
 from assignbench.contract import IGNORE, Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors, anchor_grid, point_grid
@@ -174,12 +173,20 @@ def difficult_objects(build: Build, device: str) -> None:
     box = [10.0, 10, 30, 34]
     boxes = torch.tensor([box, box, [5, 5, 5, 5], [500, 500, 520, 520], [-40, -40, 120, 120], [20, 8, 21, 60]])
     case = make_case([boxes], device=device)
-    result = assign(build, case)
-    verify(case, result)
-    touched = prior_iou(case.priors, case.objects)[0].amax(dim=1) > 0
-    named = torch.unique(result.box.index[result.box.index >= 0])
-    far = [int(i) for i in named if not touched[int(i)] and int(i) == 3]
-    expect(not far, "an object that touches no prior got positives for its box")
+    verify(case, assign(build, case))
+
+
+@check
+def untouched_objects(build: Build, device: str) -> None:
+    """An object that touches no prior gets none, and takes none from the others."""
+    near, far = [10.0, 10, 30, 34], [500.0, 500, 520, 520]
+    case = make_case([torch.tensor([near, far])], device=device)
+    alone = replace(case, objects=Objects(case.objects.boxes[:, :1], case.objects.labels[:, :1]))
+    result, other = assign(build, case), assign(build, alone)
+    for task in ("cls", "box"):
+        index = getattr(result, task).index
+        expect(bool((index != 1).all()), f"{task}: an object that touches no prior got positives")
+        expect(bool((index == getattr(other, task).index).all()), f"{task}: an object far away changed the others")
 
 
 @check

@@ -24,6 +24,16 @@ def sigmoid_focal(logits: Tensor, targets: Tensor, alpha: float = 0.25, gamma: f
     return loss * torch.where(targets > 0, alpha, 1 - alpha)
 
 
+def focal_on_log_probability(log_p: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> tuple[Tensor, Tensor]:
+    """Focal losses [...] of a probability given as its logarithm, as a positive and as a negative.
+
+    For products of probabilities, which have no logit. ln p is kept below -1e-7, so that ln(1 - p) stays finite.
+    """
+    log_p = log_p.clamp(max=-1e-7)
+    rest = -torch.expm1(log_p)
+    return -alpha * rest.pow(gamma) * log_p, -(1 - alpha) * log_p.mul(gamma).exp() * rest.log()
+
+
 def quality_focal(logits: Tensor, targets: Tensor, beta: float = 2.0) -> Tensor:
     """|y - p|^beta x BCE [...] for soft targets y in [0, 1] (Li et al., NeurIPS 2020, Eq. 3)."""
     bce = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")

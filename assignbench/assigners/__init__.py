@@ -1,6 +1,21 @@
 """Assigners: one file per paper; importing the package registers them all."""
 
-from assignbench.assigners import atss, max_iou, mutual_guidance
+from assignbench.assigners import (
+    atss,
+    autoassign,
+    controls,
+    criteria,
+    fcos,
+    hungarian,
+    ltm,
+    max_iou,
+    mlc,
+    musu,
+    mutual_guidance,
+    paa,
+    simota,
+    tal,
+)
 from assignbench.assigners.base import ASSIGNERS, Assigner, PerImageAssigner
 from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets
 
@@ -16,6 +31,17 @@ __all__ = [
     "Predictions",
     "Targets",
     "atss",
+    "autoassign",
+    "controls",
+    "criteria",
+    "fcos",
+    "hungarian",
+    "ltm",
     "max_iou",
+    "mlc",
+    "musu",
     "mutual_guidance",
+    "paa",
+    "simota",
+    "tal",
 ]

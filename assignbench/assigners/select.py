@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from assignbench.boxes import pairwise_iou
-from assignbench.contract import BACKGROUND, Objects
+from assignbench.contract import BACKGROUND, Context, Objects
 from assignbench.priors import Priors
 
 _LOW = 0xFFFFFFFF
@@ -63,6 +63,53 @@ def resolve_conflicts(prior_index: Tensor, chosen: Tensor, score: Tensor, num_pr
     best = torch.full((batch, num_priors), nobody, dtype=torch.int64, device=score.device)
     best.scatter_reduce_(1, prior_index.reshape(batch, -1), keys.reshape(batch, -1), "amax")
     return torch.where(best == nobody, BACKGROUND, _LOW - (best & _LOW))
+
+
+def resolve_conflicts_dense(chosen: Tensor, score: Tensor) -> Tensor:
+    """One object [B, A] per prior: of the objects that chose it [B, G, A], the highest score, lowest index first."""
+    best, owner = score.masked_fill(~chosen, -float("inf")).max(dim=1)
+    return torch.where(torch.isinf(best) & (best < 0), BACKGROUND, owner)
+
+
+def segment_order(owner: Tensor, values: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Sorts [B, A] by (owner, rising value, index); owners below 0 come first.
+
+    Returns, each [B, A] in sorted order: the original index, the rank within the owner's segment, the segment's size
+    and its first position. `count` is the number of owners.
+    """
+    by_value = values.sort(dim=1, stable=True).indices
+    by_owner = owner.gather(1, by_value).sort(dim=1, stable=True).indices
+    order = by_value.gather(1, by_owner)
+    key = owner.gather(1, order).clamp(min=-1) + 1
+    sizes = torch.zeros(owner.shape[0], count + 1, dtype=torch.long, device=owner.device)
+    sizes.scatter_add_(1, owner.clamp(min=-1) + 1, torch.ones_like(owner))
+    first = (sizes.cumsum(dim=1) - sizes).gather(1, key)
+    place = torch.arange(owner.shape[1], device=owner.device) - first
+    return order, place, sizes.gather(1, key), first
+
+
+def segment_ranks(owner: Tensor, values: Tensor, count: int) -> Tensor:
+    """Rank [B, A] of every value among those of its owner, falling, lowest index first on ties (from 0)."""
+    order, place, _, _ = segment_order(owner, -values, count)
+    return torch.empty_like(place).scatter_(1, order, place)
+
+
+def hashed_uniform(context: Context, objects: Objects, width: int, salt: int) -> Tensor:
+    """Uniform numbers [B, G, width] in [0, 1) that depend on (seed, epoch, image id, object, column) alone.
+
+    A counter hash instead of a generator: no state, no host, the same on every device and for every batch.
+    """
+    batch, count = objects.labels.shape
+    device = objects.boxes.device
+    given = (*context.image_ids, *range(len(context.image_ids), batch))[:batch]
+    ids = torch.stack([torch.full((), i, dtype=torch.long, device=device) for i in given])
+    start = ((context.seed * 1_000_003 + context.epoch) * 1_000_003 + salt) & 0x7FFFFFFF
+    rows = torch.arange(count, device=device)[None, :, None]
+    columns = torch.arange(width, device=device)[None, None, :]
+    mixed = (ids[:, None, None] * 2_654_435_761 + rows * 40_503 + columns * 2_246_822_519 + start) & 0xFFFFFFFF
+    for factor in (0x45D9F3B, 0x119DE1F3, 0x45D9F3B):
+        mixed = ((mixed ^ (mixed >> 16)) * factor) & 0xFFFFFFFF
+    return (mixed ^ (mixed >> 16)).double().div(2.0**32).float().clamp(max=1 - 2**-24)
 
 
 def prior_iou(priors: Priors, objects: Objects) -> Tensor:

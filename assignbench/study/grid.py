@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from assignbench.assigners import ASSIGNERS
-from assignbench.criteria import CRITERIA
+from assignbench.assigners.criteria import CRITERIA
 from assignbench.data.catalog import DataSpec
 from assignbench.detectors import DETECTORS
 from assignbench.errors import InputError

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from assignbench.assigners.criteria import DenseCriterion
 from assignbench.assigners.max_iou import MaxIoU
 from assignbench.assigners.mutual_guidance import MutualGuidance, amplified_iou
 from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions
-from assignbench.criteria import DenseCriterion
 from assignbench.priors import Priors
 from tests.conftest import golden
 

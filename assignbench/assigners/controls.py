@@ -1,0 +1,72 @@
+"""Controls that a new rule has to beat: the right number of positives at random, and the current box alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from assignbench.assigners.base import ASSIGNERS, Assigner
+from assignbench.assigners.max_iou import MaxIoU
+from assignbench.assigners.select import hashed_uniform, prior_iou, resolve_conflicts_dense, top_mask
+from assignbench.boxes import pairwise_iou
+from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets
+from assignbench.priors import Priors
+
+
+def _wanted(index: torch.Tensor, width: int) -> torch.Tensor:
+    counts = torch.zeros(index.shape[0], width, dtype=torch.long, device=index.device)
+    return counts.scatter_add_(1, index.clamp(min=0), (index >= 0).long())
+
+
+@ASSIGNERS.register("random_matched")
+@dataclass(frozen=True)
+class RandomMatched(Assigner):
+    """As many positives per object as max-IoU gives it, drawn among the priors that overlap it by `overlap` or more.
+
+    Invariant: a prior has at most one object; an object may have fewer than wanted, or none. What max-IoU gives or
+    ignores and was not drawn is ignored, so that the control differs in which priors are positive alone. Draws depend
+    on (seed, epoch, image).
+    """
+
+    overlap: float = 0.1
+    positive: float = 0.5
+    negative: float = 0.4
+
+    @property
+    def exempt_from(self) -> tuple[str, ...]:
+        """Lots are drawn per object's place and per prior."""
+        return ("order_of_objects", "ties_go_to_the_lowest_index")
+
+    def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
+        iou = prior_iou(priors, objects)
+        static, _ = MaxIoU(self.positive, self.negative).match(iou, objects.valid)
+        eligible = iou >= self.overlap
+        luck = hashed_uniform(context, objects, len(priors), salt=29).masked_fill(~eligible, -1.0)
+        counts = _wanted(static, iou.shape[1]).minimum(eligible.sum(-1))
+        index = resolve_conflicts_dense(top_mask(luck, counts), luck)
+        index = torch.where((index < 0) & (static != BACKGROUND), IGNORE, index)
+        box = Targets.hard(index.masked_fill(index == IGNORE, BACKGROUND))
+        return Assignment(Targets.hard(index), box)
+
+
+@ASSIGNERS.register("oracle_iou")
+@dataclass(frozen=True)
+class OracleIoU(Assigner):
+    """As many positives per object as max-IoU gives it: those whose current prediction overlaps it most.
+
+    Invariant: a prior has at most one object (the one its prediction overlaps more); an object may have none.
+    """
+
+    positive: float = 0.5
+    negative: float = 0.4
+
+    def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
+        static, _ = MaxIoU(self.positive, self.negative).match(prior_iou(priors, objects), objects.valid)
+        now = pairwise_iou(objects.boxes, predictions.boxes) * objects.valid.unsqueeze(-1)
+        if priors.valid is not None:
+            now = now * priors.valid.unsqueeze(1)
+        counts = _wanted(static, now.shape[1]).minimum((now > 0).sum(-1))
+        index = resolve_conflicts_dense(top_mask(now, counts), now)
+        targets = Targets.hard(index)
+        return Assignment(targets, targets)

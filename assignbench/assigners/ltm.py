@@ -1,0 +1,232 @@
+"""LTM: "Learning to Match Anchors for Visual Object Detection" (Zhang et al., TPAMI 2021), sections 3.1-3.4.
+
+Its first part is FreeAnchor (NeurIPS 2019), whose negative loss is kept as a variant.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from assignbench.assigners.base import ASSIGNERS, Assigner
+from assignbench.assigners.criteria import CRITERIA
+from assignbench.assigners.select import hashed_uniform, prior_iou, resolve_conflicts, top_indices
+from assignbench.boxes import centres, inside, paired_giou, pairwise_iou
+from assignbench.coders import DeltaCoder
+from assignbench.contract import Assignment, Context, Objects, Predictions, Targets
+from assignbench.losses import smooth_l1
+from assignbench.priors import Priors
+
+TINY = 1e-30
+BoxTerm = Literal["smooth_l1", "giou"]
+
+
+def log_one_minus(log_phi: Tensor) -> Tensor:
+    """ln(1 - phi) from ln phi; phi is kept below 1 by 1e-12, FreeAnchor's guard."""
+    return (-torch.expm1(log_phi.clamp(max=-1e-12))).log()
+
+
+def log_mean_max(log_phi: Tensor, mask: Tensor) -> Tensor:
+    """ln M+ [...] of bags of ln phi [..., K]: the mean of phi weighted by 1 / (1 - phi).  Eq. (10)"""
+    rest = log_one_minus(log_phi).masked_fill(~mask, 0.0)
+    dropped = torch.where(mask, 0.0, -1e9)
+    return torch.logsumexp(log_phi - rest + dropped, -1) - torch.logsumexp(-rest + dropped, -1)
+
+
+def log_mean_max_minus(log_phi: Tensor, mask: Tensor, *, equation_11: bool = False) -> Tensor:
+    """ln M- [...]: the mean of 1 - phi weighted by phi / (1 - phi)^2.  Eq. (25); 0 where all phi are 0.
+
+    The printed Eq. (11) has the denominator sum 1 / (1 - phi)^2, which rewards false positives; a misprint.
+    """
+    rest = log_one_minus(log_phi).masked_fill(~mask, 0.0)
+    dropped = torch.where(mask, 0.0, -1e9)
+    weight = -2 * rest if equation_11 else log_phi - 2 * rest
+    return torch.logsumexp(log_phi - rest + dropped, -1) - torch.logsumexp(weight + dropped, -1)
+
+
+def class_log_scores(predictions: Predictions, prior: Tensor, labels: Tensor) -> Tensor:
+    """ln of the object's class score [B, G, K] at priors [B, G, K]."""
+    logits = predictions.cls_logits.float()
+    classes = logits.shape[-1]
+    flat = prior * classes + labels.unsqueeze(-1)
+    batch = prior.shape[0]
+    return F.logsigmoid(logits.reshape(batch, -1).gather(1, flat.reshape(batch, -1))).view(prior.shape)
+
+
+def bag_boxes(values: Tensor, prior: Tensor) -> Tensor:
+    """Rows [B, G, K, 4] of values [B, A, 4] at priors [B, G, K]."""
+    flat = prior.reshape(prior.shape[0], -1, 1).expand(-1, -1, 4)
+    return values.gather(1, flat).view(*prior.shape, 4)
+
+
+def log_phi_plus(
+    priors: Priors, predictions: Predictions, objects: Objects, prior: Tensor, beta: float, term: BoxTerm
+) -> Tensor:
+    """ln of class score times exp(-beta x box loss) [B, G, K].  Eq. (4)"""
+    score = class_log_scores(predictions, prior, objects.labels)
+    boxes = objects.boxes.unsqueeze(2)
+    if term == "giou":
+        found = bag_boxes(predictions.boxes.float(), prior)
+        return score - beta * (1 - paired_giou(found, boxes.expand_as(found)))
+    target = DeltaCoder().encode_pairs(priors.boxes[prior], boxes)
+    return score - beta * smooth_l1(bag_boxes(predictions.deltas.float(), prior) - target).sum(-1)
+
+
+@ASSIGNERS.register("ltm")
+@dataclass(frozen=True)
+class LTM(Assigner):
+    """A bag of `bag` priors per object, formed once: those of highest IoU, or for points of least normalised distance.
+
+    Bags may overlap and ignore thresholds. `random_from` > 0 draws the bag at random from so many best ones (Table 3).
+    With `kind` = "distance" (LTM-AF, section 3.3) only points strictly inside an object count and a bag may be smaller,
+    even empty. The criterion learns the matching; what is filled into `cls` and `box` is what the bags imply now:
+    a prior is positive for the object in whose bag it has most mean-max weight (Eq. 10) if that is its equal share or
+    more and it overlaps the object, weighted by it; all others are background.
+
+    An object that touches no prior gets the lowest-indexed ones as its bag (as FreeAnchor), and no implied positive.
+    Differs from nothing in the paper's text; ties go to the lowest index.
+    """
+
+    bag: int = 40
+    random_from: int = 0
+    kind: Literal["iou", "distance"] = "iou"
+    beta: float = 0.5
+    box: BoxTerm = "smooth_l1"
+
+    def __post_init__(self) -> None:
+        if self.bag < 1 or (self.random_from and self.random_from < self.bag):
+            raise ValueError(f"needs 1 <= bag <= random_from, got {self.bag} and {self.random_from}")
+
+    def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
+        iou = prior_iou(priors, objects)
+        prior, mask = self._bags(priors, objects, iou, context)
+        mask = mask & objects.valid.unsqueeze(-1)
+        log_phi = log_phi_plus(priors, predictions, objects, prior, self.beta, self.box)
+        rest = log_one_minus(log_phi)
+        weight = torch.softmax(torch.where(mask, -rest, -1e9), dim=-1) * mask
+        share = 1 / mask.sum(dim=-1, keepdim=True).clamp(min=1)
+        chosen = mask & (weight >= share * (1 - 1e-3))
+        touching = iou.gather(2, prior) > 0 if self.kind == "iou" else mask
+        index = resolve_conflicts(prior, chosen & touching, weight, len(priors))
+        strength = torch.zeros(index.shape, device=index.device)
+        strength.scatter_reduce_(1, prior.flatten(1), (weight / share).flatten(1), "amax")
+        positive = index >= 0
+        targets = Targets(index, torch.where(positive, strength, 1.0), positive.float())
+        bags = (prior, mask, weight)
+        return Assignment(targets, Targets(index, strength * positive, positive.float()), bags)
+
+    def _bags(self, priors: Priors, objects: Objects, iou: Tensor, context: Context) -> tuple[Tensor, Tensor]:
+        """Prior indices [B, G, K] and which of them count."""
+        depth = min(self.random_from or self.bag, len(priors))
+        if self.kind == "distance":
+            key = normalised_distance(priors, objects.boxes)
+            key = key.masked_fill(~(inside(priors.points, objects.boxes) > 0), float("inf"))
+            prior = top_indices(-key, depth)
+            mask = torch.isfinite(key.gather(2, prior))
+        else:
+            prior = top_indices(iou, depth)
+            mask = torch.ones_like(prior, dtype=torch.bool)
+        if self.random_from:
+            luck = hashed_uniform(context, objects, depth, salt=17).masked_fill(~mask, -1.0)
+            drawn = top_indices(luck, min(self.bag, depth)).sort(dim=-1).values
+            prior, mask = prior.gather(2, drawn), mask.gather(2, drawn)
+        return prior, mask
+
+
+def normalised_distance(priors: Priors, boxes: Tensor) -> Tensor:
+    """max(|dx| / w, |dy| / h) in strides [B, G, A], from the object's centre.  LTM-AF, section 3.3"""
+    middle, sides = centres(boxes), (boxes[..., 2:] - boxes[..., :2]).clamp(min=1e-6)
+    dx = (priors.points[:, 0] - middle[..., :1]).abs() / (sides[..., :1] * priors.strides)
+    dy = (priors.points[:, 1] - middle[..., 1:]).abs() / (sides[..., 1:] * priors.strides)
+    return dx.maximum(dy)
+
+
+@CRITERIA.register("ltm")
+class LTMCriterion(nn.Module):
+    """-ln M+ and -ln M- over the bags and a focal term over the rest, each times `alpha`.  Eqs. (12)-(14)
+
+    `negative`: "eq25" (the derivation), "eq11" (as printed), "freeanchor" (NeurIPS: focal over all priors on the score
+    times the chance to match nothing, with IoUs saturated between `saturation` and the object's best), "none" (M+ with
+    the focal term alone). `matching` = False drops the learning to match: all bag members teach alike.
+    `other_classes` keeps the focal loss on the other classes of bag members, which the paper leaves unsaid.
+    Both matching terms are divided by the number of objects of the global batch, the focal term by `bag` times that.
+    Keys: loss_positive, loss_negative, loss_focal (zero where a variant has none).
+    """
+
+    def __init__(
+        self,
+        *,
+        beta: float = 0.5,
+        box: BoxTerm = "smooth_l1",
+        negative: Literal["eq25", "eq11", "freeanchor", "none"] = "eq25",
+        matching: bool = True,
+        other_classes: bool = True,
+        bag: int = 40,
+        alpha: float = 0.5,
+        gamma: float = 2.0,
+        saturation: float = 0.6,
+    ) -> None:
+        super().__init__()
+        self.beta, self.box_term, self.negative, self.matching = beta, box, negative, matching
+        self.other_classes, self.bag, self.alpha, self.gamma = other_classes, bag, alpha, gamma
+        self.saturation = saturation
+
+    def forward(
+        self, priors: Priors, predictions: Predictions, objects: Objects, assignment: Assignment, context: Context
+    ) -> dict[str, Tensor]:
+        if assignment.bags is None:
+            raise ValueError("the criterion 'ltm' needs bags; use the assigner 'ltm'")
+        objects = objects.with_room()
+        prior, mask, _ = assignment.bags
+        filled = mask.any(dim=-1)
+        total = context.reduce(objects.valid.sum())
+        count, spread = total.clamp(min=1), (total * self.bag).clamp(min=1)
+        log_phi = log_phi_plus(priors, predictions, objects, prior, self.beta, self.box_term)
+        if self.matching:
+            likelihood = log_mean_max(log_phi, mask)
+        else:
+            likelihood = (log_phi * mask).sum(-1) / mask.sum(-1).clamp(min=1)
+        zero = predictions.cls_logits.float().sum() * 0 + predictions.deltas.float().sum() * 0
+        losses = {"loss_positive": zero - self.alpha * torch.where(filled, likelihood, 0.0).sum() / count}
+        losses["loss_negative"] = zero
+        overlap = pairwise_iou(objects.boxes, predictions.boxes.detach().float()) * objects.valid.unsqueeze(-1)
+        if self.negative == "freeanchor":
+            losses["loss_focal"] = self._freeanchor_negative(predictions, objects, overlap) / spread
+            return losses
+        if self.negative != "none":
+            apart = (1 - overlap.amax(dim=1)).clamp(min=TINY).log()  # 1 - the largest IoU with any object
+            far = apart.gather(1, prior.flatten(1)).view(prior.shape)
+            minus = class_log_scores(predictions, prior, objects.labels) + far  # Eq. (5)
+            value = log_mean_max_minus(minus, mask, equation_11=self.negative == "eq11")
+            losses["loss_negative"] = zero - self.alpha * torch.where(filled, value, 0.0).sum() / count
+        losses["loss_focal"] = self._focal(predictions, objects, prior, mask) / spread
+        return losses
+
+    def _focal(self, predictions: Predictions, objects: Objects, prior: Tensor, mask: Tensor) -> Tensor:
+        """The focal term without the entries that the bags teach.  Eq. (13)"""
+        logits = predictions.cls_logits.float()
+        focal = logits.sigmoid().pow(self.gamma) * F.softplus(logits)
+        batch, count, classes = logits.shape
+        taught = torch.zeros(batch, count * classes, dtype=torch.bool, device=logits.device)
+        flat = (prior * classes + objects.labels.unsqueeze(-1)).flatten(1)
+        taught.scatter_reduce_(1, flat, mask.flatten(1), "amax")
+        taught = taught.view_as(focal)
+        if not self.other_classes:
+            taught = taught.any(dim=-1, keepdim=True).expand_as(focal)
+        return self.alpha * focal.masked_fill(taught, 0.0).sum()
+
+    def _freeanchor_negative(self, predictions: Predictions, objects: Objects, overlap: Tensor) -> Tensor:
+        """(1 - alpha) q^gamma (-ln(1 - q)) over all priors and classes, q = score x (1 - chance to match)."""
+        best = overlap.amax(dim=-1, keepdim=True)
+        span = (best - self.saturation).clamp(min=1e-12)
+        match = ((overlap - self.saturation) / span).clamp(0, 1)
+        match = torch.where(best > self.saturation, match, 0.0)
+        logits = predictions.cls_logits.float()
+        rows = objects.labels.unsqueeze(-1).expand_as(match)
+        chance = torch.zeros_like(logits.transpose(1, 2)).scatter_reduce(1, rows, match, "amax").transpose(1, 2)
+        q = (logits.sigmoid() * (1 - chance)).clamp(1e-12, 1 - 1e-7)
+        return (1 - self.alpha) * (q.pow(self.gamma) * -torch.log1p(-q)).sum()

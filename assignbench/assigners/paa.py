@@ -1,0 +1,232 @@
+"""PAA: "Probabilistic Anchor Assignment with IoU Prediction for Object Detection" (Kim and Lee, ECCV 2020), section 3.
+
+Written from the paper and from facts; the authors' code is non-commercial and was not used.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from assignbench.assigners.base import ASSIGNERS, Assigner
+from assignbench.assigners.max_iou import MaxIoU
+from assignbench.assigners.select import boxes_of, labels_of, prior_iou, segment_order
+from assignbench.boxes import paired_giou
+from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets
+from assignbench.losses import sigmoid_focal
+from assignbench.priors import Priors
+
+Separation = Literal["a", "a_posterior", "b", "c", "c_mmdet", "d", "d_alt", "count", "score"]
+SAME = 1e-6  # log densities closer than this are the same
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A two-component mixture per row: weights, means, variances [..., 2], and what it says of samples [..., N]."""
+
+    weights: Tensor
+    means: Tensor
+    variances: Tensor
+    component: Tensor
+    log_density: Tensor
+    iterations: Tensor
+
+
+def _log_joint(x: Tensor, weights: Tensor, means: Tensor, variances: Tensor) -> Tensor:
+    """ln(weight x density) [..., N, 2] of samples [..., N]."""
+    gap = x.unsqueeze(-1) - means.unsqueeze(-2)
+    variance = variances.unsqueeze(-2)
+    return weights.log().unsqueeze(-2) - 0.5 * (math.log(2 * math.pi) + variance.log() + gap * gap / variance)
+
+
+def fit_mixture(x: Tensor, mask: Tensor, *, tolerance: float = 1e-3, iterations: int = 100) -> Mixture:
+    """Expectation maximisation in float64 for all rows x [..., N] at once; `mask` [..., N] says which samples count.
+
+    Starts at means (min, max), weights .5, variances 1; 1e-6 is added to variances; a row stops when its mean
+    log-likelihood changes by less than `tolerance` (scikit-learn's GaussianMixture with these settings). In eager CPU
+    code the loop ends when every row has stopped.
+    """
+    x = x.double()
+    live = mask.double()
+    n = live.sum(dim=-1).clamp(min=1)
+    low = x.masked_fill(~mask, math.inf).amin(-1)
+    high = x.masked_fill(~mask, -math.inf).amax(-1)
+    empty = ~mask.any(-1)
+    x = x.masked_fill(~mask, 0.0)
+    means = torch.stack([low.masked_fill(empty, 0.0), high.masked_fill(empty, 0.0)], dim=-1)
+    weights, variances = torch.full_like(means, 0.5), torch.ones_like(means)
+    bound = torch.full_like(n, -math.inf)
+    stopped = empty.clone()
+    steps = torch.zeros_like(n)
+    early = x.device.type == "cpu" and not torch.compiler.is_compiling()
+    for _ in range(iterations):
+        joint = _log_joint(x, weights, means, variances)
+        density = torch.logsumexp(joint, dim=-1)
+        share = (joint - density.unsqueeze(-1)).exp() * live.unsqueeze(-1)
+        mass = share.sum(dim=-2) + 10 * torch.finfo(torch.float64).eps
+        new_means = (share * x.unsqueeze(-1)).sum(-2) / mass
+        gap = x.unsqueeze(-1) - new_means.unsqueeze(-2)
+        new_variances = (share * gap * gap).sum(-2) / mass + 1e-6
+        new_bound = (density * live).sum(-1) / n
+        going = (~stopped).unsqueeze(-1)
+        means = torch.where(going, new_means, means)
+        variances = torch.where(going, new_variances, variances)
+        weights = torch.where(going, mass / mass.sum(-1, keepdim=True), weights)
+        steps = steps + (~stopped)
+        done = (new_bound - bound).abs() < tolerance
+        bound = torch.where(stopped, bound, new_bound)
+        stopped = stopped | done
+        if early and bool(stopped.all()):
+            break
+    joint = _log_joint(x, weights, means, variances)
+    component = (joint[..., 1] > joint[..., 0]).long()
+    return Mixture(weights, means, variances, component, torch.logsumexp(joint, dim=-1), steps)
+
+
+@ASSIGNERS.register("paa")
+@dataclass(frozen=True)
+class PAA(Assigner):
+    """Per object the `topk` best-scored priors of every level, split by a two-component mixture of their scores.
+
+    Invariant: a prior has at most one object, the same for both tasks; an object may have none where no prior reaches
+    `overlap`. The score is a loss: focal loss summed over the classes plus `giou_weight` times the GIoU loss (Eq. 6).
+
+    `separation` (Fig. 3): "c" positive up to the peak of the better component, rest negative (released); "b" negative
+    from the other peak on, ignored between; "a" one boundary where the components cross; "a_posterior" the same per
+    sample; "d", "d_alt" ignored between peak and crossing, or crossing and peak; "c_mmdet" only better-component
+    samples. "count" takes the `count` best candidates, falling linearly to `count_end` over training if that is set (as
+    MAL and NoisyAnchor do); "score" every first-pass prior with exp(-loss) above `score_above`.
+    `forced`: a prior at an object's best IoU stays with its own best object ("own", authors) or goes to the one that
+    forces it ("forcing", mmdet). `lone`: a single candidate, or none of the better component, makes all candidates
+    positive (authors) or none (mmdet).
+
+    Differs from the paper as the authors' later word does: (c), where the text ends with (b).
+    """
+
+    topk: int = 9
+    overlap: float = 0.1
+    separation: Separation = "c"
+    giou_weight: float = 1.0
+    alpha: float = 0.25
+    gamma: float = 2.0
+    count: int = 10
+    count_end: int = -1
+    score_above: float = 0.1
+    forced: Literal["own", "forcing"] = "own"
+    lone: Literal["positive", "negative"] = "positive"
+    zero_overlap: Literal["skip", "force"] = "skip"
+
+    def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
+        owner = self.first_pass(priors, objects)
+        loss = self.scores(predictions, objects, owner)
+        return self.separate(priors, owner, loss, objects.labels.shape[1], context.progress)
+
+    def first_pass(self, priors: Priors, objects: Objects) -> Tensor:
+        """The object [B, A] that each prior may belong to, BACKGROUND below `overlap`."""
+        rule: Literal["torchvision", "mmdet"] = "torchvision" if self.forced == "own" else "mmdet"
+        matcher = MaxIoU(self.overlap, self.overlap, rule, zero_overlap=self.zero_overlap)
+        return matcher.match(prior_iou(priors, objects), objects.valid)[0]
+
+    def scores(self, predictions: Predictions, objects: Objects, owner: Tensor) -> Tensor:
+        """The loss [B, A] of every prior for its object.  Eqs. (4)-(6)"""
+        logits = predictions.cls_logits
+        label = labels_of(owner, objects.labels)
+        background = ((1 - self.alpha) * logits.sigmoid().pow(self.gamma) * F.softplus(logits)).sum(-1)
+        own = logits.gather(2, label.unsqueeze(-1)).squeeze(-1)
+        ones = torch.ones_like(own)
+        exchange = sigmoid_focal(own, ones, self.alpha, self.gamma) - sigmoid_focal(
+            own, 0 * ones, self.alpha, self.gamma
+        )
+        giou = paired_giou(predictions.boxes, boxes_of(owner, objects.boxes))
+        return background + exchange + self.giou_weight * (1 - giou)
+
+    def separate(self, priors: Priors, owner: Tensor, loss: Tensor, width: int, progress: float = 1.0) -> Assignment:
+        """The assignment from first-pass objects [B, A] and losses [B, A]."""
+        if self.separation == "score":
+            index = torch.where((owner >= 0) & (torch.exp(-loss) > self.score_above), owner, BACKGROUND)
+            targets = Targets.hard(index)
+            return Assignment(targets, targets)
+        prior, values, mask = self._candidates(priors, owner, loss, width)
+        if self.separation == "count":
+            rank = torch.arange(values.shape[-1], device=loss.device)
+            verdict = torch.where(rank < self._count_at(progress), 1, -1).expand_as(prior)
+            mixture = None
+        else:
+            mixture = fit_mixture(values, mask)
+            verdict = self._verdict(mixture, mask)
+        spare = owner.shape[1]
+        where = torch.where(mask, prior, spare)
+        rows = torch.arange(width, device=loss.device)[None, :, None]
+        label = torch.where(verdict > 0, rows, torch.where(verdict == 0, IGNORE, BACKGROUND))
+        index = torch.full((owner.shape[0], spare + 1), BACKGROUND, device=loss.device)
+        index = index.scatter(1, where.flatten(1), label.flatten(1))[:, :spare]
+        cls = Targets.hard(index)
+        box = Targets.hard(index.masked_fill(index == IGNORE, BACKGROUND))
+        told = (
+            {}
+            if mixture is None
+            else {"means": mixture.means, "variances": mixture.variances, "weights": mixture.weights}
+        )
+        return Assignment(cls, box, diagnostics={"loss": loss, "candidates": mask.sum(-1), **told})
+
+    def _count_at(self, progress: float) -> int:
+        if self.count_end < 0:
+            return self.count
+        return max(1, round(self.count + (self.count_end - self.count) * progress))
+
+    def _candidates(self, priors: Priors, owner: Tensor, loss: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Priors, losses and mask [B, G, levels * topk], each object's candidates by rising loss."""
+        levels = len(priors.level_sizes)
+        starts = torch.arange(len(priors), device=loss.device)
+        level = torch.zeros_like(starts)
+        for start in priors.level_starts()[1:]:
+            level = level + (starts >= start)
+        group = torch.where(owner >= 0, owner * levels + level, -1)
+        order, place, _, _ = segment_order(group, loss, width * levels)
+        key = group.gather(1, order)
+        kept = (key >= 0) & (place < self.topk)
+        cells = width * levels * self.topk
+        slot = torch.where(kept, key * self.topk + place, cells)
+        batch = owner.shape[0]
+        prior = torch.zeros(batch, cells + 1, dtype=torch.long, device=loss.device).scatter(1, slot, order)
+        values = torch.full((batch, cells + 1), math.inf, device=loss.device)
+        values = values.scatter(1, slot, torch.where(kept, loss.gather(1, order), math.inf))
+        prior, values = (t[:, :cells].view(batch, width, levels * self.topk) for t in (prior, values))
+        values, rank = values.sort(dim=-1, stable=True)
+        return prior.gather(2, rank), values, torch.isfinite(values)
+
+    def _verdict(self, mixture: Mixture, mask: Tensor) -> Tensor:
+        """1 positive, 0 ignored, -1 negative for every candidate by rank [B, G, N]."""
+        n = mask.sum(-1, keepdim=True)
+        rank = torch.arange(mask.shape[-1], device=mask.device).expand_as(mask)
+        better = mask & (mixture.component == 0)
+        worse = mask & (mixture.component == 1)
+        peak = _first_peak(mixture.log_density, better, rank, n)
+        after = worse & (rank > peak)
+        cross = torch.where(after, rank, n).amin(-1, keepdim=True)
+        other = _first_peak(mixture.log_density, after, rank, n)
+        negative, zero, positive = (torch.full_like(rank, v) for v in (-1, 0, 1))
+        upto = rank <= peak
+        verdict = {
+            "a": lambda: torch.where(rank < cross, positive, negative),
+            "a_posterior": lambda: torch.where(better, positive, negative),
+            "b": lambda: torch.where(upto, positive, torch.where(rank < other, zero, negative)),
+            "c": lambda: torch.where(upto, positive, negative),
+            "c_mmdet": lambda: torch.where(upto & better, positive, negative),
+            "d": lambda: torch.where(upto, positive, torch.where(rank < cross, zero, negative)),
+            "d_alt": lambda: torch.where(rank < cross, positive, torch.where(rank < other, zero, negative)),
+        }[self.separation]()
+        degenerate = (n <= 1) | ~better.any(-1, keepdim=True)
+        return torch.where(degenerate, positive if self.lone == "positive" else negative, verdict)
+
+
+def _first_peak(density: Tensor, among: Tensor, rank: Tensor, none: Tensor) -> Tensor:
+    """The first rank [..., 1] whose density is the largest `among` samples, to within SAME; `none` without samples."""
+    density = density.masked_fill(~among, -math.inf)
+    top = density.amax(-1, keepdim=True)
+    return torch.where(among & (density >= top - SAME), rank, none).amin(-1, keepdim=True)

@@ -1,0 +1,55 @@
+"""Task-aligned assignment (TOOD, Feng et al., ICCV 2021, section 3.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from assignbench.assigners.atss import ATSS
+from assignbench.assigners.base import ASSIGNERS, Assigner
+from assignbench.assigners.select import resolve_conflicts, top_indices
+from assignbench.boxes import inside, pairwise_iou
+from assignbench.contract import Assignment, Context, Objects, Predictions, Targets
+from assignbench.priors import Priors
+
+
+@ASSIGNERS.register("tal")
+@dataclass(frozen=True)
+class TAL(Assigner):
+    """The `topk` priors of highest t = s^`alpha` x IoU^`beta` over all levels, centre inside, t above zero.
+
+    Invariant: a prior has at most one object (the one with the higher IoU); an object may have none, as the inside
+    test comes after the choice. The soft target is t scaled so that an object's best one gets its best IoU. During the
+    first `static` share of training, ATSS assigns (four epochs of twelve in the paper's schedule).
+    """
+
+    topk: int = 13
+    alpha: float = 1.0
+    beta: float = 6.0
+    margin: float = 0.01
+    static: float = 0.0
+
+    def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
+        if context.progress < self.static:
+            return ATSS().assign(priors, predictions, objects, context)
+        iou = pairwise_iou(objects.boxes, predictions.boxes)
+        logits = predictions.cls_logits.transpose(1, 2)
+        score = logits.gather(1, objects.labels.unsqueeze(-1).expand_as(iou)).sigmoid()
+        metric = score.pow(self.alpha) * iou.pow(self.beta) * objects.valid.unsqueeze(-1)
+        if priors.valid is not None:
+            metric = metric * priors.valid.unsqueeze(1)
+        prior = top_indices(metric, self.topk)
+        value, overlap = metric.gather(2, prior), iou.gather(2, prior)
+        holds = (inside(priors.points, objects.boxes) > self.margin).gather(2, prior)
+        index = resolve_conflicts(prior, (value > 0) & holds, overlap, len(priors))
+        positive = index >= 0
+        owner = index.clamp(min=0).unsqueeze(1)
+        t = metric.gather(1, owner).squeeze(1) * positive
+        u = iou.gather(1, owner).squeeze(1) * positive
+        zero = torch.zeros_like(metric[:, :, 0])
+        best_t = zero.scatter_reduce(1, owner.squeeze(1), t, "amax")
+        best_u = zero.scatter_reduce(1, owner.squeeze(1), u, "amax")
+        soft = t / (best_t.gather(1, owner.squeeze(1)) + 1e-7) * best_u.gather(1, owner.squeeze(1))
+        targets = Targets(index, torch.ones_like(soft), soft)
+        return Assignment(targets, targets, diagnostics={"metric": t})
