@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torchvision.ops import batched_nms
 
-from assignbench.boxes import clip
+from assignbench.boxes import clip, pairwise_iou
 from assignbench.contract import Predictions
 
 
@@ -74,7 +74,67 @@ def candidates_of(
     return found
 
 
-def suppress(candidates: Candidates, iou: float, limit: int) -> Candidates:
-    """Greedy per-class NMS at an IoU; the `limit` best survivors."""
-    keep = batched_nms(candidates.boxes, candidates.scores, candidates.labels, iou)
-    return candidates[keep[:limit]]
+def suppress(candidates: Candidates, iou: float, limit: int, kind: str = "standard") -> Candidates:
+    """The `limit` best boxes that survive NMS at an IoU.
+
+    `kind`: "standard" per class, "agnostic" across classes, "soft" (Gaussian decay of sigma 0.5 per class; `iou` is not
+    used), "iou_guided" (IoU-Net: ranked by the predicted IoU alone; a kept box takes the highest class score of what
+    it suppressed, and its own ranking becomes that score).
+    """
+    if not len(candidates.scores):
+        return candidates
+    if kind == "soft":
+        return _soft(candidates, limit)
+    labels = torch.zeros_like(candidates.labels) if kind == "agnostic" else candidates.labels
+    ranking = candidates.quality_scores if kind == "iou_guided" else candidates.scores
+    keep = batched_nms(candidates.boxes, ranking, labels, iou)
+    if kind != "iou_guided":
+        return candidates[keep[:limit]]
+    best = _cluster_scores(candidates, keep, iou)
+    kept = replace(candidates[keep], scores=best, cls_scores=best)
+    return kept[best.sort(descending=True, stable=True).indices[:limit]]
+
+
+def _cluster_scores(candidates: Candidates, keep: Tensor, iou: float) -> Tensor:
+    """Highest class score among a kept box and those that it suppressed [K]."""
+    overlap = pairwise_iou(candidates.boxes[keep], candidates.boxes)
+    same = candidates.labels[keep].unsqueeze(1) == candidates.labels.unsqueeze(0)
+    mine = (overlap > iou) & same
+    mine[torch.arange(len(keep)), keep] = True
+    first = mine.byte().argmax(dim=0)  # the first kept box, by rank, that covers a candidate
+    own = mine & (first.unsqueeze(0) == torch.arange(len(keep)).unsqueeze(1))
+    own[torch.arange(len(keep)), keep] = True
+    return (own * candidates.cls_scores.unsqueeze(0)).amax(dim=1)
+
+
+def _soft(candidates: Candidates, limit: int, sigma: float = 0.5) -> Candidates:
+    """Soft-NMS (Bodla et al., ICCV 2017): every pick lowers the scores of its class by exp(-IoU^2 / sigma)."""
+    scores = candidates.scores.clone()
+    waiting = torch.ones_like(scores, dtype=torch.bool)
+    overlap = pairwise_iou(candidates.boxes, candidates.boxes)
+    decay = torch.exp(-overlap.square() / sigma)
+    decay = torch.where(candidates.labels.unsqueeze(1) == candidates.labels.unsqueeze(0), decay, 1.0)
+    order = []
+    for _ in range(min(limit, len(scores))):
+        pick = int(scores.masked_fill(~waiting, -1.0).argmax())
+        order.append(pick)
+        waiting[pick] = False
+        scores = torch.where(waiting, scores * decay[pick], scores)
+    chosen = torch.tensor(order)
+    return replace(candidates[chosen], scores=scores[chosen])
+
+
+def vote(kept: Candidates, candidates: Candidates, sigma: float, *, by_score: bool = True) -> Candidates:
+    """PAA's score voting, Eqs. (9)-(10): each kept box becomes the weighted mean of its class's candidates around it.
+
+    The weight is exp(-(1 - IoU)^2 / sigma), times the candidate's score if `by_score`; candidates below an IoU of 0.01
+    do not count; scores stay. (The paper prints sigma 0.0025; its code and mmdet use 0.025.)
+    """
+    overlap = pairwise_iou(kept.boxes, candidates.boxes)
+    near = (overlap > 0.01) & (kept.labels.unsqueeze(1) == candidates.labels.unsqueeze(0))
+    weight = torch.exp(-(1 - overlap).square() / sigma) * near
+    if by_score:
+        weight = weight * candidates.scores
+    total = weight.sum(dim=1, keepdim=True)
+    boxes = torch.where(total > 0, weight @ candidates.boxes / total.clamp(min=1e-12), kept.boxes)
+    return replace(kept, boxes=boxes)

@@ -27,7 +27,7 @@ def cell_averages(study: StudyRecord) -> pd.DataFrame:
         "AP, AP50, AP75, APs/m/l, AR100: COCO's 101-point rules by pycocotools, at most 100 detections per image, "
         "mean over classes. AP07: VOC2007's 11-point AP averaged over IoU 0.50:0.05:0.95, difficult objects left out; "
         "AP50_area: area under the curve at IoU 0.5. ± is the half-width of the 95 % Student-t interval over seeds. "
-        "Δ is the paired difference to the first method over the seeds that both have."
+        "Δ is the paired difference to the first method of the table over the seeds that both have."
     ),
 )
 def averages(study: StudyRecord) -> pd.DataFrame:
@@ -36,15 +36,16 @@ def averages(study: StudyRecord) -> pd.DataFrame:
     columns = ["data", "detector", "method", "metric", "mean", "half", "n", "delta", "delta_half", "delta_n"]
     if table.empty:
         return pd.DataFrame(columns=columns)
-    baseline = study.methods[0]
     rows = []
     for (data, detector, metric), group in table.groupby(["data", "detector", "metric"], sort=False):
         by_seed = group.pivot(index="seed", columns="method", values="value")
-        for method in [m for m in study.methods if m in by_seed]:
+        present = [m for m in study.methods if m in by_seed]
+        baseline = present[0]
+        for method in present:
             own = t_interval(by_seed[method].dropna().tolist())
             row = {"data": data, "detector": detector, "method": method, "metric": metric}
             row |= {"mean": own.mean, "half": own.half, "n": own.n}
-            if method != baseline and baseline in by_seed:
+            if method != baseline:
                 gain = t_interval((by_seed[method] - by_seed[baseline]).dropna().tolist())
                 row |= {"delta": gain.mean, "delta_half": gain.half, "delta_n": gain.n}
             rows.append(row)

@@ -41,7 +41,8 @@ class DenseHead(nn.Module):
     """Class logits [B, A, C], deltas [B, A, 4] and, if asked for, one quality logit per prior [B, A].
 
     Priors are ordered level, row, column, prior of the location. The quality layer sits on the box tower.
-    `level_scale` gives every level a learned factor on its deltas (FCOS, ATSS).
+    `level_scale` gives every level a learned factor on its deltas (FCOS, ATSS). `box_shapes` > 1: the priors of
+    a location start as boxes of drawn scale and ratio (MuSu's several anchors per point).
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class DenseHead(nn.Module):
         norm: Norm = "none",
         quality: bool = False,
         level_scale: bool = False,
+        box_shapes: int = 1,
     ) -> None:
         super().__init__()
         self.cls_tower = Tower(inputs, width, depth, levels, norm)
@@ -66,6 +68,7 @@ class DenseHead(nn.Module):
         self.quality = nn.Conv2d(last, per_location, 3, 1, 1) if quality else None
         self.scales = nn.Parameter(torch.ones(levels)) if level_scale else None
         self.num_classes = num_classes
+        self.box_shapes = box_shapes
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor | None]:
         logits, deltas, quality = [], [], []

@@ -15,7 +15,7 @@ from assignbench.contract import Predictions, QualityKind
 from assignbench.detectors.backbones import Backbone, ResNet, Slim, SqueezeNet, load_weights
 from assignbench.detectors.heads import DenseHead, Norm
 from assignbench.detectors.necks import FPN
-from assignbench.priors import Priors, anchor_grid
+from assignbench.priors import Priors, anchor_grid, point_grid
 from assignbench.registry import Registry
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -76,6 +76,7 @@ def _retinanet(
     scales: Sequence[float],
     ratios: Sequence[float],
     weights: str | None,
+    level_scale: bool = False,
 ) -> Detector:
     if weights:
         load_weights(backbone, Path(weights))
@@ -89,9 +90,41 @@ def _retinanet(
         depth=head_depth,
         norm=head_norm,
         quality=quality_kind is not None,
+        level_scale=level_scale,
     )
     strides = neck.strides
     return Detector(backbone, neck, head, lambda hw: anchor_grid(hw, strides, scales, ratios), quality_kind)
+
+
+def _fcos(
+    backbone: Backbone,
+    num_classes: int,
+    quality_kind: QualityKind | None,
+    *,
+    width: int,
+    depth: int,
+    extra_levels: int,
+    per_location: int,
+    norm: Norm,
+    weights: str | None,
+) -> Detector:
+    if weights:
+        load_weights(backbone, Path(weights))
+    neck = FPN(backbone.channels, backbone.strides, width, extra_levels, "p5", norm=True)
+    head = DenseHead(
+        width,
+        len(neck.strides),
+        num_classes,
+        per_location,
+        width=width,
+        depth=depth,
+        norm=norm,
+        quality=quality_kind is not None,
+        level_scale=True,
+        box_shapes=per_location,
+    )
+    strides = neck.strides
+    return Detector(backbone, neck, head, lambda hw: point_grid(hw, strides, per_location), quality_kind)
 
 
 # The anchors of Mutual Guidance: 24 px and its root-two fold at stride 8 and so on, three ratios (facts, section 1.1).
@@ -223,4 +256,85 @@ def retinanet_resnet50(
     """RetinaNet on ResNet-50 with standard shared heads, strides 8 to 128, nine anchors (Lin et al., ICCV 2017)."""
     return _retinanet_resnet(
         50, num_classes, quality_kind, weights, head_width, head_depth, head_norm, extra_from, scales, ratios
+    )
+
+
+@DETECTORS.register("fcos-slim")
+def fcos_slim(
+    num_classes: int,
+    *,
+    quality_kind: QualityKind | None = None,
+    weights: str | None = None,
+    width: int = 48,
+    depth: int = 1,
+    per_location: int = 1,
+    norm: Norm = "bn",
+) -> Detector:
+    """FCOS for CPUs: points, distances to the sides, strides 8 to 64; the quality head on the box tower."""
+    return _fcos(
+        Slim(),
+        num_classes,
+        quality_kind,
+        width=width,
+        depth=depth,
+        extra_levels=1,
+        per_location=per_location,
+        norm=norm,
+        weights=weights,
+    )
+
+
+@DETECTORS.register("fcos-squeezenet")
+def fcos_squeezenet(
+    num_classes: int,
+    *,
+    quality_kind: QualityKind | None = None,
+    weights: str | None = None,
+    width: int = 96,
+    depth: int = 1,
+    per_location: int = 1,
+    norm: Norm = "bn",
+    freeze_first: bool = True,
+) -> Detector:
+    """FCOS on SqueezeNet 1.1, strides 8 to 64."""
+    return _fcos(
+        SqueezeNet(freeze_first),
+        num_classes,
+        quality_kind,
+        width=width,
+        depth=depth,
+        extra_levels=2,
+        per_location=per_location,
+        norm=norm,
+        weights=weights,
+    )
+
+
+@DETECTORS.register("retinanet1-slim")
+def retinanet1_slim(
+    num_classes: int,
+    *,
+    quality_kind: QualityKind | None = None,
+    weights: str | None = None,
+    fpn_width: int = 48,
+    head_depth: int = 2,
+    head_norm: Norm = "gn",
+    scale: float = 4.0,
+) -> Detector:
+    """One square anchor per location, group-norm towers, a learned factor per level (the network of ATSS and PAA)."""
+    return _retinanet(
+        Slim(),
+        num_classes,
+        quality_kind,
+        fpn_width=fpn_width,
+        head_width=fpn_width,
+        head_depth=head_depth,
+        head_norm=head_norm,
+        extra_levels=0,
+        extra_from="p5",
+        neck_norm=True,
+        scales=(scale,),
+        ratios=(1.0,),
+        weights=weights,
+        level_scale=True,
     )

@@ -16,7 +16,7 @@ from assignbench.data.base import DetectionData
 from assignbench.data.loader import Batch, evaluation_batches
 from assignbench.detectors import Detector
 from assignbench.methods import Method
-from assignbench.postprocess import Candidates, candidates_of, ranking_scores, suppress
+from assignbench.postprocess import Candidates, candidates_of, ranking_scores, suppress, vote
 from assignbench.priors import Priors
 
 CANDIDATE_IOU = 0.1  # predictions below this IoU with an object are not its candidates
@@ -80,7 +80,9 @@ def predict(
             predictions = _on_cpu(predictions)
             middle = time.perf_counter()
             before = candidates_of(predictions, method.ranking, (size, size), settings.floor, settings.pre_nms)
-            after = [suppress(c, method.nms, settings.max_detections) for c in before]
+            after = [suppress(c, method.nms, settings.max_detections, method.nms_kind) for c in before]
+            if method.voting > 0:
+                after = [vote(a, b, method.voting) for a, b in zip(after, before, strict=True)]
             seconds["forward"] += middle - start
             seconds["postprocess"] += time.perf_counter() - middle
             tables["pre_nms"] += [_boxes(c, batch, i) for i, c in enumerate(before)]

@@ -75,7 +75,10 @@ def method_of(config: dict[str, Any]) -> Method:
         quality=config["quality"],
         ranking=config["ranking"],
         nms=config["nms"],
+        nms_kind=config["nms_kind"],
+        voting=config["voting"],
         prior_prob=config["prior_prob"],
+        zero_box=config["zero_box"],
     )
 
 
@@ -86,7 +89,8 @@ def build_detector(config: dict[str, Any], method: Method, classes: int, seed: i
         parameters["weights"] = config["weights"]
     given = {"num_classes": classes, "quality_kind": method.quality, **parameters}
     detector = DETECTORS.build(config["name"], given)
-    initialise(detector, seed, method.prior_prob, keep_backbone=bool(config.get("weights")))
+    pretrained = bool(config.get("weights"))
+    initialise(detector, seed, method.prior_prob, keep_backbone=pretrained, zero_box=method.zero_box)
     return detector
 
 

@@ -15,7 +15,7 @@ from assignbench.assigners import ASSIGNERS
 from assignbench.assigners.criteria import CRITERIA
 from assignbench.data.catalog import DataSpec
 from assignbench.detectors import DETECTORS
-from assignbench.errors import InputError
+from assignbench.errors import InputError, nearest
 from assignbench.methods import Method, build, resolve
 from assignbench.registry import Registry
 from assignbench.study.spec import DetectorEntry, MethodEntry, Study, local_path
@@ -52,12 +52,19 @@ def cells_of(study: Study, *, only: str | None = None, cache: Path | None = None
     `only` is a glob on slugs or ids. Raises InputError for unknown names and parameters, and for an empty choice.
     """
     spec = study.spec
+    known = [name for d in spec.detectors for name in (d.label, d.name) if name]
+    for entry in spec.methods:
+        for name in entry.detectors:
+            if name not in known:
+                raise InputError(f"{study.path}: method '{entry.name}': no detector '{name}'{nearest(name, known)}")
     methods = [(m, _method(m, study)) for m in spec.methods]
     found = []
     for seed in spec.seeds:
         for detector in spec.detectors:
             for data in spec.data:
                 for entry, method in methods:
+                    if entry.detectors and not {detector.label, detector.name} & set(entry.detectors):
+                        continue
                     found.append(_cell(study, detector, entry, method, data, seed, cache))
     if only is not None:
         chosen = [c for c in found if any(fnmatch(name, only) for name in (c.slug, c.id, c.method))]
@@ -119,7 +126,10 @@ def _cell(
             "quality": method.quality,
             "ranking": method.ranking,
             "nms": method.nms,
+            "nms_kind": method.nms_kind,
+            "voting": method.voting,
             "prior_prob": method.prior_prob,
+            "zero_box": method.zero_box,
         },
         "data": data.model_dump(mode="json"),
         "schedule": spec.schedule.model_dump(mode="json"),

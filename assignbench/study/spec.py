@@ -33,20 +33,24 @@ class DetectorEntry(_Strict):
 
 
 class MethodEntry(_Strict):
-    """A method of the grid: a label, the preset that it starts from, and overrides of its parts."""
+    """A method of the grid: a label, the preset that it starts from, its detectors, and overrides of its parts."""
 
     name: str
     preset: str = ""
+    detectors: list[str] = []  # labels or names of the detectors that it goes with; all if empty
     assigner: str | dict[str, Any] = {}
     criterion: str | dict[str, Any] = {}
     quality: str | None = None
     ranking: str | None = None
     nms: float | None = None
+    nms_kind: str | None = None
+    voting: float | None = None
     prior_prob: float | None = None
+    zero_box: bool | None = None
 
     def overrides(self) -> dict[str, Any]:
         """The parts that this entry changes."""
-        given = self.model_dump(exclude={"name", "preset"}, exclude_unset=True)
+        given = self.model_dump(exclude={"name", "preset", "detectors"}, exclude_unset=True)
         return {k: v for k, v in given.items() if v != {}}
 
 
