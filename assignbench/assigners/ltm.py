@@ -18,7 +18,7 @@ from assignbench.assigners.select import hashed_uniform, prior_iou, resolve_conf
 from assignbench.boxes import centres, inside, paired_giou, pairwise_iou
 from assignbench.coders import DeltaCoder
 from assignbench.contract import Assignment, Context, Objects, Predictions, Targets
-from assignbench.losses import smooth_l1
+from assignbench.losses import background_focal_sum, smooth_l1
 from assignbench.priors import Priors
 
 TINY = 1e-30
@@ -190,9 +190,8 @@ class LTMCriterion(nn.Module):
             likelihood = log_mean_max(log_phi, mask)
         else:
             likelihood = (log_phi * mask).sum(-1) / mask.sum(-1).clamp(min=1)
-        zero = predictions.cls_logits.float().sum() * 0 + predictions.deltas.float().sum() * 0
-        losses = {"loss_positive": zero - self.alpha * torch.where(filled, likelihood, 0.0).sum() / count}
-        losses["loss_negative"] = zero
+        positive = -self.alpha * torch.where(filled, likelihood, 0.0).sum() / count
+        losses = {"loss_positive": positive, "loss_negative": positive * 0}
         overlap = pairwise_iou(objects.boxes, predictions.boxes.detach().float()) * objects.valid.unsqueeze(-1)
         if self.negative == "freeanchor":
             losses["loss_focal"] = self._freeanchor_negative(predictions, objects, overlap) / spread
@@ -202,31 +201,38 @@ class LTMCriterion(nn.Module):
             far = apart.gather(1, prior.flatten(1)).view(prior.shape)
             minus = class_log_scores(predictions, prior, objects.labels) + far  # Eq. (5)
             value = log_mean_max_minus(minus, mask, equation_11=self.negative == "eq11")
-            losses["loss_negative"] = zero - self.alpha * torch.where(filled, value, 0.0).sum() / count
+            losses["loss_negative"] = -self.alpha * torch.where(filled, value, 0.0).sum() / count
         losses["loss_focal"] = self._focal(predictions, objects, prior, mask) / spread
         return losses
 
     def _focal(self, predictions: Predictions, objects: Objects, prior: Tensor, mask: Tensor) -> Tensor:
         """The focal term without the entries that the bags teach.  Eq. (13)"""
         logits = predictions.cls_logits.float()
-        focal = logits.sigmoid().pow(self.gamma) * F.softplus(logits)
         batch, count, classes = logits.shape
-        taught = torch.zeros(batch, count * classes, dtype=torch.bool, device=logits.device)
+        taught = torch.zeros(batch, count * classes + 1, dtype=torch.bool, device=logits.device)
         flat = (prior * classes + objects.labels.unsqueeze(-1)).flatten(1)
-        taught.scatter_reduce_(1, flat, mask.flatten(1), "amax")
-        taught = taught.view_as(focal)
+        # Padding of a bag is sent to the spare last entry.
+        taught = taught.scatter(1, flat.masked_fill(~mask.flatten(1), count * classes), True)[:, :-1].view_as(logits)
         if not self.other_classes:
-            taught = taught.any(dim=-1, keepdim=True).expand_as(focal)
-        return self.alpha * focal.masked_fill(taught, 0.0).sum()
+            taught = taught.any(dim=-1, keepdim=True).expand_as(logits)
+        # A logit of -100 has neither loss nor gradient.
+        return self.alpha * background_focal_sum(logits.masked_fill(taught, -100.0), self.gamma)
 
     def _freeanchor_negative(self, predictions: Predictions, objects: Objects, overlap: Tensor) -> Tensor:
         """(1 - alpha) q^gamma (-ln(1 - q)) over all priors and classes, q = score x (1 - chance to match)."""
         best = overlap.amax(dim=-1, keepdim=True)
         span = (best - self.saturation).clamp(min=1e-12)
-        match = ((overlap - self.saturation) / span).clamp(0, 1)
+        match = ((overlap - self.saturation) / span).clamp_(0, 1)
         match = torch.where(best > self.saturation, match, 0.0)
         logits = predictions.cls_logits.float()
         rows = objects.labels.unsqueeze(-1).expand_as(match)
+        if logits.device.type == "cpu" and not torch.compiler.is_compiling():
+            # Few predictions reach the saturation, so in eager CPU code only they are worked on.
+            b, g, a = torch.nonzero(match, as_tuple=True)
+            flat = (b * logits.shape[1] + a) * logits.shape[2] + objects.labels[b, g]
+            where, place = torch.unique(flat, return_inverse=True)
+            chance = torch.zeros(len(where)).scatter_reduce(0, place, match[b, g, a], "amax")
+            return (1 - self.alpha) * background_focal_sum(logits, self.gamma, where, 1 - chance)
         chance = torch.zeros_like(logits.transpose(1, 2)).scatter_reduce(1, rows, match, "amax").transpose(1, 2)
-        q = (logits.sigmoid() * (1 - chance)).clamp(1e-12, 1 - 1e-7)
+        q = (logits.sigmoid() * (1 - chance)).clamp(max=1 - 1e-7)
         return (1 - self.alpha) * (q.pow(self.gamma) * -torch.log1p(-q)).sum()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from assignbench.assigners.base import ASSIGNERS, Assigner
-from assignbench.assigners.select import first_true, prior_iou
+from assignbench.assigners.select import prior_iou
 from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors
 
@@ -55,17 +55,18 @@ class MaxIoU(Assigner):
         index = index.masked_fill((best < self.positive) & (best >= self.negative), IGNORE)
         if self.low_quality == "none":
             return index, torch.zeros_like(index, dtype=torch.bool)
-        peak, prior = iou.max(dim=2)
+        peak = iou.amax(dim=2)
         eligible = valid & (peak >= self.min_iou)
         if self.zero_overlap == "skip":
             eligible = eligible & (peak > 0)
         if self.low_quality == "ssd":
+            prior = iou.max(dim=2).indices
             rows = torch.arange(iou.shape[1], device=iou.device).expand_as(prior).masked_fill(~eligible, -1)
             forced = torch.full_like(index, -1).scatter_reduce_(1, prior, rows, "amax")
             return torch.where(forced >= 0, forced, index), forced >= 0
-        tied = (iou == peak.unsqueeze(-1)) & eligible.unsqueeze(-1)
-        if self.low_quality == "torchvision":
-            some = tied.any(dim=1)
-            return torch.where(some, owner, index), some
-        last, some = first_true(tied.flip(1))
-        return torch.where(some, iou.shape[1] - 1 - last, index), some
+        # Numbers from 1 of the objects whose best IoU a prior reaches, the largest of them: a later object overwrites.
+        numbers = torch.arange(1, iou.shape[1] + 1, device=iou.device, dtype=iou.dtype).unsqueeze(-1)
+        sought = peak.masked_fill(~eligible, float("inf")).unsqueeze(-1)
+        last = torch.where(iou == sought, numbers, 0.0).amax(dim=1)
+        some = last > 0
+        return torch.where(some, owner if self.low_quality == "torchvision" else last.long() - 1, index), some

@@ -114,9 +114,8 @@ def hashed_uniform(context: Context, objects: Objects, width: int, salt: int) ->
 
 def prior_iou(priors: Priors, objects: Objects) -> Tensor:
     """IoU [B, G, A] of objects with priors; zero for invalid objects and for priors in the padding."""
-    iou = pairwise_iou(objects.boxes, priors.boxes)
-    iou = iou * objects.valid.unsqueeze(-1)
-    return iou if priors.valid is None else iou * priors.valid.unsqueeze(1)
+    iou = pairwise_iou(objects.boxes, priors.boxes).mul_(objects.valid.unsqueeze(-1))
+    return iou if priors.valid is None else iou.mul_(priors.valid.unsqueeze(1))
 
 
 def labels_of(index: Tensor, labels: Tensor) -> Tensor:

@@ -52,11 +52,7 @@ def cells_of(study: Study, *, only: str | None = None, cache: Path | None = None
     `only` is a glob on slugs or ids. Raises InputError for unknown names and parameters, and for an empty choice.
     """
     spec = study.spec
-    known = [name for d in spec.detectors for name in (d.label, d.name) if name]
-    for entry in spec.methods:
-        for name in entry.detectors:
-            if name not in known:
-                raise InputError(f"{study.path}: method '{entry.name}': no detector '{name}'{nearest(name, known)}")
+    _check_detectors(study)
     methods = [(m, _method(m, study)) for m in spec.methods]
     found = []
     for seed in spec.seeds:
@@ -76,6 +72,15 @@ def cells_of(study: Study, *, only: str | None = None, cache: Path | None = None
     if twice:
         raise InputError(f"{study.path}: two cells are called {sorted(twice)[0]}; give one a `label` or another name")
     return found
+
+
+def _check_detectors(study: Study) -> None:
+    """Every detector that a method names must be in the study."""
+    known = [name for d in study.spec.detectors for name in (d.label, d.name) if name]
+    for entry in study.spec.methods:
+        for name in entry.detectors:
+            if name not in known:
+                raise InputError(f"{study.path}: method '{entry.name}': no detector '{name}'{nearest(name, known)}")
 
 
 def _method(entry: MethodEntry, study: Study) -> Method:
