@@ -1,4 +1,4 @@
-"""The command line: run, plan, status, report, list, doctor."""
+"""The command line: run, plan, status, report, list, show, doctor."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ EXAMPLES = """examples:
   assignbench plan studies/quickstart.yaml                      cells, ids, what is done; runs nothing
   assignbench doctor my.yaml                                    environment, data paths, all annotation problems
   assignbench list methods
+  assignbench show assign studies/quickstart.yaml --methods iou,atss --picture both.png
 
 exit codes: 0 every requested cell is done · 1 a cell failed · 2 something that you have to mend
 Data is looked for as the study says, and under the folder that ASSIGNBENCH_DATA names."""
@@ -73,6 +74,17 @@ def _parser() -> argparse.ArgumentParser:
 
     listing = _command(commands, "list", "list what there is", _list)
     listing.add_argument("what", choices=("detectors", "methods", "datasets", "analyses", "studies"))
+
+    show = _command(commands, "show", "draw what methods assign on an image, or an object's anchors", _show)
+    show.add_argument("what", choices=("assign", "anchors"))
+    show.add_argument(
+        "target", type=Path, metavar="CELL|STUDY", help="a finished cell's folder, or a study (untrained)"
+    )
+    show.add_argument("--methods", metavar="A,B", help="methods to draw; two are compared (default: the cell's own)")
+    show.add_argument("--image", metavar="NAME", help="file name or id of an image of the data set")
+    show.add_argument("--object", type=int, default=0, metavar="N", help="for anchors: which object of the image")
+    show.add_argument("--data", metavar="NAME", help="another data set for a study")
+    show.add_argument("--picture", type=Path, default=Path("assignment.png"), metavar="FILE", help="where the PNG goes")
 
     doctor = _command(commands, "doctor", "check the environment and, for a study, its data", _doctor)
     _study_options(doctor, required=False)
@@ -147,6 +159,12 @@ def _list(options: argparse.Namespace, console: Console) -> int:
     from assignbench.commands import listing
 
     return listing(options, console)
+
+
+def _show(options: argparse.Namespace, console: Console) -> int:
+    from assignbench.show import show
+
+    return show(options, console)
 
 
 def _doctor(options: argparse.Namespace, console: Console) -> int:

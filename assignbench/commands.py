@@ -11,7 +11,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bars, TaskID, TextColumn
-from rich.table import Table
 
 import assignbench
 from assignbench.analysis import ANALYSES
@@ -187,16 +186,18 @@ def _note(p: Progress) -> str:
 
 
 def _closing(console: Console, cells: list[Cell], records: dict[str, CellRecord]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for name in ("cell", "state", "AP", "AP50", "AP75", "reason"):
-        # Never cut: the closing table is what scripts and logs keep.
-        table.add_column(name, justify="left" if name in ("cell", "reason", "state") else "right", no_wrap=True)
+    """One line per cell, never cut: the closing table is what logs keep."""
+    rows = [("cell", "state", "AP", "AP50", "AP75", "reason")]
     for cell in cells:
         record = records[cell.id]
-        numbers = [record.summary.get(m) for m in ("AP", "AP50", "AP75")]
-        shown = ["–" if v is None else f"{100 * v:.1f}" for v in numbers]
-        table.add_row(escape(cell.slug), record.state, *shown, escape(str(record.status.get("reason", ""))[:160]))
-    console.print(table, soft_wrap=True, crop=False, width=max(console.width, 400))
+        numbers = (record.summary.get(m) for m in ("AP", "AP50", "AP75"))
+        shown = ("–" if v is None else f"{100 * v:.1f}" for v in numbers)
+        rows.append((cell.slug, record.state, *shown, str(record.status.get("reason", ""))))  # type: ignore[arg-type]
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    for row in rows:
+        left = f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}"
+        right = "  ".join(f"{row[i]:>{widths[i]}}" for i in (2, 3, 4))
+        console.print(f"{left}  {right}  {row[5]}".rstrip(), markup=False, no_wrap=True, overflow="ignore", crop=False)
 
 
 def plan(options: argparse.Namespace, console: Console) -> int:

@@ -178,3 +178,25 @@ def test_titles_are_escaped(tiny_study, finished, capsys) -> None:
     assert run(capsys, "report", str(tiny_study), "--out", str(finished), *sets)[0] == 0
     page = (finished / "tiny" / "report" / "index.html").read_text()
     assert "<script>" not in page and "&lt;script&gt;" in page
+
+
+def test_show_draws_a_trained_cell_and_an_untrained_study(finished, tiny_study, tmp_path, capsys) -> None:
+    cell = next((finished / "tiny").glob("*mutual*/config.json")).parent
+    for arguments in (
+        ["assign", str(cell)],
+        ["assign", str(cell), "--methods", "iou,paa"],
+        ["assign", str(tiny_study), "--methods", "iou,atss", "--image", "scene00003"],
+        ["anchors", str(cell), "--image", "scene00002"],
+    ):
+        picture = tmp_path / "shown.png"
+        code, out, err = run(capsys, "show", *arguments, "--picture", str(picture))
+        assert code == 0, err
+        assert picture.stat().st_size > 5000
+        assert ("IoU_amplified" if arguments[0] == "anchors" else "positives per object") in out
+        picture.unlink()
+    code, _, err = run(capsys, "show", "assign", str(cell), "--image", "nowhere")
+    assert code == 2 and "no image 'nowhere'" in err
+    code, _, err = run(capsys, "show", "anchors", str(cell), "--object", "99")
+    assert code == 2 and "no object 99" in err
+    code, _, err = run(capsys, "show", "assign", str(cell), "--methods", "iuo")
+    assert code == 2 and "did you mean 'iou'" in err

@@ -46,7 +46,8 @@ ALLOWED: dict[str, set[str]] = {
     "commands": {
         *("analysis", "data", "detectors", "engine", "errors", "methods", "records", "report", "study"),
     },
-    "cli": {"commands", "errors"},
+    "show": {"contract", "data", "engine", "errors", "methods", "records", "report", "study"},
+    "cli": {"commands", "errors", "show"},
     "__main__": {"cli"},
     "__init__": {"contract", "methods", "priors"},
 }

@@ -20,9 +20,9 @@ def reach(points: Tensor, boxes: Tensor) -> Tensor:
     return (x - left).maximum(right - x).maximum((y - top).maximum(bottom - y))
 
 
-def level_range(priors: Priors) -> tuple[Tensor, Tensor]:
-    """Smallest and largest distance [A] that a prior's level regresses: 4 to 8 strides, open at both ends."""
-    low, high = 4 * priors.strides, 8 * priors.strides
+def level_range(priors: Priors, extent: float = 8.0) -> tuple[Tensor, Tensor]:
+    """Smallest and largest distance [A] that a prior's level regresses: half to `extent` strides, open at both ends."""
+    low, high = extent / 2 * priors.strides, extent * priors.strides
     low = torch.where(priors.strides == priors.strides.min(), -1.0, low)
     return low, torch.where(priors.strides == priors.strides.max(), float("inf"), high)
 
@@ -49,7 +49,8 @@ class FCOS(Assigner):
     """A point learns the smallest object that it lies in, if the largest side distance fits its level.
 
     Invariant: a prior has at most one object; an object may have none (tiny ones between points). Level of stride s
-    takes distances of 4s to 8s, both inclusive, the first from 0, the last without end (64, 128, ... for 8, 16, ...).
+    takes distances of 4s to 8s, both inclusive, the first from 0, the last without end (64, 128, ... for 8, 16, ...);
+    `extent` replaces the 8 where images are smaller than the paper's.
     `center_radius` > 0 keeps only points within so many strides of the object's centre (the later, improved FCOS).
 
     Differs from nothing known in the released code; the first of equally small objects wins.
@@ -57,6 +58,7 @@ class FCOS(Assigner):
 
     center_radius: float = 0.0
     level_ranges: bool = True
+    extent: float = 8.0
 
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
         targets = Targets.hard(self.match(priors, objects))
@@ -69,9 +71,9 @@ class FCOS(Assigner):
         else:
             candidate = inside(priors.points, objects.boxes) > 0
         if self.level_ranges:
-            extent = reach(priors.points, objects.boxes)
-            low, high = level_range(priors)
-            candidate &= (extent >= low) & (extent <= high)
+            distance = reach(priors.points, objects.boxes)
+            low, high = level_range(priors, self.extent)
+            candidate &= (distance >= low) & (distance <= high)
         candidate &= objects.valid.unsqueeze(-1)
         if priors.valid is not None:
             candidate &= priors.valid.unsqueeze(1)

@@ -75,6 +75,7 @@ class MutualLabeling(Assigner):
     high: float = 0.5
     low: float = 0.4
     start: float = 0.5
+    extent: float = 8.0  # of FCOS's level ranges, for "fcos" and "fcos_levels"
 
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
         owner, ignored, baseline = self.match(priors, objects)
@@ -93,12 +94,13 @@ class MutualLabeling(Assigner):
     def match(self, priors: Priors, objects: Objects) -> tuple[Tensor, Tensor, Tensor]:
         """The candidate's object [B, A], which candidates the baseline ignores [B, A], and the baseline's labels."""
         if self.candidates in ("fcos", "fcos_levels"):
-            owner = FCOS(level_ranges=self.candidates == "fcos_levels").match(priors, objects)
-            return owner, torch.zeros_like(owner, dtype=torch.bool), FCOS().match(priors, objects)
+            rule = FCOS(level_ranges=self.candidates == "fcos_levels", extent=self.extent)
+            owner = rule.match(priors, objects)
+            return owner, torch.zeros_like(owner, dtype=torch.bool), FCOS(extent=self.extent).match(priors, objects)
         high, low = (0.7, 0.3) if self.candidates == "rpn" else (self.high, self.low)
         iou = prior_iou(priors, objects)
-        rule = MaxIoU(high, low, "mmdet", 0.3 if self.candidates == "rpn" else 0.0)
-        baseline, forced = rule.match(iou, objects.valid)
+        matcher = MaxIoU(high, low, "mmdet", 0.3 if self.candidates == "rpn" else 0.0)
+        baseline, forced = matcher.match(iou, objects.valid)
         owner = torch.where(baseline == IGNORE, iou.argmax(dim=1), baseline)
         return owner, (baseline == IGNORE) & ~forced, baseline
 

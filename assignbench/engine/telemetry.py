@@ -59,7 +59,12 @@ def assignment_rows(step: int, batch: Batch, priors: Priors, assignment: Assignm
 
 
 def visit_probes(detector: Detector, method: Built, batches: list[Batch], context: Context, path: Path) -> None:
-    """Writes, for every object of the probe images, its priors with scores, IoUs, labels, weights and losses.
+    """Writes the probe table of the probe images."""
+    write_table(path, probe_table(detector, method, batches, context))
+
+
+def probe_table(detector: Detector, method: Built, batches: list[Batch], context: Context) -> pd.DataFrame:
+    """For every object of the images, its priors with scores, IoUs, labels, weights and losses.
 
     An object's priors are those assigned to it and, up to `KEPT_PER_OBJECT`, those that overlap it most now.
     """
@@ -74,7 +79,7 @@ def visit_probes(detector: Detector, method: Built, batches: list[Batch], contex
             assignment = method.assigner(priors, predictions, placed, context)
             parts.append(_probe_rows(batch, priors.to("cpu"), _to_cpu(predictions), assignment, context))
     detector.train()
-    write_table(path, pd.concat(parts, ignore_index=True))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _to_cpu(p: Predictions) -> Predictions:

@@ -61,6 +61,11 @@ class Cell:
     test: DetectionData
 
     @property
+    def whole(self) -> nn.Module:
+        """Everything that learns, as checkpoints name it."""
+        return nn.ModuleDict({"detector": self.detector, "criterion": self.method.criterion})
+
+    @property
     def seed(self) -> int:
         """The cell's seed."""
         return int(self.config["seed"])
@@ -96,8 +101,11 @@ def build_detector(config: dict[str, Any], method: Method, classes: int, seed: i
 
 def prepare(folder: Path, device: str) -> Cell:
     """Builds a cell from its folder. Raises InputError for what the user has to mend."""
-    config = read_json(folder / "config.json")
-    local = read_json(folder / "local.json")
+    return build_cell(folder, read_json(folder / "config.json"), read_json(folder / "local.json"), device)
+
+
+def build_cell(folder: Path, config: dict[str, Any], local: dict[str, Any], device: str) -> Cell:
+    """Builds a cell from its configuration; the folder is where it would leave its records."""
     spec = DataSpec.model_validate(config["data"])
     root, cache = Path(local.get("root", ".")), Path(local["cache"]) if local.get("cache") else None
     train, test = load(spec, "train", root, cache), load(spec, "test", root, cache)
@@ -123,7 +131,7 @@ def run_cell(folder: Path, device: str, alive: Callable[[], bool] = lambda: True
         seconds = _train(cell, status)
         status.write("running", phase="evaluating", force=True)
         _evaluate(cell, seconds)
-        checkpoint.finish(folder / "checkpoint", cell.detector)
+        checkpoint.finish(folder / "checkpoint", cell.whole)
         status.write("done", force=True)
         return "done"
     except Orphaned:
@@ -225,7 +233,7 @@ def _train(cell: Cell, status: _Status) -> float:
     )
     total = schedule.total_steps(loader.steps_per_epoch)
     optimiser = _optimiser(cell)
-    model = nn.ModuleDict({"detector": cell.detector, "criterion": cell.method.criterion})
+    model = cell.whole
     first, extra = checkpoint.restore(folder / "checkpoint", model, optimiser)
     _forget_after(folder, first)
     spent, begun = float(extra.get("seconds", 0.0)), time.perf_counter()

@@ -128,7 +128,7 @@ def detection_figure(cells: Sequence[CellRecord], images: int = 4) -> Figure | N
         pixels = np.asarray(Image.open(path))
         truth = objects[objects.image_id == int(path.stem)]
         for ax, name, table in zip(row, names, [None, *tables], strict=True):
-            _picture(ax, pixels, name if path == pictures[0] else "")
+            picture(ax, pixels, name if path == pictures[0] else "")
             if table is None:
                 for o in truth.itertuples():
                     _box(ax, (o.x1, o.y1, o.x2, o.y2), WHITE, classes[int(o.label)])
@@ -157,12 +157,13 @@ def assignment_figure(cells: Sequence[CellRecord], images: int = 2) -> Figure | 
         for i, path in enumerate(pictures):
             ax = axes[i][j]
             title = f"{method}\n{'before training' if when == 'first' else 'at the end'}"
-            _picture(ax, np.asarray(Image.open(path)), title if i == 0 else "")
-            _draw_assignment(ax, table[table.image_id == int(path.stem)])
+            picture(ax, np.asarray(Image.open(path)), title if i == 0 else "")
+            draw_assignment(ax, table[table.image_id == int(path.stem)])
     return _finished(figure)
 
 
-def _draw_assignment(ax: Axes, table: pd.DataFrame) -> None:
+def draw_assignment(ax: Axes, table: pd.DataFrame) -> None:
+    """Priors of a probe table: green for both tasks, amber and blue for one, a red cross on an orphan object."""
     for kind, in_cls, in_box in ((AMBER, True, False), (BLUE, False, True), (GREEN, True, True)):
         part = table[(table.positive_cls == in_cls) & (table.positive_box == in_box)]
         for p in part.itertuples():
@@ -197,7 +198,8 @@ def _matches(detection: object, truth: pd.DataFrame) -> bool:
     return bool((shared / union).max() >= 0.5)
 
 
-def _picture(ax: Axes, pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], title: str) -> None:
+def picture(ax: Axes, pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], title: str) -> None:
+    """An image without axes."""
     ax.imshow(pixels)
     ax.set_xlim(0, pixels.shape[1])
     ax.set_ylim(pixels.shape[0], 0)
