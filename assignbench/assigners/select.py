@@ -10,6 +10,7 @@ from assignbench.contract import BACKGROUND, Context, Objects
 from assignbench.priors import Priors
 
 _LOW = 0xFFFFFFFF
+BLOCK = 8_000_000  # values that are keyed at once
 
 
 def ordered_keys(values: Tensor) -> Tensor:
@@ -24,7 +25,14 @@ def ordered_keys(values: Tensor) -> Tensor:
 
 
 def top_indices(values: Tensor, k: int) -> Tensor:
-    """Indices [..., min(k, N)] of the k largest of values [..., N] in falling order, lowest index first on ties."""
+    """Indices [..., min(k, N)] of the k largest of values [..., N] in falling order, lowest index first on ties.
+
+    Rows are independent, so that many long ones are worked through in blocks: their keys need twice the memory.
+    """
+    rows = max(1, BLOCK // values.shape[-1])
+    if values.ndim > 1 and values.numel() > BLOCK and values[..., 0].numel() > rows:
+        blocks = torch.split(values.flatten(0, -2), rows)
+        return torch.cat([top_indices(b, k) for b in blocks]).view(*values.shape[:-1], -1)
     keys = ordered_keys(values).topk(min(k, values.shape[-1]), dim=-1).values
     return _LOW - (keys & _LOW)
 

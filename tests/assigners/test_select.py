@@ -52,3 +52,14 @@ def test_orphans_take_their_best_prior_unless_it_is_anothers_only_one() -> None:
     )
     # Object 0 owns prior 0 alone, so object 1 gets prior 1; object 2 touches nothing and stays an orphan.
     assert adopt_orphans(torch.tensor([[0, -1, -1]]), priors, objects)[0].tolist() == [0, 1, -1]
+
+
+def test_blocks_give_the_same(monkeypatch) -> None:
+    from assignbench.assigners import select
+
+    values = torch.randint(0, 6, (2, 5, 40), generator=torch.Generator().manual_seed(0)).float()
+    whole = top_indices(values, 7)
+    monkeypatch.setattr(select, "BLOCK", 90)
+    assert torch.equal(top_indices(values, 7), whole)
+    counts = torch.arange(10).view(2, 5)
+    assert torch.equal(top_mask(values, counts).sum(-1), counts)
