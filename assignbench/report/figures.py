@@ -22,29 +22,55 @@ from assignbench.analysis.base import StudyRecord
 from assignbench.records import CellRecord
 
 _PALETTE = sns.color_palette("colorblind", 10).as_hex()
+# Methods keep their place here for good; colour and line style follow from it.
 _FIXED = (
-    "iou",
-    "mutual_guidance",
-    "atss",
-    "paa",
-    "musu",
-    "ltm",
-    "mlc",
-    "localize_to_classify",
-    "classify_to_localize",
-    "fcos",
+    *("iou", "mutual_guidance", "atss", "paa", "musu", "ltm", "mlc", "localize_to_classify", "classify_to_localize"),
+    *(
+        "fcos",
+        "ltm_plus",
+        "paa_voting",
+        "musu_q",
+        "mlc_fcos",
+        "ltm_af",
+        "paa_range",
+        "freeanchor",
+        "musu_p",
+        "musu_hard",
+    ),
+    *(
+        "musu_hard",
+        "paa_mmdet",
+        "mutual_labeling",
+        "iou_rescoring",
+        "mal_bag",
+        "bag_average",
+        "paa_fixed",
+        "fcos_plain",
+    ),
+    *("fcos_center", "simota", "tal", "dynamic_soft_label", "autoassign", "hungarian", "iou_mmdet", "iou_torchvision"),
+    *("random_matched", "oracle_iou"),
 )
+_STYLES = ("-", "--", ":", "-.")
 SHOWN_SCORE = 0.3
 GREEN, BLUE, AMBER, RED, WHITE = "#2ca25f", "#0072b2", "#e69f00", "#d7191c", "#ffffff"
 
 sns.set_theme(style="whitegrid", context="paper", rc={"figure.dpi": 110, "axes.titlesize": 10, "legend.fontsize": 8})
 
 
+def _place(method: str) -> int:
+    if method in _FIXED:
+        return _FIXED.index(method)
+    return int(hashlib.sha256(method.encode()).hexdigest(), 16) % (len(_PALETTE) * len(_STYLES))
+
+
 def colour(method: str) -> str:
     """The method's colour: fixed for the known ones, from the name's hash for others."""
-    if method in _FIXED:
-        return str(_PALETTE[_FIXED.index(method)])
-    return str(_PALETTE[int(hashlib.sha256(method.encode()).hexdigest(), 16) % len(_PALETTE)])
+    return str(_PALETTE[_place(method) % len(_PALETTE)])
+
+
+def style(method: str) -> str:
+    """The method's line style, which tells apart methods of one colour."""
+    return _STYLES[_place(method) // len(_PALETTE) % len(_STYLES)]
 
 
 def average_figure(cells: pd.DataFrame, methods: Sequence[str]) -> Figure | None:
@@ -82,7 +108,14 @@ def curve_figure(curves: pd.DataFrame, methods: Sequence[str]) -> Figure | None:
         for (method, data, _, seed), group in part.groupby(["method", "data", "detector", "seed"], sort=False):
             smooth = group.value.rolling(5, min_periods=1).mean()
             first = seed == part.seed.min() and data == part.data.iloc[0]
-            ax.plot(group.step, smooth, color=colour(str(method)), lw=1.1, label=str(method) if first else None)
+            ax.plot(
+                group.step,
+                smooth,
+                style(str(method)),
+                color=colour(str(method)),
+                lw=1.1,
+                label=str(method) if first else None,
+            )
         ax.set_title(term)
         ax.set_xlabel("step")
         ax.set_yscale("log")
@@ -102,12 +135,13 @@ def positives_figure(positives: pd.DataFrame, methods: Sequence[str]) -> Figure 
                 part = group[(group.task == task) & (group.method == method)]
                 if len(part):
                     mean = part.groupby("progress").positives.mean()
-                    ax.plot(100 * mean.index, mean, "o-", ms=3, lw=1.3, color=colour(method), label=method)
+                    line = {"ls": style(method), "color": colour(method), "marker": "o", "ms": 3, "lw": 1.3}
+                    ax.plot(100 * mean.index, mean, label=method, **line)
             ax.set_title(f"{name}: {detector} on {data}")
             ax.set_xlabel("per cent of training")
             ax.set_ylabel("positives per object")
             ax.set_ylim(bottom=0)
-    _legend(axes[0][-1])
+        _legend(row[-1])
     return _finished(figure)
 
 
@@ -122,7 +156,8 @@ def detection_figure(cells: Sequence[CellRecord], images: int = 4) -> Figure | N
     tables = [c.table("detections") for c in cells]
     objects = cells[0].table("objects")
     classes = cells[0].environment["classes"]
-    size = (2.3 * len(names), 2.3 * len(pictures))
+    first = Image.open(pictures[0])
+    size = (2.3 * len(names), 2.3 * len(pictures) * min(1.6, first.height / first.width + 0.08))
     figure, axes = plt.subplots(len(pictures), len(names), figsize=size, squeeze=False)
     for row, path in zip(axes, pictures, strict=True):
         pixels = np.asarray(Image.open(path))
@@ -211,8 +246,9 @@ def picture(ax: Axes, pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], t
 def _box(ax: Axes, box: Sequence[float], edge: str, text: str, style: str = "-") -> None:
     x1, y1, x2, y2 = box
     ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, ec=edge, lw=1.1, ls=style))
-    paper = {"fc": "black", "alpha": 0.55, "lw": 0, "pad": 0.6}
-    ax.text(x1, max(y1, 2), text, fontsize=4.5, color=edge, va="bottom", bbox=paper, clip_on=True)
+    paper = {"fc": edge, "alpha": 0.85, "lw": 0, "pad": 0.6}
+    ink = "black" if edge == WHITE else "white"
+    ax.text(x1, max(y1, 2), text, fontsize=4.5, color=ink, va="bottom", bbox=paper, clip_on=True)
 
 
 def _legend(ax: Axes, order: Sequence[str] | None = None) -> None:
