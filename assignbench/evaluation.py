@@ -69,8 +69,7 @@ def coco_evaluate(truth: dict[str, Any], results: list[dict[str, Any]]) -> dict[
                     item["ignore"] = int(bool(item["iscrowd"] or wanted[item["id"]]))
 
     if not results:
-        names = {c["name"]: 0.0 for c in truth["categories"]}
-        return {**dict.fromkeys(COCO_NAMES, 0.0), "per_class": names}
+        return _nothing_found(truth)
     with contextlib.redirect_stdout(io.StringIO()):
         gt = COCO()
         gt.dataset = truth
@@ -87,6 +86,19 @@ def coco_evaluate(truth: dict[str, Any], results: list[dict[str, Any]]) -> dict[
         name = gt.cats[category]["name"]
         per_class[name] = None if (values < 0).all() else float(values[values >= 0].mean())
     return {**dict(zip(COCO_NAMES, numbers, strict=True)), "per_class": per_class}
+
+
+def _nothing_found(truth: dict[str, Any]) -> dict[str, Any]:
+    """The numbers of an empty result, which pycocotools refuses: 0, or None where no object counts."""
+    counted = [a for a in truth["annotations"] if not (a["iscrowd"] or a.get("ignore", 0))]
+    present = {a["category_id"] for a in counted}
+    limits = {"s": (0, 32**2), "m": (32**2, 96**2), "l": (96**2, 1e10)}
+    found: dict[str, Any] = {}
+    for name in COCO_NAMES:
+        low, high = limits.get(name[-1], (0, 1e10))
+        found[name] = 0.0 if any(low <= a["area"] < high for a in counted) else None
+    found["per_class"] = {c["name"]: 0.0 if c["id"] in present else None for c in truth["categories"]}
+    return found
 
 
 def voc_ap(recall: Floats, precision: Floats, *, eleven_point: bool) -> float:

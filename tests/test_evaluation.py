@@ -72,3 +72,13 @@ def test_official_interpolations(path) -> None:
     recall, precision = case["ap_recall"].astype(float), case["ap_precision"].astype(float)
     assert voc_ap(recall, precision, eleven_point=True) == pytest.approx(float(case["ap_11point"]), abs=1e-9)
     assert voc_ap(recall, precision, eleven_point=False) == pytest.approx(float(case["ap_allpoint"]), abs=1e-9)
+
+
+def test_an_empty_result_is_zero_where_objects_are_and_nothing_elsewhere() -> None:
+    objects = pd.DataFrame([[0, 0, 0, 0, 10, 10, 100.0, False, False]])
+    objects.columns = ["image_id", "label", "x1", "y1", "x2", "y2", "area", "crowd", "difficult"]
+    images = pd.DataFrame([[0, 100, 100]], columns=["image_id", "width", "height"])
+    found = coco_evaluate(coco_ground_truth(images, objects, ["a", "b"]), [])
+    assert found["AP"] == found["APs"] == 0.0
+    assert found["APm"] is None and found["APl"] is None
+    assert found["per_class"] == {"a": 0.0, "b": None}
