@@ -270,8 +270,13 @@ def _finished(figure: Figure) -> Figure:
 def save(figure: Figure, path: Path) -> None:
     """Writes a PNG of 256 colours (a third of the size, for the eye the same) and closes the figure."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    width = figure.get_size_inches()[0]
-    figure.savefig(path, dpi=min(130.0, 2400 / width), bbox_inches="tight", metadata={"Software": None})
+    width, height = figure.get_size_inches()
+    figure.savefig(
+        path,
+        dpi=min(130.0, 2400 / width, (3e6 / (width * height)) ** 0.5),
+        bbox_inches="tight",
+        metadata={"Software": None},
+    )
     plt.close(figure)
     with Image.open(path) as drawn:
         reduced = drawn.convert("RGB").quantize(256)
