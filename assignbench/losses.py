@@ -26,10 +26,15 @@ def sigmoid_focal(logits: Tensor, targets: Tensor, alpha: float = 0.25, gamma: f
 
 
 class _FocalSum(torch.autograd.Function):
-    """The sum of p^gamma x -ln(1 - p) over logits with its gradient worked out at once: one pass only."""
+    """The sum of p^gamma x -ln(1 - p) over logits with its gradient worked out at once, and some logits picked out.
+
+    One pass over a large tensor in each direction: the picked logits' gradient is added to the same memory.
+    """
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, gamma: float, where: Tensor | None, keep: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any, logits: Tensor, gamma: float, where: Tensor, keep: Tensor, picked: Tensor
+    ) -> tuple[Tensor, Tensor]:
         flat = logits.detach().reshape(-1)
         slope = torch.empty_like(flat)
         total = flat.new_zeros(())
@@ -41,31 +46,34 @@ class _FocalSum(torch.autograd.Function):
             total = total + torch.dot(power, log_no)
             # d/dz p^g s = p^g (g (1 - p) s + p), with s = softplus(z) and ds/dz = p.
             torch.mul((1 - p).mul_(log_no).mul_(gamma).add_(p), power, out=out)
-        if where is not None and keep is not None:
-            p = flat[where].sigmoid()
-            q = (p * keep).clamp(max=1 - 1e-7)
-            log_no = -torch.log1p(-q)
-            total = total + (q.pow(gamma) * log_no - p.pow(gamma) * F.softplus(flat[where])).sum()
-            rise = gamma * q.pow(gamma - 1) * log_no + q.pow(gamma) / (1 - q)
-            slope[where] = rise * keep * p * (1 - p)
-        ctx.save_for_backward(slope.view(logits.shape))
-        return total
+        p = flat[where].sigmoid()
+        q = (p * keep).clamp(max=1 - 1e-7)
+        log_no = -torch.log1p(-q)
+        total = total + (q.pow(gamma) * log_no - p.pow(gamma) * F.softplus(flat[where])).sum()
+        rise = gamma * q.pow(gamma - 1) * log_no + q.pow(gamma) / (1 - q)
+        slope[where] = rise * keep * p * (1 - p)
+        ctx.save_for_backward(slope.view(logits.shape), picked)
+        return total, flat[picked]
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        (slope,) = ctx.saved_tensors
-        return slope * grad, None, None, None
+    def backward(ctx: Any, grad: Tensor, grad_picked: Tensor) -> tuple[Tensor, None, None, None, None]:
+        slope, picked = ctx.saved_tensors
+        # In place: autograd refuses a second backward through it, instead of giving a wrong one.
+        slope.mul_(grad)
+        slope.view(-1).index_add_(0, picked, grad_picked)
+        return slope, None, None, None, None
 
 
 def background_focal_sum(
-    logits: Tensor, gamma: float = 2.0, where: Tensor | None = None, keep: Tensor | None = None
-) -> Tensor:
-    """Sum of the focal loss of all logits [...] as negatives, without alpha; once differentiable.
+    logits: Tensor, gamma: float, where: Tensor, keep: Tensor, picked: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Sum of the focal loss of all logits [...] as negatives, without alpha, and the logits at `picked`, flat [M].
 
     At the flat positions `where` [N], all different, the probability is multiplied by `keep` [N] in [0, 1] first.
+    Differentiable once.
     """
-    total: Tensor = _FocalSum.apply(logits, gamma, where, keep)
-    return total
+    total, chosen = _FocalSum.apply(logits, gamma, where, keep, picked)
+    return total, chosen
 
 
 def focal_on_log_probability(log_p: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> tuple[Tensor, Tensor]:

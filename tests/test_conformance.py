@@ -134,3 +134,21 @@ def test_losses_are_finite_attached_and_have_constant_keys(name) -> None:
         assert torch.isfinite(total)
         assert torch.isfinite(logits.grad).all()
     assert len(keys) == 1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
+@pytest.mark.parametrize("name", list(ASSIGNERS))
+def test_registered_assigners_conform_on_a_gpu(name) -> None:
+    assert run_checks(lambda: ASSIGNERS.build(name), "cuda") == {}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
+@pytest.mark.parametrize("name", [n for n in ASSIGNERS if n != "hungarian"])
+def test_a_gpu_assigns_as_the_cpu_does(name) -> None:
+    boxes = [random_boxes(5, 1), random_boxes(7, 2)]
+    assigner = ASSIGNERS.build(name)
+    here, there = make_case(boxes), make_case(boxes, device="cuda")
+    one = assigner(here.priors, here.predictions, here.objects, here.context)
+    other = assigner(there.priors, there.predictions, there.objects, there.context)
+    assert torch.equal(one.cls.index, other.cls.index.cpu())
+    assert torch.equal(one.box.index, other.box.index.cpu())

@@ -64,10 +64,15 @@ def bag_boxes(values: Tensor, prior: Tensor) -> Tensor:
 
 
 def log_phi_plus(
-    priors: Priors, predictions: Predictions, objects: Objects, prior: Tensor, beta: float, term: BoxTerm
+    priors: Priors,
+    predictions: Predictions,
+    objects: Objects,
+    prior: Tensor,
+    score: Tensor,
+    beta: float,
+    term: BoxTerm,
 ) -> Tensor:
-    """ln of class score times exp(-beta x box loss) [B, G, K].  Eq. (4)"""
-    score = class_log_scores(predictions, prior, objects.labels)
+    """ln of class score (given as ln [B, G, K]) times exp(-beta x box loss) [B, G, K].  Eq. (4)"""
     boxes = objects.boxes.unsqueeze(2)
     if term == "giou":
         found = bag_boxes(predictions.boxes.float(), prior)
@@ -105,7 +110,8 @@ class LTM(Assigner):
         iou = prior_iou(priors, objects)
         prior, mask = self._bags(priors, objects, iou, context)
         mask = mask & objects.valid.unsqueeze(-1)
-        log_phi = log_phi_plus(priors, predictions, objects, prior, self.beta, self.box)
+        score = class_log_scores(predictions, prior, objects.labels)
+        log_phi = log_phi_plus(priors, predictions, objects, prior, score, self.beta, self.box)
         rest = log_one_minus(log_phi)
         weight = torch.softmax(torch.where(mask, -rest, -1e9), dim=-1) * mask
         share = 1 / mask.sum(dim=-1, keepdim=True).clamp(min=1)
@@ -185,29 +191,66 @@ class LTMCriterion(nn.Module):
         filled = mask.any(dim=-1)
         total = context.reduce(objects.valid.sum())
         count, spread = total.clamp(min=1), (total * self.bag).clamp(min=1)
-        log_phi = log_phi_plus(priors, predictions, objects, prior, self.beta, self.box_term)
+        overlap = pairwise_iou(objects.boxes, predictions.boxes.detach().float()) * objects.valid.unsqueeze(-1)
+        if predictions.cls_logits.device.type == "cpu" and not torch.compiler.is_compiling():
+            score, focal = self._sparse(predictions, objects, prior, mask, overlap)
+        else:
+            score, focal = self._dense(predictions, objects, prior, mask, overlap)
+        log_phi = log_phi_plus(priors, predictions, objects, prior, score, self.beta, self.box_term)
         if self.matching:
             likelihood = log_mean_max(log_phi, mask)
         else:
             likelihood = (log_phi * mask).sum(-1) / mask.sum(-1).clamp(min=1)
         positive = -self.alpha * torch.where(filled, likelihood, 0.0).sum() / count
-        losses = {"loss_positive": positive, "loss_negative": positive * 0}
-        overlap = pairwise_iou(objects.boxes, predictions.boxes.detach().float()) * objects.valid.unsqueeze(-1)
-        if self.negative == "freeanchor":
-            losses["loss_focal"] = self._freeanchor_negative(predictions, objects, overlap) / spread
-            return losses
-        if self.negative != "none":
+        losses = {"loss_positive": positive, "loss_negative": positive * 0, "loss_focal": focal / spread}
+        if self.negative in ("eq25", "eq11"):
             apart = (1 - overlap.amax(dim=1)).clamp(min=TINY).log()  # 1 - the largest IoU with any object
-            far = apart.gather(1, prior.flatten(1)).view(prior.shape)
-            minus = class_log_scores(predictions, prior, objects.labels) + far  # Eq. (5)
+            minus = score + apart.gather(1, prior.flatten(1)).view(prior.shape)  # Eq. (5)
             value = log_mean_max_minus(minus, mask, equation_11=self.negative == "eq11")
             losses["loss_negative"] = -self.alpha * torch.where(filled, value, 0.0).sum() / count
-        losses["loss_focal"] = self._focal(predictions, objects, prior, mask) / spread
         return losses
 
-    def _focal(self, predictions: Predictions, objects: Objects, prior: Tensor, mask: Tensor) -> Tensor:
-        """The focal term without the entries that the bags teach.  Eq. (13)"""
+    def _match(self, overlap: Tensor) -> Tensor:
+        """FreeAnchor's chance to match [B, G, A]: IoU saturated between `saturation` and the object's best."""
+        best = overlap.amax(dim=-1, keepdim=True)
+        span = (best - self.saturation).clamp(min=1e-12)
+        match = ((overlap - self.saturation) / span).clamp_(0, 1)
+        return torch.where(best > self.saturation, match, 0.0)
+
+    def _sparse(
+        self, predictions: Predictions, objects: Objects, prior: Tensor, mask: Tensor, overlap: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """ln scores of the bags [B, G, K] and the focal term, for eager CPU code: only exceptions are worked on."""
         logits = predictions.cls_logits.float()
+        batch, count, classes = logits.shape
+        images = torch.arange(batch)[:, None, None]
+        row = images * count + prior
+        picked = row * classes + objects.labels.unsqueeze(-1)
+        if self.negative == "freeanchor":
+            match = self._match(overlap)
+            b, g, a = torch.nonzero(match, as_tuple=True)
+            where, place = torch.unique((b * count + a) * classes + objects.labels[b, g], return_inverse=True)
+            keep = 1 - torch.zeros(len(where)).scatter_reduce(0, place, match[b, g, a], "amax")
+        else:
+            where = torch.unique(picked[mask])
+            if not self.other_classes:
+                where = (torch.unique(row[mask]).unsqueeze(1) * classes + torch.arange(classes)).flatten()
+            keep = torch.zeros(len(where))
+        total, own = background_focal_sum(logits, self.gamma, where, keep, picked.flatten())
+        return F.logsigmoid(own).view(prior.shape), self._focal_weight * total
+
+    def _dense(
+        self, predictions: Predictions, objects: Objects, prior: Tensor, mask: Tensor, overlap: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The same without data-dependent shapes."""
+        logits = predictions.cls_logits.float()
+        score = class_log_scores(predictions, prior, objects.labels)
+        if self.negative == "freeanchor":
+            match = self._match(overlap)
+            rows = objects.labels.unsqueeze(-1).expand_as(match)
+            chance = torch.zeros_like(logits.transpose(1, 2)).scatter_reduce(1, rows, match, "amax").transpose(1, 2)
+            q = (logits.sigmoid() * (1 - chance)).clamp(max=1 - 1e-7)
+            return score, self._focal_weight * (q.pow(self.gamma) * -torch.log1p(-q)).sum()
         batch, count, classes = logits.shape
         taught = torch.zeros(batch, count * classes + 1, dtype=torch.bool, device=logits.device)
         flat = (prior * classes + objects.labels.unsqueeze(-1)).flatten(1)
@@ -215,24 +258,9 @@ class LTMCriterion(nn.Module):
         taught = taught.scatter(1, flat.masked_fill(~mask.flatten(1), count * classes), True)[:, :-1].view_as(logits)
         if not self.other_classes:
             taught = taught.any(dim=-1, keepdim=True).expand_as(logits)
-        # A logit of -100 has neither loss nor gradient.
-        return self.alpha * background_focal_sum(logits.masked_fill(taught, -100.0), self.gamma)
+        focal = logits.sigmoid().pow(self.gamma) * F.softplus(logits)
+        return score, self._focal_weight * focal.masked_fill(taught, 0.0).sum()
 
-    def _freeanchor_negative(self, predictions: Predictions, objects: Objects, overlap: Tensor) -> Tensor:
-        """(1 - alpha) q^gamma (-ln(1 - q)) over all priors and classes, q = score x (1 - chance to match)."""
-        best = overlap.amax(dim=-1, keepdim=True)
-        span = (best - self.saturation).clamp(min=1e-12)
-        match = ((overlap - self.saturation) / span).clamp_(0, 1)
-        match = torch.where(best > self.saturation, match, 0.0)
-        logits = predictions.cls_logits.float()
-        rows = objects.labels.unsqueeze(-1).expand_as(match)
-        if logits.device.type == "cpu" and not torch.compiler.is_compiling():
-            # Few predictions reach the saturation, so in eager CPU code only they are worked on.
-            b, g, a = torch.nonzero(match, as_tuple=True)
-            flat = (b * logits.shape[1] + a) * logits.shape[2] + objects.labels[b, g]
-            where, place = torch.unique(flat, return_inverse=True)
-            chance = torch.zeros(len(where)).scatter_reduce(0, place, match[b, g, a], "amax")
-            return (1 - self.alpha) * background_focal_sum(logits, self.gamma, where, 1 - chance)
-        chance = torch.zeros_like(logits.transpose(1, 2)).scatter_reduce(1, rows, match, "amax").transpose(1, 2)
-        q = (logits.sigmoid() * (1 - chance)).clamp(max=1 - 1e-7)
-        return (1 - self.alpha) * (q.pow(self.gamma) * -torch.log1p(-q)).sum()
+    @property
+    def _focal_weight(self) -> float:
+        return 1 - self.alpha if self.negative == "freeanchor" else self.alpha

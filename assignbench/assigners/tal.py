@@ -5,13 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from assignbench.assigners.atss import ATSS
 from assignbench.assigners.base import ASSIGNERS, Assigner
 from assignbench.assigners.select import resolve_conflicts, top_indices
-from assignbench.boxes import inside, pairwise_iou
+from assignbench.boxes import pairwise_iou
 from assignbench.contract import Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors
+
+
+def power(x: Tensor, exponent: float) -> Tensor:
+    """x^exponent, a new tensor; whole exponents by multiplication, which is several times faster."""
+    whole = int(exponent)
+    if whole != exponent or not 1 <= whole <= 16:
+        return x.pow(exponent)
+    result = x.clone()
+    highest = 1
+    while 2 * highest <= whole:
+        highest *= 2
+    while highest > 1:  # the binary digits below the first one
+        highest //= 2
+        result.mul_(result)
+        if whole & highest:
+            result.mul_(x)
+    return result
 
 
 @ASSIGNERS.register("tal")
@@ -36,12 +54,14 @@ class TAL(Assigner):
         iou = pairwise_iou(objects.boxes, predictions.boxes)
         logits = predictions.cls_logits.transpose(1, 2)
         score = logits.gather(1, objects.labels.unsqueeze(-1).expand_as(iou)).sigmoid()
-        metric = score.pow(self.alpha) * iou.pow(self.beta) * objects.valid.unsqueeze(-1)
+        metric = power(score, self.alpha).mul_(power(iou, self.beta)).mul_(objects.valid.unsqueeze(-1))
         if priors.valid is not None:
             metric = metric * priors.valid.unsqueeze(1)
         prior = top_indices(metric, self.topk)
         value, overlap = metric.gather(2, prior), iou.gather(2, prior)
-        holds = (inside(priors.points, objects.boxes) > self.margin).gather(2, prior)
+        points = priors.points[prior]
+        corner = objects.boxes.unsqueeze(2)
+        holds = ((points - corner[..., :2] > self.margin) & (corner[..., 2:] - points > self.margin)).all(-1)
         index = resolve_conflicts(prior, (value > 0) & holds, overlap, len(priors))
         positive = index >= 0
         owner = index.clamp(min=0).unsqueeze(1)

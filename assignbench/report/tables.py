@@ -59,6 +59,7 @@ def average_tables(averages: pd.DataFrame, methods: list[str], published: Mappin
     for (data, detector), group in averages.groupby(["data", "detector"], sort=False):
         metrics = [m for m in METRICS if m in set(group.metric)]
         wide = {(r.method, r.metric): r for r in group.itertuples(index=False)}
+        voc = ", VOC2007 11-point AP as AP07" if "AP07" in metrics else ""
         rows_of = published.get("rows", {}).get(detector, {}) if published else {}
         columns = list(published.get("metric_names", {})) if rows_of else []
         header = ["method", *metrics, f"Δ{metrics[0]}", *(f"published {c}" for c in columns)]
@@ -73,7 +74,12 @@ def average_tables(averages: pd.DataFrame, methods: list[str], published: Mappin
             theirs = [f"{rows_of[method][c]:.1f}" if method in rows_of else "–" for c in columns]
             rows.append([method, *shown, gain, *theirs])
         tables.append(
-            Table(f"{detector} on {data}: AP in per cent", header, rows, _average_notes(group, published, rows_of))
+            Table(
+                f"{detector} on {data}, test split: COCO AP{voc} in per cent",
+                header,
+                rows,
+                _average_notes(group, published, rows_of),
+            )
         )
     return tables
 

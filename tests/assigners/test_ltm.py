@@ -163,3 +163,23 @@ def test_refuses_an_impossible_bag() -> None:
     empty = Targets.hard(torch.full((1, 1), -1))
     with pytest.raises(ValueError, match="needs bags"):
         LTMCriterion()(Priors(torch.ones(1, 4)), None, None, Assignment(empty, empty), Context())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("negative", ["eq25", "freeanchor", "none"])
+@pytest.mark.parametrize("other_classes", [True, False])
+def test_the_sparse_and_the_dense_way_agree(negative, other_classes) -> None:
+    from assignbench.conformance import make_case, random_boxes
+
+    case = make_case([random_boxes(5, 1), random_boxes(2, 2)])
+    criterion = LTMCriterion(negative=negative, other_classes=other_classes, bag=12, saturation=0.3)
+    prior, mask, _ = LTM(bag=12)(case.priors, case.predictions, case.objects).bags
+    overlap = pairwise_iou(case.objects.boxes, case.predictions.boxes) * case.objects.valid.unsqueeze(-1)
+    told = []
+    for way in (criterion._sparse, criterion._dense):
+        logits = case.predictions.cls_logits.clone().requires_grad_()
+        predictions = Predictions(logits, case.predictions.deltas, case.predictions.boxes)
+        score, focal = way(predictions, case.objects, prior, mask, overlap)
+        (score.square().sum() + focal).backward()
+        told.append((score.detach(), focal.detach(), logits.grad))
+    for sparse, dense in zip(*told, strict=True):
+        torch.testing.assert_close(sparse, dense, rtol=1e-4, atol=1e-6)

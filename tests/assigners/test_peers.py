@@ -12,7 +12,7 @@ from assignbench.assigners.fcos import FCOS, centerness
 from assignbench.assigners.hungarian import Hungarian
 from assignbench.assigners.max_iou import MaxIoU
 from assignbench.assigners.simota import DynamicSoftLabel, SimOTA, binary_cost
-from assignbench.assigners.tal import TAL
+from assignbench.assigners.tal import TAL, power
 from assignbench.conformance import make_case, random_boxes
 from assignbench.contract import Context, Objects, Predictions
 from tests.assigners.cases import anchors_of, meta, objects_of, points_of, predictions_of, read, tensor
@@ -70,6 +70,12 @@ def test_dynamic_soft_label(path) -> None:
     found = assigner(anchors_of(case), predictions_of(case), objects_of(case)).cls.index[0].numpy()
     compared = ~case["out_tie_sensitive"]
     np.testing.assert_array_equal(found[compared], case["out_assigned"][compared])
+
+
+def test_power_by_multiplication() -> None:
+    x = torch.tensor([0.3, 0.9])
+    for exponent in (0.5, 1.0, 2.0, 5.0, 6.0, 13.0):
+        torch.testing.assert_close(power(x, exponent), x.pow(exponent))
 
 
 @pytest.mark.parametrize("path", golden("tal/*.npz"))
