@@ -227,10 +227,12 @@ class LTMCriterion(nn.Module):
         row = images * count + prior
         picked = row * classes + objects.labels.unsqueeze(-1)
         if self.negative == "freeanchor":
-            match = self._match(overlap)
-            b, g, a = torch.nonzero(match, as_tuple=True)
+            best = overlap.amax(dim=-1)
+            b, g, a = torch.nonzero(overlap > self.saturation, as_tuple=True)
+            span = (best[b, g] - self.saturation).clamp(min=1e-12)
+            match = ((overlap[b, g, a] - self.saturation) / span).clamp_(max=1)
             where, place = torch.unique((b * count + a) * classes + objects.labels[b, g], return_inverse=True)
-            keep = 1 - torch.zeros(len(where)).scatter_reduce(0, place, match[b, g, a], "amax")
+            keep = 1 - torch.zeros(len(where)).scatter_reduce(0, place, match, "amax")
         else:
             where = torch.unique(picked[mask])
             if not self.other_classes:

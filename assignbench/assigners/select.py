@@ -33,8 +33,31 @@ def top_indices(values: Tensor, k: int) -> Tensor:
     if values.ndim > 1 and values.numel() > BLOCK and values[..., 0].numel() > rows:
         blocks = torch.split(values.flatten(0, -2), rows)
         return torch.cat([top_indices(b, k) for b in blocks]).view(*values.shape[:-1], -1)
+    if (
+        values.device.type == "cpu"
+        and not torch.compiler.is_compiling()
+        and values.ndim > 1
+        and 8 * k < values.shape[-1]
+    ):
+        return _top_of_floats(values, k)
     keys = ordered_keys(values).topk(min(k, values.shape[-1]), dim=-1).values
     return _LOW - (keys & _LOW)
+
+
+def _top_of_floats(values: Tensor, k: int) -> Tensor:
+    """The same for eager CPU code: selects by value; rows that tie at the k-th value go back to keys."""
+    rows = values.float().flatten(0, -2)
+    best, place = rows.topk(k, dim=-1)
+    least = best[:, -1:]
+    tied = (rows == least).sum(-1) > (best == least).sum(-1)
+    order = _LOW - place
+    bits = (best + 0.0).view(torch.int32)
+    keys = ((bits ^ ((bits >> 31) & 0x7FFFFFFF)).long() << 32) | order
+    chosen = _LOW - (keys.sort(dim=-1, descending=True).values & _LOW)
+    if bool(tied.any()):
+        again = ordered_keys(rows[tied]).topk(k, dim=-1).values
+        chosen[tied] = _LOW - (again & _LOW)
+    return chosen.view(*values.shape[:-1], k)
 
 
 def top_mask(values: Tensor, counts: Tensor) -> Tensor:

@@ -63,3 +63,15 @@ def test_blocks_give_the_same(monkeypatch) -> None:
     assert torch.equal(top_indices(values, 7), whole)
     counts = torch.arange(10).view(2, 5)
     assert torch.equal(top_mask(values, counts).sum(-1), counts)
+
+
+FORTY = st.lists(st.sampled_from([-1.0, -0.0, 0.0, 0.5, 0.75, 2.0]), min_size=40, max_size=40)
+
+
+@given(st.lists(FORTY, min_size=1, max_size=4))
+def test_selecting_by_value_equals_a_stable_sort(rows) -> None:
+    values = torch.tensor(rows)
+    expected = values.sort(dim=-1, descending=True, stable=True).indices[:, :4]
+    assert torch.equal(top_indices(values, 4), expected)
+    spread = values + torch.linspace(0, 0.2, 40).flip(0)
+    assert torch.equal(top_indices(spread, 4), spread.sort(dim=-1, descending=True, stable=True).indices[:, :4])
