@@ -65,6 +65,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
     if options.verbose:
         for cell in cells:
             console.print(f"  {records[cell.id].state:8} {records[cell.id].folder}", markup=False)
+    if not options.quiet and any(c.config["data"]["kind"] == "shapes" for c in waiting):
+        console.print("preparing scenes (rendered once, some seconds)")
     _render_scenes(waiting)
     _write_about(options, study, folder)
     jobs = [Job(c.slug, records[c.id].folder, c.config, c.local) for c in waiting]

@@ -156,7 +156,9 @@ def _progress(job: Job, seen: dict[str, tuple[float, int]]) -> Progress:
     rate = (step - first) / max(time.time() - begun, 1e-9)
     speed = rate * int(job.config["schedule"]["batch_size"])
     left = (steps - step) / rate if rate > 0 else None
-    return Progress(job.name, str(status.get("phase", "starting")), step, steps, speed, left)
+    return Progress(
+        job.name, str(status.get("phase") or ("finishing" if step else "starting")), step, steps, speed, left
+    )
 
 
 def main(arguments: list[str]) -> int:

@@ -52,6 +52,7 @@ _FIXED = (
     *("random_matched", "oracle_iou"),
 )
 _STYLES = ("-", "--", ":", "-.")
+HATCHES = {"-": "", "--": "///", ":": "...", "-.": "xxx"}
 GREEN, BLUE, AMBER, RED, WHITE = "#2ca25f", "#0072b2", "#e69f00", "#d7191c", "#ffffff"
 
 sns.set_theme(style="whitegrid", context="paper", rc={"figure.dpi": 110, "axes.titlesize": 10, "legend.fontsize": 8})
@@ -79,21 +80,21 @@ def average_figure(cells: pd.DataFrame, methods: Sequence[str]) -> Figure | None
     if shown.empty:
         return None
     groups = list(shown.groupby(["data", "detector"], sort=False))
-    figure, axes = plt.subplots(1, len(groups), figsize=(5.2 * len(groups), 3.2), squeeze=False)
-    for ax, ((data, detector), group) in zip(axes[0], groups, strict=True):
+    figure, axes = plt.subplots(len(groups), 1, figsize=(8.4, 3.0 * len(groups)), squeeze=False)
+    for ax, ((data, detector), group) in zip(axes[:, 0], groups, strict=True):
+        present = [m for m in methods if m in set(group.method)]
         for place, metric in enumerate(["AP", "AP50", "AP75"]):
-            for i, method in enumerate(methods):
+            for i, method in enumerate(present):
                 values = 100 * group[(group.metric == metric) & (group.method == method)].value.to_numpy()
-                if not len(values):
-                    continue
-                x = place + (i - (len(methods) - 1) / 2) * 0.8 / len(methods)
+                x = place + (i - (len(present) - 1) / 2) * 0.8 / len(present)
                 label = method if place == 0 else None
-                ax.bar(x, values.mean(), 0.7 / len(methods), color=colour(method), alpha=0.55, label=label)
-                ax.plot(np.full(len(values), x), values, "o", ms=3.5, color="black", alpha=0.7)
+                look = {"color": colour(method), "alpha": 0.6, "label": label, "hatch": HATCHES[style(method)]}
+                ax.bar(x, values.mean() if len(values) else 0.0, 0.7 / len(present), **look)
+                ax.plot(np.full(len(values), x), values, "o", ms=3, color="black", alpha=0.7)
         ax.set_xticks(range(3), ["AP", "AP50", "AP75"])
         ax.set_ylabel("per cent")
         ax.set_title(f"{detector} on {data}")
-    _legend(axes[0][-1])
+        _legend(ax)
     return _finished(figure)
 
 
