@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -126,18 +127,26 @@ class DynamicSoftLabel(Assigner):
         if self.zero_overlap == "skip":
             candidate = candidate & holds.any(dim=2, keepdim=True)
         iou = pairwise_iou(objects.boxes, predictions.boxes)
-        middle = centres(objects.boxes)
-        dx = priors.points[:, 0] - middle[..., :1]
-        dy = priors.points[:, 1] - middle[..., 1:]
-        distance = (dx * dx + dy * dy).sqrt() / priors.strides
-        logits = predictions.cls_logits
-        off = F.softplus(logits) * logits.sigmoid().square()  # cost of a class that is absent
-        own = logits.transpose(1, 2).gather(1, objects.labels.unsqueeze(-1).expand(-1, -1, logits.shape[1]))
-        own_off = F.softplus(own) * own.sigmoid().square()
-        soft = (F.softplus(own) - own * iou) * (iou - own.sigmoid()).square()
-        cost = off.sum(-1).unsqueeze(1) - own_off + soft - self.iou_weight * (iou + 1e-7).log()
-        cost = cost + torch.pow(10.0, distance - self.radius)
+        cost = soft_class_cost(predictions.cls_logits, objects.labels, iou)
+        cost.sub_((iou + 1e-7).log_().mul_(self.iou_weight)).add_(self._centre_cost(priors, objects))
         index = dynamic_k(iou, cost, candidate, self.topk)
         matched = _matched(iou, index)
         targets = Targets(index, torch.ones_like(matched), matched)
         return Assignment(targets, targets, diagnostics={"matched_iou": matched})
+
+    def _centre_cost(self, priors: Priors, objects: Objects) -> Tensor:
+        """10^(distance in strides - `radius`) [B, G, A]; in place, as there are many pairs."""
+        middle = centres(objects.boxes)
+        distance = (priors.points[:, 0] - middle[..., :1]).square_()
+        distance.add_((priors.points[:, 1] - middle[..., 1:]).square_())
+        return distance.sqrt_().div_(priors.strides).sub_(self.radius).mul_(math.log(10.0)).exp_()
+
+
+def soft_class_cost(logits: Tensor, labels: Tensor, iou: Tensor) -> Tensor:
+    """Quality focal cost [B, G, A] of logits [B, A, C] against IoU-soft labels, summed over classes."""
+    absent = (F.softplus(logits) * logits.sigmoid().square()).sum(-1).unsqueeze(1)
+    own = logits.transpose(1, 2).gather(1, labels.unsqueeze(-1).expand(-1, -1, logits.shape[1]))
+    p = own.sigmoid()
+    entropy = F.softplus(own)
+    cost = absent - entropy * p.square()
+    return cost.add_(entropy.sub_(own.mul_(iou)).mul_(p.sub_(iou).square_()))
