@@ -126,43 +126,62 @@ def voc_class_ap(
     countable = int((~objects.difficult.astype(bool)).sum())
     if not countable:
         return None
-    of_image = {k: g for k, g in objects.groupby("image_id")}
-    taken = {k: np.zeros(len(g), bool) for k, g in of_image.items()}
+    iou, best = voc_matches(objects, detections, plus_one=plus_one)
+    return _voc_ap_at(iou, best, objects.difficult.to_numpy(bool), threshold, eleven_point=eleven_point)
+
+
+def voc_matches(
+    objects: pd.DataFrame, detections: pd.DataFrame, *, plus_one: bool = False
+) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """Of one class: each detection's largest IoU and that object's row (-1 without one), by falling score."""
+    ordered = detections.sort_values("score", ascending=False, kind="stable")
     extra = 1.0 if plus_one else 0.0
-    right: list[float] = []
-    for d in detections.sort_values("score", ascending=False, kind="stable").itertuples(index=False):
-        group = of_image.get(d.image_id)
-        if group is None:
-            right.append(0.0)
+    names = ["x1", "y1", "x2", "y2"]
+    boxes, found = objects[names].to_numpy(float), ordered[names].to_numpy(float)
+    images = ordered.image_id.to_numpy()
+    iou, best = np.zeros(len(found)), np.full(len(found), -1)
+    of_image = objects.reset_index(drop=True).groupby("image_id").indices
+    for image, rows in of_image.items():
+        here = np.flatnonzero(images == image)
+        if not len(here):
             continue
-        boxes = group[["x1", "y1", "x2", "y2"]].to_numpy(float)
-        low = np.maximum(boxes[:, :2], [d.x1, d.y1])
-        high = np.minimum(boxes[:, 2:], [d.x2, d.y2])
-        shared = (high - low + extra).clip(0).prod(axis=1)
-        own = (boxes[:, 2:] - boxes[:, :2] + extra).prod(axis=1)
-        iou = shared / (own + (d.x2 - d.x1 + extra) * (d.y2 - d.y1 + extra) - shared)
-        best = int(iou.argmax())
-        if iou[best] < threshold:
-            right.append(0.0)
-        elif not bool(group.difficult.iloc[best]):
-            right.append(0.0 if taken[d.image_id][best] else 1.0)
-            taken[d.image_id][best] = True
-    hits = np.cumsum(right)
+        a, b = found[here][:, None], boxes[rows][None]
+        sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]) + extra
+        shared = sides.clip(0).prod(axis=-1)
+        own = (a[..., 2:] - a[..., :2] + extra).prod(-1) + (b[..., 2:] - b[..., :2] + extra).prod(-1)
+        overlap = shared / (own - shared)
+        iou[here], best[here] = overlap.max(axis=1), rows[overlap.argmax(axis=1)]
+    return iou, best
+
+
+def _voc_ap_at(
+    iou: Floats, best: npt.NDArray[np.int64], difficult: npt.NDArray[np.bool_], threshold: float, *, eleven_point: bool
+) -> float:
+    """AP from the matches: the first detection of an object at the threshold is right, later ones are wrong."""
+    reaches = (best >= 0) & (iou >= threshold)
+    left_out = reaches & difficult[best]
+    right = np.zeros(len(iou))
+    places = np.flatnonzero(reaches)
+    _, first = np.unique(best[places], return_index=True)
+    right[places[first]] = 1.0
+    hits = np.cumsum(right[~left_out])
     precision = hits / np.arange(1, len(hits) + 1)
-    return voc_ap(hits / countable, precision, eleven_point=eleven_point)
+    return voc_ap(hits / int((~difficult).sum()), precision, eleven_point=eleven_point)
 
 
 def voc_evaluate(objects: pd.DataFrame, detections: pd.DataFrame, classes: list[str]) -> dict[str, float]:
     """Mean over classes by both interpolations: AP07 (mean of ten thresholds), AP07_50, AP07_75 and AP50_area."""
-    means: dict[tuple[float, bool], float] = {}
-    wanted = [(float(t), True) for t in VOC_THRESHOLDS] + [(0.5, False)]
-    for threshold, eleven in wanted:
-        values = [
-            voc_class_ap(objects[objects.label == c], detections[detections.label == c], threshold, eleven_point=eleven)
-            for c in range(len(classes))
-        ]
-        counted = [v for v in values if v is not None]
-        means[threshold, eleven] = float(np.mean(counted)) if counted else 0.0
+    wanted = [*((float(t), True) for t in VOC_THRESHOLDS), (0.5, False)]
+    values: dict[tuple[float, bool], list[float]] = {w: [] for w in wanted}
+    for label in range(len(classes)):
+        own = objects[objects.label == label]
+        difficult = own.difficult.to_numpy(bool)
+        if difficult.all():  # no object that counts
+            continue
+        iou, best = voc_matches(own, detections[detections.label == label])
+        for threshold, eleven in wanted:
+            values[threshold, eleven].append(_voc_ap_at(iou, best, difficult, threshold, eleven_point=eleven))
+    means = {w: float(np.mean(v)) if v else 0.0 for w, v in values.items()}
     return {
         "AP07": float(np.mean([means[float(t), True] for t in VOC_THRESHOLDS])),
         "AP07_50": means[0.5, True],
