@@ -58,8 +58,9 @@ def make_case(boxes: Sequence[Tensor], *, kind: str = "anchor", seed: int = 0, d
     decoded = coder_for(priors.kind).decode(priors, deltas)
     predictions = Predictions(logits.to(device), deltas.to(device), decoded.to(device), quality.to(device), "iou")
     padded = Objects.pad(list(boxes), labels)
-    objects = Objects(padded.boxes.to(device), padded.labels.to(device), padded.valid.to(device))
-    return Case(priors.to(device), predictions, objects, Context(image_ids=tuple(range(batch)), image_hw=(64, 64)))
+    return Case(
+        priors.to(device), predictions, padded.to(device), Context(image_ids=tuple(range(batch)), image_hw=(64, 64))
+    )
 
 
 def random_boxes(count: int, seed: int) -> Tensor:

@@ -63,6 +63,10 @@ class Objects:
             torch.zeros(batch, 1, dtype=torch.bool, device=self.boxes.device),
         )
 
+    def to(self, device: torch.device | str) -> Objects:
+        """The same objects on another device."""
+        return Objects(self.boxes.to(device), self.labels.to(device), self.valid.to(device))
+
     def images(self, start: int, stop: int) -> Objects:
         """The objects of a slice of the batch."""
         return Objects(self.boxes[start:stop], self.labels[start:stop], self.valid[start:stop])
@@ -98,6 +102,12 @@ class Predictions:
             boxes=self.boxes.detach().float(),
             quality_logits=quality,
         )
+
+    def to(self, device: torch.device | str) -> Predictions:
+        """The same predictions on another device."""
+        quality = None if self.quality_logits is None else self.quality_logits.to(device)
+        logits, deltas, boxes = (t.to(device) for t in (self.cls_logits, self.deltas, self.boxes))
+        return replace(self, cls_logits=logits, deltas=deltas, boxes=boxes, quality_logits=quality)
 
     def images(self, start: int, stop: int) -> Predictions:
         """The predictions of a slice of the batch."""

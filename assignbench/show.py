@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +60,9 @@ def _untrained(options: argparse.Namespace, methods: list[str]) -> Cell:
     study = read_study(options.target, data=options.data)
     cache = Path("runs/.cache")
     found = cells_of(study, cache=cache.resolve() if cache.is_dir() else None)
-    names = [c.method for c in found]
     for name in methods:
         resolve(name)
     chosen = next((c for c in found if c.method in methods), found[0])
-    if not names:
-        raise InputError(f"{options.target}: no cells")
     return build_cell(Path(), chosen.config, chosen.local, "cpu")
 
 
@@ -111,7 +107,7 @@ def _print_counts(
 def _anchors(cell: Cell, batch: Batch, options: argparse.Namespace, console: Console, name: str) -> int:
     """The anchors that overlap an object most, with IoU, regressed IoU, class score and amplified IoU (Eq. 1)."""
     context = Context(image_ids=batch.image_ids, image_hw=(cell.spec.image_size,) * 2)
-    rows = probe_table(cell.detector, replace(cell.method), [batch], context)
+    rows = probe_table(cell.detector, cell.method, [batch], context)
     mine = rows[rows.object == options.object].sort_values("prior_iou", ascending=False, kind="stable").head(SHOWN)
     if mine.empty:
         raise InputError(

@@ -13,15 +13,19 @@ _LOW = 0xFFFFFFFF
 BLOCK = 8_000_000  # values that are keyed at once
 
 
+def ordered_bits(values: Tensor) -> Tensor:
+    """int64 [...] whose high halves sort as the float32 values [...] do; the low halves are free for an index."""
+    bits = (values.float() + 0.0).contiguous().view(torch.int32)  # + 0.0 joins the two zeros
+    return (bits ^ ((bits >> 31) & 0x7FFFFFFF)).long() << 32
+
+
 def ordered_keys(values: Tensor) -> Tensor:
     """int64 keys [..., N] of float32 values [..., N], all different: larger value first, then lower index.
 
     The bits of a float32 are made to sort as integers in the high half, the reversed index fills the low half.
     """
-    bits = (values.float() + 0.0).contiguous().view(torch.int32)  # + 0.0 joins the two zeros
-    ordered = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).long()
     position = _LOW - torch.arange(values.shape[-1], device=values.device)
-    return (ordered << 32) | position
+    return ordered_bits(values) | position
 
 
 def top_indices(values: Tensor, k: int) -> Tensor:
@@ -51,8 +55,7 @@ def _top_of_floats(values: Tensor, k: int) -> Tensor:
     least = best[:, -1:]
     tied = (rows == least).sum(-1) > (best == least).sum(-1)
     order = _LOW - place
-    bits = (best + 0.0).view(torch.int32)
-    keys = ((bits ^ ((bits >> 31) & 0x7FFFFFFF)).long() << 32) | order
+    keys = ordered_bits(best) | order
     chosen = _LOW - (keys.sort(dim=-1, descending=True).values & _LOW)
     if bool(tied.any()):
         again = ordered_keys(rows[tied]).topk(k, dim=-1).values
@@ -87,10 +90,8 @@ def resolve_conflicts(prior_index: Tensor, chosen: Tensor, score: Tensor, num_pr
     """
     batch, width, depth = prior_index.shape
     rows = torch.arange(width, device=score.device)[None, :, None].expand(batch, width, depth)
-    bits = (score.float() + 0.0).contiguous().view(torch.int32)
-    ordered = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).long()
     nobody = torch.iinfo(torch.int64).min
-    keys = ((ordered << 32) | (_LOW - rows)).masked_fill(~chosen, nobody)
+    keys = (ordered_bits(score) | (_LOW - rows)).masked_fill(~chosen, nobody)
     best = torch.full((batch, num_priors), nobody, dtype=torch.int64, device=score.device)
     best.scatter_reduce_(1, prior_index.reshape(batch, -1), keys.reshape(batch, -1), "amax")
     return torch.where(best == nobody, BACKGROUND, _LOW - (best & _LOW))

@@ -16,8 +16,6 @@ from assignbench.boxes import centres, inside, pairwise_iou
 from assignbench.contract import Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors
 
-FORBIDDEN = 1e8  # added to the cost of what is no candidate
-
 
 def dynamic_k(iou: Tensor, cost: Tensor, candidate: Tensor, topk: int) -> Tensor:
     """The index [B, A] after each object took its k cheapest candidates; k = sum of its `topk` best IoUs, at least 1.

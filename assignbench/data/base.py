@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from assignbench.errors import InputError
 
-Array = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

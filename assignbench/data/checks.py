@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from assignbench.data.base import Pixels, Problem
+from assignbench.data.base import Pixels
 from assignbench.errors import InputError
 
 # A box may stick out by this much (rounding of annotation tools); it is clipped. More is a problem.
@@ -64,12 +64,6 @@ def missing_root(root: Path, what: str, obtain: str = "") -> InputError:
         "Put the data there, name another folder with --set data.root=DIR, or point the environment variable "
         "ASSIGNBENCH_DATA at the folder that holds it."
     )
-
-
-def image_problems(files: list[tuple[Path, str, tuple[int, int] | None]]) -> list[Problem]:
-    """The problems of many image files: (path, name shown, annotated size)."""
-    found = ((name, image_problem(path, size)) for path, name, size in files)
-    return [Problem(name, what, image_lost=True) for name, what in found if what]
 
 
 def _ends_with(path: Path, marker: bytes) -> bool:

@@ -77,7 +77,7 @@ def predict(
         for batch in evaluation_batches(data, list(range(len(data))), size, settings.batch):
             start = time.perf_counter()
             priors, predictions = detector(batch.images.to(device))
-            predictions = _on_cpu(predictions)
+            predictions = predictions.to("cpu")
             middle = time.perf_counter()
             before = candidates_of(predictions, method.ranking, (size, size), settings.floor, settings.pre_nms)
             after = [suppress(c, method.nms, settings.max_detections, method.nms_kind) for c in before]
@@ -90,13 +90,6 @@ def predict(
             tables["candidates"].append(_candidates(predictions, method.ranking, batch, priors.to("cpu")))
     cost = {f"{k}_ms_per_image": 1e3 * v / max(1, len(data)) for k, v in seconds.items()}
     return {k: pd.concat(v, ignore_index=True) for k, v in tables.items()}, cost
-
-
-def _on_cpu(p: Predictions) -> Predictions:
-    quality = None if p.quality_logits is None else p.quality_logits.float().cpu()
-    return Predictions(
-        p.cls_logits.float().cpu(), p.deltas.float().cpu(), p.boxes.float().cpu(), quality, p.quality_kind
-    )
 
 
 def _boxes(found: Candidates, batch: Batch, place: int) -> pd.DataFrame:

@@ -74,17 +74,10 @@ def probe_table(detector: Detector, method: Built, batches: list[Batch], context
     with torch.no_grad():
         for batch in batches:
             priors, predictions = detector(batch.images.to(device))
-            objects = batch.objects
-            placed = type(objects)(objects.boxes.to(device), objects.labels.to(device), objects.valid.to(device))
-            assignment = method.assigner(priors, predictions, placed, context)
-            parts.append(_probe_rows(batch, priors.to("cpu"), _to_cpu(predictions), assignment, context))
+            assignment = method.assigner(priors, predictions, batch.objects.to(device), context)
+            parts.append(_probe_rows(batch, priors.to("cpu"), predictions.to("cpu"), assignment, context))
     detector.train()
     return pd.concat(parts, ignore_index=True)
-
-
-def _to_cpu(p: Predictions) -> Predictions:
-    quality = None if p.quality_logits is None else p.quality_logits.cpu()
-    return Predictions(p.cls_logits.cpu(), p.deltas.cpu(), p.boxes.cpu(), quality, p.quality_kind)
 
 
 def _probe_rows(

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from assignbench.contract import Context, Objects
+from assignbench.contract import Context
 from assignbench.data.base import DetectionData
 from assignbench.data.catalog import DataSpec, load
 from assignbench.data.loader import Batch, TrainLoader, evaluation_batches
@@ -278,7 +278,7 @@ def _step(
     cell: Cell, optimiser: torch.optim.Optimizer, batch: Batch, step: int, total: int, sample: bool
 ) -> tuple[dict[str, Any], pd.DataFrame | None]:
     schedule, device = cell.schedule, cell.device
-    objects = Objects(batch.objects.boxes.to(device), batch.objects.labels.to(device), batch.objects.valid.to(device))
+    objects = batch.objects.to(device)
     mixed = torch.autocast(device.type, torch.bfloat16) if schedule.amp == "bf16" else nullcontext()
     with mixed:
         priors, predictions = cell.detector(batch.images.to(device))
