@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 # Smallest union that is divided by: a degenerate pair gets IoU 0 instead of NaN, every other pair is untouched.
 MIN_UNION = 1e-6
+
+
+def plus_one(boxes: Tensor) -> Tensor:
+    """Boxes [..., 4] in pixels counted inclusively (width x2 - x1 + 1), as the continuous boxes of the same areas."""
+    return torch.cat([boxes[..., :2], boxes[..., 2:] + 1], dim=-1)
 
 
 def areas(boxes: Tensor) -> Tensor:

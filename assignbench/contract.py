@@ -63,6 +63,10 @@ class Objects:
             torch.zeros(batch, 1, dtype=torch.bool, device=self.boxes.device),
         )
 
+    def class_agnostic(self) -> Objects:
+        """The same objects as one class: what RPN sees."""
+        return Objects(self.boxes, torch.zeros_like(self.labels), self.valid)
+
     def to(self, device: torch.device | str) -> Objects:
         """The same objects on another device."""
         return Objects(self.boxes.to(device), self.labels.to(device), self.valid.to(device))

@@ -188,3 +188,29 @@ def voc_evaluate(objects: pd.DataFrame, detections: pd.DataFrame, classes: list[
         "AP07_75": means[0.75, True],
         "AP50_area": means[0.5, False],
     }
+
+
+def rank_correlation(candidates: pd.DataFrame) -> pd.DataFrame:
+    """object_id and Spearman's correlation of class score with IoU; NaN below two candidates or on a constant side.
+
+    IoUs are rounded to 1e-6 first, or mirrored boxes would break ties at random.
+    """
+    table = pd.DataFrame({"object_id": candidates.object_id, "a": candidates.cls_score, "b": candidates.iou.round(6)})
+    ranks = table.groupby("object_id")[["a", "b"]].rank()
+    ranks["object_id"] = table.object_id
+    centred = ranks[["a", "b"]] - ranks.groupby("object_id")[["a", "b"]].transform("mean")
+    sums = (
+        pd.DataFrame(
+            {
+                "object_id": table.object_id,
+                "ab": centred.a * centred.b,
+                "aa": centred.a**2,
+                "bb": centred.b**2,
+            }
+        )
+        .groupby("object_id", as_index=False)
+        .sum()
+    )
+    spread = (sums.aa * sums.bb).to_numpy(float)
+    value = np.divide(sums.ab.to_numpy(float), np.sqrt(spread), out=np.full(len(sums), np.nan), where=spread > 0)
+    return pd.DataFrame({"object_id": sums.object_id, "spearman": value})

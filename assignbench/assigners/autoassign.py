@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from assignbench.assigners.base import ASSIGNERS, Assigner
 from assignbench.assigners.criteria import CRITERIA
 from assignbench.assigners.fcos import smallest_owner
+from assignbench.assigners.select import top_indices
 from assignbench.boxes import centres, inside, paired_giou, pairwise_iou
 from assignbench.contract import Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors
@@ -40,7 +41,8 @@ class AutoAssignCriterion(nn.Module):
     """Weighted likelihood of every object's points, a focal term elsewhere, and a term that keeps centres inside.
 
     Owns the centre prior: mean and deviation per class in strides, for up to `classes` classes. Keys: loss_positive,
-    loss_negative, loss_center. An object without a point inside costs the floor of 100, as in mmdet.
+    loss_negative, loss_center. An object without a point inside costs the floor of 100, as in mmdet; with `force_topk`
+    > 0 it takes so many points of highest centre prior instead (mmdet's option of that name has 9).
     """
 
     def __init__(
@@ -51,15 +53,17 @@ class AutoAssignCriterion(nn.Module):
         center_weight: float = 0.75,
         giou_weight: float = 5.0,
         classes: int = 100,
+        force_topk: int = 0,
     ) -> None:
         super().__init__()
         self.positive_weight, self.negative_weight = positive_weight, negative_weight
         self.center_weight, self.giou_weight = center_weight, giou_weight
+        self.force_topk = force_topk
         self.mean = nn.Parameter(torch.zeros(classes, 2))
         self.sigma = nn.Parameter(torch.ones(classes, 2))
 
     def center_prior(self, priors: Priors, objects: Objects) -> tuple[Tensor, Tensor]:
-        """The learned Gaussian [B, G, A], zero outside, and which points are inside [B, G, A]."""
+        """The learned Gaussian [B, G, A], zero outside, and which points an object holds [B, G, A]."""
         holds = (inside(priors.points, objects.boxes) > 0) & objects.valid.unsqueeze(-1)
         middle = centres(objects.boxes)
         mean, sigma = self.mean[objects.labels], self.sigma[objects.labels]  # [B, G, 2]
@@ -68,7 +72,12 @@ class AutoAssignCriterion(nn.Module):
             offset = (priors.points[:, axis] - middle[..., axis : axis + 1]) / priors.strides
             gap = offset - mean[..., axis : axis + 1]
             value = value + gap.square() / (2 * sigma[..., axis : axis + 1].square())
-        return torch.exp(-value) * holds, holds
+        prior = torch.exp(-value)
+        if self.force_topk:
+            homeless = objects.valid & ~holds.any(dim=-1)
+            nearest = top_indices(prior.detach(), min(self.force_topk, len(priors)))
+            holds = torch.where(homeless.unsqueeze(-1), torch.zeros_like(holds).scatter(2, nearest, True), holds)
+        return prior * holds, holds
 
     def forward(
         self, priors: Priors, predictions: Predictions, objects: Objects, assignment: Assignment, context: Context

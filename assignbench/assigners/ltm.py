@@ -5,7 +5,7 @@ Its first part is FreeAnchor (NeurIPS 2019), whose negative loss is kept as a va
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from assignbench.assigners.base import ASSIGNERS, Assigner
 from assignbench.assigners.criteria import CRITERIA
 from assignbench.assigners.select import hashed_uniform, prior_iou, resolve_conflicts, top_indices
-from assignbench.boxes import centres, inside, paired_giou, pairwise_iou
+from assignbench.boxes import centres, inside, paired_giou, pairwise_iou, plus_one
 from assignbench.coders import DeltaCoder
 from assignbench.contract import Assignment, Context, Objects, Predictions, Targets
 from assignbench.losses import background_focal_sum, smooth_l1
@@ -81,6 +81,15 @@ def log_phi_plus(
     return score - beta * smooth_l1(bag_boxes(predictions.deltas.float(), prior) - target).sum(-1)
 
 
+def inclusive(priors: Priors, predictions: Predictions, objects: Objects) -> tuple[Priors, Predictions, Objects]:
+    """The same with all boxes counted inclusively ("+1"), as FreeAnchor's released code measures and encodes them."""
+    return (
+        replace(priors, boxes=plus_one(priors.boxes)),
+        replace(predictions, boxes=plus_one(predictions.boxes)),
+        replace(objects, boxes=plus_one(objects.boxes)),
+    )
+
+
 @ASSIGNERS.register("ltm")
 @dataclass(frozen=True)
 class LTM(Assigner):
@@ -93,7 +102,8 @@ class LTM(Assigner):
     more and it overlaps the object, weighted by it; all others are background.
 
     An object that touches no prior gets the lowest-indexed ones as its bag (as FreeAnchor), and no implied positive.
-    Differs from nothing in the paper's text; ties go to the lowest index.
+    `legacy_plus_one` measures and encodes boxes inclusively, which FreeAnchor's released code does; give it to the
+    criterion too. Differs from nothing in the paper's text; ties go to the lowest index.
     """
 
     bag: int = 40
@@ -101,12 +111,15 @@ class LTM(Assigner):
     kind: Literal["iou", "distance"] = "iou"
     beta: float = 0.5
     box: BoxTerm = "smooth_l1"
+    legacy_plus_one: bool = False
 
     def __post_init__(self) -> None:
         if self.bag < 1 or (self.random_from and self.random_from < self.bag):
             raise ValueError(f"needs 1 <= bag <= random_from, got {self.bag} and {self.random_from}")
 
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
+        if self.legacy_plus_one:
+            priors, predictions, objects = inclusive(priors, predictions, objects)
         iou = prior_iou(priors, objects)
         prior, mask = self._bags(priors, objects, iou, context)
         mask = mask & objects.valid.unsqueeze(-1)
@@ -175,11 +188,12 @@ class LTMCriterion(nn.Module):
         alpha: float = 0.5,
         gamma: float = 2.0,
         saturation: float = 0.6,
+        legacy_plus_one: bool = False,
     ) -> None:
         super().__init__()
         self.beta, self.box_term, self.negative, self.matching = beta, box, negative, matching
         self.other_classes, self.bag, self.alpha, self.gamma = other_classes, bag, alpha, gamma
-        self.saturation = saturation
+        self.saturation, self.legacy_plus_one = saturation, legacy_plus_one
 
     def forward(
         self, priors: Priors, predictions: Predictions, objects: Objects, assignment: Assignment, context: Context
@@ -187,6 +201,8 @@ class LTMCriterion(nn.Module):
         if assignment.bags is None:
             raise ValueError("the criterion 'ltm' needs bags; use the assigner 'ltm'")
         objects = objects.with_room()
+        if self.legacy_plus_one:
+            priors, predictions, objects = inclusive(priors, predictions, objects)
         prior, mask, _ = assignment.bags
         filled = mask.any(dim=-1)
         total = context.reduce(objects.valid.sum())

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from assignbench.assigners.base import ASSIGNERS, Assigner
-from assignbench.assigners.select import prior_iou
+from assignbench.assigners.select import prior_iou, sample_balanced
 from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors
 
@@ -30,6 +30,9 @@ class MaxIoU(Assigner):
     `zero_overlap` says what an object that touches no prior gets: `skip` nothing; `force` what the framework does
     (SSD: prior 0; mmdet: every prior that does not touch it).
 
+    `sample` > 0 draws so many priors per image, half of them positive where there are enough, and ignores the rest
+    (RPN: 256).
+
     Differs from mmdet and SSD in the default of `zero_overlap`. Source: facts, section 4 (MaxIoU); SSD, section 2.2.
     """
 
@@ -38,6 +41,7 @@ class MaxIoU(Assigner):
     low_quality: LowQuality = "ssd"
     min_iou: float = 0.0
     zero_overlap: Literal["skip", "force"] = "skip"
+    sample: int = 0
 
     def __post_init__(self) -> None:
         if not 0 < self.negative <= self.positive <= 1:
@@ -45,6 +49,9 @@ class MaxIoU(Assigner):
 
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
         index, _ = self.match(prior_iou(priors, objects), objects.valid)
+        if self.sample:
+            kept = sample_balanced(index, index >= 0, self.sample, context, objects)
+            index = index.masked_fill(~kept, IGNORE)
         targets = Targets.hard(index)
         return Assignment(targets, targets)
 

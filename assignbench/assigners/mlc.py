@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -12,7 +12,7 @@ from assignbench.assigners.base import ASSIGNERS, Assigner
 from assignbench.assigners.criteria import CRITERIA, BoxLoss, box_losses, class_targets
 from assignbench.assigners.fcos import FCOS
 from assignbench.assigners.max_iou import MaxIoU
-from assignbench.assigners.select import boxes_of, labels_of, prior_iou, segment_order
+from assignbench.assigners.select import boxes_of, labels_of, prior_iou, sample_balanced, segment_order
 from assignbench.boxes import paired_iou
 from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets
 from assignbench.losses import sigmoid_focal
@@ -64,7 +64,8 @@ class MutualLabeling(Assigner):
 
     `candidates`: "retina" (max-IoU from `low` on and the forced priors; those below `high` that were not forced were
     ignored before), "fcos" (all points inside, smallest object), "fcos_levels" (within the level's range too), "rpn"
-    (0.3, ignored up to 0.7: our reading). Formerly ignored priors weigh |value - threshold|^`alpha`.
+    (0.3, ignored up to 0.7: our reading; `sample` priors per image, 1:1). Formerly ignored priors weigh
+    |value - threshold|^`alpha`.
     Before `start` (share of training; the paper switches after half) the plain labels of the baseline hold.
 
     No code is public; every choice that the paper leaves open is D1-D12 of the facts.
@@ -76,20 +77,38 @@ class MutualLabeling(Assigner):
     low: float = 0.4
     start: float = 0.5
     extent: float = 8.0  # of FCOS's level ranges, for "fcos" and "fcos_levels"
+    sample: int = 256  # drawn per image, for "rpn"
 
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
         owner, ignored, baseline = self.match(priors, objects)
         if context.progress < self.start:
             targets = Targets.hard(baseline)
             box = Targets.hard(baseline.masked_fill(baseline == IGNORE, BACKGROUND))
-            return Assignment(targets, box, diagnostics={"candidate": owner})
+            return self._sampled(Assignment(targets, box, diagnostics={"candidate": owner}), objects, context)
         count = objects.labels.shape[1]
         overlap = paired_iou(predictions.boxes, boxes_of(owner, objects.boxes))
         label = labels_of(owner, objects.labels)
         score = predictions.cls_logits.gather(2, label.unsqueeze(-1)).squeeze(-1).sigmoid()
         cls = self._task(owner, ignored, overlap, count)  # Eq. (4): classification learns where the box is good
         box = self._task(owner, ignored, score, count)  # Eq. (5): the box learns where the score is high
-        return Assignment(cls, box, diagnostics={"candidate": owner, "iou": overlap, "score": score})
+        labelled = Assignment(cls, box, diagnostics={"candidate": owner, "iou": overlap, "score": score})
+        return self._sampled(labelled, objects, context)
+
+    def _sampled(self, assignment: Assignment, objects: Objects, context: Context) -> Assignment:
+        """For RPN: a prior that is positive for either task counts as positive; what is not drawn is left out of both.
+
+        Box targets of it become background, its class targets are ignored.
+        """
+        if self.candidates != "rpn":
+            return assignment
+        cls, box = assignment.cls, assignment.box
+        either = (cls.index >= 0) | (box.index >= 0)
+        kept = sample_balanced(cls.index, either, self.sample, context, objects)
+        return replace(
+            assignment,
+            cls=Targets(cls.index.masked_fill(~kept, IGNORE), cls.weight * kept, cls.quality * kept),
+            box=Targets(box.index.masked_fill(~kept, BACKGROUND), box.weight, box.quality * kept),
+        )
 
     def match(self, priors: Priors, objects: Objects) -> tuple[Tensor, Tensor, Tensor]:
         """The candidate's object [B, A], which candidates the baseline ignores [B, A], and the baseline's labels."""

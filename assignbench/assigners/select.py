@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from assignbench.boxes import pairwise_iou
-from assignbench.contract import BACKGROUND, Context, Objects
+from assignbench.contract import BACKGROUND, IGNORE, Context, Objects
 from assignbench.priors import Priors
 
 _LOW = 0xFFFFFFFF
@@ -142,6 +142,23 @@ def hashed_uniform(context: Context, objects: Objects, width: int, salt: int) ->
     for factor in (0x45D9F3B, 0x119DE1F3, 0x45D9F3B):
         mixed = ((mixed ^ (mixed >> 16)) * factor) & 0xFFFFFFFF
     return (mixed ^ (mixed >> 16)).double().div(2.0**32).float().clamp(max=1 - 2**-24)
+
+
+def sample_balanced(index: Tensor, positive: Tensor, count: int, context: Context, objects: Objects) -> Tensor:
+    """Which priors [B, A] take part when `count` per image are drawn, half of them positive if there are so many.
+
+    `index` [B, A] tells what may be drawn (not IGNORE), `positive` [B, A] which of it is positive. Draws depend on
+    (seed, epoch, image id, prior) alone; R-CNN's sampling.
+    """
+    first = Objects(objects.boxes[:, :1], objects.labels[:, :1], objects.valid[:, :1])
+    luck = hashed_uniform(context, first, index.shape[1], salt=41).squeeze(1)
+    negative = (index != IGNORE) & ~positive
+
+    def rank(mask: Tensor) -> Tensor:
+        return (-luck.masked_fill(~mask, -1.0)).argsort(dim=1, stable=True).argsort(dim=1)
+
+    drawn = positive & (rank(positive) < count // 2)
+    return drawn | (negative & (rank(negative) < count - drawn.sum(dim=1, keepdim=True)))
 
 
 def prior_iou(priors: Priors, objects: Objects) -> Tensor:

@@ -46,7 +46,7 @@ class TAL(Assigner):
     alpha: float = 1.0
     beta: float = 6.0
     margin: float = 0.01
-    static: float = 0.0
+    static: float = 1 / 3
 
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
         if context.progress < self.static:

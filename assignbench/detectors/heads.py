@@ -84,6 +84,27 @@ class DenseHead(nn.Module):
         return torch.cat(logits, dim=1).float(), torch.cat(deltas, dim=1).float(), scores
 
 
+class RPNHead(nn.Module):
+    """One 3x3 convolution shared by both tasks, then 1x1 layers (Faster R-CNN): as DenseHead with a single class."""
+
+    box_shapes = 1
+
+    def __init__(self, inputs: int, per_location: int, *, quality: bool = False) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, inputs, 3, 1, 1)
+        self.cls = nn.Conv2d(inputs, per_location, 1)
+        self.box = nn.Conv2d(inputs, per_location * 4, 1)
+        self.quality = nn.Conv2d(inputs, per_location, 1) if quality else None
+
+    def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor | None]:
+        shared = [torch.relu(self.conv(feature)) for feature in maps]
+        logits = torch.cat([_flat(self.cls(x), 1) for x in shared], dim=1).float()
+        deltas = torch.cat([_flat(self.box(x), 4) for x in shared], dim=1).float()
+        if self.quality is None:
+            return logits, deltas, None
+        return logits, deltas, torch.cat([_flat(self.quality(x), 1) for x in shared], dim=1).squeeze(-1).float()
+
+
 def _flat(x: Tensor, values: int) -> Tensor:
     """[B, P * values, h, w] to [B, h * w * P, values]."""
     return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, values)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from assignbench.coders import Coder, coder_for
 from assignbench.contract import Predictions, QualityKind
 from assignbench.detectors.backbones import Backbone, ResNet, Slim, SqueezeNet, load_weights
-from assignbench.detectors.heads import DenseHead, Norm
+from assignbench.detectors.heads import DenseHead, Norm, RPNHead
 from assignbench.detectors.necks import FPN
 from assignbench.priors import Priors, anchor_grid, point_grid
 from assignbench.registry import Registry
@@ -22,17 +22,23 @@ MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 class Detector(nn.Module):
-    """Pixels [B, 3, H, W] (uint8 or 0-255 floats, RGB) to (Priors, Predictions)."""
+    """Pixels [B, 3, H, W] (uint8 or 0-255 floats, RGB) to (Priors, Predictions).
+
+    A `class_agnostic` one has a single class, whatever the data's classes are.
+    """
 
     def __init__(
         self,
         backbone: Backbone,
         neck: FPN,
-        head: DenseHead,
+        head: DenseHead | RPNHead,
         grid: Callable[[tuple[int, int]], Priors],
         quality_kind: QualityKind | None,
+        *,
+        class_agnostic: bool = False,
     ) -> None:
         super().__init__()
+        self.class_agnostic = class_agnostic
         self.backbone, self.neck, self.head = backbone, neck, head
         self.quality_kind = quality_kind
         self._grid = lru_cache(maxsize=8)(grid)
@@ -338,3 +344,51 @@ def retinanet1_slim(
         weights=weights,
         level_scale=True,
     )
+
+
+def _rpn(
+    backbone: Backbone,
+    quality_kind: QualityKind | None,
+    width: int,
+    extra_levels: int,
+    scales: Sequence[float],
+    ratios: Sequence[float],
+    weights: str | None,
+) -> Detector:
+    if weights:
+        load_weights(backbone, Path(weights))
+    neck = FPN(backbone.channels, backbone.strides, width, extra_levels, "p5", norm=True)
+    head = RPNHead(width, len(scales) * len(ratios), quality=quality_kind is not None)
+    strides = neck.strides
+    return Detector(
+        backbone, neck, head, lambda hw: anchor_grid(hw, strides, scales, ratios), quality_kind, class_agnostic=True
+    )
+
+
+@DETECTORS.register("rpn-slim")
+def rpn_slim(
+    num_classes: int,
+    *,
+    quality_kind: QualityKind | None = None,
+    weights: str | None = None,
+    width: int = 48,
+    scales: Sequence[float] = (2.5, 3.54),
+    ratios: Sequence[float] = (1.0, 2.0, 0.5),
+) -> Detector:
+    """A region proposal network for CPUs: one class, whatever `num_classes` says; strides 8 to 32."""
+    return _rpn(Slim(), quality_kind, width, 0, scales, ratios, weights)
+
+
+@DETECTORS.register("rpn-squeezenet")
+def rpn_squeezenet(
+    num_classes: int,
+    *,
+    quality_kind: QualityKind | None = None,
+    weights: str | None = None,
+    width: int = 96,
+    scales: Sequence[float] = (2.5, 3.54),
+    ratios: Sequence[float] = (1.0, 2.0, 0.5),
+    freeze_first: bool = True,
+) -> Detector:
+    """A region proposal network on SqueezeNet 1.1, strides 8 to 64."""
+    return _rpn(SqueezeNet(freeze_first), quality_kind, width, 2, scales, ratios, weights)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
+from assignbench.assigners.mlc import MutualLabeling
 from assignbench.boxes import pairwise_iou
 from assignbench.contract import Objects, Predictions
 from assignbench.data.base import DetectionData
 from assignbench.data.loader import Batch, evaluation_batches
 from assignbench.detectors import Detector
+from assignbench.engine.telemetry import seen_by
+from assignbench.evaluation import rank_correlation
 from assignbench.methods import Method
 from assignbench.postprocess import Candidates, candidates_of, ranking_scores, suppress, vote
 from assignbench.priors import Priors
@@ -76,6 +79,7 @@ def predict(
     with torch.no_grad():
         for batch in evaluation_batches(data, list(range(len(data))), size, settings.batch):
             start = time.perf_counter()
+            batch = replace(batch, objects=seen_by(detector, batch.objects))
             priors, predictions = detector(batch.images.to(device))
             predictions = predictions.to("cpu")
             middle = time.perf_counter()
@@ -109,12 +113,18 @@ def _boxes(found: Candidates, batch: Batch, place: int) -> pd.DataFrame:
 
 
 def _candidates(predictions: Predictions, ranking: str, batch: Batch, priors: Priors) -> pd.DataFrame:
-    """Every prediction with IoU >= CANDIDATE_IOU to an object, whatever its score."""
+    """Every prediction with IoU >= CANDIDATE_IOU to an object, whatever its score, and every one of its set J_k.
+
+    J_k are MLC's candidates (column `in_jk`): for anchors those that RetinaNet's rule gives or would ignore, for points
+    those inside the object.
+    """
     objects: Objects = batch.objects
     if not objects.labels.shape[1]:
         objects = objects.with_room()
     overlap = pairwise_iou(objects.boxes, predictions.boxes) * objects.valid.unsqueeze(-1)
-    b, g, a = torch.nonzero(overlap >= CANDIDATE_IOU, as_tuple=True)
+    owner, _, _ = MutualLabeling("retina" if priors.kind == "anchor" else "fcos").match(priors, objects)
+    in_jk = owner.unsqueeze(1) == torch.arange(objects.labels.shape[1])[None, :, None]
+    b, g, a = torch.nonzero((overlap >= CANDIDATE_IOU) | in_jk, as_tuple=True)
     label = objects.labels[b, g]
     scores, cls, quality = ranking_scores(predictions, ranking)
     level = torch.bucketize(a, torch.tensor(priors.level_starts()), right=True) - 1
@@ -128,6 +138,7 @@ def _candidates(predictions: Predictions, ranking: str, batch: Batch, priors: Pr
             "object_id": (batch.object_ids[b, g] if batch.object_ids.shape[1] else label).numpy(),
             "prior": a.numpy(),
             "level": level.numpy().astype(np.int8),
+            "in_jk": in_jk[b, g, a].numpy(),
             "cls_score": column(cls),
             "quality_score": column(quality),
             "score": column(scores),
@@ -137,40 +148,16 @@ def _candidates(predictions: Predictions, ranking: str, batch: Batch, priors: Pr
 
 
 def describe_objects(objects: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """The object table with candidates counted, their rank correlation, and the best IoU before and after NMS."""
-    grouped = tables["candidates"].groupby("object_id")
+    """The object table with candidates (J_k) counted, their rank correlation, and the best IoU before and after NMS."""
+    candidates = tables["candidates"]
+    candidates = candidates[candidates.in_jk]
+    grouped = candidates.groupby("object_id")
     objects = objects.merge(grouped.size().rename("num_candidates").reset_index(), how="left", on="object_id")
     objects["num_candidates"] = objects["num_candidates"].fillna(0).astype(int)
-    objects = objects.merge(rank_correlation(tables["candidates"]), how="left", on="object_id")
+    objects = objects.merge(rank_correlation(candidates), how="left", on="object_id")
     objects["best_iou_before"] = _best_iou(objects, tables["pre_nms"])
     objects["best_iou_after"] = _best_iou(objects, tables["detections"])
     return objects
-
-
-def rank_correlation(candidates: pd.DataFrame) -> pd.DataFrame:
-    """object_id and Spearman's correlation of class score with IoU; NaN below two candidates or on a constant side.
-
-    IoUs are rounded to 1e-6 first, or mirrored boxes would break ties at random.
-    """
-    table = pd.DataFrame({"object_id": candidates.object_id, "a": candidates.cls_score, "b": candidates.iou.round(6)})
-    ranks = table.groupby("object_id")[["a", "b"]].rank()
-    ranks["object_id"] = table.object_id
-    centred = ranks[["a", "b"]] - ranks.groupby("object_id")[["a", "b"]].transform("mean")
-    sums = (
-        pd.DataFrame(
-            {
-                "object_id": table.object_id,
-                "ab": centred.a * centred.b,
-                "aa": centred.a**2,
-                "bb": centred.b**2,
-            }
-        )
-        .groupby("object_id", as_index=False)
-        .sum()
-    )
-    spread = (sums.aa * sums.bb).to_numpy(float)
-    value = np.divide(sums.ab.to_numpy(float), np.sqrt(spread), out=np.full(len(sums), np.nan), where=spread > 0)
-    return pd.DataFrame({"object_id": sums.object_id, "spearman": value})
 
 
 def _best_iou(objects: pd.DataFrame, boxes: pd.DataFrame) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from assignbench.assigners.select import labels_of
 from assignbench.boxes import areas, pairwise_iou
-from assignbench.contract import IGNORE, Assignment, Context, Predictions
+from assignbench.contract import IGNORE, Assignment, Context, Objects, Predictions
 from assignbench.data.loader import Batch
 from assignbench.detectors import Detector
 from assignbench.losses import giou_loss, sigmoid_focal
@@ -20,6 +21,11 @@ from assignbench.priors import Priors
 from assignbench.records import write_table
 
 KEPT_PER_OBJECT = 80  # priors per probe object and visit
+
+
+def seen_by(detector: Detector, objects: Objects) -> Objects:
+    """The objects as a detector is taught them: of one class, if it is class-agnostic."""
+    return objects.class_agnostic() if detector.class_agnostic else objects
 
 
 def positives_per_object(index: Tensor, width: int) -> Tensor:
@@ -74,6 +80,7 @@ def probe_table(detector: Detector, method: Built, batches: list[Batch], context
     with torch.no_grad():
         for batch in batches:
             priors, predictions = detector(batch.images.to(device))
+            batch = replace(batch, objects=seen_by(detector, batch.objects))
             assignment = method.assigner(priors, predictions, batch.objects.to(device), context)
             parts.append(_probe_rows(batch, priors.to("cpu"), predictions.to("cpu"), assignment, context))
     detector.train()

@@ -29,7 +29,7 @@ from assignbench.engine import checkpoint
 from assignbench.engine.predictor import EvaluationSettings, describe_objects, image_table, object_table, predict
 from assignbench.engine.schedule import Schedule, learning_rate
 from assignbench.engine.seeding import initialise
-from assignbench.engine.telemetry import assignment_rows, visit_probes
+from assignbench.engine.telemetry import assignment_rows, seen_by, visit_probes
 from assignbench.evaluation import coco_evaluate, coco_ground_truth, coco_results, voc_evaluate
 from assignbench.methods import Built, Method, Part, build
 from assignbench.records import append_lines, read_json, read_lines, write_json, write_table, write_text
@@ -151,6 +151,8 @@ def environment(cell: Cell) -> dict[str, Any]:
     """Where and on what a cell ran."""
     import torchvision
 
+    size = cell.spec.image_size
+    priors = cell.detector.priors((size, size), cell.device)
     name = torch.cuda.get_device_name(cell.device) if cell.device.type == "cuda" else _processor()
     return {
         "date": datetime.now(UTC).date().isoformat(),
@@ -172,6 +174,14 @@ def environment(cell: Cell) -> dict[str, Any]:
         },
         "classes": list(cell.train.classes),
         "parameters": sum(p.numel() for p in cell.detector.parameters()),
+        "class_agnostic": cell.detector.class_agnostic,
+        "priors": {
+            "kind": priors.kind,
+            "level_sizes": list(priors.level_sizes),
+            "strides": [float(priors.strides[i]) for i in priors.level_starts()],
+            "anchors_per_location": priors.anchors_per_location,
+        },
+        "image_size": size,
     }
 
 
@@ -278,14 +288,17 @@ def _step(
     cell: Cell, optimiser: torch.optim.Optimizer, batch: Batch, step: int, total: int, sample: bool
 ) -> tuple[dict[str, Any], pd.DataFrame | None]:
     schedule, device = cell.schedule, cell.device
-    objects = batch.objects.to(device)
+    objects = seen_by(cell.detector, batch.objects).to(device)
     mixed = torch.autocast(device.type, torch.bfloat16) if schedule.amp == "bf16" else nullcontext()
     with mixed:
         priors, predictions = cell.detector(batch.images.to(device))
     context = replace(_context(cell, step, total, batch), epoch=batch.epoch)
+    begun = time.perf_counter()
     assignment = cell.method.assigner(priors, predictions, objects, context)
+    assigned = time.perf_counter()
     losses: dict[str, Tensor] = cell.method.criterion(priors, predictions, objects, assignment, context)
     loss = torch.stack(list(losses.values())).sum()
+    costed = time.perf_counter()
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     parameters = [p for g in optimiser.param_groups for p in g["params"]]
@@ -300,6 +313,8 @@ def _step(
         return {}, None
     values = {k: float(v.detach()) for k, v in losses.items()}
     row = {"step": step, "epoch": batch.epoch, "loss": float(loss.detach()), **values, "grad_norm": float(norm)}
+    if device.type == "cpu":  # a GPU works on after the call has returned: see benchmarks/assigners.py
+        row |= {"assign_ms": 1e3 * (assigned - begun), "criterion_ms": 1e3 * (costed - assigned)}
     return row, assignment_rows(step, batch, priors, assignment)
 
 
@@ -351,27 +366,39 @@ def _evaluate(cell: Cell, seconds: float) -> None:
     settings = EvaluationSettings(**cell.config["evaluation"])
     tables, cost = predict(cell.detector, cell.method.method, cell.test, cell.spec.image_size, settings)
     objects, images = object_table(cell.test), image_table(cell.test)
-    classes = list(cell.test.classes)
+    agnostic = cell.detector.class_agnostic
+    classes = ["object"] if agnostic else list(cell.test.classes)
+    judged = objects.assign(label=0) if agnostic else objects
     write_table(cell.folder / "images.parquet", images)
-    write_table(cell.folder / "objects.parquet", describe_objects(objects, tables))
+    write_table(cell.folder / "objects.parquet", describe_objects(judged, tables).assign(label=objects.label))
     for name, table in tables.items():
         write_table(cell.folder / f"{name}.parquet", table)
     for index in range(min(EXAMPLES, len(cell.test))):
         _save_picture(cell.folder / "examples" / f"{cell.test.images[index].id}.png", cell.test.read(index))
-    truth = coco_ground_truth(images, objects, classes)
+    truth = coco_ground_truth(images, judged, classes)
     summary: dict[str, Any] = coco_evaluate(truth, coco_results(tables["detections"]))
     if cell.spec.kind == "voc":
-        summary |= voc_evaluate(objects, tables["detections"], classes)
+        summary |= voc_evaluate(judged, tables["detections"], classes)
     log = read_lines(cell.folder / "metrics.jsonl")
     rates = [row["images_per_second"] for row in log[1:]]
     summary |= {
         "train_seconds": seconds,
         "images_per_second": float(np.median(rates)) if rates else None,
         "gflops": _gflops(cell),
+        "peak_memory_mib": _peak_memory(cell.device),
         "parameters": sum(p.numel() for p in cell.detector.parameters()),
         **cost,
     }
     write_json(cell.folder / "summary.json", summary)
+
+
+def _peak_memory(device: torch.device) -> float:
+    """MiB: allocated on the GPU, or resident in this process (Linux counts it in KiB)."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
 def _gflops(cell: Cell) -> float:

@@ -8,17 +8,20 @@ import re
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from inspect import Parameter
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from assignbench.assigners import ASSIGNERS
 from assignbench.assigners.criteria import CRITERIA
-from assignbench.data.catalog import DataSpec
 from assignbench.detectors import DETECTORS
+from assignbench.engine.schedule import Schedule
 from assignbench.errors import InputError, nearest
 from assignbench.methods import Method, build, resolve
 from assignbench.registry import Registry
-from assignbench.study.spec import DetectorEntry, MethodEntry, Study, local_path
+from assignbench.study.spec import DataEntry, DetectorEntry, MethodEntry, Study, local_path
 
 FORMAT = 1  # raised when records of older runs can no longer be read
 
@@ -55,13 +58,10 @@ def cells_of(study: Study, *, only: str | None = None, cache: Path | None = None
     _check_detectors(study)
     methods = [(m, _method(m, study)) for m in spec.methods]
     found = []
-    for seed in spec.seeds:
-        for detector in spec.detectors:
-            for data in spec.data:
-                for entry, method in methods:
-                    if entry.detectors and not {detector.label, detector.name} & set(entry.detectors):
-                        continue
-                    found.append(_cell(study, detector, entry, method, data, seed, cache))
+    for seed, detector, data in product(spec.seeds, spec.detectors, spec.data):
+        for entry, method in methods:
+            if _belongs(detector, entry, data):
+                found.append(_cell(study, detector, entry, method, data, seed, cache))
     if only is not None:
         chosen = [c for c in found if any(fnmatch(name, only) for name in (c.slug, c.id, c.method))]
         if not chosen:
@@ -74,9 +74,22 @@ def cells_of(study: Study, *, only: str | None = None, cache: Path | None = None
     return found
 
 
+def _belongs(detector: DetectorEntry, method: MethodEntry, data: DataEntry) -> bool:
+    """Whether neither the method nor the data set is kept to other detectors or methods."""
+    names = {detector.label, detector.name}
+    allowed = all(not chosen or names & set(chosen) for chosen in (method.detectors, data.detectors))
+    return allowed and (not data.methods or method.name in data.methods)
+
+
 def _check_detectors(study: Study) -> None:
-    """Every detector that a method names must be in the study."""
+    """Every detector that a method or a data set names must be in the study, and so must a data set's methods."""
     known = [name for d in study.spec.detectors for name in (d.label, d.name) if name]
+    methods = [m.name for m in study.spec.methods]
+    for data in study.spec.data:
+        for kind, names, there in (("detector", data.detectors, known), ("method", data.methods, methods)):
+            for name in names:
+                if name not in there:
+                    raise InputError(f"{study.path}: data set '{data.name}': no {kind} '{name}'{nearest(name, there)}")
     for entry in study.spec.methods:
         for name in entry.detectors:
             if name not in known:
@@ -106,7 +119,7 @@ def _cell(
     detector: DetectorEntry,
     entry: MethodEntry,
     method: Method,
-    data: DataSpec,
+    data: DataEntry,
     seed: int,
     cache: Path | None,
 ) -> Cell:
@@ -136,8 +149,8 @@ def _cell(
             "prior_prob": method.prior_prob,
             "zero_box": method.zero_box,
         },
-        "data": data.model_dump(mode="json"),
-        "schedule": spec.schedule.model_dump(mode="json"),
+        "data": data.data_set(),
+        "schedule": _schedule(study, data).model_dump(mode="json"),
         "evaluation": spec.evaluation.model_dump(mode="json"),
         "probe_images": spec.probe_images,
     }
@@ -147,6 +160,16 @@ def _cell(
         "cache": str(cache) if cache else "",
     }
     return Cell(detector.label or detector.name, entry.name, data.name, seed, config, local)
+
+
+def _schedule(study: Study, data: DataEntry) -> Schedule:
+    try:
+        return data.schedule_over(study.spec.schedule)
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        where = f"{study.path}: data set '{data.name}': schedule.{'.'.join(str(p) for p in first['loc'])}"
+        known = nearest(str(first["loc"][-1]), list(Schedule.model_fields)) if first["loc"] else ""
+        raise InputError(f"{where}: {first['msg']}{known}") from None
 
 
 _RUNTIME = ("num_classes", "quality_kind", "weights")

@@ -54,6 +54,34 @@ class MethodEntry(_Strict):
         return {k: v for k, v in given.items() if v != {}}
 
 
+class DataEntry(DataSpec):
+    """A data set of the grid; it may be kept to some detectors and methods, and change entries of the schedule."""
+
+    detectors: list[str] = Field([])  # labels or names; all if empty
+    methods: list[str] = Field([])
+    schedule: dict[str, Any] = Field({})
+
+    def data_set(self) -> dict[str, Any]:
+        """What describes the data alone, as plain values."""
+        return self.model_dump(mode="json", exclude={"detectors", "methods", "schedule"})
+
+    def schedule_over(self, base: Schedule) -> Schedule:
+        """The study's schedule with this data set's changes; `steps` and `epochs` replace each other."""
+        given = base.model_dump()
+        if {"steps", "epochs"} & set(self.schedule):
+            given |= {"steps": None, "epochs": None}
+        return Schedule.model_validate({**given, **self.schedule})
+
+
+class Claim(_Strict):
+    """A statement that the study tests, in the language of analysis/claims.py, its source and the printed effect."""
+
+    claim: str
+    paper: str = ""
+    published: str = ""
+    data: list[str] = []  # names of data sets that it is tested on; all if empty
+
+
 class Evaluation(_Strict):
     """`floor` on class scores, boxes per image before NMS, detections per image, images per batch."""
 
@@ -74,12 +102,14 @@ class StudySpec(_Strict):
     detectors: list[DetectorEntry] = Field(min_length=1)
     methods: list[MethodEntry] = Field(min_length=1)
     method_defaults: dict[str, Any] = {}
-    data: list[DataSpec] = Field(min_length=1)
+    data: list[DataEntry] = Field(min_length=1)
     seeds: list[int] = [0]
     schedule: Schedule
     evaluation: Evaluation = Evaluation()
     probe_images: int = Field(8, ge=0)
     published: str = ""
+    analyses: list[str] = []  # names or module:function; all that come with the package if empty
+    claims: list[Claim] = []
     presets: dict[str, dict[str, Any]] = {}
 
     @field_validator("detectors", "methods", mode="before")
@@ -267,7 +297,8 @@ def _known(place: tuple[str | int, ...]) -> list[str]:
         "evaluation": list(Evaluation.model_fields),
         "methods": list(MethodEntry.model_fields),
         "detectors": list(DetectorEntry.model_fields),
-        "data": list(DataSpec.model_fields),
+        "data": list(DataEntry.model_fields),
+        "claims": list(Claim.model_fields),
         "factors": list(SceneFactors.__dataclass_fields__),
         "augment": list(Augment.__dataclass_fields__),
     }

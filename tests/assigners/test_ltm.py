@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from assignbench.assigners.ltm import LTM, LTMCriterion, log_mean_max, log_mean_max_minus, normalised_distance
-from assignbench.boxes import pairwise_iou
+from assignbench.boxes import pairwise_iou, plus_one
 from assignbench.coders import DeltaCoder
 from assignbench.contract import Assignment, Context, Predictions, Targets
 from assignbench.priors import Priors
@@ -135,6 +135,41 @@ def test_golden_freeanchor(path) -> None:
     torch.stack(list(losses.values())).sum().backward()
     # torch's binary cross-entropy, which mmdet uses, divides its gradient by at least 1e-12: bags less likely than that
     # (tiny and far objects) get a smaller gradient there.
+    if "far_out" not in path.stem and "tiny" not in path.stem:
+        for name, found in (("out_grad_cls", leaves[0]), ("out_grad_deltas", leaves[1])):
+            np.testing.assert_allclose(found.grad.numpy(), case[name], atol=1e-4 * max(abs(case[name]).max(), 1e-9))
+
+
+@pytest.mark.parametrize("path", golden("freeanchor/official_*.npz"))
+def test_golden_freeanchor_as_released(path) -> None:
+    """The official code measures, encodes and decodes boxes inclusively and floors its logarithms at -100."""
+    case = read(path)
+    config = meta(case)
+    priors, objects = anchors_of(case), objects_of(case)
+    leaves = [tensor(case, n).requires_grad_() for n in ("cls_logits", "deltas")]
+    decoded = DeltaCoder().decode(Priors(plus_one(priors.boxes)), leaves[1].detach())
+    decoded = torch.cat([decoded[:, :2], decoded[:, 2:] - 1], dim=1)
+    predictions = Predictions(*leaves, decoded)
+    rule = LTM(bag=config["K"], beta=config["beta_w"], legacy_plus_one=True)
+    result = rule(priors, predictions, objects)
+    iou = pairwise_iou(plus_one(objects.boxes[0]), plus_one(priors.boxes))
+    ours = iou.gather(1, result.bags[0][0]).sort(dim=1).values
+    theirs = iou.gather(1, tensor(case, "out_bag_idx")).sort(dim=1).values
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+    result = with_bags(result, case["out_bag_idx"])
+    criterion = LTMCriterion(
+        beta=config["beta_w"],
+        negative="freeanchor",
+        bag=config["K"],
+        alpha=config["alpha"],
+        saturation=config["t1"],
+        legacy_plus_one=True,
+    )
+    losses = criterion(priors, predictions, objects, result, Context())
+    if "far_out" not in path.stem:
+        assert losses["loss_positive"].item() == pytest.approx(float(case["out_loss_pos"]), rel=1e-4, abs=1e-6)
+    assert losses["loss_focal"].item() == pytest.approx(float(case["out_loss_neg"]), rel=1e-4)
+    torch.stack(list(losses.values())).sum().backward()
     if "far_out" not in path.stem and "tiny" not in path.stem:
         for name, found in (("out_grad_cls", leaves[0]), ("out_grad_deltas", leaves[1])):
             np.testing.assert_allclose(found.grad.numpy(), case[name], atol=1e-4 * max(abs(case[name]).max(), 1e-9))

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from assignbench.assigners.mlc import MLCCriterion, MutualLabeling, otsu_thresholds
+from assignbench.conformance import make_case, random_boxes
 from assignbench.contract import BACKGROUND, IGNORE, Context, Objects, Predictions
 from assignbench.priors import Priors
 from tests.assigners.cases import anchors_of, objects_of, points_of, predictions_of, read
@@ -81,3 +82,16 @@ def test_golden_fcos(path, prefix, kind) -> None:
     if not bool(case["margin_ok"]):
         pytest.skip("the file says that rounding decides this case")
     check(case, prefix, MutualLabeling(kind, alpha=float(case["alpha"])), points_of(case))
+
+
+def test_rpn_draws_priors_that_are_positive_for_either_task() -> None:
+    case = make_case([random_boxes(3, 1), random_boxes(2, 2)])
+    rule = MutualLabeling("rpn", sample=16)
+    drawn = rule(case.priors, case.predictions, case.objects, case.context)
+    whole = MutualLabeling("rpn", sample=10_000)(case.priors, case.predictions, case.objects, case.context)
+    taken = drawn.cls.index != -2
+    assert (taken.sum(1) == 16).all()
+    assert ((drawn.box.index >= 0) <= taken).all()
+    positive = taken & ((drawn.cls.index >= 0) | (drawn.box.index >= 0))
+    assert (positive.sum(1) <= 8).all() and positive.any()
+    assert torch.equal(drawn.cls.index[taken], whole.cls.index[taken])

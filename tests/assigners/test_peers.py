@@ -93,7 +93,7 @@ def test_tal(path) -> None:
         np.testing.assert_allclose(soft[compared], case["out_norm_metric"][compared], rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize("path", [p for p in golden("autoassign/*.npz") if "forcetopk" not in str(p)])
+@pytest.mark.parametrize("path", golden("autoassign/*.npz"))
 def test_autoassign(path) -> None:
     case = read(path)
     priors = points_of(case)
@@ -103,7 +103,8 @@ def test_autoassign(path) -> None:
         tensor(case, "cls_logits"), torch.zeros_like(boxes), boxes, tensor(case, "obj_logits"), "implicit"
     )
     objects = objects_of(case)
-    criterion = AutoAssignCriterion(classes=int(case["num_classes"]))
+    force = int(meta(case)["topk"]) if meta(case).get("force_topk") else 0
+    criterion = AutoAssignCriterion(classes=int(case["num_classes"]), force_topk=force)
     with torch.no_grad():
         criterion.mean.copy_(tensor(case, "cp_mean"))
         criterion.sigma.copy_(tensor(case, "cp_sigma"))

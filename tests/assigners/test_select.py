@@ -3,8 +3,15 @@
 import torch
 from hypothesis import given, strategies as st
 
-from assignbench.assigners.select import adopt_orphans, first_true, resolve_conflicts, top_indices, top_mask
-from assignbench.contract import Objects
+from assignbench.assigners.select import (
+    adopt_orphans,
+    first_true,
+    resolve_conflicts,
+    sample_balanced,
+    top_indices,
+    top_mask,
+)
+from assignbench.contract import IGNORE, Context, Objects
 from assignbench.priors import Priors
 
 COARSE = st.lists(st.sampled_from([-3.5, -1.0, -0.0, 0.0, 0.25, 1.0, float("inf")]), min_size=1, max_size=30)
@@ -75,3 +82,18 @@ def test_selecting_by_value_equals_a_stable_sort(rows) -> None:
     assert torch.equal(top_indices(values, 4), expected)
     spread = values + torch.linspace(0, 0.2, 40).flip(0)
     assert torch.equal(top_indices(spread, 4), spread.sort(dim=-1, descending=True, stable=True).indices[:, :4])
+
+
+def test_sampling_draws_half_positives_and_fills_up_with_negatives() -> None:
+    index = torch.full((2, 100), -1)
+    index[0, :40], index[1, :3] = 0, 0
+    index[:, 90:] = IGNORE
+    objects = Objects(torch.zeros(2, 1, 4), torch.zeros(2, 1, dtype=torch.long))
+    drawn = sample_balanced(index, index >= 0, 20, Context(image_ids=(5, 9)), objects)
+    assert (drawn & (index >= 0)).sum(1).tolist() == [10, 3]
+    assert (drawn & (index == -1)).sum(1).tolist() == [10, 17]
+    assert not bool((drawn & (index == IGNORE)).any())
+    alone = sample_balanced(index[1:], index[1:] >= 0, 20, Context(image_ids=(9,)), objects.images(1, 2))
+    assert torch.equal(alone[0], drawn[1])
+    later = sample_balanced(index, index >= 0, 20, Context(image_ids=(5, 9), epoch=1), objects)
+    assert not torch.equal(drawn, later)

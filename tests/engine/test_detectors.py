@@ -20,7 +20,7 @@ def test_predictions_fit_the_priors(name) -> None:
     with torch.no_grad():
         priors, predictions = detector(torch.zeros(2, 3, 128, 96, dtype=torch.uint8))
     count = len(priors)
-    assert predictions.cls_logits.shape == (2, count, 5)
+    assert predictions.cls_logits.shape == (2, count, 1 if detector.class_agnostic else 5)
     assert predictions.boxes.shape == predictions.deltas.shape == (2, count, 4)
     assert predictions.quality_logits.shape == (2, count)
     strides = sorted(set(priors.strides.tolist()))

@@ -27,7 +27,7 @@ POINTS = {
 
 @pytest.mark.parametrize("name", list(PRESETS))
 def test_preset_trains(name, tiny_study, tmp_path) -> None:
-    detector = "fcos-slim" if name in POINTS else "retinanet-slim"
+    detector = "fcos-slim" if name in POINTS else "rpn-slim" if "rpn" in name else "retinanet-slim"
     sets = [f"methods=[{name}]", f"detectors=[{detector}]", "schedule.steps=6", "method_defaults={}"]
     folder = place(cells_of(read_study(tiny_study, sets=sets))[0], tmp_path / "cell")
     state = run_cell(folder, "cpu")
@@ -55,3 +55,15 @@ def test_musu_starts_from_squares_and_several_anchors_from_drawn_shapes(tiny_stu
 
 def test_every_registered_assigner_has_a_preset() -> None:
     assert set(ASSIGNERS) == {m.assigner.name for m in PRESETS.values()}
+
+
+def test_rpn_learns_one_class_and_the_records_keep_the_true_labels(tiny_study, tmp_path) -> None:
+    sets = ["methods=[rpn]", "detectors=[rpn-slim]", "schedule.steps=6", "method_defaults={}"]
+    folder = place(cells_of(read_study(tiny_study, sets=sets))[0], tmp_path / "cell")
+    assert run_cell(folder, "cpu") == "done"
+    record = CellRecord(folder)
+    assert record.environment["class_agnostic"] is True
+    assert record.table("objects").label.nunique() > 1
+    assert set(record.table("detections").label) <= {0}
+    assert list(record.summary["per_class"]) == ["object"]
+    assert 0 <= record.summary["AR100"] <= 1
