@@ -41,7 +41,9 @@ ALLOWED: dict[str, set[str]] = {
         *("methods", "postprocess", "priors", "records"),
     },
     "study": {"assigners", "criteria", "data", "detectors", "engine", "errors", "methods", "registry"},
-    "analysis": {"records", "errors", "evaluation"},
+    "matching": set(),
+    # Analyses of formulas and mixtures use the code that trains; never the engine or the detectors.
+    "analysis": {"assigners", "errors", "evaluation", "matching", "records"},
     "report": {"analysis", "records", "errors"},
     "commands": {
         *("analysis", "data", "detectors", "engine", "errors", "methods", "records", "report", "study"),

@@ -1,20 +1,51 @@
 """Analyses: one file per question, each a function from records to tidy tables."""
 
-from assignbench.analysis import assignment, averages, configuration, curves, divergence
-from assignbench.analysis.base import ANALYSES, Analysis, StudyRecord, read_study_record
+from assignbench.analysis import (
+    assignment,
+    averages,
+    claims,
+    configuration,
+    cost,
+    curves,
+    divergence,
+    errors,
+    formulas,
+    groups,
+    nms,
+    probes,
+    quality,
+    statistics,
+)
+from assignbench.analysis.base import ANALYSES, Analysis, CellData, StudyRecord, Tables, chosen, read_study_record
 
-# The order of the report: the answer first, then why, then what it rests on.
-ORDER = ("averages", "divergence", "positives", "orphans", "curves", "cost", "configuration")
+# The order of the report: the answer first, then where, then why, then what it rests on.
+ORDER = (
+    *("averages", "claims", "differences", "size", "crowdedness", "aspect_ratio", "factors", "errors"),
+    *("divergence", "nms", "quality", "positives", "orphans", "levels", "churn", "evolution", "scores", "maps"),
+    *("anchors", "curves", "cost", "formulas", "configuration"),
+)
 
 __all__ = [
     "ANALYSES",
     "ORDER",
     "Analysis",
+    "CellData",
     "StudyRecord",
+    "Tables",
     "assignment",
     "averages",
+    "chosen",
+    "claims",
     "configuration",
+    "cost",
     "curves",
     "divergence",
+    "errors",
+    "formulas",
+    "groups",
+    "nms",
+    "probes",
+    "quality",
     "read_study_record",
+    "statistics",
 ]

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from assignbench.analysis.base import StudyRecord, analysis, keys_of
+from assignbench.analysis.statistics import over_seeds
 
 BINS = 12
 
@@ -62,9 +63,7 @@ def orphans(study: StudyRecord) -> pd.DataFrame:
     if not parts:
         return pd.DataFrame()
     everything = pd.concat(parts, ignore_index=True)
-    side = np.sqrt(everything.area)
-    names = [f"{a}-{b} px" if b < 10_000 else f"{a} px and more" for a, b in SIZES]
-    everything["size"] = pd.cut(side, [a for a, _ in SIZES] + [np.inf], labels=names, right=False)
+    everything["size"] = size_of(everything.area)
     union = everything.positives_cls + everything.positives_box - everything.positives_both
     everything["disagreement"] = np.where(union > 0, 1 - everything.positives_both / union.clip(lower=1), np.nan)
     everything["orphans_cls"] = (everything.positives_cls == 0).astype(float)
@@ -77,3 +76,37 @@ def orphans(study: StudyRecord) -> pd.DataFrame:
     return found.reset_index().sort_values(
         ["data", "detector", "size", "method"], key=lambda c: c.map(order) if c.name == "method" else c, kind="stable"
     )
+
+
+@analysis(
+    "levels",
+    title="Levels of the pyramid",
+    question="Which level teaches objects of which size?",
+    definition=(
+        "Share of an object's classification positives on each level of the pyramid (finest first), mean over the "
+        "objects with any, by the square root of the box area in network px; sampled training batches."
+    ),
+)
+def levels(study: StudyRecord) -> pd.DataFrame:
+    """data, detector, method, size, objects, level 0, level 1, ...: shares over seeds."""
+    rows = []
+    for cell in study.done:
+        table = cell.table("assignments")
+        names = [c for c in table.columns if c.startswith("level") and c.endswith("_cls")]
+        if table.empty or not names:
+            continue
+        table = table[table[names].sum(axis=1) > 0]
+        share = table[names].div(table[names].sum(axis=1), axis=0)
+        for size, group in share.groupby(size_of(table.area), observed=True):
+            means = {f"level {i}": float(group[n].mean()) for i, n in enumerate(names)}
+            rows.append({**keys_of(cell), "size": str(size), "objects": len(group), **means})
+    if not rows:
+        return pd.DataFrame()
+    found = over_seeds(pd.DataFrame(rows))
+    return found.drop(columns=[c for c in found.columns if c.endswith("_half")])
+
+
+def size_of(area: pd.Series) -> pd.Series:
+    """The class of size of each area in px²."""
+    names = [f"{a}-{b} px" if b < 10_000 else f"{a} px and more" for a, b in SIZES]
+    return pd.cut(np.sqrt(area), [a for a, _ in SIZES] + [np.inf], labels=names, right=False)

@@ -50,34 +50,3 @@ def averages(study: StudyRecord) -> pd.DataFrame:
                 row |= {"delta": gain.mean, "delta_half": gain.half, "delta_n": gain.n}
             rows.append(row)
     return pd.DataFrame(rows, columns=columns)
-
-
-@analysis(
-    "cost",
-    title="Cost",
-    question="What does each method cost to train and to run?",
-    definition=(
-        "Training seconds of one cell on the device named below, median images/s of training, milliseconds per test "
-        "image for the network and for ranking and NMS, parameters in millions, multiply-adds of one forward pass."
-    ),
-)
-def cost(study: StudyRecord) -> pd.DataFrame:
-    """One row per data set, detector and method, averaged over seeds."""
-    rows = []
-    for cell in study.done:
-        s = cell.summary
-        rows.append(
-            {
-                **keys_of(cell),
-                "train_s": s["train_seconds"],
-                "images_per_s": s["images_per_second"],
-                "forward_ms": s["forward_ms_per_image"],
-                "postprocess_ms": s["postprocess_ms_per_image"],
-                "parameters_M": s["parameters"] / 1e6,
-                "gflops": s["gflops"],
-            }
-        )
-    if not rows:
-        return pd.DataFrame()
-    keys = ["data", "detector", "method"]
-    return pd.DataFrame(rows).drop(columns="seed").groupby(keys, sort=False, as_index=False).mean()

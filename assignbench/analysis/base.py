@@ -2,14 +2,83 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from assignbench.errors import InputError, nearest
+from assignbench.matching import Overlaps, average_precision, match, mean_over_classes, overlaps_of
 from assignbench.records import CellRecord, read_cells, read_json
+
+Tables = dict[str, pd.DataFrame]
+
+
+class CellData:
+    """A finished cell's test split as an analysis wants it: read once, labels as the detector is judged on them."""
+
+    def __init__(self, cell: CellRecord) -> None:
+        self.cell = cell
+        self.config = cell.config
+        environment = cell.environment
+        self.agnostic = bool(environment.get("class_agnostic"))
+        self.true_classes: list[str] = list(environment["classes"])
+        self.classes = ["object"] if self.agnostic else self.true_classes
+
+    @cached_property
+    def keys(self) -> dict[str, Any]:
+        """data, detector, method, seed."""
+        return keys_of(self.cell)
+
+    @cached_property
+    def images(self) -> pd.DataFrame:
+        """The test images, also those without objects."""
+        return self.cell.table("images")
+
+    @cached_property
+    def objects(self) -> pd.DataFrame:
+        """The objects; `true_label` is the annotated class, `label` the one that detections are judged by."""
+        table = self.cell.table("objects")
+        table["true_label"] = table.label
+        if self.agnostic:
+            table["label"] = 0
+        return table
+
+    @cached_property
+    def detections(self) -> pd.DataFrame:
+        """What is left after NMS."""
+        return self.cell.table("detections")
+
+    def pre_nms(self) -> pd.DataFrame | None:
+        """The boxes before NMS; None where an import came without them."""
+        return self.cell.table("pre_nms") if (self.cell.folder / "pre_nms.parquet").is_file() else None
+
+    def candidates(self) -> pd.DataFrame | None:
+        """Predictions around the objects, never cut by score; None where an import came without them."""
+        return self.cell.table("candidates") if (self.cell.folder / "candidates.parquet").is_file() else None
+
+    @cached_property
+    def overlaps(self) -> Overlaps:
+        """Detections and objects of one class with IoU 0.5 or more."""
+        return overlaps_of(self.images, self.objects, self.detections, len(self.classes))
+
+    def precision(self, outside: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.float64]:
+        """AP [T, C] with the objects `outside` a group ignored."""
+        return np.asarray(average_precision(match(self.overlaps, outside=outside))[0])
+
+    def group_numbers(self, inside: npt.NDArray[np.bool_]) -> dict[str, float]:
+        """AP, AP50, AP75 and the number of objects of a group; NaN without a countable object."""
+        found = self.precision(~inside)
+        counted = int((inside & ~self.overlaps.left_out).sum())
+        mean = {"AP": found, "AP50": found[[0]], "AP75": found[[5]]}
+        return {"objects": counted, **{k: float(mean_over_classes(v)) for k, v in mean.items()}}
 
 
 @dataclass(frozen=True)
@@ -22,16 +91,35 @@ class StudyRecord:
     folder: Path
     about: dict[str, Any]
     cells: tuple[CellRecord, ...]
+    _read: dict[str, CellData] = field(default_factory=dict, repr=False, compare=False)
 
-    @property
+    @cached_property
     def done(self) -> tuple[CellRecord, ...]:
         """The cells that are finished."""
         return tuple(c for c in self.cells if c.state == "done")
 
-    @property
+    @cached_property
     def methods(self) -> list[str]:
-        """Method names in the study's order; the first is the baseline."""
+        """Method names in the study's order; the first of a detector is its baseline."""
         return list(dict.fromkeys(c.config["method"]["name"] for c in self.cells))
+
+    def data(self) -> list[CellData]:
+        """The finished cells, opened."""
+        for cell in self.done:
+            if cell.id not in self._read:
+                self._read[cell.id] = CellData(cell)
+        return [self._read[c.id] for c in self.done]
+
+    def baselines(self) -> dict[tuple[str, str], str]:
+        """The first method of every (data set, detector): what the others are compared with."""
+        found: dict[tuple[str, str], str] = {}
+        for cell in self.done:
+            keys = keys_of(cell)
+            place = (keys["data"], keys["detector"])
+            first = found.setdefault(place, keys["method"])
+            if self.methods.index(keys["method"]) < self.methods.index(first):
+                found[place] = keys["method"]
+        return found
 
 
 def read_study_record(folder: Path) -> StudyRecord:
@@ -52,28 +140,65 @@ def keys_of(cell: CellRecord) -> dict[str, Any]:
     }
 
 
+Run = Callable[[StudyRecord], "pd.DataFrame | Tables"]
+
+
 @dataclass(frozen=True)
 class Analysis:
-    """A question put to records. `run` returns one tidy table; title, question, definition and paper are printed."""
+    """A question put to records; title, question, definition and paper are printed with its answer."""
 
     name: str
     title: str
     question: str
     definition: str
     paper: str
-    run: Callable[[StudyRecord], pd.DataFrame]
+    function: Run
+
+    def run(self, study: StudyRecord) -> Tables:
+        """Its tidy tables by caption; a column `seed` marks one row per cell, which the report averages."""
+        found = self.function(study)
+        return {self.title: found} if isinstance(found, pd.DataFrame) else found
 
 
 ANALYSES: dict[str, Analysis] = {}
 
 
-def analysis(
-    name: str, *, title: str, question: str, definition: str, paper: str = ""
-) -> Callable[[Callable[[StudyRecord], pd.DataFrame]], Callable[[StudyRecord], pd.DataFrame]]:
+def analysis(name: str, *, title: str, question: str, definition: str, paper: str = "") -> Callable[[Run], Run]:
     """Decorator that enters a function under `name`."""
 
-    def enter(run: Callable[[StudyRecord], pd.DataFrame]) -> Callable[[StudyRecord], pd.DataFrame]:
+    def enter(run: Run) -> Run:
         ANALYSES[name] = Analysis(name, title, question, definition, paper, run)
         return run
 
     return enter
+
+
+def chosen(names: list[str], order: tuple[str, ...]) -> list[Analysis]:
+    """The analyses of a study by name or `module:function`; those of the package if none are named.
+
+    Raises InputError for an unknown name and for a module that cannot be imported.
+    """
+    if not names:
+        return [ANALYSES[n] for n in (*order, *(n for n in ANALYSES if n not in order))]
+    return [_one(name) for name in names]
+
+
+def _one(name: str) -> Analysis:
+    if name in ANALYSES:
+        return ANALYSES[name]
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        raise InputError(f"unknown analysis '{name}'{nearest(name, list(ANALYSES))}; your own is module:function")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        function = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as problem:
+        raise InputError(f"analysis '{name}': {problem}; is the module importable from {here}?") from problem
+    for known in ANALYSES.values():
+        if known.function is function:
+            return known
+    text = (function.__doc__ or attribute.replace("_", " ")).strip()
+    title = text.splitlines()[0].rstrip(".")
+    return Analysis(name, title, "", " ".join(text.split()), "", function)

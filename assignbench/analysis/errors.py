@@ -1,0 +1,175 @@
+"""Error types and the AP that each costs, by TIDE's definitions (Bolya et al., ECCV 2020), from the match table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from assignbench.analysis.base import CellData, StudyRecord, analysis
+from assignbench.analysis.statistics import over_seeds
+from assignbench.matching import RECALLS, Overlaps, match, overlaps_of
+
+KINDS = ("classification", "localization", "both", "duplicate", "background", "missed")
+FOREGROUND, BACKGROUND = 0.5, 0.1
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Errors:
+    """What went wrong: `kind` [N] of each detection (index into KINDS, -1 none, -2 ignored), `target` [N] the object
+    that mending it would find (-1: mending removes it), `missed` [M], and what AP needs.
+    """
+
+    label: Ints
+    score: Floats
+    right: Bools
+    kind: Ints
+    target: Ints
+    missed: Bools
+    object_label: Ints
+    counted: Bools
+    classes: int
+
+    def average_precision(self, mended: str = "") -> float:
+        """AP at IoU 0.5, mean over the classes with objects, with one kind of error mended (none by default)."""
+        label, score, right = self.label.copy(), self.score, self.right.copy()
+        keep = self.kind > -2
+        counted = self.counted.copy()
+        if mended == "missed":
+            counted &= ~self.missed
+        elif mended:
+            mine = self.kind == KINDS.index(mended)
+            keep &= ~(mine & (self.target < 0))
+            fixed = np.flatnonzero(mine & (self.target >= 0))
+            right[fixed] = True
+            label[fixed] = self.object_label[self.target[fixed]]
+        values = []
+        for c in range(self.classes):
+            total = int((counted & (self.object_label == c)).sum())
+            if (self.counted & (self.object_label == c)).any():
+                mine = keep & (label == c)
+                values.append(_curve_area(score[mine], right[mine], total))
+        return float(np.mean(values)) if values else float("nan")
+
+
+def _curve_area(score: Floats, right: Bools, total: int) -> float:
+    """101-point AP of one class; 0 where no object is left to find."""
+    if not total or not right.any():
+        return 0.0
+    order = np.argsort(-score, kind="stable")
+    hits = np.cumsum(right[order])
+    places = np.flatnonzero(right[order])
+    precision = hits[places] / (places + 1)
+    envelope = np.r_[np.maximum.accumulate(precision[::-1])[::-1], 0.0]
+    recall = np.arange(1, len(places) + 1) / total
+    return float(envelope[np.searchsorted(recall, RECALLS, side="left")].mean())
+
+
+def find_errors(images: pd.DataFrame, objects: pd.DataFrame, detections: pd.DataFrame, classes: int) -> Errors:
+    """Classifies every detection at IoU 0.5 (background below 0.1), in TIDE's order of tests.
+
+    Wrong place (class right, IoU between the two), wrong class (IoU 0.5 with an object of another class), duplicate,
+    background, both. An object that no detection found and that no mending of place or class would find is missed. Of
+    several detections that mending would bring to one object the best-scored one counts, the others are removed.
+    """
+    own = overlaps_of(images, objects, detections, classes)
+    # One order of detections for both tables: own's, whose rows are given again without their classes.
+    ordered = detections.iloc[own.row].reset_index(drop=True)
+    mixed = overlaps_of(images, objects.assign(label=0), ordered.assign(label=0), 1, least=BACKGROUND)
+    result = match(own, thresholds=(FOREGROUND,))
+    found, ignored = result.found[:, 0], result.ignored[:, 0]
+    detection, target, iou = mixed.row[mixed.pair_detection], mixed.pair_object, mixed.pair_iou
+    usable = ~own.left_out[target]
+    detection, target, iou = detection[usable], target[usable], iou[usable]
+    same = own.object_label[target] == own.label[detection]
+    used = np.zeros(len(own.object_label), np.bool_)
+    used[found[found >= 0]] = True
+    place = _best(detection[same], target[same], iou[same], len(found))
+    other = _best(detection[~same], target[~same], iou[~same], len(found))
+    taken = same & used[target]
+    again = _best(detection[taken], target[taken], iou[taken], len(found))
+    any_ = _best(detection, target, iou, len(found))
+    wrong = (found < 0) & ~ignored
+    tests = (
+        ("localization", (place[1] >= BACKGROUND) & (place[1] <= FOREGROUND), place[0]),
+        ("classification", other[1] >= FOREGROUND, other[0]),
+        ("duplicate", again[1] >= FOREGROUND, None),
+        ("background", any_[1] <= BACKGROUND, None),
+    )
+    kind = np.where(wrong, KINDS.index("both"), -1)
+    kind[ignored] = -2
+    aim = np.full(len(found), -1)
+    open_ = wrong.copy()
+    for name, test, goal in tests:
+        mine = open_ & test
+        kind[mine] = KINDS.index(name)
+        if goal is not None:
+            aim[mine] = goal[mine]
+        open_ &= ~mine
+    aim[(aim >= 0) & used[aim]] = -1
+    reachable = np.zeros(len(used), np.bool_)
+    reachable[aim[aim >= 0]] = True
+    aim = _best_scored(aim, own)
+    counted = ~own.left_out
+    return Errors(
+        label=own.label,
+        score=own.score,
+        right=(found >= 0) & ~ignored,
+        kind=kind,
+        target=aim,
+        missed=counted & ~used & ~reachable,
+        object_label=own.object_label,
+        counted=counted,
+        classes=classes,
+    )
+
+
+def _best(detection: Ints, target: Ints, iou: Floats, count: int) -> tuple[Ints, Floats]:
+    """Of every detection the object of largest IoU (-1 without one) and that IoU (0)."""
+    best, value = np.full(count, -1), np.zeros(count)
+    order = np.lexsort((-target, iou, detection))  # the last of a detection is its best, the first object on ties
+    best[detection[order]] = target[order]
+    value[detection[order]] = iou[order]
+    return best, value
+
+
+def _best_scored(aim: Ints, own: Overlaps) -> Ints:
+    """Keeps only the best-scored detection for each object aimed at (the first of equals)."""
+    rows = np.flatnonzero(aim >= 0)
+    order = rows[np.lexsort((rows, -own.score[rows], aim[rows]))]
+    fresh = np.r_[True, aim[order][1:] != aim[order][:-1]] if len(order) else np.zeros(0, np.bool_)
+    kept = np.full(len(aim), -1)
+    kept[order[fresh]] = aim[order[fresh]]
+    return kept
+
+
+def cell_errors(cell: CellData) -> dict[str, float]:
+    """AP50 lost to each kind of error, and how many of each there are per object."""
+    found = find_errors(cell.images, cell.objects, cell.detections, len(cell.classes))
+    own = found.average_precision()
+    row = {"AP50": own}
+    for kind in KINDS:
+        row[kind] = max(found.average_precision(kind) - own, 0.0)
+    return row
+
+
+@analysis(
+    "errors",
+    title="Kinds of error",
+    question="What costs a method its AP: wrong class, wrong place, duplicates, background, or missed objects?",
+    definition=(
+        "AP at IoU 0.5 that mending one kind of error alone would add (TIDE's order and definitions; foreground from "
+        "IoU 0.5, background to 0.1): localization: right class, IoU between the two; classification: IoU ≥ 0.5 with "
+        "an object of another class; duplicate: the object is found already; background: IoU ≤ 0.1 with everything; "
+        "both: wrong class and place; missed: found by nothing and reachable by no mending. The parts do not add up."
+    ),
+)
+def errors(study: StudyRecord) -> pd.DataFrame:
+    """AP50 and what each kind of error costs it, over seeds."""
+    rows = [{**cell.keys, **cell_errors(cell)} for cell in study.data()]
+    return over_seeds(pd.DataFrame(rows)) if rows else pd.DataFrame()

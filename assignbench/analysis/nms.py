@@ -1,0 +1,130 @@
+"""What NMS loses (LTM): recall after over recall before, and the AP that a perfectly ranked NMS would reach."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torchvision.ops import batched_nms
+
+from assignbench.analysis.base import CellData, StudyRecord, analysis
+from assignbench.analysis.statistics import over_seeds
+from assignbench.matching import BOX, Overlaps, average_precision, match, mean_over_classes, overlaps_of
+
+THRESHOLDS: tuple[float, ...] = tuple(np.arange(0.5, 0.91, 0.05).round(2).tolist())
+UNLIMITED = 10**9
+Floats = npt.NDArray[np.float64]
+
+
+def recalls(overlaps: Overlaps, thresholds: tuple[float, ...] = THRESHOLDS) -> dict[str, Floats]:
+    """Recall [T] of all counted objects in both readings.
+
+    coverage: an object counts if any box of its class reaches the IoU; one_to_one: a box serves one object, greedily
+    by score (COCO's matching). NaN without an object.
+    """
+    counted = ~overlaps.left_out
+    total = max(int(counted.sum()), 1) if counted.any() else np.nan
+    best = np.zeros(len(counted))
+    np.maximum.at(best, overlaps.pair_object, overlaps.pair_iou)
+    coverage = (best[counted, None] >= np.asarray(thresholds)).sum(axis=0) / total
+    reached = match(overlaps, thresholds=thresholds, max_detections=UNLIMITED).reached()
+    return {"coverage": coverage, "one_to_one": reached[counted].sum(axis=0) / total}
+
+
+def nms_recall(before: Overlaps, after: Overlaps, thresholds: tuple[float, ...] = THRESHOLDS) -> dict[str, Floats]:
+    """NR_tau [T] in both readings; NaN where nothing is recalled before NMS."""
+    first, last = recalls(before, thresholds), recalls(after, thresholds)
+    blank = np.full(len(thresholds), np.nan)
+    return {k: np.divide(last[k], first[k], out=blank.copy(), where=first[k] > 0) for k in first}
+
+
+def suppress(boxes: pd.DataFrame, iou: float, rank_by: npt.NDArray[np.float64] | None = None) -> npt.NDArray[np.int64]:
+    """Rows that a per-class NMS keeps, image by image in falling rank (by default the score; lower row on ties)."""
+    score = boxes.score.to_numpy(np.float64) if rank_by is None else rank_by
+    image, label = boxes.image_id.to_numpy(), boxes.label.to_numpy()
+    order = np.lexsort((-score, image))
+    bounds = np.flatnonzero(np.r_[True, np.diff(image[order]) != 0, True]) if len(order) else np.zeros(1, int)
+    corners = torch.from_numpy(boxes[BOX].to_numpy(np.float64))
+    kept = []
+    for begin, end in pairwise(bounds):
+        rows = order[begin:end]
+        # Ranks instead of scores: equal scores keep the order of the rows.
+        rank = torch.arange(len(rows), 0, -1, dtype=torch.float64)
+        kept.append(rows[batched_nms(corners[rows], rank, torch.from_numpy(label[rows]), iou).numpy()])
+    return np.concatenate(kept) if kept else np.zeros(0, np.int64)
+
+
+def oracle_nms(cell: CellData, boxes: pd.DataFrame, before: Overlaps) -> pd.DataFrame:
+    """The boxes that an NMS ranked by true IoU would keep, each with the best score of what it suppressed.
+
+    Boxes that overlap no object keep their places behind all others, by score.
+    """
+    truth = np.zeros(len(boxes))
+    np.maximum.at(truth, before.row[before.pair_detection], before.pair_iou)
+    rank = np.where(truth > 0, 1 + truth, 0.5 * boxes.score.to_numpy(np.float64))
+    kept = suppress(boxes, float(cell.config["method"]["nms"]), rank)
+    return boxes.iloc[kept].assign(score=_cluster_scores(boxes, kept, float(cell.config["method"]["nms"])))
+
+
+def _cluster_scores(boxes: pd.DataFrame, kept: npt.NDArray[np.int64], iou: float) -> Floats:
+    """For every kept box the best score among itself and the boxes of its class that it suppresses."""
+    score = boxes.score.to_numpy(np.float64)
+    result = score[kept].copy()
+    columns = {n: boxes[n].to_numpy() for n in ("image_id", "label")}
+    objects = pd.DataFrame({n: v[kept] for n, v in columns.items()}).assign(
+        **dict(zip(BOX, boxes[BOX].to_numpy(np.float64)[kept].T, strict=True)), area=1.0, crowd=False, difficult=False
+    )
+    images = pd.DataFrame({"image_id": np.unique(columns["image_id"])})
+    pairs = overlaps_of(images, objects, boxes, int(columns["label"].max(initial=0)) + 1, least=iou)
+    # A box belongs to the first kept one, in the order of ranks, that covers it.
+    detection, target = pairs.row[pairs.pair_detection], pairs.pair_object
+    owner = np.full(len(boxes), len(kept))
+    np.minimum.at(owner, detection, target)
+    owner[kept] = np.arange(len(kept))
+    owned = np.flatnonzero(owner < len(kept))
+    np.maximum.at(result, owner[owned], score[owned])
+    return np.asarray(result)
+
+
+@analysis(
+    "nms",
+    title="What NMS loses",
+    question="Do the scores rank the boxes of an object as their IoU would, or does NMS throw the good ones away?",
+    definition=(
+        "NR_τ: recall after NMS over recall before it at IoU τ, NR: mean over τ = 0.50:0.05:0.90, where anything was "
+        "recalled before. coverage: an object counts if any box of its class reaches τ; one-to-one: a box serves one "
+        "object, greedily by score. Before NMS: the boxes above the study's score floor, at most `pre_nms` per image. "
+        "Oracle NMS: the same boxes with NMS ranked by the true IoU, a kept box taking the best score of what it "
+        "suppressed; misranking: its AP minus the detector's own."
+    ),
+    paper="LTM, section 4.2 and Table 4",
+)
+def nms(study: StudyRecord) -> dict[str, pd.DataFrame]:
+    """NR and NR_tau in both readings, and AP with the oracle NMS; nothing for imports without pre-NMS boxes."""
+    rows, oracle = [], []
+    for cell in study.data():
+        boxes = cell.pre_nms()
+        if boxes is None or not len(boxes):
+            continue
+        before = overlaps_of(cell.images, cell.objects, boxes, len(cell.classes))
+        for reading, values in nms_recall(before, cell.overlaps).items():
+            row = {**cell.keys, "reading": reading.replace("_", "-"), "NR": _mean(values)}
+            rows.append({**row, **{f"NR{round(100 * t)}": v for t, v in zip(THRESHOLDS, values, strict=True)}})
+        best = oracle_nms(cell, boxes, before)
+        found = average_precision(match(overlaps_of(cell.images, cell.objects, best, len(cell.classes))))[0]
+        own, ideal = float(mean_over_classes(cell.precision())), float(mean_over_classes(found))
+        oracle.append({**cell.keys, "AP": own, "AP_oracle": ideal, "misranking": ideal - own})
+    if not rows:
+        return {}
+    return {
+        "NMS recall": over_seeds(pd.DataFrame(rows)),
+        "AP with NMS ranked by the true IoU": over_seeds(pd.DataFrame(oracle)),
+    }
+
+
+def _mean(values: Floats) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")

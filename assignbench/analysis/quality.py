@@ -1,0 +1,102 @@
+"""How good the predicted IoU is (PAA Table 2), and what AP it would give if it were exact."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from assignbench.analysis.base import CellData, StudyRecord, analysis
+from assignbench.analysis.nms import suppress
+from assignbench.analysis.statistics import over_seeds
+from assignbench.matching import average_precision, match, mean_over_classes, overlaps_of
+
+BINS = 10
+Floats = npt.NDArray[np.float64]
+
+
+def true_iou(cell: CellData, boxes: pd.DataFrame) -> Floats:
+    """Largest IoU of each box [N] with an object of its class in its image, 0 without one."""
+    overlaps = overlaps_of(cell.images, cell.objects[~cell.objects.crowd], boxes, len(cell.classes), least=1e-9)
+    best = np.zeros(len(boxes))
+    np.maximum.at(best, overlaps.row[overlaps.pair_detection], overlaps.pair_iou)
+    return best
+
+
+def rescored(ranking: str, cls: Floats, quality: Floats) -> Floats:
+    """The method's ranking score with another quality."""
+    if ranking == "sqrt(cls*quality)":
+        return np.sqrt(cls * quality)
+    return quality if ranking == "quality" else cls * quality
+
+
+def predicts_iou(cell: CellData) -> bool:
+    """Whether the method has a head that predicts the IoU, and its records hold what it said."""
+    return bool(cell.config["method"].get("quality") == "iou")
+
+
+@analysis(
+    "quality",
+    title="Prediction of the IoU",
+    question="How far is the predicted IoU from the true one, and what would an exact one be worth?",
+    definition=(
+        "Error: mean |predicted − true| over kept detections with true IoU ≥ 0.5; beside it over the boxes before NMS, "
+        "and the bias (predicted − true). Reliability: mean true IoU of the boxes before NMS in ten bins of the "
+        "predicted one. Oracle IoU: AP when the true IoU takes the place of the predicted one in the method's ranking "
+        "score (of cls × IoU for methods without such a head), before NMS."
+    ),
+    paper="PAA, Table 2",
+)
+def quality(study: StudyRecord) -> dict[str, pd.DataFrame]:
+    """Errors and bias, the reliability curve, and AP with oracle IoU."""
+    errors, curves, oracle = [], [], []
+    for cell in study.data():
+        boxes = cell.pre_nms()
+        if predicts_iou(cell):
+            row: dict[str, object] = dict(cell.keys)
+            row |= _error(true_iou(cell, cell.detections), cell.detections.quality_score.to_numpy(float), "kept")
+            if boxes is not None:
+                before = true_iou(cell, boxes)
+                row |= _error(before, boxes.quality_score.to_numpy(float), "before")
+                curves += [{**cell.keys, **r} for r in reliability(boxes.quality_score.to_numpy(float), before)]
+            errors.append(row)
+        if boxes is not None and len(boxes):
+            oracle.append({**cell.keys, **_oracle(cell, boxes)})
+    return {
+        "Error of the predicted IoU": over_seeds(pd.DataFrame(errors)) if errors else pd.DataFrame(),
+        "Reliability": over_seeds(pd.DataFrame(curves)) if curves else pd.DataFrame(),
+        "AP with the true IoU in the ranking": over_seeds(pd.DataFrame(oracle)) if oracle else pd.DataFrame(),
+    }
+
+
+def _error(true: Floats, predicted: Floats, name: str) -> dict[str, float]:
+    good = true >= 0.5
+    gap = predicted[good] - true[good]
+    nothing = float("nan")
+    mean, bias = (float(np.abs(gap).mean()), float(gap.mean())) if good.any() else (nothing, nothing)
+    return {f"error_{name}": mean, f"bias_{name}": bias, f"boxes_{name}": float(good.sum())}
+
+
+def reliability(predicted: Floats, true: Floats) -> list[dict[str, object]]:
+    """Mean true IoU, mean prediction and number of boxes of every bin that holds one."""
+    place = np.minimum((predicted * BINS).astype(int), BINS - 1)
+    rows: list[dict[str, object]] = []
+    for b in range(BINS):
+        mine = place == b
+        if mine.any():
+            name = f"{b / BINS:.1f}-{(b + 1) / BINS:.1f}"
+            row = {"bin": name, "predicted": float(predicted[mine].mean()), "true": float(true[mine].mean())}
+            rows.append({**row, "boxes": float(mine.sum())})
+    return rows
+
+
+def _oracle(cell: CellData, boxes: pd.DataFrame) -> dict[str, float]:
+    """AP as it is and with the true IoU in the ranking."""
+    method = cell.config["method"]
+    ranking = method["ranking"] if predicts_iou(cell) else "cls*quality"
+    score = rescored(ranking, boxes.cls_score.to_numpy(float), true_iou(cell, boxes))
+    exact = boxes.assign(score=score)
+    kept = exact.iloc[suppress(exact, float(method["nms"]))]
+    found = average_precision(match(overlaps_of(cell.images, cell.objects, kept, len(cell.classes))))[0]
+    own, ideal = float(mean_over_classes(cell.precision())), float(mean_over_classes(found))
+    return {"AP": own, "AP_oracle": ideal, "room": ideal - own}

@@ -1,0 +1,345 @@
+"""Detections matched with objects at all thresholds at once; AP and AR of any subset or reweighting of images.
+
+The rules are those of pycocotools (greedy by score, crowd regions, ignored objects, 101 recalls) and of PASCAL VOC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+COCO_THRESHOLDS: tuple[float, ...] = tuple(np.linspace(0.5, 0.95, 10).tolist())
+RECALLS = np.linspace(0.0, 1.0, 101)
+BOX = ["x1", "y1", "x2", "y2"]
+Interpolation = Literal["coco", "voc07", "area"]
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Overlaps:
+    """What matching needs to know of one set of detections: N of them, M objects, P overlapping pairs of one class.
+
+    Detections are ordered by class, then by falling score (ties: image order, then file order). `rank` [N] is the
+    place within (image, class). `image` [N] and `object_image` [M] are rows of `images`. Pairs are ordered by
+    detection, then object.
+    """
+
+    images: Ints
+    row: Ints  # of the detection in the table that was given
+    label: Ints
+    image: Ints
+    rank: Ints
+    score: Floats
+    area: Floats
+    object_label: Ints
+    object_image: Ints
+    object_area: Floats
+    crowd: Bools
+    left_out: Bools  # objects that never count: crowd regions and difficult ones
+    pair_detection: Ints
+    pair_object: Ints
+    pair_iou: Floats
+    classes: int
+
+
+def overlaps_of(
+    images: pd.DataFrame, objects: pd.DataFrame, detections: pd.DataFrame, classes: int, *, least: float = 0.5
+) -> Overlaps:
+    """The overlaps of two record tables. Pairs below `least` IoU are dropped; detections on other images too."""
+    ids = np.sort(images.image_id.to_numpy(np.int64))
+    place = np.searchsorted(ids, detections.image_id.to_numpy(np.int64)).clip(max=max(len(ids) - 1, 0))
+    known = ids[place] == detections.image_id.to_numpy(np.int64) if len(ids) else np.zeros(len(detections), np.bool_)
+    label, score = detections.label.to_numpy(np.int64), detections.score.to_numpy(np.float64)
+    order = np.lexsort((place, -score, label))
+    order = order[known[order]]
+    image, label, score = place[order], label[order], score[order]
+    object_image = np.searchsorted(ids, objects.image_id.to_numpy(np.int64))
+    object_label = objects.label.to_numpy(np.int64)
+    crowd = objects.crowd.to_numpy(np.bool_)
+    found, truth = _xywh(detections)[order], _xywh(objects)
+    key, object_key = image * classes + label, object_image * classes + object_label
+    first, second = _same_group(key, object_key)
+    iou = _iou(found[first], truth[second], crowd[second])
+    near = iou >= min(least, 1 - 1e-10)
+    return Overlaps(
+        images=ids,
+        row=order,
+        label=label,
+        image=image,
+        rank=_places(key),
+        score=score,
+        area=found[:, 2] * found[:, 3],
+        object_label=object_label,
+        object_image=object_image,
+        object_area=objects.area.to_numpy(np.float64),
+        crowd=crowd,
+        left_out=crowd | objects.difficult.to_numpy(np.bool_),
+        pair_detection=first[near],
+        pair_object=second[near],
+        pair_iou=iou[near],
+        classes=classes,
+    )
+
+
+def _xywh(table: pd.DataFrame) -> Floats:
+    boxes = table[BOX].to_numpy(np.float64, copy=True)
+    boxes[:, 2:] -= boxes[:, :2]
+    return np.asarray(boxes)
+
+
+def _iou(found: Floats, truth: Floats, crowd: Bools) -> Floats:
+    """IoU pair by pair with pycocotools' own operations; over the detection's area where the object is a crowd."""
+    low = np.maximum(found[:, :2], truth[:, :2])
+    high = np.minimum(found[:, 2:] + found[:, :2], truth[:, 2:] + truth[:, :2])
+    sides = high - low
+    shared = np.where((sides > 0).all(axis=1), sides[:, 0] * sides[:, 1], 0.0)
+    own = found[:, 2] * found[:, 3]
+    union = np.where(crowd, own, own + truth[:, 2] * truth[:, 3] - shared)
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def _same_group(key: Ints, object_key: Ints) -> tuple[Ints, Ints]:
+    """All pairs (detection, object) of equal keys, by detection, then object."""
+    by_key = np.argsort(object_key, kind="stable")
+    ordered = object_key[by_key]
+    start = np.searchsorted(ordered, key, side="left")
+    count = np.searchsorted(ordered, key, side="right") - start
+    first = np.repeat(np.arange(len(key)), count)
+    within = np.arange(len(first)) - np.repeat(np.cumsum(count) - count, count)
+    return first, by_key[np.repeat(start, count) + within]
+
+
+def _places(key: Ints) -> Ints:
+    """The place of every entry among those of its key."""
+    order = np.argsort(key, kind="stable")
+    ordered = key[order]
+    fresh = np.r_[True, ordered[1:] != ordered[:-1]] if len(key) else np.zeros(0, np.bool_)
+    start = np.maximum.accumulate(np.where(fresh, np.arange(len(key)), 0))
+    places = np.empty_like(order)
+    places[order] = np.arange(len(key)) - start
+    return places
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Who found what: `found` [N, T] is the object of a detection at each threshold (-1 none); `ignored` [N, T] says
+    which detections count neither as right nor as wrong; `counted` [M] says which objects can be missed.
+    """
+
+    overlaps: Overlaps
+    thresholds: tuple[float, ...]
+    found: Ints
+    ignored: Bools
+    counted: Bools
+
+    def first(self, count: int) -> Matches:
+        """The same with the `count` best detections of every image and class only."""
+        late = self.overlaps.rank >= count
+        return replace(self, ignored=self.ignored | late[:, None], found=np.where(late[:, None], -1, self.found))
+
+    def reached(self) -> Bools:
+        """Which objects [M, T] were found at each threshold."""
+        hit = np.zeros((len(self.counted), len(self.thresholds)), np.bool_)
+        for t in range(len(self.thresholds)):
+            column = self.found[:, t]
+            hit[column[column >= 0], t] = True
+        return hit
+
+
+def match(
+    overlaps: Overlaps,
+    *,
+    thresholds: tuple[float, ...] = COCO_THRESHOLDS,
+    outside: Bools | None = None,
+    area: tuple[float, float] | None = None,
+    max_detections: int = 100,
+) -> Matches:
+    """Greedy matching by falling score: each detection takes the free object that it overlaps most.
+
+    Objects `outside` [M] a group are ignored: neither missed, nor matched at a cost, and taken only where no counted
+    object is left; crowd regions may be taken often. Unmatched detections count as wrong in every group. With `area`,
+    COCO's range in px², objects outside it are ignored and so are unmatched detections outside it.
+    """
+    o = overlaps
+    ignored = o.left_out.copy() if outside is None else o.left_out | outside
+    if area is not None:
+        ignored |= (o.object_area < area[0]) | (o.object_area > area[1])
+    found = _greedy(o, ignored, np.minimum(np.asarray(thresholds), 1 - 1e-10), max_detections)
+    late = (o.rank >= max_detections)[:, None]
+    no_cost = (found >= 0) & np.r_[ignored, False][found]
+    if area is not None:
+        no_cost |= (found < 0) & ((o.area < area[0]) | (o.area > area[1]))[:, None]
+    return Matches(o, thresholds, found, no_cost | late, ~ignored)
+
+
+def _greedy(o: Overlaps, ignored: Bools, thresholds: Floats, limit: int) -> Ints:
+    """The object [N, T] of every detection. Works on the r-th overlapping detection of all groups at once."""
+    found = np.full((len(o.label), len(thresholds)), -1)
+    usable = o.rank[o.pair_detection] < limit
+    detection, target, iou = o.pair_detection[usable], o.pair_object[usable], o.pair_iou[usable]
+    if not len(detection):
+        return found
+    fresh = np.r_[True, detection[1:] != detection[:-1]]
+    who = detection[fresh]
+    start = np.flatnonzero(fresh)
+    count = np.diff(np.r_[start, len(detection)])
+    turn = _places(o.image[who] * o.classes + o.label[who])
+    free = np.ones((len(o.object_label), len(thresholds)), np.bool_)
+    by_turn = np.argsort(turn, kind="stable")
+    bounds = np.searchsorted(turn[by_turn], np.arange(turn.max() + 2))
+    for r in range(turn.max() + 1):
+        chosen = by_turn[bounds[r] : bounds[r + 1]]
+        n = count[chosen]
+        edge = np.cumsum(n) - n
+        pair = np.repeat(start[chosen] - edge, n) + np.arange(n.sum())
+        objects, overlap = target[pair], iou[pair][:, None]
+        able = (overlap >= thresholds) & (free[objects] | o.crowd[objects][:, None])
+        # Counted objects come before ignored ones, whatever their overlap; the later one of equals wins.
+        value = np.where(able, overlap + 2.0 * ~ignored[objects][:, None], -1.0)
+        best = np.maximum.reduceat(value, edge, axis=0)
+        at = np.where(value == np.repeat(best, n, axis=0), np.arange(len(pair))[:, None], -1)
+        last = np.maximum.reduceat(at, edge, axis=0)
+        taken = np.where(best >= 0, objects[last], -1)
+        found[who[chosen]] = taken
+        row, column = np.nonzero(taken >= 0)
+        free[taken[row, column], column] = False
+    return found
+
+
+def match_voc(overlaps: Overlaps, *, thresholds: tuple[float, ...] = COCO_THRESHOLDS) -> Matches:
+    """PASCAL's rule: every detection names its best-overlapping object; the first one at the threshold is right.
+
+    Needs overlaps of all pairs (`least` 0). Detections whose best object is difficult are ignored.
+    """
+    o = overlaps
+    best = np.full(len(o.label), -1)
+    value = np.zeros(len(o.label))
+    if len(o.pair_detection):
+        fresh = np.r_[True, o.pair_detection[1:] != o.pair_detection[:-1]]
+        start = np.flatnonzero(fresh)
+        top = np.maximum.reduceat(o.pair_iou, start)
+        size = np.diff(np.r_[start, len(o.pair_iou)])
+        spread = np.repeat(top, size)
+        at = np.where(o.pair_iou == spread, np.arange(len(spread)), len(spread))
+        who = o.pair_detection[start]
+        best[who], value[who] = o.pair_object[np.minimum.reduceat(at, start)], top
+    found = np.full((len(best), len(thresholds)), -1)
+    ignored = np.zeros(found.shape, np.bool_)
+    for t, threshold in enumerate(thresholds):
+        reaches = np.flatnonzero((best >= 0) & (value >= threshold))
+        ignored[reaches, t] = o.left_out[best[reaches]]
+        _, first = np.unique(best[reaches], return_index=True)
+        found[reaches[first], t] = best[reaches[first]]
+    return Matches(o, thresholds, found, ignored, ~o.left_out)
+
+
+def average_precision(
+    matches: Matches, weights: Floats | None = None, *, interpolation: Interpolation = "coco"
+) -> Floats:
+    """AP [R, T, C] for weights [R, I] of the images (one row of ones by default); NaN where no object counts.
+
+    A whole weight k does what k copies of the image would do, so rows of multinomial counts are bootstrap replicates.
+    """
+    o = matches.overlaps
+    if weights is None:
+        weights = np.ones((1, len(o.images)))
+    result = np.full((len(weights), len(matches.thresholds), o.classes), np.nan)
+    bounds = np.searchsorted(o.label, np.arange(o.classes + 1))
+    for c in range(o.classes):
+        mine = matches.counted & (o.object_label == c)
+        present = weights[:, o.object_image[mine]].sum(axis=1)
+        if not mine.any():
+            continue
+        part = slice(bounds[c], bounds[c + 1])
+        result[:, :, c] = _class_precision(matches, part, weights, present, interpolation)
+    return result
+
+
+def _class_precision(
+    matches: Matches, part: slice, weights: Floats, present: Floats, interpolation: Interpolation
+) -> Floats:
+    """AP [R, T] of one class, whose detections are a slice of the table."""
+    image = matches.overlaps.image[part]
+    ignored, right = matches.ignored[part], (matches.found[part] >= 0) & ~matches.ignored[part]
+    values = np.zeros((len(weights), len(matches.thresholds)))
+    step = max(1, 4_000_000 // max(1, len(image)))
+    for begin in range(0, len(weights), step):
+        rows = slice(begin, begin + step)
+        weight = weights[rows][:, image]
+        total = weight.cumsum(axis=1)
+        for t in range(len(matches.thresholds)):
+            hits = np.flatnonzero(right[:, t])
+            seen = total if not ignored[:, t].any() else (weight * ~ignored[:, t]).cumsum(axis=1)
+            tp = weight[:, hits].cumsum(axis=1)
+            precision = tp / (seen[:, hits] + np.spacing(1.0))
+            recall = np.divide(tp, present[rows, None], out=np.zeros_like(tp), where=present[rows, None] > 0)
+            values[rows, t] = _interpolated(recall, precision, interpolation)
+    values[present <= 0] = np.nan
+    return values
+
+
+def _interpolated(recall: Floats, precision: Floats, interpolation: Interpolation) -> Floats:
+    """AP [R] from the curves [R, H] at the right detections; elsewhere precision only falls."""
+    rows, hits = recall.shape
+    if not hits:
+        return np.zeros(rows)
+    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    if interpolation == "area":
+        steps = np.diff(recall, axis=1, prepend=0.0)
+        return np.asarray((steps * envelope).sum(axis=1))
+    # py-faster-rcnn compares the eleven recalls without tolerance: .3, .6 and .7 lie a rounding above.
+    levels = RECALLS if interpolation == "coco" else np.arange(11) * 0.1
+    padded = np.concatenate([envelope, np.zeros((rows, 1))], axis=1)
+    at = np.stack([np.searchsorted(row, levels, side="left") for row in recall])
+    return np.asarray(np.take_along_axis(padded, at, axis=1).mean(axis=1))
+
+
+def average_recall(matches: Matches, weights: Floats | None = None) -> Floats:
+    """Largest recall [R, T, C] of each class; NaN where no object counts."""
+    o = matches.overlaps
+    if weights is None:
+        weights = np.ones((1, len(o.images)))
+    hit = matches.reached() & matches.counted[:, None]
+    result = np.full((len(weights), len(matches.thresholds), o.classes), np.nan)
+    for c in range(o.classes):
+        mine = matches.counted & (o.object_label == c)
+        if mine.any():
+            weight = weights[:, o.object_image[mine]]
+            total = weight.sum(axis=1, keepdims=True)
+            result[:, :, c] = np.divide(weight @ hit[mine], total, out=np.full_like(result[:, :, c], np.nan),
+                                        where=total > 0)  # fmt: skip
+    return result
+
+
+def mean_over_classes(values: Floats) -> Floats:
+    """Mean of [..., T, C] over classes and thresholds, leaving out the classes without an object; NaN if all are."""
+    known = np.isfinite(values)
+    count = known.sum(axis=(-2, -1))
+    total = np.where(known, values, 0.0).sum(axis=(-2, -1))
+    return np.asarray(np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0))
+
+
+AREAS: dict[str, tuple[float, float]] = {"s": (0.0, 32.0**2), "m": (32.0**2, 96.0**2), "l": (96.0**2, 1e10)}
+
+
+def coco_numbers(overlaps: Overlaps, *, limits: tuple[int, ...] = (1, 10, 100)) -> dict[str, float]:
+    """AP, AP50, AP75, AP and AR by COCO's areas and AR by detections per image and class; NaN is n/a."""
+    most = max(limits)
+    whole = match(overlaps, area=(0.0, 1e10), max_detections=most)
+    ap = average_precision(whole)[0]
+    found = {"AP": float(mean_over_classes(ap))}
+    for name, threshold in (("AP50", 0.5), ("AP75", 0.75)):
+        found[name] = float(mean_over_classes(ap[[round((threshold - 0.5) / 0.05)]]))
+    for name, area in AREAS.items():
+        part = match(overlaps, area=area, max_detections=most)
+        found[f"AP{name}"] = float(mean_over_classes(average_precision(part)[0]))
+        found[f"AR{name}"] = float(mean_over_classes(average_recall(part)[0]))
+    for limit in limits:
+        found[f"AR{limit}"] = float(mean_over_classes(average_recall(whole.first(limit))[0]))
+    return found

@@ -1,0 +1,203 @@
+"""Matching and AP against pycocotools, the published numbers, and curves by hand."""
+
+import contextlib
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from assignbench.evaluation import coco_evaluate, coco_ground_truth, coco_results, voc_evaluate
+from assignbench.matching import (
+    AREAS,
+    COCO_THRESHOLDS,
+    average_precision,
+    average_recall,
+    coco_numbers,
+    match,
+    match_voc,
+    mean_over_classes,
+    overlaps_of,
+)
+from tests.conftest import SHARED
+
+CLASSES = 3
+
+
+def scene(seed: int, images: int = 12, *, crowd: float = 0.1, difficult: float = 0.1, ties: bool = True):
+    """Tables of random boxes: objects, and detections scattered around them and elsewhere, with tied scores."""
+    rng = np.random.default_rng(seed)
+    boxes, found = [], []
+    for image in range(images):
+        count = int(rng.integers(0, 9))
+        corner, side = rng.uniform(0, 150, (count, 2)), rng.choice([12.0, 40.0, 110.0], (count, 2))
+        side = side * rng.uniform(0.8, 1.3, side.shape)
+        label = rng.integers(0, CLASSES - 1, count)  # the last class has no object
+        for i in range(count):
+            boxes.append((image, label[i], *corner[i], *(corner[i] + side[i])))
+            for _ in range(int(rng.integers(0, 5))):
+                moved = np.r_[corner[i], corner[i] + side[i]] + rng.normal(0, 6, 4)
+                found.append((image, label[i] if rng.random() < 0.8 else rng.integers(CLASSES), *moved))
+        for _ in range(int(rng.integers(0, 8))):
+            at, wide = rng.uniform(0, 150, 2), rng.uniform(10, 100, 2)
+            found.append((image, rng.integers(CLASSES), *at, *(at + wide)))
+    columns = ["image_id", "label", "x1", "y1", "x2", "y2"]
+    objects, detections = pd.DataFrame(boxes, columns=columns), pd.DataFrame(found, columns=columns)
+    objects["area"] = (objects.x2 - objects.x1) * (objects.y2 - objects.y1)
+    objects["crowd"] = rng.random(len(objects)) < crowd
+    objects["difficult"] = rng.random(len(objects)) < difficult
+    detections = detections[(detections.x2 > detections.x1) & (detections.y2 > detections.y1)].reset_index(drop=True)
+    score = rng.random(len(detections))
+    detections["score"] = score.round(1) if ties else score
+    names = pd.DataFrame({"image_id": np.arange(images), "name": "", "width": 300, "height": 300})
+    return names, objects, detections
+
+
+def oracle(images, objects, detections, *, max_dets=(1, 10, 100), ids=None):
+    """pycocotools' arrays of precision [T, R, C, A, M] and recall [T, C, A, M], difficult objects ignored."""
+    truth = coco_ground_truth(images, objects, [str(i) for i in range(CLASSES)])
+    ignore = {a["id"]: a["ignore"] for a in truth["annotations"]}
+
+    class Eval(COCOeval):
+        def _prepare(self) -> None:
+            super()._prepare()
+            for group in self._gts.values():
+                for item in group:
+                    item["ignore"] = int(bool(item["iscrowd"] or ignore[item["id"]]))
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        gt = COCO()
+        gt.dataset = truth
+        gt.createIndex()
+        run = Eval(gt, gt.loadRes(coco_results(detections)), "bbox")
+        run.params.maxDets = list(max_dets)
+        if ids is not None:
+            run.params.imgIds = list(ids)
+        run.evaluate()
+        run.accumulate()
+    return run.eval["precision"], run.eval["recall"]
+
+
+def as_array(precision: np.ndarray) -> np.ndarray:
+    """[T, R, C] to AP [T, C] with NaN for classes without objects."""
+    return np.where(precision[:, 0] < 0, np.nan, precision.mean(axis=1))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_equals_pycocotools_for_all_thresholds_areas_and_limits(seed) -> None:
+    images, objects, detections = scene(seed)
+    limits = (1, 3, 10, 100, 300)
+    precision, recall = oracle(images, objects, detections, max_dets=limits)
+    overlaps = overlaps_of(images, objects, detections, CLASSES)
+    for place, area in enumerate([(0.0, 1e10), *AREAS.values()]):
+        whole = match(overlaps, area=area, max_detections=300)
+        for m, limit in enumerate(limits):
+            part = whole.first(limit)
+            np.testing.assert_allclose(
+                average_precision(part)[0], as_array(precision[:, :, :, place, m]), rtol=0, atol=1e-9
+            )
+            expected = np.where(recall[:, :, place, m] < 0, np.nan, recall[:, :, place, m])
+            np.testing.assert_allclose(average_recall(part)[0], expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_weights_are_copies_of_images(seed) -> None:
+    """A subset of images is a weight of zero elsewhere; a weight of two is the image and its twin."""
+    images, objects, detections = scene(seed, ties=False)
+    overlaps = overlaps_of(images, objects, detections, CLASSES)
+    rng = np.random.default_rng(seed)
+    weights = rng.integers(0, 3, (4, len(images))).astype(float)
+    ours = average_precision(match(overlaps), weights)
+    for row, weight in zip(ours, weights, strict=True):
+        parts = [[], [], []]
+        for copy in range(2):
+            for image in np.flatnonzero(weight > copy):
+                for kept, table in zip(parts, (images, objects, detections), strict=True):
+                    kept.append(table[table.image_id == image].assign(image_id=int(image) + 1000 * copy))
+        copied = [pd.concat(p, ignore_index=True) for p in parts]
+        expected = average_precision(match(overlaps_of(*copied, CLASSES)))[0]
+        np.testing.assert_allclose(row, expected, atol=1e-12)
+    some = weights[0] > 0
+    precision, _ = oracle(images, objects, detections, ids=np.flatnonzero(some).tolist())
+    np.testing.assert_allclose(
+        average_precision(match(overlaps), some[None].astype(float))[0], as_array(precision[:, :, :, 0, 2]), atol=1e-9
+    )
+
+
+def test_objects_outside_a_group_are_neither_missed_nor_matched_at_a_cost() -> None:
+    images = pd.DataFrame({"image_id": [7]})
+    objects = pd.DataFrame(
+        {"image_id": 7, "label": 0, "x1": [0.0, 50], "y1": 0.0, "x2": [10.0, 60], "y2": 10.0, "area": 100.0}
+    ).assign(crowd=False, difficult=False)
+    found = pd.DataFrame(
+        {
+            "image_id": 7,
+            "label": 0,
+            "score": [0.9, 0.8, 0.7],
+            "x1": [50.0, 80, 0],
+            "y1": 0.0,
+            "x2": [60.0, 90, 10],
+            "y2": 10.0,
+        }
+    )
+    overlaps = overlaps_of(images, objects, found, 1)
+    both = mean_over_classes(average_precision(match(overlaps))[0])
+    assert both == pytest.approx((51 + 50 * 2 / 3) / 101)  # right, wrong, right
+    first = match(overlaps, outside=np.array([False, True]))
+    assert mean_over_classes(average_precision(first)[0]) == pytest.approx(0.5)  # wrong, right
+    assert first.reached()[:, 0].tolist() == [True, True]
+
+
+def test_voc_equals_the_class_by_class_rule() -> None:
+    images, objects, detections = scene(3, crowd=0.0, ties=False)
+    expected = voc_evaluate(objects, detections, [str(i) for i in range(CLASSES)])
+    matches = match_voc(overlaps_of(images, objects, detections, CLASSES, least=0.0))
+    by07 = average_precision(matches, interpolation="voc07")[0]
+    assert mean_over_classes(by07) == pytest.approx(expected["AP07"], abs=1e-9)
+    assert mean_over_classes(by07[[5]]) == pytest.approx(expected["AP07_75"], abs=1e-9)
+    area = average_precision(matches, interpolation="area")[0]
+    assert mean_over_classes(area[[0]]) == pytest.approx(expected["AP50_area"], abs=1e-9)
+
+
+def test_nothing_found_and_nothing_to_find() -> None:
+    images, objects, detections = scene(1)
+    none = match(overlaps_of(images, objects, detections[:0], CLASSES))
+    values = average_precision(none)[0]
+    assert (values[:, :2] == 0).all() and np.isnan(values[:, 2]).all()
+    empty = match(overlaps_of(images, objects[:0], detections, CLASSES))
+    assert np.isnan(mean_over_classes(average_precision(empty)[0]))
+
+
+def read_coco_files(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, int, dict]:
+    truth = json.loads((folder / "instances.json").read_text())
+    return truth
+
+
+@pytest.mark.skipif(SHARED is None, reason="needs ../shared/data")
+def test_the_twelve_published_numbers_of_cocoapi() -> None:
+    from assignbench.data.predictions import read_ground_truth, read_predictions
+
+    folder = SHARED / "data" / "results-json" / "cocoapi_val2014_100"
+    truth = read_ground_truth(next(folder.glob("instances*.json")))
+    table = read_predictions(next(folder.glob("*bbox*results*.json")), truth)
+    overlaps = overlaps_of(truth.images, truth.objects, table, len(truth.classes))
+    known = json.loads((folder / "known_ap.json").read_text())
+    found = coco_numbers(overlaps)
+    printed = known.get("stats", known)
+    for name, value in zip(
+        ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"),
+        printed if isinstance(printed, list) else printed.values(),
+        strict=False,
+    ):
+        assert found[name] == pytest.approx(value, abs=6e-4), name
+    exact = coco_evaluate(coco_ground_truth(truth.images, truth.objects, list(truth.classes)), coco_results(table))
+    for name in ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"):
+        assert found[name] == pytest.approx(exact[name], abs=1e-9), name
+
+
+def test_thresholds_are_pycocotools_own() -> None:
+    assert np.array_equal(np.asarray(COCO_THRESHOLDS), np.linspace(0.5, 0.95, 10))
