@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -21,6 +22,8 @@ EXAMPLES = """examples:
   assignbench plan studies/quickstart.yaml                      cells, ids, what is done; runs nothing
   assignbench doctor my.yaml                                    environment, data paths, all annotation problems
   assignbench list methods
+  assignbench analyze --gt instances.json --predictions ours.json theirs.json
+  assignbench compare runs/quickstart/CELL-A runs/quickstart/CELL-B
   assignbench show assign studies/quickstart.yaml --methods iou,atss --picture both.png
 
 exit codes: 0 every requested cell is done · 1 a cell failed · 2 something that you have to mend
@@ -86,6 +89,24 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--data", metavar="NAME", help="another data set for a study")
     show.add_argument("--picture", type=Path, default=Path("assignment.png"), metavar="FILE", help="where the PNG goes")
 
+    analyze = _command(commands, "analyze", "analyse any detector's COCO-style predictions", _analyze)
+    files: dict[str, Any] = {"type": Path, "nargs": "+", "metavar": "FILE"}
+    analyze.add_argument("--gt", type=Path, required=True, metavar="FILE", help="ground truth, a COCO instances JSON")
+    analyze.add_argument("--predictions", required=True, **files, help="result JSONs; the first is the baseline")
+    analyze.add_argument("--candidates", **files, help="boxes before NMS, one file per prediction file")
+    analyze.add_argument(
+        "--nms", type=_share, default=0.5, metavar="IOU", help="IoU of the detector's NMS (default: 0.5)"
+    )
+    analyze.add_argument("--name", metavar="NAME", help="name of the report's folder (default: the ground truth's)")
+    analyze.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="run folder (default: runs)")
+
+    compare = _command(commands, "compare", "compare two finished cells by group and image by image", _compare)
+    compare.add_argument("cells", type=Path, nargs=2, metavar="CELL", help="folders of finished cells, baseline first")
+    compare.add_argument("--images", type=Path, metavar="DIR", help="folder of pictures, for imported predictions")
+    compare.add_argument(
+        "--out", type=Path, default=Path("comparison"), metavar="DIR", help="where it is written (default: comparison)"
+    )
+
     doctor = _command(commands, "doctor", "check the environment and, for a study, its data", _doctor)
     _study_options(doctor, required=False)
     return parser
@@ -120,6 +141,16 @@ def _loudness(parser: argparse.ArgumentParser) -> None:
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--quiet", action="store_true", help="only the closing table")
     group.add_argument("--verbose", action="store_true", help="name every cell's folder and device too")
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, got '{text}'")
+    return value
 
 
 def _positive(text: str) -> int:
@@ -165,6 +196,18 @@ def _show(options: argparse.Namespace, console: Console) -> int:
     from assignbench.show import show
 
     return show(options, console)
+
+
+def _analyze(options: argparse.Namespace, console: Console) -> int:
+    from assignbench.imports import analyze
+
+    return analyze(options, console)
+
+
+def _compare(options: argparse.Namespace, console: Console) -> int:
+    from assignbench.compare import compare
+
+    return compare(options, console)
 
 
 def _doctor(options: argparse.Namespace, console: Console) -> int:

@@ -13,7 +13,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bars, TaskID, TextColumn
 
 import assignbench
-from assignbench.analysis import ANALYSES
+from assignbench.analysis import ANALYSES, ORDER, chosen
+from assignbench.analysis.claims import parse
 from assignbench.data.catalog import CATALOG, DataSpec, load
 from assignbench.detectors import DETECTORS
 from assignbench.engine.launch import Job, Progress, choose_device, default_workers, run_jobs
@@ -33,6 +34,16 @@ def _study(options: argparse.Namespace) -> Study:
     return read_study(options.study, sets=options.sets, preset=options.preset, data=options.data, seeds=options.seeds)
 
 
+def _check_questions(study: Study) -> None:
+    """Claims and analyses must be understood before hours of training, not after. Raises InputError."""
+    chosen(study.spec.analyses, ORDER)
+    for number, claim in enumerate(study.spec.claims):
+        try:
+            parse(claim.claim, [m.name for m in study.spec.methods])
+        except InputError as problem:
+            raise InputError(f"{study.path}: claims.{number}: {problem}") from None
+
+
 def _folder(options: argparse.Namespace, study: Study) -> Path:
     """runs/<study>, with the variant's name behind it, so that a rehearsal never mixes with the real thing."""
     parts = [study.spec.study, *(p for p in (options.preset, options.data) if p)]
@@ -49,6 +60,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """Trains what is not done and reports; 0 only if every requested cell is done."""
     study = _study(options)
     cells = _cells(options, study)
+    _check_questions(study)
     folder = _folder(options, study)
     device, line = choose_device(options.device)
     _check_data(study, cells)
@@ -121,6 +133,10 @@ def _write_about(options: argparse.Namespace, study: Study, folder: Path) -> Non
         "cost": spec.cost,
         "version": assignbench.__version__,
         "cells": [c.id for c in everything],
+        "analyses": spec.analyses,
+        "claims": [c.model_dump() for c in spec.claims],
+        "areas": {k: list(v) for k, v in spec.areas.items()},
+        "max_dets": spec.max_dets,
         "published": None
         if published is None
         else {

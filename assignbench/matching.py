@@ -6,6 +6,7 @@ The rules are those of pycocotools (greedy by score, crowd regions, ignored obje
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -343,3 +344,21 @@ def coco_numbers(overlaps: Overlaps, *, limits: tuple[int, ...] = (1, 10, 100)) 
     for limit in limits:
         found[f"AR{limit}"] = float(mean_over_classes(average_recall(whole.first(limit))[0]))
     return found
+
+
+def crowdedness(images: Ints, boxes: Floats) -> Floats:
+    """Largest IoU [M] of each object (boxes [M, 4] xyxy) with another one of its image; 0 if alone."""
+    result = np.zeros(len(images))
+    order = np.argsort(images, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(images[order]) != 0, True]) if len(order) else np.zeros(1, int)
+    for begin, end in pairwise(starts):
+        rows = order[begin:end]
+        a, b = boxes[rows][:, None], boxes[rows][None]
+        sides = (np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])).clip(0)
+        shared = sides.prod(-1)
+        area = (boxes[rows][:, 2:] - boxes[rows][:, :2]).prod(-1)
+        union = area[:, None] + area[None] - shared
+        iou = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+        np.fill_diagonal(iou, 0.0)
+        result[rows] = iou.max(axis=1)
+    return result

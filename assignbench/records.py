@@ -107,8 +107,9 @@ class CellRecord:
         return pd.DataFrame(read_lines(self.folder / "metrics.jsonl"))
 
     def table(self, name: str) -> pd.DataFrame:
-        """objects, images, candidates, pre_nms, detections or assignments."""
-        return pd.read_parquet(self.folder / f"{name}.parquet")
+        """objects, images, candidates, pre_nms, detections or assignments; empty where an import came without it."""
+        path = self.folder / f"{name}.parquet"
+        return pd.read_parquet(path) if path.is_file() else pd.DataFrame()
 
     def probe_visits(self) -> list[Path]:
         """The probe tables in the order of their visits."""

@@ -38,10 +38,12 @@ ALLOWED: dict[str, set[str]] = {
             "evaluation",
             "losses",
         ),
-        *("methods", "postprocess", "priors", "records"),
+        *("matching", "methods", "postprocess", "priors", "records"),
     },
     "study": {"assigners", "criteria", "data", "detectors", "engine", "errors", "methods", "registry"},
     "matching": set(),
+    "imports": {"data", "errors", "matching", "records", "report"},
+    "compare": {"analysis", "data", "errors", "evaluation", "matching", "records", "report"},
     # Analyses of formulas and mixtures use the code that trains; never the engine or the detectors.
     "analysis": {"assigners", "errors", "evaluation", "matching", "records"},
     "report": {"analysis", "records", "errors"},
@@ -49,7 +51,7 @@ ALLOWED: dict[str, set[str]] = {
         *("analysis", "data", "detectors", "engine", "errors", "methods", "records", "report", "study"),
     },
     "show": {"contract", "data", "engine", "errors", "methods", "records", "report", "study"},
-    "cli": {"commands", "errors", "show"},
+    "cli": {"commands", "compare", "errors", "imports", "show"},
     "__main__": {"cli"},
     "__init__": {"contract", "methods", "priors"},
 }

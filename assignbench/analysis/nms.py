@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from torchvision.ops import batched_nms
+from torchvision.ops import batched_nms, box_iou
 
 from assignbench.analysis.base import CellData, StudyRecord, analysis
 from assignbench.analysis.statistics import over_seeds
@@ -44,17 +44,40 @@ def nms_recall(before: Overlaps, after: Overlaps, thresholds: tuple[float, ...] 
 def suppress(boxes: pd.DataFrame, iou: float, rank_by: npt.NDArray[np.float64] | None = None) -> npt.NDArray[np.int64]:
     """Rows that a per-class NMS keeps, image by image in falling rank (by default the score; lower row on ties)."""
     score = boxes.score.to_numpy(np.float64) if rank_by is None else rank_by
-    image, label = boxes.image_id.to_numpy(), boxes.label.to_numpy()
-    order = np.lexsort((-score, image))
+    return _suppressed(boxes, iou, score)[0]
+
+
+def _suppressed(
+    boxes: pd.DataFrame, iou: float, rank_by: npt.NDArray[np.float64], *, scored: bool = False
+) -> tuple[npt.NDArray[np.int64], Floats]:
+    """The kept rows and, if `scored`, the best score among each kept box and those that it suppressed first."""
+    image, label = boxes.image_id.to_numpy(), torch.tensor(boxes.label.to_numpy(np.int64))
+    order = np.lexsort((-rank_by, image))
     bounds = np.flatnonzero(np.r_[True, np.diff(image[order]) != 0, True]) if len(order) else np.zeros(1, int)
-    corners = torch.from_numpy(boxes[BOX].to_numpy(np.float64))
-    kept = []
+    corners = torch.tensor(boxes[BOX].to_numpy(np.float64))
+    score = torch.tensor(boxes.score.to_numpy(np.float64))
+    kept, best = [np.zeros(0, np.int64)], [np.zeros(0)]
     for begin, end in pairwise(bounds):
-        rows = order[begin:end]
+        rows = torch.from_numpy(order[begin:end])
         # Ranks instead of scores: equal scores keep the order of the rows.
         rank = torch.arange(len(rows), 0, -1, dtype=torch.float64)
-        kept.append(rows[batched_nms(corners[rows], rank, torch.from_numpy(label[rows]), iou).numpy()])
-    return np.concatenate(kept) if kept else np.zeros(0, np.int64)
+        keep = batched_nms(corners[rows], rank, label[rows], iou)
+        kept.append(rows[keep].numpy())
+        if scored:
+            best.append(_cluster_scores(corners[rows], label[rows], score[rows], keep, iou).numpy())
+    return np.concatenate(kept), np.concatenate(best)
+
+
+def _cluster_scores(
+    corners: torch.Tensor, label: torch.Tensor, score: torch.Tensor, keep: torch.Tensor, iou: float
+) -> torch.Tensor:
+    """Best score of every kept box's cluster: a box belongs to the first kept one of its class that covers it."""
+    covers = (box_iou(corners[keep], corners) > iou) & (label[keep].unsqueeze(1) == label.unsqueeze(0))
+    covers[torch.arange(len(keep)), keep] = True
+    owner = covers.byte().argmax(dim=0)
+    owner[keep] = torch.arange(len(keep))
+    owned = covers.any(dim=0)
+    return score[keep].scatter_reduce(0, owner[owned], score[owned], "amax")
 
 
 def oracle_nms(cell: CellData, boxes: pd.DataFrame, before: Overlaps) -> pd.DataFrame:
@@ -65,28 +88,8 @@ def oracle_nms(cell: CellData, boxes: pd.DataFrame, before: Overlaps) -> pd.Data
     truth = np.zeros(len(boxes))
     np.maximum.at(truth, before.row[before.pair_detection], before.pair_iou)
     rank = np.where(truth > 0, 1 + truth, 0.5 * boxes.score.to_numpy(np.float64))
-    kept = suppress(boxes, float(cell.config["method"]["nms"]), rank)
-    return boxes.iloc[kept].assign(score=_cluster_scores(boxes, kept, float(cell.config["method"]["nms"])))
-
-
-def _cluster_scores(boxes: pd.DataFrame, kept: npt.NDArray[np.int64], iou: float) -> Floats:
-    """For every kept box the best score among itself and the boxes of its class that it suppresses."""
-    score = boxes.score.to_numpy(np.float64)
-    result = score[kept].copy()
-    columns = {n: boxes[n].to_numpy() for n in ("image_id", "label")}
-    objects = pd.DataFrame({n: v[kept] for n, v in columns.items()}).assign(
-        **dict(zip(BOX, boxes[BOX].to_numpy(np.float64)[kept].T, strict=True)), area=1.0, crowd=False, difficult=False
-    )
-    images = pd.DataFrame({"image_id": np.unique(columns["image_id"])})
-    pairs = overlaps_of(images, objects, boxes, int(columns["label"].max(initial=0)) + 1, least=iou)
-    # A box belongs to the first kept one, in the order of ranks, that covers it.
-    detection, target = pairs.row[pairs.pair_detection], pairs.pair_object
-    owner = np.full(len(boxes), len(kept))
-    np.minimum.at(owner, detection, target)
-    owner[kept] = np.arange(len(kept))
-    owned = np.flatnonzero(owner < len(kept))
-    np.maximum.at(result, owner[owned], score[owned])
-    return np.asarray(result)
+    kept, best = _suppressed(boxes, float(cell.config["method"]["nms"]), rank, scored=True)
+    return boxes.iloc[kept].assign(score=best)
 
 
 @analysis(

@@ -202,7 +202,10 @@ def _bootstrapped(study: StudyRecord) -> pd.DataFrame:
         return pd.DataFrame()
     first = min(c.keys["seed"] for c in cells)
     baselines, drawn, rows = study.baselines(), {}, []
+    counts = pd.Series([(c.keys["data"], c.keys["detector"]) for c in cells if c.keys["seed"] == first]).value_counts()
     for cell in (c for c in cells if c.keys["seed"] == first):
+        if counts[(cell.keys["data"], cell.keys["detector"])] < 2:
+            continue  # nothing to compare with
         # The same draws for all methods of a data set: the replicates are paired.
         rng = np.random.default_rng([17, len(cell.images)])
         place = (cell.keys["data"], cell.keys["detector"], cell.keys["method"])

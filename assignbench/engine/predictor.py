@@ -18,6 +18,7 @@ from assignbench.data.loader import Batch, evaluation_batches
 from assignbench.detectors import Detector
 from assignbench.engine.telemetry import seen_by
 from assignbench.evaluation import rank_correlation
+from assignbench.matching import crowdedness
 from assignbench.methods import Method
 from assignbench.postprocess import Candidates, candidates_of, ranking_scores, suppress, vote
 from assignbench.priors import Priors
@@ -45,10 +46,8 @@ def object_table(data: DetectionData) -> pd.DataFrame:
     """One row per object: box (original px), class, sizes, crowdedness, the factors that the data set knows."""
     parts = []
     for image in data.images:
-        boxes = torch.from_numpy(image.boxes)
-        overlap = pairwise_iou(boxes, boxes)
-        overlap.fill_diagonal_(0.0)
-        crowdedness = overlap.amax(dim=1).numpy() if len(boxes) else np.zeros(0, np.float32)
+        boxes = image.boxes.astype(np.float64)
+        crowded = crowdedness(np.zeros(len(boxes), np.int64), boxes)
         width, height = image.boxes[:, 2] - image.boxes[:, 0], image.boxes[:, 3] - image.boxes[:, 1]
         table = {
             "image_id": np.full(len(boxes), image.id),
@@ -57,8 +56,8 @@ def object_table(data: DetectionData) -> pd.DataFrame:
             **{n: image.boxes[:, i] for i, n in enumerate(("x1", "y1", "x2", "y2"))},
             "area": image.areas,
             "aspect_ratio": np.maximum(width / height, height / width),
-            "crowdedness": crowdedness,
-            "image_crowdedness": np.full(len(boxes), crowdedness.max(initial=0.0)),
+            "crowdedness": crowded,
+            "image_crowdedness": np.full(len(boxes), crowded.max(initial=0.0)),
             "objects_in_image": np.full(len(boxes), len(boxes)),
             "crowd": image.crowd,
             "difficult": image.difficult,

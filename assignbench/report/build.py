@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import shutil
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,33 +12,47 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, select_autoescape
 
-from assignbench.analysis import ANALYSES, ORDER, StudyRecord, read_study_record
-from assignbench.analysis.averages import cell_averages
+from assignbench.analysis import ANALYSES, ORDER, Analysis, StudyRecord, Tables, chosen, read_study_record
+from assignbench.analysis.statistics import over_seeds
+from assignbench.errors import InputError
 from assignbench.records import write_text
-from assignbench.report import figures
-from assignbench.report.tables import Table, average_tables, plain_table
+from assignbench.report import evidence, probing
+from assignbench.report.figures import assignment_pictures, detection_pictures
+from assignbench.report.style import FIGURES, Drawn, save
+from assignbench.report.tables import Table, average_tables, plain_table, tidy_table
+
+__all__ = ["build_report", "evidence", "probing", "write_report"]
+
+# Shown as a figure only: one row per cell and step.
+DRAWN_ONLY = ("curves", "positives")
+DRAWN_TABLES = ("Churn over training", "Confidence over training", "Divergence and AP of every cell", "Gain by group")
+LONG = 30  # rows from which on a table is folded in the page
 
 
 def build_report(folder: Path) -> Path:
     """Writes report/index.html and report/report.md under a study's run folder; returns the page's path."""
-    study = read_study_record(folder)
-    results = {name: ANALYSES[name].run(study) for name in _ordered()}
-    drawn = figures.study_figures(study, {**results, "cells": cell_averages(study)})
-    out = folder / "report"
-    pictures = []
-    for name, caption, figure in drawn:
-        path = out / "figures" / f"{name}.png"
-        figures.save(figure, path)
-        encoded = base64.b64encode(path.read_bytes()).decode()
-        pictures.append({"name": name, "caption": caption, "data": encoded, "file": f"figures/{name}.png"})
+    return write_report(read_study_record(folder), folder / "report")
+
+
+def write_report(study: StudyRecord, out: Path) -> Path:
+    """The report of a study record into a folder. Raises InputError for an analysis that is not known."""
+    selected = chosen(study.about.get("analyses") or [], ORDER)
+    shutil.rmtree(out / "figures", ignore_errors=True)
+    sections = [s for analysis in selected if (s := _section(analysis, study, out)) is not None]
+    pictures = {"What the methods assign": assignment_pictures, "What the detectors see": detection_pictures}
+    for place, (title, draw) in enumerate(pictures.items(), start=1):
+        saved = _saved(draw(study), out)
+        if saved:
+            sections.insert(min(place, len(sections)), {"about": {"title": title}, "tables": [], "pictures": saved})
     content: dict[str, Any] = {
         "about": study.about,
         "date": datetime.now(UTC).date().isoformat(),
-        "sections": _sections(study, results, pictures),
+        "sections": sections,
         "cells": _cells(study),
         "runs": _environments(study),
         "skipped": _skipped(study),
-        "fair": _fairness(study, results["configuration"]),
+        "fair": _fairness(study, next(iter(ANALYSES["configuration"].run(study).values()))),
+        "long": LONG,
     }
     template = Environment(loader=PackageLoader("assignbench.report"), autoescape=select_autoescape(["j2", "html"]))
     write_text(out / "index.html", template.get_template("index.html.j2").render(**content))
@@ -44,39 +60,47 @@ def build_report(folder: Path) -> Path:
     return out / "index.html"
 
 
-def _ordered() -> list[str]:
-    """The known analyses in the report's order, then what others have registered."""
-    return [*ORDER, *(n for n in ANALYSES if n not in ORDER)]
+def _section(analysis: Analysis, study: StudyRecord, out: Path) -> dict[str, Any] | None:
+    """An analysis with its tables and figures; None where the records hold nothing for it."""
+    try:
+        found = analysis.run(study)
+        tables = _tables(analysis.name, study, found)
+        draw = FIGURES.get(analysis.name)
+        pictures = _saved(draw(study, found), out) if draw and found and study.done else []
+    except InputError:
+        raise
+    except Exception as problem:  # one broken analysis must not cost the report of hours of training
+        told = f"This analysis failed: {type(problem).__name__}: {problem}"
+        last = traceback.extract_tb(problem.__traceback__)[-1]
+        notes = [f"{Path(last.filename).name}, line {last.lineno}, in {last.name}"]
+        return {"about": analysis, "tables": [Table(told, ["failed"], [], notes)], "pictures": []}
+    return {"about": analysis, "tables": tables, "pictures": pictures} if tables or pictures else None
 
 
-def _sections(
-    study: StudyRecord, results: dict[str, pd.DataFrame], pictures: list[dict[str, str]]
-) -> list[dict[str, Any]]:
-    """One section per analysis, with its tables and figures, then the pictures that belong to none."""
-    used: set[str] = set()
-    sections = []
-    for name in _ordered():
-        about = ANALYSES[name]
-        mine = [p for p in pictures if p["name"] == name]
-        used |= {p["name"] for p in mine}
-        tables = _tables(name, study, results[name])
-        if tables or mine:
-            sections.append({"about": about, "tables": tables, "pictures": mine})
-    rest = [p for p in pictures if p["name"] not in used]
-    order = {"assignment": "What the assigners choose", "detections": "What the detectors see"}
-    for start, title in order.items():
-        chosen = [p for p in rest if p["name"].startswith(start)]
-        if chosen:
-            sections.insert(1, {"about": {"title": title}, "tables": [], "pictures": chosen})
-    return sections
+def _saved(drawn: list[Drawn], out: Path) -> list[dict[str, str]]:
+    """Writes the figures; what the page needs of each."""
+    pictures = []
+    for one in drawn:
+        if one.figure is not None:
+            path = out / "figures" / f"{one.name}.{'jpg' if one.photo else 'png'}"
+            save(one.figure, path)
+            encoded = base64.b64encode(path.read_bytes()).decode()
+            kind = "jpeg" if one.photo else "png"
+            about = {"name": one.name, "caption": one.caption, "file": f"figures/{path.name}"}
+            pictures.append({**about, "data": f"data:image/{kind};base64,{encoded}"})
+    return pictures
 
 
-def _tables(name: str, study: StudyRecord, result: pd.DataFrame) -> list[Table]:
-    if result.empty or name in ("curves", "positives"):
+def _tables(name: str, study: StudyRecord, found: Tables) -> list[Table]:
+    if name in DRAWN_ONLY:
         return []
     if name == "averages":
-        return average_tables(result, study.methods, study.about.get("published") or {})
-    return [plain_table(ANALYSES[name].title, result)]
+        table = next(iter(found.values()))
+        return [] if table.empty else average_tables(table, study.methods, study.about.get("published") or {})
+    shown = {k: v for k, v in found.items() if len(v) and k not in DRAWN_TABLES}
+    if name == "configuration":
+        return [plain_table(k, v) for k, v in shown.items()]
+    return [tidy_table(k, over_seeds(v) if "seed" in v else v) for k, v in shown.items()]
 
 
 def _cells(study: StudyRecord) -> Table:
@@ -102,7 +126,7 @@ def _environments(study: StudyRecord) -> Table:
     rows: dict[tuple[str, ...], int] = {}
     for cell in study.cells:
         e = cell.environment
-        if not e:
+        if "device_name" not in e:  # not started, or imported
             continue
         data = e["data"]
         row = (
@@ -130,6 +154,8 @@ def _skipped(study: StudyRecord) -> list[str]:
 
 
 def _fairness(study: StudyRecord, differences: pd.DataFrame) -> str:
+    if study.about.get("imported"):
+        return "Imported predictions: the ground truth is the same for all, how they were made is not known here."
     if len(study.methods) < 2:
         return "One method only: nothing to compare."
     foreign = [] if differences.empty else [k for k in differences.key if not k.startswith("method.")]

@@ -1,77 +1,36 @@
-"""Figures of the report. A method has the same colour everywhere; the colours differ for colour-blind eyes too."""
+"""Figures of training and of single images; those of the test split are in evidence.py, of the probes in probing.py."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from assignbench.analysis.base import StudyRecord
+from assignbench.analysis import StudyRecord, Tables
+from assignbench.analysis.averages import cell_averages
 from assignbench.records import CellRecord
-
-_PALETTE = sns.color_palette("colorblind", 10).as_hex()
-# Methods keep their place here for good; colour and line style follow from it.
-_FIXED = (
-    *("iou", "mutual_guidance", "atss", "paa", "musu", "ltm", "mlc", "localize_to_classify", "classify_to_localize"),
-    *(
-        "fcos",
-        "ltm_plus",
-        "paa_voting",
-        "musu_q",
-        "mlc_fcos",
-        "ltm_af",
-        "paa_range",
-        "freeanchor",
-        "musu_p",
-        "musu_hard",
-    ),
-    *(
-        "musu_hard",
-        "paa_mmdet",
-        "mutual_labeling",
-        "iou_rescoring",
-        "mal_bag",
-        "bag_average",
-        "paa_fixed",
-        "fcos_plain",
-    ),
-    *("fcos_center", "simota", "tal", "dynamic_soft_label", "autoassign", "hungarian", "iou_mmdet", "iou_torchvision"),
-    *("random_matched", "oracle_iou"),
+from assignbench.report.style import (
+    AMBER,
+    BLUE,
+    GREEN,
+    HATCHES,
+    RED,
+    WHITE,
+    Drawn,
+    colour,
+    figure_of,
+    finished,
+    legend,
+    picture,
+    style,
 )
-_STYLES = ("-", "--", ":", "-.")
-HATCHES = {"-": "", "--": "///", ":": "...", "-.": "xxx"}
-GREEN, BLUE, AMBER, RED, WHITE = "#2ca25f", "#0072b2", "#e69f00", "#d7191c", "#ffffff"
-
-sns.set_theme(style="whitegrid", context="paper", rc={"figure.dpi": 110, "axes.titlesize": 10, "legend.fontsize": 8})
-
-
-def _place(method: str) -> int:
-    if method in _FIXED:
-        return _FIXED.index(method)
-    return int(hashlib.sha256(method.encode()).hexdigest(), 16) % (len(_PALETTE) * len(_STYLES))
-
-
-def colour(method: str) -> str:
-    """The method's colour: fixed for the known ones, from the name's hash for others."""
-    return str(_PALETTE[_place(method) % len(_PALETTE)])
-
-
-def style(method: str) -> str:
-    """The method's line style, which tells apart methods of one colour."""
-    return _STYLES[_place(method) // len(_PALETTE) % len(_STYLES)]
 
 
 def average_figure(cells: pd.DataFrame, methods: Sequence[str]) -> Figure | None:
@@ -94,8 +53,8 @@ def average_figure(cells: pd.DataFrame, methods: Sequence[str]) -> Figure | None
         ax.set_xticks(range(3), ["AP", "AP50", "AP75"])
         ax.set_ylabel("per cent")
         ax.set_title(f"{detector} on {data}")
-        _legend(ax)
-    return _finished(figure)
+        legend(ax)
+    return finished(figure)
 
 
 def curve_figure(curves: pd.DataFrame, methods: Sequence[str]) -> Figure | None:
@@ -130,7 +89,7 @@ def curve_figure(curves: pd.DataFrame, methods: Sequence[str]) -> Figure | None:
     shown = [m for m in methods if m in known]
     handles = [known[m] for m in shown]
     figure.legend(handles, shown, loc="upper left", bbox_to_anchor=(1.0, 0.97), frameon=False)
-    return _finished(figure)
+    return finished(figure)
 
 
 def positives_figure(positives: pd.DataFrame, methods: Sequence[str]) -> Figure | None:
@@ -151,8 +110,8 @@ def positives_figure(positives: pd.DataFrame, methods: Sequence[str]) -> Figure 
             ax.set_xlabel("per cent of training")
             ax.set_ylabel("positives per object")
             ax.set_ylim(bottom=0)
-        _legend(row[-1])
-    return _finished(figure)
+        legend(row[-1])
+    return finished(figure)
 
 
 def detection_figure(cells: Sequence[CellRecord], images: int = 4) -> Figure | None:
@@ -174,14 +133,14 @@ def detection_figure(cells: Sequence[CellRecord], images: int = 4) -> Figure | N
             picture(ax, np.asarray(Image.open(path)), name if path == files[0] else "")
             if table is None:
                 for o in truth.itertuples():
-                    _box(ax, (o.x1, o.y1, o.x2, o.y2), WHITE, classes[int(o.label)])
+                    draw_box(ax, (o.x1, o.y1, o.x2, o.y2), WHITE, classes[int(o.label)])
                 continue
             found = table[table.image_id == int(path.stem)].nlargest(len(truth) + 2, "score")
             for d in found.itertuples():
                 right = _matches(d, truth)
                 text = f"{classes[int(d.label)]} {d.score:.2f}"
-                _box(ax, (d.x1, d.y1, d.x2, d.y2), GREEN if right else RED, text, "-" if right else "--")
-    return _finished(figure)
+                draw_box(ax, (d.x1, d.y1, d.x2, d.y2), GREEN if right else RED, text, "-" if right else "--")
+    return finished(figure)
 
 
 def assignment_figure(cells: Sequence[CellRecord], images: int = 2) -> Figure | None:
@@ -200,7 +159,7 @@ def assignment_figure(cells: Sequence[CellRecord], images: int = 2) -> Figure | 
             title = f"{cell.config['method']['name']}, {'at the end' if when else 'before training'}"
             picture(ax, np.asarray(Image.open(path)), title)
             draw_assignment(ax, table[table.image_id == int(path.stem)])
-    return _finished(figure)
+    return finished(figure)
 
 
 def draw_assignment(ax: Axes, table: pd.DataFrame) -> None:
@@ -239,17 +198,8 @@ def _matches(detection: object, truth: pd.DataFrame) -> bool:
     return bool((shared / union).max() >= 0.5)
 
 
-def picture(ax: Axes, pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], title: str) -> None:
-    """An image without axes."""
-    ax.imshow(pixels)
-    ax.set_xlim(0, pixels.shape[1])
-    ax.set_ylim(pixels.shape[0], 0)
-    ax.axis("off")
-    if title:
-        ax.set_title(title)
-
-
-def _box(ax: Axes, box: Sequence[float], edge: str, text: str, style: str = "-") -> None:
+def draw_box(ax: Axes, box: Sequence[float], edge: str, text: str, style: str = "-") -> None:
+    """A box with a label above it."""
     x1, y1, x2, y2 = box
     ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, ec=edge, lw=1.1, ls=style))
     paper = {"fc": edge, "alpha": 0.85, "lw": 0, "pad": 0.6}
@@ -257,73 +207,67 @@ def _box(ax: Axes, box: Sequence[float], edge: str, text: str, style: str = "-")
     ax.text(x1, max(y1, 2), text, fontsize=4.5, color=ink, va="bottom", bbox=paper, clip_on=True)
 
 
-def _legend(ax: Axes) -> None:
-    handles, labels = ax.get_legend_handles_labels()
-    if handles:
-        ax.legend(handles, labels, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
+@figure_of("averages")
+def draw_averages(study: StudyRecord, tables: Tables) -> list[Drawn]:
+    """AP of every seed around the mean."""
+    caption = "AP, AP50 and AP75: bars are means, points are seeds."
+    return [Drawn("averages", caption, average_figure(cell_averages(study), study.methods))]
 
 
-def _finished(figure: Figure) -> Figure:
-    figure.tight_layout()
-    return figure
+@figure_of("curves")
+def draw_curves(study: StudyRecord, tables: Tables) -> list[Drawn]:
+    """Loss terms over training."""
+    caption = "Loss terms over training, smoothed over five logged steps."
+    return [Drawn("curves", caption, curve_figure(next(iter(tables.values())), study.methods))]
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Writes a PNG of 256 colours (a third of the size, for the eye the same) and closes the figure."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    width, height = figure.get_size_inches()
-    figure.savefig(
-        path,
-        dpi=min(130.0, 2400 / width, (3e6 / (width * height)) ** 0.5),
-        bbox_inches="tight",
-        metadata={"Software": None},
-    )
-    plt.close(figure)
-    with Image.open(path) as drawn:
-        reduced = drawn.convert("RGB").quantize(256)
-    reduced.save(path, optimize=True)
+@figure_of("positives")
+def draw_positives(study: StudyRecord, tables: Tables) -> list[Drawn]:
+    """Positives per object over training."""
+    caption = "Positives per object over training, by task."
+    return [Drawn("positives", caption, positives_figure(next(iter(tables.values())), study.methods))]
 
 
-def study_figures(study: StudyRecord, tables: dict[str, pd.DataFrame]) -> list[tuple[str, str, Figure]]:
-    """(name, caption, figure) of everything that the records allow to draw."""
-    made: list[tuple[str, str, Figure | None]] = [
-        (
-            "averages",
-            "AP, AP50 and AP75: bars are means, points are seeds.",
-            average_figure(tables["cells"], study.methods),
-        ),
-        (
-            "curves",
-            "Loss terms over training, smoothed over five logged steps.",
-            curve_figure(tables["curves"], study.methods),
-        ),
-        (
-            "positives",
-            "Positives per object over training, by task.",
-            positives_figure(tables["positives"], study.methods),
-        ),
-    ]
+def first_seed(study: StudyRecord) -> dict[tuple[str, str], list[CellRecord]]:
+    """The finished cells of the smallest seed, by data set and detector."""
     groups: dict[tuple[str, str], list[CellRecord]] = {}
+    least = min((c.config["seed"] for c in study.done), default=0)
     for cell in study.done:
         config = cell.config
-        if config["seed"] == min(c.config["seed"] for c in study.done):
+        if config["seed"] == least:
             groups.setdefault((config["data"]["name"], config["detector"]["label"]), []).append(cell)
-    for (data, detector), cells in groups.items():
-        about = f"{detector} on {data}"
-        made.append(
-            (
-                f"detections-{data}-{detector}",
-                f"Each method's best detections, two more than there are objects, {about}: green where one of the "
-                "right class has IoU ≥ 0.5 with an object, dashed red where not.",
-                detection_figure(cells),
-            )
+    return groups
+
+
+def detection_pictures(study: StudyRecord) -> list[Drawn]:
+    """What each method detects on a few test images."""
+    caption = (
+        "Each method's best detections, two more than there are objects, {}: green where one of the right class has "
+        "IoU ≥ 0.5 with an object, dashed red where not."
+    )
+    return [
+        Drawn(
+            f"detections-{data}-{detector}",
+            caption.format(f"{detector} on {data}"),
+            detection_figure(cells),
+            photo=True,
         )
-        made.append(
-            (
-                f"assignment-{data}-{detector}",
-                f"Priors that learn an object of a probe image, {about}: green for both tasks, amber for "
-                "classification only, blue for the box only; a red cross marks an object without one for a task.",
-                assignment_figure(cells),
-            )
+        for (data, detector), cells in first_seed(study).items()
+    ]
+
+
+def assignment_pictures(study: StudyRecord) -> list[Drawn]:
+    """What each method assigns on the probe images."""
+    caption = (
+        "Priors that learn an object of a probe image, {}: green for both tasks, amber for classification only, blue "
+        "for the box only; a red cross marks an object without one for a task."
+    )
+    return [
+        Drawn(
+            f"assignment-{data}-{detector}",
+            caption.format(f"{detector} on {data}"),
+            assignment_figure(cells),
+            photo=True,
         )
-    return [(name, caption, figure) for name, caption, figure in made if figure is not None]
+        for (data, detector), cells in first_seed(study).items()
+    ]

@@ -11,7 +11,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from assignbench.report.figures import WHITE, draw_assignment, picture, save
+from assignbench.report.figures import draw_assignment
+from assignbench.report.style import WHITE, picture, save
 
 Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 # Mutual Guidance, Fig. 4: red where only the first method is positive, green (class) and yellow (box) only the second.

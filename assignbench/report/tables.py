@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from assignbench.analysis.averages import METRICS
+from assignbench.analysis.statistics import LEAST_SEEDS
 
 ONE_SEED = "†"
 
@@ -99,6 +101,50 @@ def _average_notes(group: pd.DataFrame, published: Mapping[str, Any], rows_of: M
     if rows_of:
         notes.append(f"Published: {published['source']}; measured on {published['setting']}. Not subtracted from ours.")
     return notes
+
+
+# Columns that hold shares and differences of shares; printed in per cent or points.
+_SHARES = re.compile(
+    r"(AP|AR|NR)\w*|gain|relative_gain|difference|low|high|misranking|room|share|better_share|agreement|churn|"
+    r"classification|localization|both|duplicate|background|missed|disagreement|orphans_\w+|level \d+"
+)
+
+
+def tidy_table(caption: str, frame: pd.DataFrame, notes: list[str] | None = None) -> Table:
+    """A tidy table in print: X and X_half become "X ± half", shares become per cent, numbers of seeds are kept.
+
+    Columns without a single value are left out; a relative size of an interval is never hidden.
+    """
+    shown = frame.dropna(axis=1, how="all")
+    paired = {c.removesuffix("_half") for c in shown.columns if c.endswith("_half")} & set(shown.columns)
+    columns = [c for c in shown.columns if c.removesuffix("_half") not in paired or c in paired]
+    scaled = {c for c in columns if _SHARES.fullmatch(str(c)) and pd.api.types.is_float_dtype(shown[c])}
+    if "difference" in shown and "half" in shown:
+        scaled.add("half")
+    rows = []
+    for row in shown.to_dict("records"):
+        rows.append([_shown(row, c, 100.0 if c in scaled else 1.0, c in paired) for c in columns])
+    told = list(notes or [])
+    if scaled:
+        told.append("In per cent or points: " + ", ".join(str(c) for c in columns if c in scaled) + ".")
+    if "n" in columns and bool((shown.n < LEAST_SEEDS).any()):
+        told.append(f"n < {LEAST_SEEDS}: no verdict can rest on it.")
+    return Table(caption, [str(c).replace("_", " ") for c in columns], rows, told)
+
+
+def _shown(row: Mapping[Any, Any], column: str, scale: float, paired: bool) -> str:
+    value = row[column]
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        return str(value)
+    number = float(value)
+    if np.isnan(number):
+        return "n/a"
+    if number == int(number) and (abs(number) >= 1 or number == 0) and scale == 1.0:
+        return f"{number:.0f}"
+    half = float(row.get(f"{column}_half", np.nan)) if paired else np.nan
+    digits = 1 if scale != 1.0 or abs(number) >= 100 else 3 if column not in ("p", "p_holm") else 4
+    text = f"{scale * number:.{digits}f}"
+    return text if np.isnan(half) else f"{text} ± {scale * half:.{digits}f}"
 
 
 def plain_table(caption: str, frame: pd.DataFrame, notes: list[str] | None = None) -> Table:

@@ -110,6 +110,8 @@ class StudySpec(_Strict):
     published: str = ""
     analyses: list[str] = []  # names or module:function; all that come with the package if empty
     claims: list[Claim] = []
+    areas: dict[str, tuple[float, float]] = {}  # px² of the original image; COCO's small, medium, large if empty
+    max_dets: list[int] = []  # detections per image and class for recall; 1, 10, 100 if empty
     presets: dict[str, dict[str, Any]] = {}
 
     @field_validator("detectors", "methods", mode="before")

@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from assignbench.report.figures import colour
+from assignbench.report.style import colour
 from assignbench.report.tables import Table, average_tables, difference, percent, plain_table
 
 

@@ -1,0 +1,150 @@
+"""`assignbench compare CELL CELL`: where two finished cells differ, by group and by image, with a sheet of pictures."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from rich.console import Console
+
+from assignbench.analysis import CellData
+from assignbench.analysis.groups import CROWDING, ELONGATION, named
+from assignbench.analysis.statistics import image_draws
+from assignbench.data.base import DetectionData
+from assignbench.data.catalog import DataSpec, load
+from assignbench.errors import InputError
+from assignbench.matching import average_precision, match, mean_over_classes
+from assignbench.records import CellRecord, read_json, write_table, write_text
+from assignbench.report.sheet import difference_sheet
+from assignbench.report.tables import tidy_table
+
+REPLICATES = 1000
+SHEET_IMAGES = 4  # per direction
+
+
+def compare(options: argparse.Namespace, console: Console) -> int:
+    """Prints the differences by group, writes them and the picture sheet. Raises InputError for unusable cells."""
+    first, second = (_open(path) for path in options.cells)
+    if not first.images.image_id.equals(second.images.image_id) or len(first.objects) != len(second.objects):
+        raise InputError(
+            f"{first.cell.id} and {second.cell.id} were tested on different images; compare cells of one data set"
+        )
+    out: Path = options.out
+    groups = group_differences(first, second)
+    table = tidy_table(f"{second.cell.id} minus {first.cell.id}", groups, [NOTE])
+    console.print(table.markdown(), markup=False)
+    images = image_differences(first, second)
+    write_text(out / "compare.md", table.markdown() + "\n")
+    write_table(out / "images.parquet", images)
+    chosen = pd.concat([images.nlargest(SHEET_IMAGES, "difference"), images.nsmallest(SHEET_IMAGES, "difference")])
+    path = difference_sheet(first, second, chosen, _Pixels(first, options.images), out / "compare.jpg")
+    console.print(f"pictures: {path}\ntables: {out / 'compare.md'}, {out / 'images.parquet'}", markup=False)
+    return 0
+
+
+NOTE = (
+    "low, high: 95 % percentile interval over resampled test images (1000 replicates) of this one trained pair; it "
+    "says nothing about other seeds."
+)
+
+
+def _open(path: Path) -> CellData:
+    record = CellRecord(path)
+    if record.state != "done":
+        raise InputError(
+            f"{path}: not a finished cell (state: {record.state if path.is_dir() else 'no such folder'}); "
+            "cells lie under runs/<study>/, `assignbench status STUDY` names them"
+        )
+    return CellData(record)
+
+
+def group_differences(first: CellData, second: CellData) -> pd.DataFrame:
+    """by, group, objects, AP of both, difference, low, high: all objects, crowdedness, aspect ratio, area, class."""
+    objects = first.objects
+    area = named("area", (0.0, 32.0**2, 96.0**2), " px²")
+    rows: list[dict[str, Any]] = [_row("all", "all", first, second, np.ones(len(objects), np.bool_))]
+    for by, grouping in (("crowdedness", CROWDING), ("aspect ratio", ELONGATION), ("area", area)):
+        place = grouping.place(objects[grouping.column])
+        for number, name in enumerate(grouping.names):
+            if (place == number).any():
+                rows.append(_row(by, name, first, second, place == number))
+    for label, name in enumerate(first.classes):
+        mine = (objects.label == label).to_numpy()
+        if mine.any() and len(first.classes) > 1:
+            rows.append(_row("class", name, first, second, mine, label))
+    return pd.DataFrame(rows)
+
+
+def _row(
+    by: str, name: str, first: CellData, second: CellData, inside: npt.NDArray[np.bool_], label: int | None = None
+) -> dict[str, Any]:
+    """AP of both in a group and the bootstrap of the difference; a class is judged by its own AP alone."""
+    draws = image_draws(len(first.images), REPLICATES, np.random.default_rng(23))
+    weights = np.concatenate([np.ones((1, draws.shape[1])), draws])
+    both = []
+    for cell in (first, second):
+        outside = None if label is not None else ~inside
+        values = average_precision(match(cell.overlaps, outside=outside), weights)
+        both.append(mean_over_classes(values) if label is None else values[:, :, label].mean(axis=1))
+    gap = both[1] - both[0]
+    known = gap[1:][np.isfinite(gap[1:])]
+    low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
+    row = {"by": by, "group": name, "objects": int(inside.sum()), "AP_first": float(both[0][0])}
+    row |= {"AP_second": float(both[1][0]), "difference": float(gap[0]), "low": float(low), "high": float(high)}
+    return row
+
+
+def image_scores(cell: CellData) -> npt.NDArray[np.float64]:
+    """For every image the share of its objects found by its best n detections (n objects), mean over thresholds.
+
+    NaN for images without a countable object.
+    """
+    o, matches = cell.overlaps, match(cell.overlaps)
+    counted = np.bincount(o.object_image[~o.left_out], minlength=len(o.images))
+    order = np.lexsort((-o.score, o.image))
+    image = o.image[order]
+    start = np.searchsorted(image, np.arange(len(o.images)))
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order)) - start[image]
+    right = (matches.found >= 0) & ~matches.ignored & (rank < counted[o.image])[:, None]
+    hits = np.zeros(len(o.images))
+    np.add.at(hits, o.image, right.mean(axis=1))
+    return np.asarray(np.divide(hits, counted, out=np.full(len(hits), np.nan), where=counted > 0))
+
+
+def image_differences(first: CellData, second: CellData) -> pd.DataFrame:
+    """image_id, name, first, second, difference (second minus first), the images with objects only."""
+    a, b = image_scores(first), image_scores(second)
+    table = pd.DataFrame({"image_id": first.overlaps.images, "first": a, "second": b, "difference": b - a})
+    return table.dropna().merge(first.images[["image_id", "name"]], on="image_id")
+
+
+class _Pixels:
+    """Pixels of a test image by id: from the cell's data set, from a folder of pictures, or a grey ground."""
+
+    def __init__(self, cell: CellData, folder: Path | None) -> None:
+        self.cell, self.folder = cell, folder
+        self.data: DetectionData | None = None
+        config, local = cell.config, read_json(cell.cell.folder / "local.json")
+        if folder is None and local:
+            spec = DataSpec.model_validate(config["data"])
+            cache = Path(local["cache"]) if local.get("cache") else None
+            self.data = load(spec, "test", Path(local.get("root") or "."), cache)
+        self.place = {} if self.data is None else {r.id: i for i, r in enumerate(self.data.images)}
+
+    def __call__(self, image_id: int) -> npt.NDArray[np.uint8]:
+        if image_id in self.place and self.data is not None:
+            return self.data.read(self.place[image_id])
+        about = self.cell.images.set_index("image_id").loc[image_id]
+        if self.folder is not None:
+            from PIL import Image
+
+            path = self.folder / Path(str(about["name"])).name
+            if not path.is_file():
+                raise InputError(f"--images {self.folder}: no picture {path.name}")
+            return np.asarray(Image.open(path).convert("RGB"))
+        return np.full((int(about.height), int(about.width), 3), 160, np.uint8)

@@ -1,0 +1,115 @@
+"""`assignbench analyze`: any detector's predictions become records, and get the analyses and the report of a study."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+import assignbench
+from assignbench.data.predictions import GroundTruth, read_ground_truth, read_predictions
+from assignbench.errors import InputError
+from assignbench.matching import BOX, average_precision, coco_numbers, crowdedness, match, overlaps_of
+from assignbench.records import write_json, write_table
+from assignbench.report import build_report
+
+KEPT = ("image_id", "label", "score", "cls_score", "quality_score", *BOX)
+
+
+def analyze(options: argparse.Namespace, console: Console) -> int:
+    """Reads ground truth and predictions, writes records and the report. Raises InputError for what must be mended."""
+    files: list[Path] = options.predictions
+    candidates: list[Path] = options.candidates or []
+    if candidates and len(candidates) != len(files):
+        raise InputError(
+            f"--candidates names {len(candidates)} files for {len(files)} prediction files; give one for each, in order"
+        )
+    names = _names(files)
+    truth = read_ground_truth(options.gt)
+    study = options.name or truth.name
+    folder: Path = options.out / f"analyze-{study}"
+    cells = []
+    for place, (name, path) in enumerate(zip(names, files, strict=True)):
+        before = read_predictions(candidates[place], truth) if candidates else None
+        cell = folder / f"imported-{name}-{truth.name}"
+        _write_cell(cell, name, truth, read_predictions(path, truth), before, options)
+        cells.append(cell.name)
+    for note in dict.fromkeys(truth.notes):
+        console.print(f"note: {note}", markup=False)
+    about = {
+        "study": study,
+        "title": f"Predictions on {truth.name}",
+        "answers": f"Where do {', '.join(names)} differ on {len(truth.images)} images of {truth.name}?",
+        "expect": "differences of one trained model each: no verdict on a method can rest on them",
+        "cost": "none, nothing is trained",
+        "version": assignbench.__version__,
+        "cells": cells,
+        "imported": True,
+        "notes": truth.notes,
+    }
+    write_json(folder / "study.json", about)
+    console.print(f"report: {build_report(folder)}", markup=False)
+    return 0
+
+
+def _names(files: Sequence[Path]) -> list[str]:
+    """A name per file: its stem, with the folder's name before it where stems repeat."""
+    stems = [p.stem for p in files]
+    if len(set(stems)) == len(stems):
+        return stems
+    longer = [f"{p.resolve().parent.name}-{p.stem}" for p in files]
+    if len(set(longer)) < len(longer):
+        raise InputError(f"two prediction files are called {longer[0]}; rename one")
+    return longer
+
+
+def object_table(truth: GroundTruth) -> pd.DataFrame:
+    """The objects of a ground truth with the columns that groups are made of."""
+    table = truth.objects.copy()
+    width, height = table.x2 - table.x1, table.y2 - table.y1
+    table["aspect_ratio"] = np.maximum(width / height, height / width)
+    table["crowdedness"] = crowdedness(table.image_id.to_numpy(), table[BOX].to_numpy(np.float64))
+    table["image_crowdedness"] = table.groupby("image_id").crowdedness.transform("max")
+    table["objects_in_image"] = table.groupby("image_id").object_id.transform("size")
+    return table
+
+
+def _write_cell(
+    folder: Path,
+    name: str,
+    truth: GroundTruth,
+    detections: pd.DataFrame,
+    before: pd.DataFrame | None,
+    options: argparse.Namespace,
+) -> None:
+    """A finished cell's records, as far as predictions alone can fill them."""
+    objects = object_table(truth)
+    every = detections if before is None else before
+    quality = bool(len(every)) and bool((every.quality_score != 1.0).any())
+    method: dict[str, Any] = {"name": name, "quality": "iou" if quality else None, "nms": options.nms}
+    method["ranking"] = "cls*quality" if quality else "cls"
+    config = {
+        "detector": {"name": "imported", "label": "imported"},
+        "method": method,
+        "data": {"name": truth.name, "kind": "coco"},
+        "seed": 0,
+    }
+    overlaps = overlaps_of(truth.images, objects, detections, len(truth.classes))
+    by_class = average_precision(match(overlaps))[0].mean(axis=0)
+    summary: dict[str, Any] = {k: None if np.isnan(v) else v for k, v in coco_numbers(overlaps).items()}
+    summary["per_class"] = {c: None if np.isnan(v) else float(v) for c, v in zip(truth.classes, by_class, strict=True)}
+    write_json(folder / "config.json", config)
+    write_json(folder / "environment.json", {"classes": list(truth.classes), "class_agnostic": False})
+    write_table(folder / "images.parquet", truth.images)
+    write_table(folder / "objects.parquet", objects)
+    write_table(folder / "detections.parquet", detections[list(KEPT)])
+    (folder / "pre_nms.parquet").unlink(missing_ok=True)
+    if before is not None:
+        write_table(folder / "pre_nms.parquet", before[list(KEPT)])
+    write_json(folder / "summary.json", summary)
+    write_json(folder / "status.json", {"state": "done"})

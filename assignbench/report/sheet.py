@@ -1,0 +1,56 @@
+"""The picture sheet of `assignbench compare`: ground truth and both cells' best detections, image by image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+
+from assignbench.analysis import CellData
+from assignbench.matching import match
+from assignbench.report.figures import draw_box
+from assignbench.report.style import GREEN, RED, WHITE, finished, panels, picture, save
+
+
+def difference_sheet(
+    first: CellData,
+    second: CellData,
+    images: pd.DataFrame,
+    pixels: Callable[[int], npt.NDArray[np.uint8]],
+    path: Path,
+) -> Path:
+    """One row per image (columns image_id, first, second): objects, then each cell's n best detections for n objects.
+
+    Green: matched at IoU 0.5; dashed red: not.
+    """
+    figure, axes = panels(3 * len(images), columns=3, size=(3.0, 3.1))
+    for row, about in enumerate(images.itertuples()):
+        image_id = int(about.image_id)
+        canvas = pixels(image_id)
+        objects = first.objects[(first.objects.image_id == image_id) & ~first.objects.crowd]
+        truth = axes[3 * row]
+        picture(truth, canvas, f"image {image_id}")
+        for o in objects.itertuples():
+            draw_box(truth, (o.x1, o.y1, o.x2, o.y2), WHITE, first.classes[int(o.label)])
+        for column, (cell, score) in enumerate(((first, about.first), (second, about.second)), start=1):
+            ax = axes[3 * row + column]
+            picture(ax, canvas, f"{cell.keys['method']}: {100 * score:.0f} % found")
+            _detections(ax, cell, image_id, len(objects))
+    save(finished(figure), path)
+    return path
+
+
+def _detections(ax: Axes, cell: CellData, image_id: int, count: int) -> None:
+    o = cell.overlaps
+    place = int(np.searchsorted(o.images, image_id))
+    mine = np.flatnonzero(o.image == place)
+    found = match(o).found[:, 0]
+    for row in mine[np.argsort(-o.score[mine], kind="stable")][:count]:
+        d = cell.detections.iloc[int(o.row[row])]
+        right = bool(found[row] >= 0)
+        text = f"{cell.classes[int(d.label)]} {d.score:.2f}"
+        draw_box(ax, (d.x1, d.y1, d.x2, d.y2), GREEN if right else RED, text, "-" if right else "--")

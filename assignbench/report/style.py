@@ -1,0 +1,197 @@
+"""How pictures look: a method has the same colour everywhere, and the colours differ for colour-blind eyes too."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from assignbench.analysis import StudyRecord, Tables
+
+_PALETTE = sns.color_palette("colorblind", 10).as_hex()
+# Methods keep their place here for good; colour and line style follow from it.
+_FIXED = (
+    *("iou", "mutual_guidance", "atss", "paa", "musu", "ltm", "mlc", "localize_to_classify", "classify_to_localize"),
+    *(
+        "fcos",
+        "ltm_plus",
+        "paa_voting",
+        "musu_q",
+        "mlc_fcos",
+        "ltm_af",
+        "paa_range",
+        "freeanchor",
+        "musu_p",
+        "musu_hard",
+    ),
+    *(
+        "musu_hard",
+        "paa_mmdet",
+        "mutual_labeling",
+        "iou_rescoring",
+        "mal_bag",
+        "bag_average",
+        "paa_fixed",
+        "fcos_plain",
+    ),
+    *("fcos_center", "simota", "tal", "dynamic_soft_label", "autoassign", "hungarian", "iou_mmdet", "iou_torchvision"),
+    *("random_matched", "oracle_iou"),
+)
+_STYLES = ("-", "--", ":", "-.")
+HATCHES = {"-": "", "--": "///", ":": "...", "-.": "xxx"}
+GREEN, BLUE, AMBER, RED, WHITE = "#2ca25f", "#0072b2", "#e69f00", "#d7191c", "#ffffff"
+
+sns.set_theme(style="whitegrid", context="paper", rc={"figure.dpi": 110, "axes.titlesize": 10, "legend.fontsize": 8})
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure with its file name and caption; None where the records hold nothing to draw."""
+
+    name: str
+    caption: str
+    figure: Figure | None
+    photo: bool = False  # saved as JPEG: photographs need too many colours for a small PNG
+
+
+Draw = Callable[[StudyRecord, Tables], list[Drawn]]
+FIGURES: dict[str, Draw] = {}
+
+
+def figure_of(analysis: str) -> Callable[[Draw], Draw]:
+    """Decorator: what the report draws for an analysis, from its tables."""
+
+    def enter(draw: Draw) -> Draw:
+        FIGURES[analysis] = draw
+        return draw
+
+    return enter
+
+
+def _place(method: str) -> int:
+    if method in _FIXED:
+        return _FIXED.index(method)
+    return int(hashlib.sha256(method.encode()).hexdigest(), 16) % (len(_PALETTE) * len(_STYLES))
+
+
+def colour(method: str) -> str:
+    """The method's colour: fixed for the known ones, from the name's hash for others."""
+    return str(_PALETTE[_place(method) % len(_PALETTE)])
+
+
+def style(method: str) -> str:
+    """The method's line style, which tells apart methods of one colour."""
+    return _STYLES[_place(method) // len(_PALETTE) % len(_STYLES)]
+
+
+def picture(ax: Axes, pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], title: str) -> None:
+    """An image without axes."""
+    ax.imshow(pixels)
+    ax.set_xlim(0, pixels.shape[1])
+    ax.set_ylim(pixels.shape[0], 0)
+    ax.axis("off")
+    if title:
+        ax.set_title(title)
+
+
+def panels(count: int, *, columns: int = 2, size: tuple[float, float] = (4.2, 2.9)) -> tuple[Figure, list[Axes]]:
+    """A figure with so many axes, row by row; places that are left over stay blank."""
+    wide = min(columns, max(count, 1))
+    rows = -(-max(count, 1) // wide)
+    figure, grid = plt.subplots(rows, wide, figsize=(size[0] * wide, size[1] * rows), squeeze=False)
+    axes = list(grid.flatten())
+    for ax in axes[count:]:
+        ax.axis("off")
+    return figure, axes[:count]
+
+
+def places(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The parts of a table by data set and detector, with a title each."""
+    found = table.groupby(["data", "detector"], sort=False, observed=True)
+    return [(f"{detector} on {data}", group) for (data, detector), group in found]
+
+
+def present(methods: Iterable[str], table: pd.DataFrame) -> list[str]:
+    """The methods of a table in the study's order."""
+    there = set(table.method)
+    return [m for m in methods if m in there]
+
+
+def method_bars(
+    ax: Axes, table: pd.DataFrame, groups: Sequence[str], methods: Sequence[str], value: str, scale: float = 100.0
+) -> None:
+    """Bars of `value` per group (column `group`) and method, with the half-widths in `value`_half."""
+    for i, method in enumerate(methods):
+        mine = table[table.method == method].set_index("group").reindex(list(groups))
+        at = np.arange(len(groups)) + (i - (len(methods) - 1) / 2) * 0.8 / len(methods)
+        half = mine.get(f"{value}_half")
+        error = None if half is None or half.isna().all() else scale * half.to_numpy(float)
+        look: dict[str, Any] = {
+            "color": colour(method),
+            "hatch": HATCHES[style(method)],
+            "label": method,
+            "alpha": 0.75,
+        }
+        bars: dict[str, Any] = {"yerr": error, "error_kw": {"lw": 0.8}, **look}
+        ax.bar(at, scale * mine[value].to_numpy(float), 0.7 / len(methods), **bars)
+    ax.set_xticks(range(len(groups)), list(groups))
+    ax.axhline(0, color="black", lw=0.6)
+
+
+def method_lines(ax: Axes, table: pd.DataFrame, methods: Sequence[str], x: str, y: str, scale: float = 100.0) -> None:
+    """Lines of y over x, mean over seeds, with intervals in `y`_half where there are any."""
+    for method in methods:
+        mine = table[table.method == method].groupby(x, sort=True, as_index=False).mean(numeric_only=True)
+        look: dict[str, Any] = {
+            "color": colour(method),
+            "ls": style(method),
+            "lw": 1.3,
+            "marker": "o",
+            "ms": 3,
+            "label": method,
+        }
+        half = mine.get(f"{y}_half")
+        error = None if half is None or half.isna().all() else scale * half
+        ax.errorbar(mine[x], scale * mine[y], yerr=error, elinewidth=0.7, **look)
+
+
+def legend(ax: Axes) -> None:
+    """The legend to the right of the axes, if anything is labelled."""
+    handles, labels = ax.get_legend_handles_labels()
+    if handles:
+        ax.legend(handles, labels, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
+
+
+def finished(figure: Figure) -> Figure:
+    """The figure with its parts moved so that nothing overlaps."""
+    figure.tight_layout()
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes a PNG of 256 colours (a third of the size, for the eye the same), or a JPEG, and closes the figure."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    width, height = figure.get_size_inches()
+    dpi = min(130.0, 2400 / width, (3e6 / (width * height)) ** 0.5)
+    if path.suffix == ".jpg":
+        figure.savefig(path, dpi=dpi, bbox_inches="tight", pil_kwargs={"quality": 80, "optimize": True})
+        plt.close(figure)
+        return
+    figure.savefig(path, dpi=dpi, bbox_inches="tight", metadata={"Software": None})
+    plt.close(figure)
+    with Image.open(path) as drawn:
+        reduced = drawn.convert("RGB").quantize(256)
+    reduced.save(path, optimize=True)
