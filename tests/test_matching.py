@@ -3,7 +3,6 @@
 import contextlib
 import io
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,6 +10,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from assignbench.data.predictions import read_ground_truth, read_predictions
 from assignbench.evaluation import coco_evaluate, coco_ground_truth, coco_results, voc_evaluate
 from assignbench.matching import (
     AREAS,
@@ -23,7 +23,6 @@ from assignbench.matching import (
     mean_over_classes,
     overlaps_of,
 )
-from tests.conftest import SHARED
 
 CLASSES = 3
 
@@ -172,31 +171,64 @@ def test_nothing_found_and_nothing_to_find() -> None:
     assert np.isnan(mean_over_classes(average_precision(empty)[0]))
 
 
-def read_coco_files(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, int, dict]:
-    truth = json.loads((folder / "instances.json").read_text())
-    return truth
+NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 
 
-@pytest.mark.skipif(SHARED is None, reason="needs ../shared/data")
-def test_the_twelve_published_numbers_of_cocoapi() -> None:
-    from assignbench.data.predictions import read_ground_truth, read_predictions
-
-    folder = SHARED / "data" / "results-json" / "cocoapi_val2014_100"
-    truth = read_ground_truth(next(folder.glob("instances*.json")))
-    table = read_predictions(next(folder.glob("*bbox*results*.json")), truth)
-    overlaps = overlaps_of(truth.images, truth.objects, table, len(truth.classes))
-    known = json.loads((folder / "known_ap.json").read_text())
-    found = coco_numbers(overlaps)
-    printed = known.get("stats", known)
-    for name, value in zip(
-        ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"),
-        printed if isinstance(printed, list) else printed.values(),
-        strict=False,
-    ):
-        assert found[name] == pytest.approx(value, abs=6e-4), name
+def test_the_twelve_published_numbers_of_cocoapi(shared_data) -> None:
+    folder = shared_data / "results-json" / "cocoapi_val2014_100"
+    truth = read_ground_truth(folder / "instances_val2014_100.json")
+    table = read_predictions(folder / "instances_val2014_fakebbox100_results.json", truth)
+    found = coco_numbers(overlaps_of(truth.images, truth.objects, table, len(truth.classes)))
+    known = json.loads((folder.parent / "known_ap.json").read_text())["cocoapi_val2014_100"]
     exact = coco_evaluate(coco_ground_truth(truth.images, truth.objects, list(truth.classes)), coco_results(table))
-    for name in ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"):
+    for name in NAMES:
+        assert found[name] == pytest.approx(known[name], abs=1e-6), name
         assert found[name] == pytest.approx(exact[name], abs=1e-9), name
+
+
+def test_coco_mini_with_its_crowds_and_empty_classes(shared_data) -> None:
+    """Its annotations as detections, moved about: parity for every class, limit and area."""
+    truth = read_ground_truth(shared_data / "coco-mini" / "annotations" / "instances_val2017.json")
+    rng = np.random.default_rng(0)
+    table = truth.objects.loc[
+        rng.random(len(truth.objects)) < 0.8, ["image_id", "label", "x1", "y1", "x2", "y2"]
+    ].copy()
+    table[["x1", "y1", "x2", "y2"]] += rng.normal(0, 4, (len(table), 4))
+    table["score"] = rng.random(len(table)).round(2)
+    table = table[(table.x2 > table.x1) & (table.y2 > table.y1)]
+    exact = coco_evaluate(coco_ground_truth(truth.images, truth.objects, list(truth.classes)), coco_results(table))
+    overlaps = overlaps_of(truth.images, truth.objects, table, len(truth.classes))
+    found = coco_numbers(overlaps)
+    for name in NAMES:
+        assert found[name] == pytest.approx(exact[name], abs=1e-9), name
+    by_class = average_precision(match(overlaps))[0].mean(axis=0)
+    for name, value in zip(truth.classes, by_class, strict=True):
+        wanted = exact["per_class"][name]
+        assert np.isnan(value) if wanted is None else value == pytest.approx(wanted, abs=1e-9), name
+
+
+def test_the_published_numbers_of_padilla(shared_data) -> None:
+    """11-point and every-point AP of a single class in VOC's inclusive pixels: continuous boxes are one wider."""
+    folder = shared_data / "results-json" / "padilla_voc_testcase1"
+    known = json.loads((folder.parent / "known_ap.json").read_text())["padilla_voc_testcase1"]
+    tables = []
+    for part in ("gts", "dets"):
+        rows = []
+        for path in sorted((folder / part).glob("*.txt")):
+            for line in path.read_text().split("\n"):
+                if line.strip():
+                    *score, x, y, w, h = (float(v) for v in line.split()[1:])
+                    rows.append((int(path.stem), 0, x, y, x + w + 1, y + h + 1, score[0] if score else 1.0))
+        tables.append(pd.DataFrame(rows, columns=["image_id", "label", "x1", "y1", "x2", "y2", "score"]))
+    objects, detections = tables
+    objects = objects.assign(area=1.0, crowd=False, difficult=False)
+    images = pd.DataFrame({"image_id": sorted(objects.image_id.unique())})
+    overlaps = overlaps_of(images, objects, detections, 1, least=0.0)
+    for kind, key in (("voc07", "eleven_point"), ("area", "every_point")):
+        for threshold, value in known[key].items():
+            matches = match_voc(overlaps, thresholds=(float(threshold),))
+            found = average_precision(matches, interpolation=kind)[0, 0, 0]
+            assert found == pytest.approx(value, abs=1e-9), (kind, threshold)
 
 
 def test_thresholds_are_pycocotools_own() -> None:

@@ -1,0 +1,91 @@
+"""Record folders with planted content, for tests whose answer is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from assignbench.analysis import StudyRecord, read_study_record
+from assignbench.evaluation import rank_correlation
+from assignbench.matching import BOX, coco_numbers, crowdedness, overlaps_of
+from assignbench.records import write_json, write_table
+
+
+def boxes_table(rows: list[tuple], columns: str = "") -> pd.DataFrame:
+    """Rows (image_id, label, x1, y1, x2, y2, ...) with the names of further columns."""
+    return pd.DataFrame(rows, columns=["image_id", "label", *BOX, *columns.split()])
+
+
+def objects_table(rows: list[tuple], columns: str = "", **more: object) -> pd.DataFrame:
+    """An object table with every column that analyses read; `more` replaces what would be computed."""
+    table = boxes_table(rows, columns)
+    width, height = table.x2 - table.x1, table.y2 - table.y1
+    table["object_id"] = np.arange(len(table)) + 1
+    table["area"] = width * height
+    table["aspect_ratio"] = np.maximum(width / height, height / width)
+    table["crowdedness"] = crowdedness(table.image_id.to_numpy(np.int64), table[BOX].to_numpy(float))
+    table["image_crowdedness"] = table.groupby("image_id").crowdedness.transform("max")
+    table["objects_in_image"] = table.groupby("image_id").object_id.transform("size")
+    return table.assign(**{"crowd": False, "difficult": False, **more})
+
+
+def images_of(objects: pd.DataFrame, *, more: tuple[int, ...] = ()) -> pd.DataFrame:
+    """The images that objects name."""
+    ids = sorted({*objects.image_id.tolist(), *more})
+    return pd.DataFrame({"image_id": ids, "name": [f"{i}.png" for i in ids], "width": 200, "height": 200})
+
+
+def write_cell(
+    study: Path,
+    method: str,
+    seed: int,
+    objects: pd.DataFrame,
+    detections: pd.DataFrame,
+    *,
+    classes: tuple[str, ...] = ("thing",),
+    pre_nms: pd.DataFrame | None = None,
+    candidates: pd.DataFrame | None = None,
+    quality: str | None = None,
+    detector: str = "net",
+    data: str = "planted",
+) -> Path:
+    """One finished cell; scores apart default to the score."""
+    folder = study / f"{detector}-{method}-{data}-seed{seed}"
+    config = {
+        "detector": {"name": detector, "label": detector},
+        "method": {"name": method, "quality": quality, "ranking": "cls*quality" if quality else "cls", "nms": 0.5},
+        "data": {"name": data, "kind": "coco"},
+        "seed": seed,
+    }
+    images = images_of(objects)
+
+    def completed(table: pd.DataFrame) -> pd.DataFrame:
+        return table.assign(
+            cls_score=table.get("cls_score", table.score), quality_score=table.get("quality_score", 1.0)
+        )
+
+    if candidates is not None:
+        objects = objects.merge(rank_correlation(candidates), how="left", on="object_id")
+        write_table(folder / "candidates.parquet", candidates)
+    if pre_nms is not None:
+        write_table(folder / "pre_nms.parquet", completed(pre_nms))
+    numbers = coco_numbers(overlaps_of(images, objects, detections, len(classes)))
+    write_json(folder / "config.json", config)
+    write_json(folder / "environment.json", {"classes": list(classes), "class_agnostic": False})
+    write_json(folder / "summary.json", {k: None if np.isnan(v) else v for k, v in numbers.items()})
+    write_json(folder / "status.json", {"state": "done"})
+    write_table(folder / "images.parquet", images)
+    write_table(folder / "objects.parquet", objects)
+    write_table(folder / "detections.parquet", completed(detections))
+    return folder
+
+
+def study_of(folder: Path, methods: tuple[str, ...], claims: tuple[str, ...] = ()) -> StudyRecord:
+    """The record of the cells under a folder, methods in the given order."""
+    cells = sorted(p.name for p in folder.iterdir() if p.is_dir())
+    cells.sort(key=lambda name: next(i for i, m in enumerate(methods) if f"-{m}-" in name))
+    about = {"study": "planted", "cells": cells, "claims": [{"claim": c} for c in claims]}
+    write_json(folder / "study.json", about)
+    return read_study_record(folder)
