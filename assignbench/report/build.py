@@ -39,7 +39,7 @@ def write_report(study: StudyRecord, out: Path) -> Path:
     selected = chosen(study.about.get("analyses") or [], ORDER)
     shutil.rmtree(out / "figures", ignore_errors=True)
     sections = [s for analysis in selected if (s := _section(analysis, study, out)) is not None]
-    pictures = {"What the methods assign": assignment_pictures, "What the detectors see": detection_pictures}
+    pictures = {"What the assigners choose": assignment_pictures, "What the detectors see": detection_pictures}
     for place, (title, draw) in enumerate(pictures.items(), start=1):
         saved = _saved(draw(study), out)
         if saved:

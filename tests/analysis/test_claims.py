@@ -1,0 +1,80 @@
+"""The language of claims, what is said about mistakes, and analyses by module:function."""
+
+import pytest
+
+from assignbench.analysis import ORDER, chosen
+from assignbench.analysis.base import ANALYSES
+from assignbench.analysis.claims import Claim, overall, parse, verdict_of
+from assignbench.analysis.statistics import Interval
+from assignbench.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ltm > iou on AP", {"kind": "greater", "method": "ltm", "other": "iou", "measure": "AP"}),
+        (
+            "ltm > iou on NR for every detector",
+            {"kind": "greater", "method": "ltm", "other": "iou", "measure": "NR", "every": True},
+        ),
+        ("gain grows with crowdedness", {"kind": "trend", "factor": "crowdedness"}),
+        ("gain of ltm  grows with aspect_ratio", {"kind": "trend", "method": "ltm", "factor": "aspect_ratio"}),
+        ("AP75 gain > AP50 gain", {"kind": "gains", "measure": "AP75", "second": "AP50"}),
+        ("AP75 gain of paa > AP50 gain", {"kind": "gains", "method": "paa", "measure": "AP75", "second": "AP50"}),
+        ("divergence predicts AP", {"kind": "divergence", "measure": "AP"}),
+    ],
+)
+def test_forms(text, expected) -> None:
+    assert parse(text) == Claim(" ".join(text.split()), **expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ltm beats iou", "none of the known forms"),
+        ("ltm > iou on APP", "unknown measure 'APP'; did you mean 'AP'"),
+        ("gain of ltn grows with crowdedness", "unknown method 'ltn'; did you mean 'ltm'"),
+        ("gain grows with crowding", "unknown factor 'crowding'; did you mean 'crowdedness'"),
+    ],
+)
+def test_mistakes(text, message) -> None:
+    with pytest.raises(InputError, match=message.replace("?", "[?]")):
+        parse(text, ["iou", "ltm"])
+
+
+def test_verdicts() -> None:
+    assert verdict_of(Interval(0.02, 0.01, 3)) == "supported"
+    assert verdict_of(Interval(-0.02, 0.01, 3)) == "contradicted"
+    assert verdict_of(Interval(0.02, 0.03, 3)) == "not resolvable"
+    assert verdict_of(Interval(0.02, 0.001, 2)) == "not resolvable"
+    assert overall(["supported", "supported"]) == "supported"
+    assert overall(["supported", "not resolvable"]) == "not resolvable"
+    assert overall(["supported", "contradicted"]) == "contradicted"
+    assert overall([]) == "not resolvable"
+
+
+def test_every_analysis_explains_itself_and_has_a_place() -> None:
+    assert set(ORDER) == set(ANALYSES)
+    for one in ANALYSES.values():
+        assert one.question.endswith("?") and len(one.definition) > 40, one.name
+
+
+def test_analyses_by_name_and_by_module(tmp_path, monkeypatch) -> None:
+    (tmp_path / "my_questions.py").write_text(
+        "import pandas as pd\n"
+        "def objects_per_class(study):\n"
+        '    """Objects per class.\n\n    Counted in the test split.\n    """\n'
+        "    return pd.DataFrame({'count': [len(c.objects) for c in study.data()]})\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    first, second = chosen(["nms", "my_questions:objects_per_class"], ORDER)
+    assert first is ANALYSES["nms"]
+    assert second.title == "Objects per class" and "Counted in the test split." in second.definition
+    assert isinstance(second.run(type("Study", (), {"data": lambda self: []})()), dict)
+    assert [a.name for a in chosen([], ORDER)][: len(ORDER)] == list(ORDER)
+    with pytest.raises(InputError, match="unknown analysis 'nsm'; did you mean 'nms'"):
+        chosen(["nsm"], ORDER)
+    with pytest.raises(InputError, match="is the module importable"):
+        chosen(["my_questions:nothing"], ORDER)
+    with pytest.raises(InputError, match="No module named"):
+        chosen(["no_such_module:f"], ORDER)

@@ -1,0 +1,97 @@
+"""The reader of other detectors' predictions: what it takes, what it says about the rest."""
+
+import json
+
+import numpy as np
+import pytest
+
+from assignbench.data.predictions import read_ground_truth, read_predictions
+from assignbench.errors import InputError
+
+
+@pytest.fixture
+def truth(coco_folder):
+    return read_ground_truth(coco_folder / "instances.json")
+
+
+def write(path, content):
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def entry(**more) -> dict:
+    return {"image_id": 10, "category_id": 90, "bbox": [1, 2, 3, 4], "score": 0.5, **more}
+
+
+def test_ground_truth_without_pictures(truth) -> None:
+    assert truth.classes == ("car", "kite") and truth.objects.label.tolist() == [1, 0, 0]
+    assert truth.objects.crowd.tolist() == [False, False, True]
+    assert truth.objects[["x1", "y1", "x2", "y2"]].iloc[0].tolist() == [5, 5, 15, 15]
+    assert len(truth.images) == 3
+
+
+def test_what_is_taken(truth, tmp_path) -> None:
+    rows = [
+        entry(),
+        {"file_name": "1.png", "category": "car", "bbox": [0.5, 0, 10, 10], "cls_score": 0.8, "iou_score": 0.5},
+        {"image_id": "11", "category_id": "3", "bbox": [0, 0, 5, 5], "score": 1, "segmentation": []},
+    ]
+    for content in (rows, {"predictions": rows}, {"info": {}, "annotations": rows}):
+        table = read_predictions(write(tmp_path / "a.json", content), truth)
+        assert table.image_id.tolist() == [10, 11, 11] and table.label.tolist() == [1, 0, 0]
+        assert table.score.tolist() == [0.5, 0.4, 1.0] and table.cls_score.tolist() == [0.5, 0.8, 1.0]
+        assert table.quality_score.tolist() == [1.0, 0.5, 1.0]
+        assert table[["x1", "y1", "x2", "y2"]].iloc[0].tolist() == [1, 2, 4, 6]
+    assert not truth.notes
+
+
+def test_what_is_left_out_is_noted(truth, tmp_path) -> None:
+    rows = [entry(), entry(image_id=999), entry(category_id=7), entry(bbox=[1, 1, 0, 5])]
+    table = read_predictions(write(tmp_path / "a.json", rows), truth)
+    assert len(table) == 1
+    assert any("1 of 4 entries are on images" in n for n in truth.notes)
+    assert any("1 of 4 entries are on categories" in n for n in truth.notes)
+    assert any("1 boxes without area" in n for n in truth.notes)
+
+
+def test_an_empty_list_is_a_result(truth, tmp_path) -> None:
+    assert not len(read_predictions(write(tmp_path / "a.json", []), truth))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[", "not JSON"),
+        ({"boxes": []}, "expected a list of detections"),
+        ([1], "entry 0 is a int"),
+        ([entry(), {"image_id": 10, "category_id": 90, "score": 1}], "entry 1 has no 'bbox'"),
+        ([entry(), entry(bbox=[1, 2, 3])], r"\[1\]: bbox must be \[x, y, width, height\], got \[1, 2, 3\]"),
+        ([entry(bbox=[5, 5, -1, 3])], "negative side; COCO's boxes are"),
+        ([entry(score="high")], "entry 0: score must be a number, got 'high'"),
+        ([entry(score=float("nan"))], "entry 0: score is not finite"),
+        ([{"image_id": 10, "category_id": 90, "bbox": [1, 2, 3, 4]}], "entry 0 has neither 'score' nor 'cls_score'"),
+        ([{"category_id": 90, "bbox": [1, 2, 3, 4], "score": 1}], "entry 0 has neither 'image_id' nor 'file_name'"),
+        ([{"image_id": 10, "bbox": [1, 2, 3, 4], "score": 1}], "entry 0 has neither 'category_id' nor 'category'"),
+        ([entry(category_id="kyte")], "unknown category 'kyte'; did you mean 'kite'"),
+        ([entry(image_id=5), entry(image_id=6)], "none of its 2 entries names one of the images"),
+    ],
+)
+def test_mistakes(truth, tmp_path, content, message) -> None:
+    with pytest.raises(InputError, match=message.replace("?", "[?]")):
+        read_predictions(write(tmp_path / "a.json", content), truth)
+
+
+def test_missing_files_and_broken_ground_truth(coco_folder, truth, tmp_path) -> None:
+    with pytest.raises(InputError, match="no prediction file"):
+        read_predictions(tmp_path / "none.json", truth)
+    content = json.loads((coco_folder / "instances.json").read_text())
+    content["annotations"][0]["image_id"] = 77
+    with pytest.raises(InputError, match=r"annotations\[0\] \(id 1\) names image 77"):
+        read_ground_truth(write(tmp_path / "gt.json", content))
+    content["annotations"][0].update(image_id=10, category_id=5)
+    with pytest.raises(InputError, match="unknown category_id 5"):
+        read_ground_truth(write(tmp_path / "gt.json", content))
+    content["annotations"][0].update(category_id=90, bbox=[1, 1, 0, 5])
+    found = read_ground_truth(write(tmp_path / "gt.json", content))
+    assert len(found.objects) == 2 and "no area" in found.notes[0]
+    assert np.isfinite(found.objects.area).all()

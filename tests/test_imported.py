@@ -1,0 +1,92 @@
+"""`assignbench analyze` from files to report."""
+
+import json
+
+import numpy as np
+import pytest
+
+from assignbench.cli import main
+from assignbench.records import read_json
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Ground truth of 20 images, two detectors' results and their boxes before NMS."""
+    rng = np.random.default_rng(0)
+    images = [{"id": i, "file_name": f"{i}.jpg", "width": 200, "height": 200} for i in range(20)]
+    truth, first, second, before = [], [], [], []
+    for i in range(60):
+        box = [*rng.uniform(0, 120, 2).tolist(), *rng.uniform(15, 70, 2).tolist()]
+        where = {"image_id": i % 20, "category_id": 1 + i % 3}
+        truth.append({"id": i + 1, **where, "bbox": box, "area": box[2] * box[3], "iscrowd": 0})
+        near = (np.array(box) + rng.normal(0, 3, 4)).tolist()
+        first.append({**where, "bbox": box, "cls_score": float(rng.random()), "iou_score": 0.9})
+        second.append({**where, "bbox": near, "score": float(rng.random())})
+        before += [first[-1], {**where, "bbox": near, "cls_score": 0.1, "iou_score": 0.4}]
+    categories = [{"id": c, "name": f"kind{c}"} for c in (1, 2, 3)]
+    content = {
+        "gt": {"images": images, "annotations": truth, "categories": categories},
+        "a": first,
+        "b": second,
+        "a_before": before,
+        "b_before": second,
+    }
+    for name, value in content.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(value))
+    return tmp_path
+
+
+def analyze(files, *more: str) -> int:
+    gt, first, second = (str(files / f"{n}.json") for n in ("gt", "a", "b"))
+    return main(["analyze", "--gt", gt, "--predictions", first, second, "--out", str(files / "runs"), *more])
+
+
+def test_two_detectors_with_candidates(files) -> None:
+    assert analyze(files, "--candidates", str(files / "a_before.json"), str(files / "b_before.json")) == 0
+    folder = files / "runs" / "analyze-gt"
+    page = (folder / "report" / "index.html").read_text()
+    for text in (
+        "What NMS loses",
+        "Crowded objects",
+        "Kinds of error",
+        "Prediction of the IoU",
+        "Imported predictions",
+    ):
+        assert text in page
+    assert "This analysis failed" not in page
+    assert read_json(folder / "imported-a-gt" / "summary.json")["AP"] == pytest.approx(1.0)
+    assert read_json(folder / "imported-b-gt" / "summary.json")["AP"] < 1.0
+
+
+def test_results_alone(files) -> None:
+    assert analyze(files, "--name", "mine") == 0
+    page = (files / "runs" / "analyze-mine" / "report" / "index.html").read_text()
+    assert "What NMS loses" not in page and "Differences between methods" in page
+    assert "This analysis failed" not in page
+    cells = [str(files / "runs" / "analyze-mine" / f"imported-{n}-gt") for n in ("a", "b")]
+    assert main(["compare", *cells, "--out", str(files / "comparison")]) == 0
+    assert (files / "comparison" / "compare.jpg").is_file()
+
+
+def test_mistakes(files, capsys) -> None:
+    assert analyze(files, "--candidates", str(files / "a_before.json")) == 2
+    assert "names 1 files for 2 prediction files" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        analyze(files, "--nms", "2")
+    (files / "other").mkdir()
+    gt, first = str(files / "gt.json"), str(files / "a.json")
+    (files / "other" / "a.json").write_text((files / "a.json").read_text())
+    pair = ["--predictions", first, str(files / "other" / "a.json")]
+    assert main(["analyze", "--gt", gt, *pair, "--out", str(files / "runs")]) == 0
+    names = {p.name for p in (files / "runs" / "analyze-gt").iterdir()}
+    assert f"imported-{files.name}-a-gt" in names and "imported-other-a-gt" in names
+
+
+def test_the_known_results_of_cocoapi(shared_data, tmp_path) -> None:
+    folder = shared_data / "results-json" / "cocoapi_val2014_100"
+    gt, found = folder / "instances_val2014_100.json", folder / "instances_val2014_fakebbox100_results.json"
+    assert main(["analyze", "--gt", str(gt), "--predictions", str(found), "--out", str(tmp_path)]) == 0
+    known = json.loads((folder.parent / "known_ap.json").read_text())["cocoapi_val2014_100"]
+    cell = tmp_path / f"analyze-{gt.stem}" / f"imported-{found.stem}-{gt.stem}"
+    summary = read_json(cell / "summary.json")
+    assert all(summary[n] == pytest.approx(known[n], abs=1e-6) for n in ("AP", "AP50", "AP75", "AR100", "APs"))
