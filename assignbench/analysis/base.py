@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from assignbench.matching import Overlaps, average_precision, match, mean_over_c
 from assignbench.records import CellRecord, read_cells, read_json
 
 Tables = dict[str, pd.DataFrame]
+T = TypeVar("T")
 
 
 class CellData:
@@ -31,6 +32,14 @@ class CellData:
         self.agnostic = bool(environment.get("class_agnostic"))
         self.true_classes: list[str] = list(environment["classes"])
         self.classes = ["object"] if self.agnostic else self.true_classes
+        self._known: dict[Hashable, Any] = {}
+
+    def once(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """What `compute` gives, worked out the first time that the key is asked for."""
+        if key not in self._known:
+            self._known[key] = compute()
+        found: T = self._known[key]
+        return found
 
     @cached_property
     def keys(self) -> dict[str, Any]:
@@ -71,6 +80,8 @@ class CellData:
 
     def precision(self, outside: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.float64]:
         """AP [T, C] with the objects `outside` a group ignored."""
+        if outside is None:
+            return self.once("precision", lambda: np.asarray(average_precision(match(self.overlaps))[0]))
         return np.asarray(average_precision(match(self.overlaps, outside=outside))[0])
 
     def group_numbers(self, inside: npt.NDArray[np.bool_]) -> dict[str, float]:

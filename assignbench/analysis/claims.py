@@ -21,12 +21,11 @@ from scipy import stats
 
 from assignbench.analysis.averages import METRICS
 from assignbench.analysis.base import CellData, StudyRecord, analysis
-from assignbench.analysis.divergence import RULES, rule_candidates, summarise
+from assignbench.analysis.divergence import RULES, summary_of
 from assignbench.analysis.groups import CROWDING, ELONGATION, FACTORS, PER_IMAGE, factor_gains, group_table
-from assignbench.analysis.nms import nms_recall
+from assignbench.analysis.nms import cell_recall, mean_recall
 from assignbench.analysis.statistics import Interval, gains, holm, paired_p, slope, t_interval
 from assignbench.errors import InputError, nearest
-from assignbench.matching import overlaps_of
 
 Kind = Literal["greater", "trend", "gains", "divergence"]
 MEASURES = (*METRICS, "NR", "spearman", *(f"AP_{name}" for name in CROWDING.names))
@@ -87,14 +86,10 @@ def _check(claim: Claim, methods: Sequence[str]) -> None:
 def measure_of(cell: CellData, measure: str) -> float:
     """One number of a cell; NaN where its records do not hold it."""
     if measure == "NR":
-        boxes = cell.pre_nms()
-        if boxes is None:
-            return float("nan")
-        before = overlaps_of(cell.images, cell.objects, boxes, len(cell.classes))
-        values = nms_recall(before, cell.overlaps)["coverage"]
-        return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+        recall = cell_recall(cell)
+        return float("nan") if recall is None else mean_recall(recall["coverage"])
     if measure == "spearman":
-        return float(summarise(cell.objects[~cell.objects.crowd], rule_candidates(cell, RULES[0]))["spearman"])
+        return float(summary_of(cell, RULES[0])["spearman"])
     if measure.startswith("AP_") and measure[3:] in CROWDING.names:
         place = CROWDING.place(cell.objects.crowdedness)
         return cell.group_numbers(place == CROWDING.names.index(measure[3:]))["AP"]

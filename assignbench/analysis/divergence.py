@@ -55,6 +55,12 @@ def summarise(objects: pd.DataFrame, candidates: pd.DataFrame) -> dict[str, floa
     return {"spearman": mean, "pooled": pooled, "objects": known, "left_out": len(objects) - known}
 
 
+def summary_of(cell: CellData, rule: str) -> dict[str, float | int]:
+    """The divergence of a cell by a candidate rule, crowd regions left out."""
+    objects = cell.objects[~cell.objects.crowd]
+    return cell.once(("divergence", rule), lambda: summarise(objects, rule_candidates(cell, rule)))
+
+
 @analysis(
     "divergence",
     title="Divergence between classification and localization",
@@ -74,13 +80,10 @@ def divergence(study: StudyRecord) -> dict[str, pd.DataFrame]:
     rules, groups, cells = [], [], []
     for cell in study.data():
         objects = cell.objects[~cell.objects.crowd]
-        for rule in RULES:
-            candidates = rule_candidates(cell, rule)
-            found = summarise(objects, candidates)
-            rules.append({**cell.keys, "candidates": rule, **found})
-            if rule == RULES[0]:
-                cells.append({**cell.keys, "spearman": found["spearman"], "AP": cell.cell.summary.get("AP")})
-                groups += [{**cell.keys, **row} for row in _by_group(cell, objects, candidates)]
+        rules += [{**cell.keys, "candidates": rule, **summary_of(cell, rule)} for rule in RULES]
+        spearman = summary_of(cell, RULES[0])["spearman"]
+        cells.append({**cell.keys, "spearman": spearman, "AP": cell.cell.summary.get("AP")})
+        groups += [{**cell.keys, **row} for row in _by_group(cell, objects, rule_candidates(cell, RULES[0]))]
     if not rules:
         return {}
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -63,7 +64,8 @@ def group_table(study: StudyRecord, grouping: Grouping) -> pd.DataFrame:
             inside = place == number
             if (inside & ~cell.overlaps.left_out).any():
                 middle = float(cell.objects[grouping.column][inside].mean())
-                rows.append({**cell.keys, "group": name, "middle": middle, **cell.group_numbers(inside)})
+                numbers = cell.once((grouping, number), partial(cell.group_numbers, inside))
+                rows.append({**cell.keys, "group": name, "middle": middle, **numbers})
     return pd.DataFrame(rows)
 
 

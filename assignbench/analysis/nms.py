@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -109,16 +110,14 @@ def nms(study: StudyRecord) -> dict[str, pd.DataFrame]:
     """NR and NR_tau in both readings, and AP with the oracle NMS; nothing for imports without pre-NMS boxes."""
     rows, oracle = [], []
     for cell in study.data():
-        boxes = cell.pre_nms()
-        if boxes is None or not len(boxes):
+        recall = cell_recall(cell)
+        if recall is None:
             continue
-        before = overlaps_of(cell.images, cell.objects, boxes, len(cell.classes))
-        for reading, values in nms_recall(before, cell.overlaps).items():
-            row = {**cell.keys, "reading": reading.replace("_", "-"), "NR": _mean(values)}
+        for reading, values in recall.items():
+            row = {**cell.keys, "reading": reading.replace("_", "-"), "NR": mean_recall(values)}
             rows.append({**row, **{f"NR{round(100 * t)}": v for t, v in zip(THRESHOLDS, values, strict=True)}})
-        best = oracle_nms(cell, boxes, before)
-        found = average_precision(match(overlaps_of(cell.images, cell.objects, best, len(cell.classes))))[0]
-        own, ideal = float(mean_over_classes(cell.precision())), float(mean_over_classes(found))
+        ideal = cell.once("oracle_nms", partial(_oracle_precision, cell))
+        own = float(mean_over_classes(cell.precision()))
         oracle.append({**cell.keys, "AP": own, "AP_oracle": ideal, "misranking": ideal - own})
     if not rows:
         return {}
@@ -128,6 +127,29 @@ def nms(study: StudyRecord) -> dict[str, pd.DataFrame]:
     }
 
 
-def _mean(values: Floats) -> float:
+def _oracle_precision(cell: CellData) -> float:
+    """AP with the oracle NMS."""
+    boxes = cell.pre_nms()
+    if boxes is None:
+        return float("nan")
+    best = oracle_nms(cell, boxes, overlaps_of(cell.images, cell.objects, boxes, len(cell.classes)))
+    found = average_precision(match(overlaps_of(cell.images, cell.objects, best, len(cell.classes))))[0]
+    return float(mean_over_classes(found))
+
+
+def cell_recall(cell: CellData) -> dict[str, Floats] | None:
+    """NR_tau [T] of a cell in both readings; None without boxes from before NMS."""
+
+    def compute() -> dict[str, Floats] | None:
+        boxes = cell.pre_nms()
+        if boxes is None or not len(boxes):
+            return None
+        return nms_recall(overlaps_of(cell.images, cell.objects, boxes, len(cell.classes)), cell.overlaps)
+
+    return cell.once("nms_recall", compute)
+
+
+def mean_recall(values: Floats) -> float:
+    """NR: the mean over the thresholds where anything was recalled before NMS; NaN if nothing was."""
     known = values[np.isfinite(values)]
     return float(known.mean()) if len(known) else float("nan")
