@@ -74,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
 
     report = _command(commands, "report", "write the report again from the run folder", _report)
     _study_options(report)
+    report.add_argument(
+        "--publish", type=Path, metavar="DIR", help="write report.md and figures there, without pictures of data sets"
+    )
 
     listing = _command(commands, "list", "list what there is", _list)
     listing.add_argument("what", choices=("detectors", "methods", "datasets", "analyses", "studies"))

@@ -21,7 +21,7 @@ from assignbench.engine.launch import Job, Progress, choose_device, default_work
 from assignbench.errors import InputError
 from assignbench.methods import PRESETS
 from assignbench.records import CellRecord, write_json, write_text
-from assignbench.report import build_report
+from assignbench.report import build_report, publish_report
 from assignbench.study.grid import Cell, cells_of
 from assignbench.study.published import PUBLISHED
 from assignbench.study.spec import Study, read_study, study_folders
@@ -291,7 +291,8 @@ def report(options: argparse.Namespace, console: Console) -> int:
     if not any(folder.glob("*/config.json")):
         raise InputError(f"no cells in {folder}; run `assignbench run {options.study}` first")
     _write_about(options, study, folder)
-    console.print(f"report: {build_report(folder)}", markup=False)
+    made = publish_report(folder, options.publish) if options.publish else build_report(folder)
+    console.print(f"report: {made}", markup=False)
     return 0
 
 

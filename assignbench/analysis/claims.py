@@ -167,6 +167,15 @@ def _predicts(claim: Claim, study: StudyRecord) -> Effects:
     return found
 
 
+def unit_of(claim: Claim) -> tuple[float, str]:
+    """By what an effect is multiplied in print, and in what it is then counted."""
+    if claim.kind == "divergence":
+        return 1.0, "rank correlation"
+    if claim.kind == "trend":
+        return 100.0, f"points per unit of {claim.factor}"
+    return (1.0, "rank correlation") if claim.measure == "spearman" else (100.0, "points")
+
+
 def verdict_of(interval: Interval) -> str:
     """supported, contradicted or not resolvable."""
     return {"higher": "supported", "lower": "contradicted"}.get(interval.verdict, "not resolvable")
@@ -204,7 +213,9 @@ def claims(study: StudyRecord) -> dict[str, pd.DataFrame]:
             interval = t_interval(values)
             half = np.nan if interval.half is None else interval.half
             row: dict[str, object] = {"claim": claim.text, "data": data, "detector": detector, "method": method}
-            row |= {"effect": interval.mean, "half": half, "n": interval.n, "p": paired_p(values)}
+            scale, unit = unit_of(claim)
+            row |= {"effect": scale * interval.mean, "half": scale * half, "unit": unit, "n": interval.n}
+            row |= {"p": paired_p(values)}
             row |= {"verdict": verdict_of(interval), "published": entry.get("published") or "–"}
             rows.append({**row, "paper": entry.get("paper") or "–"})
     if not rows:

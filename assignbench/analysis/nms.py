@@ -101,8 +101,8 @@ def oracle_nms(cell: CellData, boxes: pd.DataFrame, before: Overlaps) -> pd.Data
         "NR_τ: recall after NMS over recall before it at IoU τ, NR: mean over τ = 0.50:0.05:0.90, where anything was "
         "recalled before. coverage: an object counts if any box of its class reaches τ; one-to-one: a box serves one "
         "object, greedily by score. Before NMS: the boxes above the study's score floor, at most `pre_nms` per image. "
-        "Oracle NMS: the same boxes with NMS ranked by the true IoU, a kept box taking the best score of what it "
-        "suppressed; misranking: its AP minus the detector's own."
+        "Oracle NMS: the same boxes with NMS ranked by the true IoU with an object of their class, a kept box taking "
+        "the best score of what it suppressed; misranking: its AP minus the detector's own."
     ),
     paper="LTM, section 4.2 and Table 4",
 )

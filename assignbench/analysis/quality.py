@@ -16,8 +16,12 @@ Floats = npt.NDArray[np.float64]
 
 
 def true_iou(cell: CellData, boxes: pd.DataFrame) -> Floats:
-    """Largest IoU of each box [N] with an object of its class in its image, 0 without one."""
-    overlaps = overlaps_of(cell.images, cell.objects[~cell.objects.crowd], boxes, len(cell.classes), least=1e-9)
+    """Largest IoU of each box [N] with an object of its image, whatever the classes; 0 without one.
+
+    The head that predicts IoU knows no classes, and an exact one must not correct the classes either.
+    """
+    objects = cell.objects[~cell.objects.crowd].assign(label=0)
+    overlaps = overlaps_of(cell.images, objects, boxes.assign(label=0), 1, least=1e-9)
     best = np.zeros(len(boxes))
     np.maximum.at(best, overlaps.row[overlaps.pair_detection], overlaps.pair_iou)
     return best
@@ -40,10 +44,11 @@ def predicts_iou(cell: CellData) -> bool:
     title="Prediction of the IoU",
     question="How far is the predicted IoU from the true one, and what would an exact one be worth?",
     definition=(
-        "Error: mean |predicted − true| over kept detections with true IoU ≥ 0.5; beside it over the boxes before NMS, "
-        "and the bias (predicted − true). Reliability: mean true IoU of the boxes before NMS in ten bins of the "
-        "predicted one. Oracle IoU: AP when the true IoU takes the place of the predicted one in the method's ranking "
-        "score (of cls × IoU for methods without such a head), before NMS."
+        "True IoU: the largest with any object, whatever the classes. Error: mean |predicted − true| over kept "
+        "detections with true IoU ≥ 0.5; beside it over the boxes before NMS, and the bias (predicted − true). "
+        "Reliability: mean true IoU of the boxes before NMS in ten bins of the predicted one. Oracle IoU: AP when the "
+        "true IoU takes the place of the predicted one in the method's ranking score (of cls × IoU for methods without "
+        "such a head), before NMS."
     ),
     paper="PAA, Table 2",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import shutil
 import traceback
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,15 @@ from assignbench.errors import InputError
 from assignbench.records import write_text
 from assignbench.report import evidence, probing
 from assignbench.report.figures import assignment_pictures, detection_pictures
-from assignbench.report.style import FIGURES, Drawn, save
+from assignbench.report.style import FIGURES, Drawn, discard, save
 from assignbench.report.tables import Table, average_tables, plain_table, tidy_table
 
-__all__ = ["build_report", "evidence", "probing", "write_report"]
+__all__ = ["build_report", "evidence", "probing", "publish_report", "write_report"]
 
 # Shown as a figure only: one row per cell and step.
 DRAWN_ONLY = ("curves", "positives")
 DRAWN_TABLES = ("Churn over training", "Confidence over training", "Divergence and AP of every cell", "Gain by group")
-LONG = 30  # rows from which on a table is folded in the page
+LONG = 40  # rows from which on a table is folded in the page
 
 
 def build_report(folder: Path) -> Path:
@@ -34,16 +35,31 @@ def build_report(folder: Path) -> Path:
     return write_report(read_study_record(folder), folder / "report")
 
 
-def write_report(study: StudyRecord, out: Path) -> Path:
-    """The report of a study record into a folder. Raises InputError for an analysis that is not known."""
+def publish_report(folder: Path, out: Path) -> Path:
+    """Writes report.md and its figures for publication: without pictures of images that are not our own scenes."""
+    study = read_study_record(folder)
+    kinds = {c.config["data"]["name"]: c.config["data"]["kind"] for c in study.cells}
+    write_report(study, out, hidden=frozenset(n for n, k in kinds.items() if k != "shapes"))
+    (out / "index.html").unlink()
+    return out / "report.md"
+
+
+def write_report(study: StudyRecord, out: Path, *, hidden: frozenset[str] = frozenset()) -> Path:
+    """The report of a study record into a folder; images of the data sets in `hidden` are not shown.
+
+    Raises InputError for an analysis that is not known.
+    """
     selected = chosen(study.about.get("analyses") or [], ORDER)
     shutil.rmtree(out / "figures", ignore_errors=True)
-    sections = [s for analysis in selected if (s := _section(analysis, study, out)) is not None]
+    target = Target(out, hidden)
+    sections = [s for analysis in selected if (s := _section(analysis, study, target)) is not None]
+    names = [s["about"].name for s in sections]
     pictures = {"What the assigners choose": assignment_pictures, "What the detectors see": detection_pictures}
-    for place, (title, draw) in enumerate(pictures.items(), start=1):
-        saved = _saved(draw(study), out)
+    before = names.index("positives") if "positives" in names else len(sections)
+    for title, draw in pictures.items():
+        saved = target.save(draw(study))
         if saved:
-            sections.insert(min(place, len(sections)), {"about": {"title": title}, "tables": [], "pictures": saved})
+            sections.insert(before, {"about": {"title": title}, "tables": [], "pictures": saved})
     content: dict[str, Any] = {
         "about": study.about,
         "date": datetime.now(UTC).date().isoformat(),
@@ -60,13 +76,13 @@ def write_report(study: StudyRecord, out: Path) -> Path:
     return out / "index.html"
 
 
-def _section(analysis: Analysis, study: StudyRecord, out: Path) -> dict[str, Any] | None:
+def _section(analysis: Analysis, study: StudyRecord, target: Target) -> dict[str, Any] | None:
     """An analysis with its tables and figures; None where the records hold nothing for it."""
     try:
         found = analysis.run(study)
         tables = _tables(analysis.name, study, found)
         draw = FIGURES.get(analysis.name)
-        pictures = _saved(draw(study, found), out) if draw and found and study.done else []
+        pictures = target.save(draw(study, found)) if draw and found and study.done else []
     except InputError:
         raise
     except Exception as problem:  # one broken analysis must not cost the report of hours of training
@@ -77,18 +93,29 @@ def _section(analysis: Analysis, study: StudyRecord, out: Path) -> dict[str, Any
     return {"about": analysis, "tables": tables, "pictures": pictures} if tables or pictures else None
 
 
-def _saved(drawn: list[Drawn], out: Path) -> list[dict[str, str]]:
-    """Writes the figures; what the page needs of each."""
-    pictures = []
-    for one in drawn:
-        if one.figure is not None:
-            path = out / "figures" / f"{one.name}.{'jpg' if one.photo else 'png'}"
+@dataclass(frozen=True)
+class Target:
+    """Where figures go, and of which data sets no image is shown."""
+
+    folder: Path
+    hidden: frozenset[str]
+
+    def save(self, drawn: list[Drawn]) -> list[dict[str, str]]:
+        """Writes the figures; what the page needs of each."""
+        pictures = []
+        for one in drawn:
+            if one.figure is None:
+                continue
+            if one.photo_of in self.hidden:
+                discard(one.figure)
+                continue
+            suffix, kind = ("jpg", "jpeg") if one.photo_of else ("png", "png")
+            path = self.folder / "figures" / f"{one.name}.{suffix}"
             save(one.figure, path)
             encoded = base64.b64encode(path.read_bytes()).decode()
-            kind = "jpeg" if one.photo else "png"
             about = {"name": one.name, "caption": one.caption, "file": f"figures/{path.name}"}
             pictures.append({**about, "data": f"data:image/{kind};base64,{encoded}"})
-    return pictures
+        return pictures
 
 
 def _tables(name: str, study: StudyRecord, found: Tables) -> list[Table]:

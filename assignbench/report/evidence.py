@@ -136,7 +136,10 @@ def aspect_ratio(study: StudyRecord, tables: Tables) -> list[Drawn]:
     )
     caption = "Gain in AP over the baseline by aspect ratio of the object, mean over seeds with the 95 % t-interval."
     made = [Drawn("aspect_ratio", caption, by_object)]
-    if len(categories) and categories.category.nunique() > 2:
+    if len(categories):  # a line needs three categories
+        several = categories.groupby(["data", "detector"]).category.transform("nunique") > 2
+        categories = categories[several]
+    if len(categories):
         caption = "Gain in AP of every category against its mean aspect ratio, with the fitted line (LTM, Fig. 7)."
         made.append(Drawn("aspect_ratio-categories", caption, _category_lines(categories, lines, study.methods)))
         caption = "Gain in AP by category, the most slender one first (LTM, Fig. 8)."
@@ -206,6 +209,7 @@ def errors(study: StudyRecord, tables: Tables) -> list[Drawn]:
 
     def draw(ax: Axes, part: pd.DataFrame, methods: list[str]) -> None:
         method_bars(ax, part, KINDS, methods, "cost")
+        ax.tick_params(axis="x", labelsize=7)
         ax.set_ylabel("AP50 lost, points")
 
     caption = "AP at IoU 0.5 that mending one kind of error alone would add."

@@ -250,7 +250,7 @@ def detection_pictures(study: StudyRecord) -> list[Drawn]:
             f"detections-{data}-{detector}",
             caption.format(f"{detector} on {data}"),
             detection_figure(cells),
-            photo=True,
+            photo_of=data,
         )
         for (data, detector), cells in first_seed(study).items()
     ]
@@ -267,7 +267,7 @@ def assignment_pictures(study: StudyRecord) -> list[Drawn]:
             f"assignment-{data}-{detector}",
             caption.format(f"{detector} on {data}"),
             assignment_figure(cells),
-            photo=True,
+            photo_of=data,
         )
         for (data, detector), cells in first_seed(study).items()
     ]

@@ -102,17 +102,19 @@ def _strips(study: StudyRecord, moments: int = 5) -> list[Drawn]:
             f"Scores of one probe object's priors over training, {detector} on {data}: a dot per prior at its centre, "
             "yellow is 1, dark blue 0."
         )
-        made.append(Drawn(f"evolution-strips-{data}-{detector}", caption, finished(figure), photo=True))
+        made.append(Drawn(f"evolution-strips-{data}-{detector}", caption, finished(figure), data))
     return made
 
 
 def probe_object(cells: Sequence[CellRecord]) -> int | None:
-    """The probe object with most priors at the first cell's last visit; the same for all methods."""
+    """The largest probe object, by the first cell's best predictions at its last visit; the same for all methods."""
     if not cells:
         return None
     last = visits(cells[0])[-1]
-    counts = last.groupby("object_id").size()
-    return int(counts.sort_index().idxmax()) if len(counts) else None
+    if last.empty:
+        return None
+    best = last.loc[last.groupby("object_id").iou.idxmax()]
+    return int(best.object_id.iloc[int(((best.x2 - best.x1) * (best.y2 - best.y1)).to_numpy().argmax())])
 
 
 def draw_priors(ax: Axes, cell: CellRecord, table: pd.DataFrame, value: str, title: str) -> None:
@@ -123,9 +125,10 @@ def draw_priors(ax: Axes, cell: CellRecord, table: pd.DataFrame, value: str, tit
     picture(ax, np.asarray(Image.open(cell.folder / "probes" / f"{int(table.image_id.iloc[0])}.png")), title)
     table = table.sort_values(value)
     x, y = (table.prior_x1 + table.prior_x2) / 2, (table.prior_y1 + table.prior_y2) / 2
-    ax.scatter(x, y, c=table[value], vmin=0, vmax=1, cmap="cividis", s=9, edgecolors="white", linewidths=0.2)
-    middle_x, middle_y = float(x.median()), float(y.median())
-    reach = max(24.0, float((table.prior_x2 - table.prior_x1).max()), float((table.prior_y2 - table.prior_y1).max()))
+    ax.scatter(x, y, c=table[value], vmin=0, vmax=1, cmap="cividis", s=14, edgecolors="white", linewidths=0.3)
+    best = table.loc[table.iou.idxmax()]
+    middle_x, middle_y = float(best.x1 + best.x2) / 2, float(best.y1 + best.y2) / 2
+    reach = 12 + 0.6 * max(float(best.x2 - best.x1), float(best.y2 - best.y1))
     ax.set_xlim(max(0, middle_x - reach), min(ax.get_xlim()[1], middle_x + reach))
     ax.set_ylim(min(ax.get_ylim()[0], middle_y + reach), max(0, middle_y - reach))
 
@@ -181,7 +184,7 @@ def maps(study: StudyRecord, tables: Tables) -> list[Drawn]:
                 title = f"{cell.config['method']['name']}: {value}"
                 draw_priors(ax, cell, table[table.object_id == chosen], value, title)
         caption = f"Where one probe object's priors score high and lie well at the end, {detector} on {data}."
-        made.append(Drawn(f"maps-{data}-{detector}", caption, finished(figure), photo=True))
+        made.append(Drawn(f"maps-{data}-{detector}", caption, finished(figure), data))
     return made
 
 

@@ -64,7 +64,7 @@ class Drawn:
     name: str
     caption: str
     figure: Figure | None
-    photo: bool = False  # saved as JPEG: photographs need too many colours for a small PNG
+    photo_of: str = ""  # the data set whose images it shows; saved as JPEG, a PNG of photographs would be large
 
 
 Draw = Callable[[StudyRecord, Tables], list[Drawn]]
@@ -179,6 +179,11 @@ def finished(figure: Figure) -> Figure:
     """The figure with its parts moved so that nothing overlaps."""
     figure.tight_layout()
     return figure
+
+
+def discard(figure: Figure) -> None:
+    """Closes a figure that is not wanted."""
+    plt.close(figure)
 
 
 def save(figure: Figure, path: Path) -> None:
