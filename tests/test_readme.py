@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from assignbench.cli import main
@@ -36,8 +37,32 @@ def test_commands_of_the_readme(line, tmp_path, monkeypatch) -> None:
     _, command, *rest = shlex.split(line)
     if command == "report":
         assert main(["run", *rest, *SHORT, "--quiet"]) == 0
+    if command == "analyze":
+        write_predictions()
+    if command == "compare":
+        assert main(["run", "studies/quickstart.yaml", *SHORT[:-2], "--quiet"]) == 0
+        rest = [name for pattern in rest for name in map(str, Path().glob(pattern))]
     short = [*SHORT, "--quiet"] if command == "run" else SHORT if command in ("plan", "status", "report") else []
     assert main([command, *rest, *short]) == 0
+
+
+def write_predictions() -> None:
+    """The files that the README's `analyze` names, made with the README's recipe by a detector of two boxes."""
+
+    def model(images: list[torch.Tensor]) -> list[dict[str, torch.Tensor]]:
+        boxes = torch.tensor([[1.0, 2, 11, 12], [20, 20, 40, 40]])
+        return [{"boxes": boxes, "labels": torch.tensor([3, 90]), "scores": torch.tensor([0.9, 0.4])} for _ in images]
+
+    box = {"image_id": 7, "category_id": 3, "bbox": [1, 2, 10, 10], "area": 100, "iscrowd": 0}
+    content = {
+        "images": [{"id": 7, "file_name": "7.png", "width": 64, "height": 64}],
+        "annotations": [{"id": 1, **box}, {"id": 2, **box, "bbox": [30, 30, 20, 20], "area": 400}],
+        "categories": [{"id": 3, "name": "car"}, {"id": 90, "name": "kite"}],
+    }
+    Path("instances.json").write_text(json.dumps(content))
+    recipe = blocks(README, "python")[0]
+    exec(compile(recipe, "README", "exec"), {"images": [(7, torch.zeros(3, 64, 64))], "model": model})
+    shutil.copy("ours.json", "theirs.json")
 
 
 def test_make_runs_what_the_readme_says() -> None:
@@ -61,7 +86,7 @@ def test_the_study_of_the_readme_is_understood(tmp_path) -> None:
 
 
 def test_the_python_of_the_readme_runs() -> None:
-    (code,) = blocks(README, "python")
+    _, code = blocks(README, "python")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "[[0, 0, -1]]" in done.stdout.replace(" ", "").replace(",", ", ")
 
