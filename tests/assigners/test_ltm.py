@@ -9,7 +9,7 @@ import torch
 from assignbench.assigners.ltm import LTM, LTMCriterion, log_mean_max, log_mean_max_minus, normalised_distance
 from assignbench.boxes import pairwise_iou, plus_one
 from assignbench.coders import DeltaCoder
-from assignbench.contract import Assignment, Context, Predictions, Targets
+from assignbench.contract import Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors
 from tests.assigners.cases import anchors_of, meta, objects_of, points_of, read, tensor
 from tests.conftest import golden
@@ -41,6 +41,36 @@ def test_equation_25_and_the_misprinted_11() -> None:
     assert log_mean_max_minus(small, everything(small)).exp().item() == pytest.approx(0.99)
     # As printed, a lone anchor gives phi (1 - phi): the loss would reward a false positive.
     assert log_mean_max_minus(small, everything(small), equation_11=True).exp().item() == pytest.approx(0.0099)
+
+
+def test_a_bag_of_two_anchors_by_hand() -> None:
+    """Eqs. (4)-(9) and (12)-(14) for one object of class 0 of two, a bag of two anchors and one background anchor.
+
+    Anchor 0 lies on the object, anchor 1 is twice as high, no deltas are predicted: boxes are anchors, IoU 1 and 1/2.
+    """
+    priors = Priors(torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 20], [50, 50, 60, 60]]))
+    p = torch.tensor([[0.8, 0.1], [0.3, 0.2], [0.4, 0.05]])
+    predictions = Predictions(torch.logit(p), torch.zeros(3, 4), priors.boxes)
+    objects = Objects(torch.tensor([[0.0, 0, 10, 10]]), torch.tensor([0]))
+    result = LTM(bag=2)(priors, predictions, objects)
+    assert result.bags[0][0, 0].tolist() == [0, 1]
+    losses = LTMCriterion(bag=2)(priors, predictions, objects, result, Context())
+
+    # Eq. (4): the object seen from anchor 1 is a shift of -5 / 20 / .1 = -2.5 and a stretch of ln(1/2) / .2 = -3.4657;
+    # smooth L1 with its bend at .11 takes .055 off each. beta = .5.
+    first, second = 0.8, 0.3 * math.exp(-0.5 * (2.5 - 0.055 + math.log(2) / 0.2 - 0.055))
+    # Eqs. (7) and (10).
+    plus = (first / (1 - first) + second / (1 - second)) / (1 / (1 - first) + 1 / (1 - second))
+    # Eq. (5): anchor 0 has IoU 1 and is no false alarm; anchor 1: .3 x (1 - 1/2) = .15. Eqs. (8) and (25): 1 - .15.
+    minus = 1 - 0.15
+    # Eqs. (6), (9): the likelihood is the product; Eq. (12): its negative logarithm, each part times alpha = .5.
+    assert losses["loss_positive"].item() == pytest.approx(-0.5 * math.log(plus), rel=1e-5)
+    assert losses["loss_negative"].item() == pytest.approx(-0.5 * math.log(minus), rel=1e-5)
+    together = (losses["loss_positive"] + losses["loss_negative"]).item()
+    assert math.exp(-together / 0.5) == pytest.approx(plus * minus, rel=1e-5)
+    # Eq. (13): p^2 x -ln(1 - p) over the background anchor and the bag's other class, over 2 anchors x 1 object.
+    rest = sum(q * q * -math.log(1 - q) for q in (0.4, 0.05, 0.1, 0.2))
+    assert losses["loss_focal"].item() == pytest.approx(0.5 * rest / 2, rel=1e-5)
 
 
 def test_masked_entries_do_not_count() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from assignbench.assigners.musu import MuSu, MuSuCriterion
-from assignbench.contract import BACKGROUND, Context, Objects, Predictions
+from assignbench.contract import BACKGROUND, Assignment, Context, Objects, Predictions, Targets
 from assignbench.losses import focal_on_log_probability
 from assignbench.priors import Priors
 from tests.assigners.cases import objects_of, points_of, predictions_of, read
@@ -46,6 +46,21 @@ def test_equation_7_by_hand() -> None:
     expected = positive[0, 0] + negative[0, 1] + negative[1].sum()  # w = 1, so (1 - w)^4 l- vanishes; N = 1
     assert losses["loss_cls"].item() == pytest.approx(expected.item(), rel=1e-5)
     assert losses["loss_box"].item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_equation_5_by_hand() -> None:
+    """The box loss is the weighted sum of 1 - GIoU over the sum of weights: exact, 9/10 and 1/2 of the object."""
+    points = torch.tensor([[5.0, 5], [6, 5], [4, 5]])
+    priors = Priors(torch.cat([points - 4, points + 4], 1), points, torch.full((3,), 4.0), (3,), 1, "point")
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 9, 10], [0, 0, 5, 10]])
+    predictions = Predictions(torch.zeros(3, 1), torch.zeros(3, 4), boxes)
+    objects = Objects(torch.tensor([[0.0, 0, 10, 10]]), torch.tensor([0]))
+    index = torch.zeros(1, 3, dtype=torch.long)
+    weight = torch.tensor([[1.0, 0.5, 0.25]])
+    targets = Targets(index, weight, weight)
+    losses = MuSuCriterion()(priors, predictions, objects, Assignment(targets, targets), Context())
+    # Boxes inside the object: the hull is the object and GIoU is IoU.
+    assert losses["loss_box"].item() == pytest.approx((1 * 0 + 0.5 * 0.1 + 0.25 * 0.5) / 1.75, rel=1e-5)
 
 
 @pytest.mark.parametrize("path", golden("musu/*.npz") + golden("mutual_extra/musu_edge.npz"))

@@ -10,7 +10,7 @@ from sklearn.mixture import GaussianMixture
 
 from assignbench.assigners.criteria import DenseCriterion
 from assignbench.assigners.paa import PAA, fit_mixture
-from assignbench.contract import Context, Objects, Predictions
+from assignbench.contract import Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors
 from tests.assigners.cases import anchors_of, objects_of, predictions_of, read, tensor
 from tests.conftest import golden
@@ -44,6 +44,26 @@ def test_scores_by_hand() -> None:
     found = PAA().scores(predictions, objects, torch.tensor([[0]]))
     expected = 0.25 * 0.25 * math.log(2) + 0.75 * 0.25 * math.log(2)
     assert found.item() == pytest.approx(expected)
+
+
+def test_scores_of_positives_and_negatives_by_hand() -> None:
+    """Eqs. (1)-(3) and (7): with cross-entropy and the IoU loss the training loss is -ln of the scores' product.
+
+    One class. The positive has p = .6 and IoU 1/2: S = .6 x .5^lambda. The negative has p = .2: S_neg = .8.
+    """
+    priors = Priors(torch.tensor([[0.0, 0, 10, 10], [50, 50, 60, 60]]))
+    boxes = torch.tensor([[0.0, 0, 10, 5], [50, 50, 60, 60]])
+    predictions = Predictions(torch.logit(torch.tensor([[0.6], [0.2]])), torch.zeros(2, 4), boxes)
+    objects = Objects(torch.tensor([[0.0, 0, 10, 10]]), torch.tensor([0]))
+    index = torch.tensor([[0, -1]])
+    assignment = Assignment(Targets.hard(index), Targets.hard(index))
+    for power in (1.0, 1.3):
+        criterion = DenseCriterion(cls="bce", box="iou", box_weight=power)
+        losses = criterion(priors, predictions, objects, assignment, Context())
+        positive, negative = 0.6 * 0.5**power, 1 - 0.2
+        total = sum(losses.values()).item()
+        assert math.exp(-total) == pytest.approx(positive * negative, rel=1e-5)
+    assert math.exp(-losses["loss_box"].item() / 1.3) == pytest.approx(0.5, rel=1e-5)  # Eq. (2)
 
 
 def test_separation_by_hand() -> None:
