@@ -254,5 +254,17 @@ def build_method(name: str, **overrides: Any) -> Built:
 
     >>> build_method("mutual_guidance", assigner={"sigma": 3.0}).assigner.sigma
     3.0
+
+    Assigner and criterion need nothing but tensors:
+
+    >>> from assignbench import Context
+    >>> from assignbench.examples import three_anchors
+    >>> built, (priors, predictions, objects) = build_method("iou"), three_anchors()
+    >>> assignment = built.assigner(priors, predictions, objects)
+    >>> assignment.cls.index  # >= 0 names the object, -1 is background, -2 is ignored
+    tensor([[ 0,  0, -1]])
+    >>> losses = built.criterion(priors, predictions, objects, assignment, Context())
+    >>> {name: round(float(value), 2) for name, value in losses.items()}
+    {'loss_cls': 0.02, 'loss_box': 0.28, 'loss_quality': 0.55}
     """
     return build(resolve(name, overrides))

@@ -42,6 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "study": {"assigners", "criteria", "data", "detectors", "engine", "errors", "methods", "registry"},
     "matching": set(),
+    "examples": {"contract", "priors"},
     "imports": {"data", "errors", "matching", "records", "report"},
     "compare": {"analysis", "data", "errors", "evaluation", "matching", "records", "report"},
     # Analyses of formulas and mixtures use the code that trains; never the engine or the detectors.

@@ -25,6 +25,10 @@ class ATSS(Assigner):
     The standard deviation is unbiased; a centre is inside if it is more than `margin` px from every side.
 
     Differs from the released code, which takes `topk` times the priors of a location; here and in mmdet it is `topk`.
+
+    >>> from assignbench.examples import three_anchors
+    >>> ATSS(topk=1)(*three_anchors()).cls.index
+    tensor([[ 0, -1, -1]])
     """
 
     topk: int = 9

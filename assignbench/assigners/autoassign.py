@@ -26,6 +26,10 @@ class AutoAssign(Assigner):
 
     Invariant: for analyses, a prior is named for the smallest object around it; the loss itself lets a prior take part
     in every object that contains it. An object without a point inside has no candidate.
+
+    >>> from assignbench.examples import three_anchors
+    >>> AutoAssign()(*three_anchors()).cls.index
+    tensor([[ 0,  0, -1]])
     """
 
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:

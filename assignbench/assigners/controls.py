@@ -27,6 +27,10 @@ class RandomMatched(Assigner):
     Invariant: a prior has at most one object; an object may have fewer than wanted, or none. What max-IoU gives or
     ignores and was not drawn is ignored, so that the control differs in which priors are positive alone. Draws depend
     on (seed, epoch, image).
+
+    >>> from assignbench.examples import three_anchors
+    >>> RandomMatched()(*three_anchors()).cls.index
+    tensor([[ 0,  0, -1]])
     """
 
     overlap: float = 0.1
@@ -56,6 +60,10 @@ class OracleIoU(Assigner):
     """As many positives per object as max-IoU gives it: those whose current prediction overlaps it most.
 
     Invariant: a prior has at most one object (the one its prediction overlaps more); an object may have none.
+
+    >>> from assignbench.examples import three_anchors
+    >>> OracleIoU()(*three_anchors()).cls.index
+    tensor([[ 0,  0, -1]])
     """
 
     positive: float = 0.5

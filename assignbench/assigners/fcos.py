@@ -54,6 +54,10 @@ class FCOS(Assigner):
     `center_radius` > 0 keeps only points within so many strides of the object's centre (the later, improved FCOS).
 
     Differs from nothing known in the released code; the first of equally small objects wins.
+
+    >>> from assignbench.examples import three_anchors
+    >>> FCOS()(*three_anchors()).cls.index
+    tensor([[ 0,  0, -1]])
     """
 
     center_radius: float = 0.0

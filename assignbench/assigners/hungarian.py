@@ -35,6 +35,10 @@ class Hungarian(Assigner):
     Invariant: an object has exactly one prior while there are priors enough, a prior at most one object. The class cost
     is the sigmoid focal difference (`cls` = "focal", weight 2) or minus the softmax probability ("softmax", weight 1;
     `background` adds a column of that logit). Solved by scipy on the host: exempt from the no-synchronisation rule.
+
+    >>> from assignbench.examples import three_anchors
+    >>> Hungarian()(*three_anchors(), Context(image_hw=(64, 64))).cls.index
+    tensor([[-1,  0, -1]])
     """
 
     cls: Literal["focal", "softmax"] = "focal"

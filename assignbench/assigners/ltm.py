@@ -104,6 +104,10 @@ class LTM(Assigner):
     An object that touches no prior gets the lowest-indexed ones as its bag (as FreeAnchor), and no implied positive.
     `legacy_plus_one` measures and encodes boxes inclusively, which FreeAnchor's released code does; give it to the
     criterion too. Differs from nothing in the paper's text; ties go to the lowest index.
+
+    >>> from assignbench.examples import three_anchors
+    >>> LTM(bag=2)(*three_anchors()).bags[0]  # the priors of the object's bag
+    tensor([[[0, 1]]])
     """
 
     bag: int = 40

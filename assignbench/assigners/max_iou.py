@@ -34,6 +34,10 @@ class MaxIoU(Assigner):
     (RPN: 256).
 
     Differs from mmdet and SSD in the default of `zero_overlap`. Source: facts, section 4 (MaxIoU); SSD, section 2.2.
+
+    >>> from assignbench.examples import three_anchors
+    >>> MaxIoU()(*three_anchors()).cls.index
+    tensor([[ 0,  0, -1]])
     """
 
     positive: float = 0.5

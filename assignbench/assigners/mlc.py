@@ -69,6 +69,10 @@ class MutualLabeling(Assigner):
     Before `start` (share of training; the paper switches after half) the plain labels of the baseline hold.
 
     No code is public; every choice that the paper leaves open is D1-D12 of the facts.
+
+    >>> from assignbench.examples import three_anchors
+    >>> MutualLabeling()(*three_anchors()).box.index
+    tensor([[-1,  0, -1]])
     """
 
     candidates: Candidates = "retina"

@@ -40,6 +40,10 @@ class MuSu(Assigner):
     "p" or "q" (one task's score ranks both). `tau` > 0 fixes the temperature of Eq. 6; `hard` makes weights 0 or 1.
 
     Differs from the paper in `owners` only; no official code could be had.
+
+    >>> from assignbench.examples import three_anchors
+    >>> MuSu()(*three_anchors()).cls.quality  # the weights of the ranks
+    tensor([[0.4931, 1.0000, 0.0000]])
     """
 
     theta: float = 4.0

@@ -41,6 +41,10 @@ class MutualGuidance(Assigner):
     Differs from the paper as its released code does: each object's best prior counts as IoU 1 in all three measures,
     each prior counts only for its best object, thresholds are inclusive. Differs from the code: Np is clipped to the
     object's priors above zero (the authors' own later repair), and `zero_overlap` is `skip`.
+
+    >>> from assignbench.examples import three_anchors
+    >>> MutualGuidance()(*three_anchors()).cls.index
+    tensor([[ 0,  0, -1]])
     """
 
     sigma: float = 2.0

@@ -106,6 +106,10 @@ class PAA(Assigner):
     positive (authors) or none (mmdet).
 
     Differs from the paper as the authors' later word does: (c), where the text ends with (b).
+
+    >>> from assignbench.examples import three_anchors
+    >>> PAA()(*three_anchors()).cls.index
+    tensor([[-1,  0, -1]])
     """
 
     topk: int = 9

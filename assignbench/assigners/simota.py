@@ -47,6 +47,10 @@ class SimOTA(Assigner):
     gets nothing ("skip") or the least bad candidate of others ("force", the frameworks).
 
     Differs from mmdet and YOLOX in the default of `zero_overlap`.
+
+    >>> from assignbench.examples import three_anchors
+    >>> SimOTA()(*three_anchors()).cls.index
+    tensor([[-1,  0, -1]])
     """
 
     radius: float = 2.5
@@ -109,6 +113,10 @@ class DynamicSoftLabel(Assigner):
     `zero_overlap` as in SimOTA: an object around no point gets nothing, or the least bad candidate of others.
 
     Differs from mmdet in the default of `zero_overlap`.
+
+    >>> from assignbench.examples import three_anchors
+    >>> DynamicSoftLabel()(*three_anchors()).cls.index
+    tensor([[-1,  0, -1]])
     """
 
     topk: int = 13

@@ -40,6 +40,10 @@ class TAL(Assigner):
     Invariant: a prior has at most one object (the one with the higher IoU); an object may have none, as the inside
     test comes after the choice. The soft target is t scaled so that an object's best one gets its best IoU. During the
     first `static` share of training, ATSS assigns (four epochs of twelve in the paper's schedule).
+
+    >>> from assignbench.examples import three_anchors
+    >>> TAL()(*three_anchors()).cls.quality  # soft targets
+    tensor([[0.2884, 0.9000, 0.0000]])
     """
 
     topk: int = 13
