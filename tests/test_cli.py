@@ -5,11 +5,13 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from assignbench.analysis import ANALYSES
+from assignbench.analysis import ANALYSES, CellData
 from assignbench.cli import main
+from assignbench.matching import coco_numbers
 from assignbench.records import CellRecord
 from tests.conftest import STUDY, write_voc_xml
 
@@ -38,6 +40,9 @@ def test_a_study_from_start_to_report(finished, tiny_study, capsys) -> None:
         wanted = {"config.json", "status.json", "environment.json", "metrics.jsonl", "assignments.parquet", "probes"}
         wanted |= {"objects.parquet", "candidates.parquet", "pre_nms.parquet", "detections.parquet", "images.parquet"}
         assert wanted | {"summary.json", "checkpoint"} <= present
+        data = CellData(cell)
+        for name, value in coco_numbers(data.overlaps).items():  # the summary's are pycocotools'
+            assert value == pytest.approx(cell.summary[name], abs=1e-9) if np.isfinite(value) else True, name
         candidates = cell.table("candidates")
         assert ((candidates.iou >= 0.1) | candidates.in_jk).all() and candidates.in_jk.any()
         assert len(cell.probe_visits()) == 3

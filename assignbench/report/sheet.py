@@ -27,7 +27,10 @@ def difference_sheet(
 
     Green: matched at IoU 0.5; dashed red: not.
     """
-    figure, axes = panels(3 * len(images), columns=3, size=(3.0, 3.1))
+    shape = first.images.set_index("image_id").loc[images.image_id]
+    figure, axes = panels(
+        3 * len(images), columns=3, size=(3.0, 0.35 + 3.0 * float((shape.height / shape.width).max()))
+    )
     for row, about in enumerate(images.itertuples()):
         image_id = int(about.image_id)
         canvas = pixels(image_id)
