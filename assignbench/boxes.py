@@ -36,8 +36,24 @@ def _overlap(rows: Tensor, columns: Tensor) -> Tensor:
     return width.mul_(height)
 
 
+# From so many pairs on, eager CPU code works in blocks whose temporaries stay in the cache: half the time.
+_MANY_PAIRS, _BLOCK = 2_000_000, 8192
+
+
 def pairwise_iou(rows: Tensor, columns: Tensor) -> Tensor:
     """IoU [..., N, M] of boxes [..., N, 4] with boxes [..., M, 4]; leading dimensions broadcast."""
+    pairs: int = rows.shape[-2] * columns.shape[-2]
+    tracked = torch.is_grad_enabled() and (rows.requires_grad or columns.requires_grad)
+    if rows.device.type != "cpu" or pairs < _MANY_PAIRS or tracked or torch.compiler.is_compiling():
+        return _iou(rows, columns)
+    leading = torch.broadcast_shapes(rows.shape[:-2], columns.shape[:-2])  # type: ignore[no-untyped-call]
+    result = rows.new_empty(*leading, rows.shape[-2], columns.shape[-2])
+    for start in range(0, columns.shape[-2], _BLOCK):
+        result[..., start : start + _BLOCK] = _iou(rows, columns[..., start : start + _BLOCK, :])
+    return result
+
+
+def _iou(rows: Tensor, columns: Tensor) -> Tensor:
     overlap = _overlap(rows, columns)
     union = (areas(rows).unsqueeze(-1) + areas(columns).unsqueeze(-2)).sub_(overlap).clamp_(min=MIN_UNION)
     return overlap.div_(union)

@@ -69,3 +69,13 @@ def test_golden(path) -> None:
     np.testing.assert_allclose(pairwise_iof(one, two).numpy(), case["out_iof"], atol=1e-6)
     giou = paired_giou(one[:, None], two[None]).numpy()
     np.testing.assert_allclose(giou, case["out_giou"], atol=1e-5)
+
+
+def test_blocks_change_nothing(monkeypatch) -> None:
+    random = torch.Generator().manual_seed(0)
+    corner = 100 * torch.rand(2, 300, 2, generator=random)
+    boxes = torch.cat([corner, corner + 50 * torch.rand(2, 300, 2, generator=random)], dim=-1)
+    whole = pairwise_iou(boxes[:, :7], boxes[0])
+    monkeypatch.setattr("assignbench.boxes._MANY_PAIRS", 1)
+    monkeypatch.setattr("assignbench.boxes._BLOCK", 64)
+    assert torch.equal(pairwise_iou(boxes[:, :7], boxes[0]), whole)

@@ -211,7 +211,7 @@ class LTMCriterion(nn.Module):
         filled = mask.any(dim=-1)
         total = context.reduce(objects.valid.sum())
         count, spread = total.clamp(min=1), (total * self.bag).clamp(min=1)
-        overlap = pairwise_iou(objects.boxes, predictions.boxes.detach().float()) * objects.valid.unsqueeze(-1)
+        overlap = pairwise_iou(objects.boxes, predictions.boxes.detach().float()).mul_(objects.valid.unsqueeze(-1))
         if predictions.cls_logits.device.type == "cpu" and not torch.compiler.is_compiling():
             score, focal = self._sparse(predictions, objects, prior, mask, overlap)
         else:

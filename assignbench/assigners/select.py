@@ -49,7 +49,7 @@ def top_indices(values: Tensor, k: int) -> Tensor:
 
 
 def _top_of_floats(values: Tensor, k: int) -> Tensor:
-    """The same for eager CPU code: selects by value; rows that tie at the k-th value go back to keys."""
+    """The same for eager CPU code: selects by value; where rows tie at the k-th value, keys decide among the tied."""
     rows = values.float().flatten(0, -2)
     best, place = rows.topk(k, dim=-1)
     least = best[:, -1:]
@@ -58,9 +58,22 @@ def _top_of_floats(values: Tensor, k: int) -> Tensor:
     keys = ordered_bits(best) | order
     chosen = _LOW - (keys.sort(dim=-1, descending=True).values & _LOW)
     if bool(tied.any()):
-        again = ordered_keys(rows[tied]).topk(k, dim=-1).values
-        chosen[tied] = _LOW - (again & _LOW)
+        chosen[tied] = _top_of_tied(rows[tied], least[tied], k)
     return chosen.view(*values.shape[:-1], k)
+
+
+def _top_of_tied(rows: Tensor, least: Tensor, k: int) -> Tensor:
+    """Top k [R, k] of rows [R, N] whose k-th largest value `least` [R, 1] occurs more often than there is room."""
+    among = rows >= least
+    count = among.sum(dim=-1)
+    width = int(count.max())
+    if 4 * width > rows.shape[-1]:
+        return _LOW - (ordered_keys(rows).topk(k, dim=-1).values & _LOW)
+    row, column = torch.nonzero(among, as_tuple=True)
+    place = torch.arange(len(row)) - (count.cumsum(0) - count)[row]
+    keys = torch.full((len(rows), width), torch.iinfo(torch.int64).min)
+    keys[row, place] = ordered_bits(rows[row, column]) | (_LOW - column)
+    return _LOW - (keys.topk(k, dim=-1).values & _LOW)
 
 
 def top_mask(values: Tensor, counts: Tensor) -> Tensor:

@@ -97,3 +97,11 @@ def test_sampling_draws_half_positives_and_fills_up_with_negatives() -> None:
     assert torch.equal(alone[0], drawn[1])
     later = sample_balanced(index, index >= 0, 20, Context(image_ids=(5, 9), epoch=1), objects)
     assert not torch.equal(drawn, later)
+
+
+@given(st.integers(0, 2**31), st.integers(1, 12), st.integers(2, 40))
+def test_top_indices_of_long_rows_with_ties_equal_a_stable_sort(seed, k, levels) -> None:
+    """Few ties at the k-th value, and so many that they fill the row."""
+    rows = torch.randint(levels, (3, 200), generator=torch.Generator().manual_seed(seed)).float()
+    expected = rows.sort(dim=-1, descending=True, stable=True).indices[:, :k]
+    assert torch.equal(top_indices(rows, k), expected)
