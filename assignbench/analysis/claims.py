@@ -24,7 +24,7 @@ from assignbench.analysis.base import CellData, StudyRecord, analysis
 from assignbench.analysis.divergence import RULES, summary_of
 from assignbench.analysis.groups import CROWDING, ELONGATION, FACTORS, PER_IMAGE, factor_gains, group_table
 from assignbench.analysis.nms import cell_recall, mean_recall
-from assignbench.analysis.statistics import Interval, gains, holm, paired_p, slope, t_interval
+from assignbench.analysis.statistics import LEVEL, Interval, gains, holm, paired_p, slope, t_interval
 from assignbench.errors import InputError, nearest
 
 Kind = Literal["greater", "trend", "gains", "divergence"]
@@ -196,9 +196,10 @@ def overall(verdicts: Sequence[str]) -> str:
         "Effect: what the claim says is positive, paired by seed (a difference in points of the measure; the slope of "
         "the gain in AP over the groups of a factor; the difference of two gains; Spearman's correlation over the "
         "methods of a seed), mean over seeds with the 95 % Student-t interval. supported: the interval lies above "
-        "zero; contradicted: below; not resolvable: it holds zero, or there are fewer than three seeds. p after Holm's "
-        "correction over all rows. A claim about several detectors, methods or data sets is supported only where every "
-        "row is, and contradicted where any is. Published effects were measured on other data and are not subtracted."
+        "zero; contradicted: below; not resolvable: it holds zero, or there are fewer than three seeds. corrected: the "
+        "verdict if p is below 0.05 after Holm's correction over all tests of this section. A claim about several "
+        "detectors, methods or data sets is supported only where every row is, and contradicted where any is. "
+        "Published effects were measured on other data and are not subtracted."
     ),
 )
 def claims(study: StudyRecord) -> dict[str, pd.DataFrame]:
@@ -222,10 +223,13 @@ def claims(study: StudyRecord) -> dict[str, pd.DataFrame]:
         return {}
     detail = pd.DataFrame(rows)
     detail.insert(detail.columns.get_loc("verdict"), "p_holm", holm(detail.p.tolist()))
+    kept = np.where(detail.p_holm < 1 - LEVEL, detail.verdict, "not resolvable")
+    detail.insert(detail.columns.get_loc("verdict") + 1, "corrected", kept)
     summary = []
     for text, group in detail.groupby("claim", sort=False):
         counts = group.verdict.value_counts()
         told = ", ".join(f"{counts[v]} {v}" for v in ("supported", "contradicted", "not resolvable") if v in counts)
         row = {"claim": text, "verdict": overall(group.verdict.tolist()), "rows": told}
+        row["corrected"] = overall(group.corrected.tolist())
         summary.append({**row, "published": group.published.iloc[0], "paper": group.paper.iloc[0]})
     return {"Verdicts": pd.DataFrame(summary), "Every test behind them": detail}
