@@ -1,4 +1,4 @@
-"""AP and AR from records: COCO by pycocotools, VOC's two interpolations by our own matching."""
+"""AP and AR of a finished cell: COCO by pycocotools, VOC by our own matching; and rank correlations."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import io
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from assignbench.matching import average_precision, match_voc, mean_over_classes, overlaps_of
+
 COCO_NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
-VOC_THRESHOLDS = np.arange(0.5, 1.0, 0.05).round(2)
-Floats = npt.NDArray[np.float64]
+VOC_THRESHOLDS: tuple[float, ...] = tuple(np.arange(0.5, 1.0, 0.05).round(2).tolist())
 
 
 def coco_ground_truth(images: pd.DataFrame, objects: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
@@ -101,93 +101,24 @@ def _nothing_found(truth: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def voc_ap(recall: Floats, precision: Floats, *, eleven_point: bool) -> float:
-    """AP of one precision-recall curve: VOC07's mean over eleven recalls, or the area under the hull (VOC10+)."""
-    if eleven_point:
-        # Compared without tolerance, as py-faster-rcnn does: the levels .3, .6, .7 lie a rounding above.
-        levels = np.arange(11) * 0.1
-        return float(np.mean([precision[recall >= t].max(initial=0.0) for t in levels]))
-    r = np.concatenate([[0.0], recall, [1.0]])
-    p = np.concatenate([[0.0], precision, [0.0]])
-    p = np.maximum.accumulate(p[::-1])[::-1]
-    steps = np.flatnonzero(r[1:] != r[:-1])
-    return float(((r[steps + 1] - r[steps]) * p[steps + 1]).sum())
-
-
-def voc_class_ap(
-    objects: pd.DataFrame, detections: pd.DataFrame, threshold: float, *, eleven_point: bool, plus_one: bool = False
-) -> float | None:
-    """AP of one class at one IoU by VOC's rule, or None without a countable object.
-
-    Detections in falling score each go to their best-overlapping object of the image; the first one at IoU >=
-    `threshold` is right, later ones wrong; difficult objects and what matches them are left out. `plus_one` counts
-    pixels inclusively as the devkit does.
-    """
-    countable = int((~objects.difficult.astype(bool)).sum())
-    if not countable:
-        return None
-    iou, best = voc_matches(objects, detections, plus_one=plus_one)
-    return _voc_ap_at(iou, best, objects.difficult.to_numpy(bool), threshold, eleven_point=eleven_point)
-
-
-def voc_matches(
-    objects: pd.DataFrame, detections: pd.DataFrame, *, plus_one: bool = False
-) -> tuple[Floats, npt.NDArray[np.int64]]:
-    """Of one class: each detection's largest IoU and that object's row (-1 without one), by falling score."""
-    ordered = detections.sort_values("score", ascending=False, kind="stable")
-    extra = 1.0 if plus_one else 0.0
-    names = ["x1", "y1", "x2", "y2"]
-    boxes, found = objects[names].to_numpy(float), ordered[names].to_numpy(float)
-    images = ordered.image_id.to_numpy()
-    iou, best = np.zeros(len(found)), np.full(len(found), -1)
-    of_image = objects.reset_index(drop=True).groupby("image_id").indices
-    for image, rows in of_image.items():
-        here = np.flatnonzero(images == image)
-        if not len(here):
-            continue
-        a, b = found[here][:, None], boxes[rows][None]
-        sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]) + extra
-        shared = sides.clip(0).prod(axis=-1)
-        own = (a[..., 2:] - a[..., :2] + extra).prod(-1) + (b[..., 2:] - b[..., :2] + extra).prod(-1)
-        overlap = shared / (own - shared)
-        iou[here], best[here] = overlap.max(axis=1), rows[overlap.argmax(axis=1)]
-    return iou, best
-
-
-def _voc_ap_at(
-    iou: Floats, best: npt.NDArray[np.int64], difficult: npt.NDArray[np.bool_], threshold: float, *, eleven_point: bool
-) -> float:
-    """AP from the matches: the first detection of an object at the threshold is right, later ones are wrong."""
-    reaches = (best >= 0) & (iou >= threshold)
-    left_out = reaches & difficult[best]
-    right = np.zeros(len(iou))
-    places = np.flatnonzero(reaches)
-    _, first = np.unique(best[places], return_index=True)
-    right[places[first]] = 1.0
-    hits = np.cumsum(right[~left_out])
-    precision = hits / np.arange(1, len(hits) + 1)
-    return voc_ap(hits / int((~difficult).sum()), precision, eleven_point=eleven_point)
-
-
 def voc_evaluate(objects: pd.DataFrame, detections: pd.DataFrame, classes: list[str]) -> dict[str, float]:
-    """Mean over classes by both interpolations: AP07 (mean of ten thresholds), AP07_50, AP07_75 and AP50_area."""
-    wanted = [*((float(t), True) for t in VOC_THRESHOLDS), (0.5, False)]
-    values: dict[tuple[float, bool], list[float]] = {w: [] for w in wanted}
-    for label in range(len(classes)):
-        own = objects[objects.label == label]
-        difficult = own.difficult.to_numpy(bool)
-        if difficult.all():  # no object that counts
-            continue
-        iou, best = voc_matches(own, detections[detections.label == label])
-        for threshold, eleven in wanted:
-            values[threshold, eleven].append(_voc_ap_at(iou, best, difficult, threshold, eleven_point=eleven))
-    means = {w: float(np.mean(v)) if v else 0.0 for w, v in values.items()}
-    return {
-        "AP07": float(np.mean([means[float(t), True] for t in VOC_THRESHOLDS])),
-        "AP07_50": means[0.5, True],
-        "AP07_75": means[0.75, True],
-        "AP50_area": means[0.5, False],
+    """Mean over classes by both interpolations: AP07 (mean of ten thresholds), AP07_50, AP07_75 and AP50_area.
+
+    Difficult objects and what matches them are left out; 0 where no class has an object that counts.
+    """
+    images = pd.DataFrame({"image_id": np.union1d(objects.image_id, detections.image_id)})
+    overlaps = overlaps_of(images, objects, detections, len(classes), least=0.0)
+    matches = match_voc(overlaps, thresholds=VOC_THRESHOLDS)
+    by07 = average_precision(matches, interpolation="voc07")[0]
+    area = average_precision(matches, interpolation="area")[0]
+    values = {
+        "AP07": by07,
+        "AP07_50": by07[[VOC_THRESHOLDS.index(0.5)]],
+        "AP07_75": by07[[VOC_THRESHOLDS.index(0.75)]],
+        "AP50_area": area[[VOC_THRESHOLDS.index(0.5)]],
     }
+    means = {name: float(mean_over_classes(value)) for name, value in values.items()}
+    return {name: 0.0 if np.isnan(value) else value for name, value in means.items()}
 
 
 def rank_correlation(candidates: pd.DataFrame) -> pd.DataFrame:

@@ -280,13 +280,17 @@ def _class_precision(
             tp = weight[:, hits].cumsum(axis=1)
             precision = tp / (seen[:, hits] + np.spacing(1.0))
             recall = np.divide(tp, present[rows, None], out=np.zeros_like(tp), where=present[rows, None] > 0)
-            values[rows, t] = _interpolated(recall, precision, interpolation)
+            values[rows, t] = interpolated(recall, precision, interpolation)
     values[present <= 0] = np.nan
     return values
 
 
-def _interpolated(recall: Floats, precision: Floats, interpolation: Interpolation) -> Floats:
-    """AP [R] from the curves [R, H] at the right detections; elsewhere precision only falls."""
+def interpolated(recall: Floats, precision: Floats, interpolation: Interpolation) -> Floats:
+    """AP [R] from precision-recall curves [R, H] by falling score.
+
+    The places of the right detections are enough: in between, precision only falls. "coco": mean over 101 recalls,
+    "voc07": over eleven, "area": under the hull (VOC10+).
+    """
     rows, hits = recall.shape
     if not hits:
         return np.zeros(rows)

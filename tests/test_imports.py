@@ -24,7 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "data": {"contract", "errors", "priors"},
     "postprocess": {"boxes", "contract"},
     "records": set(),
-    "evaluation": set(),
+    "evaluation": {"matching"},
     "engine": {
         *(
             "assigners",

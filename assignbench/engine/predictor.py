@@ -18,7 +18,7 @@ from assignbench.data.loader import Batch, evaluation_batches
 from assignbench.detectors import Detector
 from assignbench.engine.telemetry import seen_by
 from assignbench.evaluation import rank_correlation
-from assignbench.matching import crowdedness
+from assignbench.matching import crowdedness, overlaps_of
 from assignbench.methods import Method
 from assignbench.postprocess import Candidates, candidates_of, ranking_scores, suppress, vote
 from assignbench.priors import Priors
@@ -159,18 +159,11 @@ def describe_objects(objects: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> 
     return objects
 
 
-def _best_iou(objects: pd.DataFrame, boxes: pd.DataFrame) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def _best_iou(objects: pd.DataFrame, boxes: pd.DataFrame) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     """Largest IoU of each object with a box of its class in its image (0 without one)."""
-    best = np.zeros(len(objects), np.float32)
-    names = ["x1", "y1", "x2", "y2"]
-    of_image = {k: g for k, g in boxes.groupby("image_id")}
-    for image_id, group in objects.groupby("image_id"):
-        found = of_image.get(image_id)
-        if found is None:
-            continue
-        iou = pairwise_iou(
-            torch.tensor(group[names].to_numpy(np.float32)), torch.tensor(found[names].to_numpy(np.float32))
-        ).numpy()
-        same = group.label.to_numpy()[:, None] == found.label.to_numpy()[None, :]
-        best[group.index.to_numpy()] = (iou * same).max(axis=1)
+    images = pd.DataFrame({"image_id": objects.image_id.unique()})
+    classes = 1 + int(np.concatenate([objects.label, boxes.label, [0]]).max())
+    pairs = overlaps_of(images, objects.assign(crowd=False), boxes, classes, least=1e-9)
+    best = np.zeros(len(objects))
+    np.maximum.at(best, pairs.pair_object, pairs.pair_iou)
     return best
