@@ -27,6 +27,9 @@ def _scale(boxes: Tensor, width: int, height: int) -> Tensor:
     return torch.stack([torch.full((), float(v), device=boxes.device) for v in (width, height)])
 
 
+BLOCK = 16_384  # priors whose costs are worked out at a time
+
+
 @ASSIGNERS.register("hungarian")
 @dataclass(frozen=True)
 class Hungarian(Assigner):
@@ -67,9 +70,13 @@ class Hungarian(Assigner):
             cls = (as_positive - as_negative).gather(2, rows)
         predicted = normalised_cxcywh(predictions.boxes, image_hw)
         wanted = normalised_cxcywh(objects.boxes, image_hw)
-        l1 = torch.cdist(predicted, wanted, p=1)
-        giou = paired_giou(predictions.boxes.unsqueeze(2), objects.boxes.unsqueeze(1))
-        return self.cls_weight * cls + self.l1_weight * l1 - self.giou_weight * giou
+        cost = cls * self.cls_weight
+        for start in range(0, cost.shape[1], BLOCK):  # GIoU's temporaries would each be as large as the cost
+            part = slice(start, start + BLOCK)
+            l1 = torch.cdist(predicted[:, part], wanted, p=1)
+            giou = paired_giou(predictions.boxes[:, part].unsqueeze(2), objects.boxes.unsqueeze(1))
+            cost[:, part] += self.l1_weight * l1 - self.giou_weight * giou
+        return cost
 
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
         index = self.solve(self.cost(predictions, objects, context.image_hw), objects.valid)
@@ -81,6 +88,6 @@ class Hungarian(Assigner):
         index = torch.full(cost.shape[:2], BACKGROUND)
         for i, (matrix, keep) in enumerate(zip(cost.cpu(), valid.cpu(), strict=True)):
             columns = torch.nonzero(keep).squeeze(1)
-            row, column = linear_sum_assignment(torch.nan_to_num(matrix[:, columns], 1e9, 1e9, -1e9).numpy())
+            row, column = linear_sum_assignment(matrix[:, columns].nan_to_num_(1e9, 1e9, -1e9).numpy())
             index[i, torch.as_tensor(row)] = columns[torch.as_tensor(column)]
         return index.to(cost.device)
