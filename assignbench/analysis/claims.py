@@ -22,9 +22,17 @@ from scipy import stats
 from assignbench.analysis.averages import METRICS
 from assignbench.analysis.base import CellData, StudyRecord, analysis
 from assignbench.analysis.divergence import RULES, summary_of
-from assignbench.analysis.groups import CROWDING, ELONGATION, FACTORS, PER_IMAGE, factor_gains, group_table
+from assignbench.analysis.groups import (
+    CROWDING,
+    ELONGATION,
+    FACTORS,
+    PER_IMAGE,
+    factor_gains,
+    group_table,
+    slopes_of,
+)
 from assignbench.analysis.nms import cell_recall, mean_recall
-from assignbench.analysis.statistics import LEVEL, Interval, gains, holm, paired_p, slope, t_interval
+from assignbench.analysis.statistics import LEVEL, Interval, gains, holm, paired_p, t_interval
 from assignbench.errors import InputError, nearest
 
 Kind = Literal["greater", "trend", "gains", "divergence"]
@@ -137,12 +145,7 @@ def _trend_table(claim: Claim, study: StudyRecord) -> pd.DataFrame:
         table = gains(group_table(study, _GROUPINGS[claim.factor]), study)
     else:
         table = factor_gains(study, claim.factor)
-    rows = []
-    keys = ["data", "detector", "method", "seed"]
-    for key, group in table.groupby(keys, sort=False) if len(table) else []:
-        value = slope(group.middle.tolist(), group.gain.tolist())
-        rows.append({**dict(zip(keys, key, strict=True)), "slope": value})
-    return pd.DataFrame(rows, columns=[*keys, "slope"])
+    return slopes_of(table)
 
 
 def _by_method(table: pd.DataFrame, column: str, method: str) -> Effects:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from assignbench.analysis.base import CellData, StudyRecord, analysis
-from assignbench.analysis.statistics import fitted_line, gains, over_seeds
+from assignbench.analysis.statistics import fitted_line, gains, over_seeds, slope
 from assignbench.matching import AREAS, average_precision, average_recall, match, mean_over_classes
 
 CROWD_EDGES, CROWD_NAMES = (0.0, 0.2, 0.5), ("sparse", "medium", "dense")
@@ -222,7 +222,7 @@ def factors(study: StudyRecord) -> dict[str, pd.DataFrame]:
     table = pd.concat([p for p in parts if len(p)], ignore_index=True) if any(len(p) for p in parts) else pd.DataFrame()
     if table.empty:
         return {}
-    slopes = over_seeds(slopes_of(table))
+    slopes = over_seeds(slopes_of(table, by=["factor"]))
     keys = ["data", "detector", "method", "factor", "group", "seed", "middle", "objects", "AP", "gain"]
     return {"Slope of the gain": slopes, "Gain by group": over_seeds(table[keys])}
 
@@ -256,15 +256,11 @@ def quantile_groups(cell: CellData, factor: str) -> Grouping | None:
     return named(factor, edges.tolist()) if len(edges) > 1 else None
 
 
-def slopes_of(table: pd.DataFrame) -> pd.DataFrame:
-    """The slope of the gain over a factor's groups, for every cell: columns data ... factor, seed, slope."""
-    return per_cell(table, lambda group: fitted_line(group.middle.tolist(), group.gain.tolist()).slope)
-
-
-def per_cell(table: pd.DataFrame, value: Callable[[pd.DataFrame], float]) -> pd.DataFrame:
-    """One number per data set, detector, method, factor and seed."""
+def slopes_of(table: pd.DataFrame, *, by: Sequence[str] = ()) -> pd.DataFrame:
+    """The slope of the gain over a factor's groups, one row per cell (and per column of `by`): columns ..., slope."""
+    keys = ["data", "detector", "method", *by, "seed"]
     rows = []
-    keys = ["data", "detector", "method", "factor", "seed"]
-    for key, group in table.groupby(keys, sort=False):
-        rows.append({**dict(zip(keys, key, strict=True)), "slope": float(value(group))})
-    return pd.DataFrame(rows)
+    for key, group in table.groupby(keys, sort=False) if len(table) else []:
+        value = slope(group.middle.tolist(), group.gain.tolist())
+        rows.append({**dict(zip(keys, key, strict=True)), "slope": value})
+    return pd.DataFrame(rows, columns=[*keys, "slope"])

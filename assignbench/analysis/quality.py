@@ -57,16 +57,16 @@ def quality(study: StudyRecord) -> dict[str, pd.DataFrame]:
     errors, curves, oracle = [], [], []
     for cell in study.data():
         boxes = cell.pre_nms()
+        before = np.zeros(0) if boxes is None else true_iou(cell, boxes)
         if predicts_iou(cell):
             row: dict[str, object] = dict(cell.keys)
             row |= _error(true_iou(cell, cell.detections), cell.detections.quality_score.to_numpy(float), "kept")
             if boxes is not None:
-                before = true_iou(cell, boxes)
                 row |= _error(before, boxes.quality_score.to_numpy(float), "before")
                 curves += [{**cell.keys, **r} for r in reliability(boxes.quality_score.to_numpy(float), before)]
             errors.append(row)
         if boxes is not None and len(boxes):
-            oracle.append({**cell.keys, **_oracle(cell, boxes)})
+            oracle.append({**cell.keys, **_oracle(cell, boxes, before)})
     return {
         "Error of the predicted IoU": over_seeds(pd.DataFrame(errors)) if errors else pd.DataFrame(),
         "Reliability": over_seeds(pd.DataFrame(curves)) if curves else pd.DataFrame(),
@@ -95,11 +95,11 @@ def reliability(predicted: Floats, true: Floats) -> list[dict[str, object]]:
     return rows
 
 
-def _oracle(cell: CellData, boxes: pd.DataFrame) -> dict[str, float]:
+def _oracle(cell: CellData, boxes: pd.DataFrame, true: Floats) -> dict[str, float]:
     """AP as it is and with the true IoU in the ranking."""
     method = cell.config["method"]
     ranking = method["ranking"] if predicts_iou(cell) else "cls*quality"
-    score = rescored(ranking, boxes.cls_score.to_numpy(float), true_iou(cell, boxes))
+    score = rescored(ranking, boxes.cls_score.to_numpy(float), true)
     exact = boxes.assign(score=score)
     kept = exact.iloc[suppress(exact, float(method["nms"]))]
     found = average_precision(match(overlaps_of(cell.images, cell.objects, kept, len(cell.classes))))[0]

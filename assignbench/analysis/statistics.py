@@ -170,7 +170,7 @@ REPLICATES = 1000
 def differences(study: StudyRecord) -> dict[str, pd.DataFrame]:
     """Per data set, detector, method and metric: difference, half, n, p, p_holm, verdict; and the bootstrap."""
     metrics = ("AP", "AP50", "AP75")
-    rows = [{**keys_row(c.keys), "metric": m, "value": c.cell.summary.get(m)} for c in study.data() for m in metrics]
+    rows = [{**c.keys, "metric": m, "value": c.cell.summary.get(m)} for c in study.data() for m in metrics]
     if not rows:
         return {}
     table = pd.DataFrame(rows)
@@ -188,11 +188,6 @@ def differences(study: StudyRecord) -> dict[str, pd.DataFrame]:
         result.insert(result.columns.get_loc("verdict"), "p_holm", holm(result.p.tolist()))
         result["verdict_corrected"] = np.where(result.p_holm < 1 - LEVEL, result.verdict, "not resolvable")
     return {"Paired differences over seeds": result, "One trained pair, test images resampled": _bootstrapped(study)}
-
-
-def keys_row(keys: dict[str, object]) -> dict[str, object]:
-    """A copy of a cell's keys, to be filled up to a row."""
-    return dict(keys)
 
 
 def _bootstrapped(study: StudyRecord) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,12 +30,14 @@ from assignbench.report.style import (
     style,
 )
 
+Panel = Callable[[Axes, pd.DataFrame, list[str]], None]
+
 
 def per_place(
-    table: pd.DataFrame, methods: Sequence[str], draw: object, *, size: tuple[float, float] = (6.6, 2.8)
+    table: pd.DataFrame, methods: Sequence[str], draw: Panel, *, size: tuple[float, float] = (6.6, 2.8)
 ) -> Figure | None:
     """One panel per data set and detector, drawn by `draw(ax, part, methods)`, each with its legend."""
-    if table.empty or not callable(draw):
+    if table.empty:
         return None
     parts = places(table)
     figure, axes = panels(len(parts), columns=1, size=size)
@@ -83,7 +85,7 @@ def differences(study: StudyRecord, tables: Tables) -> list[Drawn]:
     return [Drawn("differences", caption, per_place(shown, study.methods, draw))]
 
 
-def gain_bars(groups: Sequence[str], label: str) -> object:
+def gain_bars(groups: Sequence[str], label: str) -> Panel:
     """Bars of the gain per group."""
 
     def draw(ax: Axes, part: pd.DataFrame, methods: list[str]) -> None:

@@ -32,22 +32,28 @@ from assignbench.report.style import (
 )
 
 
+def paired_panels(table: pd.DataFrame) -> tuple[Figure, list[tuple[str, pd.DataFrame, list[Axes]]]]:
+    """A figure with two panels per data set and detector: title, part of the table and the two axes of each."""
+    parts = places(table)
+    figure, axes = panels(2 * len(parts), columns=2, size=(4.0, 2.7))
+    return figure, [(title, part, axes[2 * i : 2 * i + 2]) for i, (title, part) in enumerate(parts)]
+
+
 @figure_of("churn")
 def churn(study: StudyRecord, tables: Tables) -> list[Drawn]:
     """Churn over training."""
     table = tables.get("Churn over training", pd.DataFrame())
     if table.empty:
         return []
-    parts = places(table)
-    figure, axes = panels(2 * len(parts), columns=2, size=(4.0, 2.7))
-    for i, (title, part) in enumerate(parts):
-        for ax, (task, name) in zip(axes[2 * i :], (("cls", "classification"), ("box", "box")), strict=False):
+    figure, rows = paired_panels(table)
+    for title, part, pair in rows:
+        for ax, (task, name) in zip(pair, (("cls", "classification"), ("box", "box")), strict=True):
             mine = part[part.task == task]
             method_lines(ax, mine, present(study.methods, mine), "progress", "churn")
             ax.set_title(f"{name}: {title}")
             ax.set_xlabel("share of training")
-        axes[2 * i].set_ylabel("new positives, per cent")
-        legend(axes[2 * i + 1])
+        pair[0].set_ylabel("new positives, per cent")
+        legend(pair[1])
     caption = "Share of an object's positives that it did not have at the visit before."
     return [Drawn("churn", caption, finished(figure))]
 
@@ -58,10 +64,9 @@ def evolution(study: StudyRecord, tables: Tables) -> list[Drawn]:
     table = tables.get("Confidence over training", pd.DataFrame())
     if table.empty:
         return []
-    parts = places(table)
-    figure, axes = panels(2 * len(parts), columns=2, size=(4.0, 2.7))
-    for i, (title, part) in enumerate(parts):
-        for ax, value in zip(axes[2 * i :], ("score", "iou"), strict=False):
+    figure, rows = paired_panels(table)
+    for title, part, pair in rows:
+        for ax, value in zip(pair, ("score", "iou"), strict=True):
             for method in present(study.methods, part):
                 for kind, alpha in (("positive", 1.0), ("other", 0.4)):
                     mine = part[(part.method == method) & (part.priors == kind)].groupby("progress")[value].mean()
@@ -76,7 +81,7 @@ def evolution(study: StudyRecord, tables: Tables) -> list[Drawn]:
                     ax.plot(mine.index, mine, **look)
             ax.set_title(f"{value}: {title}")
             ax.set_xlabel("share of training")
-        legend(axes[2 * i + 1])
+        legend(pair[1])
     caption = "Mean score and IoU of the positives (full colour) and of the other priors (pale) of the probe objects."
     return [Drawn("evolution", caption, finished(figure)), *_strips(study)]
 
