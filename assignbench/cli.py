@@ -166,55 +166,55 @@ def _positive(text: str) -> int:
 
 
 def _run(options: argparse.Namespace, console: Console) -> int:
-    from assignbench.commands import run
+    from assignbench.commands.studies import run
 
     return run(options, console)
 
 
 def _plan(options: argparse.Namespace, console: Console) -> int:
-    from assignbench.commands import plan
+    from assignbench.commands.studies import plan
 
     return plan(options, console)
 
 
 def _status(options: argparse.Namespace, console: Console) -> int:
-    from assignbench.commands import status
+    from assignbench.commands.studies import status
 
     return status(options, console)
 
 
 def _report(options: argparse.Namespace, console: Console) -> int:
-    from assignbench.commands import report
+    from assignbench.commands.studies import report
 
     return report(options, console)
 
 
 def _list(options: argparse.Namespace, console: Console) -> int:
-    from assignbench.commands import listing
+    from assignbench.commands.studies import listing
 
     return listing(options, console)
 
 
 def _show(options: argparse.Namespace, console: Console) -> int:
-    from assignbench.show import show
+    from assignbench.commands.show import show
 
     return show(options, console)
 
 
 def _analyze(options: argparse.Namespace, console: Console) -> int:
-    from assignbench.imports import analyze
+    from assignbench.commands.analyze import analyze
 
     return analyze(options, console)
 
 
 def _compare(options: argparse.Namespace, console: Console) -> int:
-    from assignbench.compare import compare
+    from assignbench.commands.compare import compare
 
     return compare(options, console)
 
 
 def _doctor(options: argparse.Namespace, console: Console) -> int:
-    from assignbench.commands import doctor
+    from assignbench.commands.studies import doctor
 
     return doctor(options, console)
 

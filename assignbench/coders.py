@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from assignbench.priors import Kind, Priors
+from assignbench.priors import Priors
 
 
 class Coder(Protocol):
@@ -66,6 +66,7 @@ class DistanceCoder:
         return torch.cat([priors.points - distances[..., :2], priors.points + distances[..., 2:]], dim=-1)
 
 
-def coder_for(kind: Kind) -> Coder:
-    """The usual coder of a kind of prior."""
-    return DeltaCoder() if kind == "anchor" else DistanceCoder()
+def coder_for(priors: Priors) -> Coder:
+    """The coder of some priors."""
+    coding = priors.coding
+    return DeltaCoder(coding.stds) if priors.kind == "anchor" else DistanceCoder()

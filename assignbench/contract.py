@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from assignbench.config.method import QualityKind
+
 BACKGROUND = -1
 IGNORE = -2
-
-QualityKind = Literal["iou", "centerness", "objectness", "implicit"]
 
 
 @dataclass(frozen=True)
@@ -78,75 +77,79 @@ class Objects:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the network said: cls_logits [B, A, C] · deltas [B, A, 4] · boxes [B, A, 4] px · quality_logits [B, A].
+    """What the network said: cls_logits [B, A, C] · deltas [B, A, 4] · boxes [B, A, 4] px, decoded · quality_logits
+    [B, A].
 
-    `quality_kind` says what the quality logit means. Unbatched tensors get a batch of one.
+    `deltas` may be missing where nothing reads them (IoU losses). `quality_kind` says what the quality logit means.
+    Unbatched tensors get a batch of one.
     """
 
     cls_logits: Tensor
-    deltas: Tensor
-    boxes: Tensor
+    deltas: Tensor | None = None
+    boxes: Tensor = None  # type: ignore[assignment]  # a field behind an optional one needs a default; None is refused
     quality_logits: Tensor | None = None
     quality_kind: QualityKind | None = None
 
     def __post_init__(self) -> None:
-        for name in ("cls_logits", "deltas", "boxes"):
-            if getattr(self, name).ndim == 2:
-                object.__setattr__(self, name, getattr(self, name)[None])
-        if self.quality_logits is not None and self.quality_logits.ndim == 1:
-            object.__setattr__(self, "quality_logits", self.quality_logits[None])
+        if self.boxes is None:
+            raise ValueError("predictions need decoded boxes [B, A, 4]")
+        for name, dimensions in _PREDICTED.items():
+            value = getattr(self, name)
+            if value is not None and value.ndim == dimensions - 1:
+                object.__setattr__(self, name, value[None])
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Predictions:
+        """The same predictions with every tensor changed."""
+        tensors = {name: getattr(self, name) for name in _PREDICTED}
+        return replace(self, **{name: change(value) for name, value in tensors.items() if value is not None})
 
     def detached(self) -> Predictions:
         """float32 copies without gradient: what an assigner reads."""
-        quality = None if self.quality_logits is None else self.quality_logits.detach().float()
-        return replace(
-            self,
-            cls_logits=self.cls_logits.detach().float(),
-            deltas=self.deltas.detach().float(),
-            boxes=self.boxes.detach().float(),
-            quality_logits=quality,
-        )
+        return self.map(lambda tensor: tensor.detach().float())
 
     def to(self, device: torch.device | str) -> Predictions:
         """The same predictions on another device."""
-        quality = None if self.quality_logits is None else self.quality_logits.to(device)
-        logits, deltas, boxes = (t.to(device) for t in (self.cls_logits, self.deltas, self.boxes))
-        return replace(self, cls_logits=logits, deltas=deltas, boxes=boxes, quality_logits=quality)
+        return self.map(lambda tensor: tensor.to(device))
 
     def images(self, start: int, stop: int) -> Predictions:
         """The predictions of a slice of the batch."""
-        quality = None if self.quality_logits is None else self.quality_logits[start:stop]
-        return replace(
-            self,
-            cls_logits=self.cls_logits[start:stop],
-            deltas=self.deltas[start:stop],
-            boxes=self.boxes[start:stop],
-            quality_logits=quality,
-        )
+        return self.map(lambda tensor: tensor[start:stop])
 
 
-def _unreduced(value: Tensor) -> Tensor:
-    return value
+_PREDICTED = {"cls_logits": 3, "deltas": 3, "boxes": 3, "quality_logits": 2}  # dimensions with the batch's
+
+
+ImageSizes = tuple[int, int] | tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
 class Context:
     """Where in training a batch stands. Every field has a usable default.
 
-    `progress` is in [0, 1]; `seed`, `epoch` and an image's id key its random numbers; `reduce` sums a tensor
-    over ranks.
+    `progress` is in [0, 1]; `seed`, `epoch` and an image's id key its random numbers. `image_hw` is (height, width) of
+    all images, or one such pair per image where their sizes differ and the batch is padded.
     """
 
     epoch: int = 0
     progress: float = 1.0
     image_ids: tuple[int, ...] = ()
-    image_hw: tuple[int, int] = (0, 0)
+    image_hw: ImageSizes = (0, 0)
     seed: int = 0
-    reduce: Callable[[Tensor], Tensor] = _unreduced
 
     def images(self, start: int, stop: int) -> Context:
         """The context of a slice of the batch."""
-        return replace(self, image_ids=self.image_ids[start:stop])
+        sizes = self.image_hw if _is_one_size(self.image_hw) else self.image_hw[start:stop]
+        return replace(self, image_ids=self.image_ids[start:stop], image_hw=sizes)
+
+    def sizes(self, batch: int) -> tuple[tuple[int, int], ...]:
+        """(height, width) of each of `batch` images."""
+        if _is_one_size(self.image_hw):
+            return ((int(self.image_hw[0]), int(self.image_hw[1])),) * batch  # type: ignore[arg-type]
+        return self.image_hw  # type: ignore[return-value]
+
+
+def _is_one_size(sizes: ImageSizes) -> bool:
+    return bool(sizes) and isinstance(sizes[0], int)
 
 
 @dataclass(frozen=True)
@@ -165,10 +168,59 @@ class Targets:
 
 
 @dataclass(frozen=True)
+class Bags:
+    """Bags of priors, one per object: what LTM's assigner hands to its criterion.
+
+    prior [B, G, K] int64 · mask [B, G, K] bool (False in the padding of a smaller bag) · weight [B, G, K], what each
+    member counts now. `size` is the nominal K, `beta` and `box` (a box loss by name) the matching likelihood's: they
+    live here, and nowhere else.
+    """
+
+    prior: Tensor
+    mask: Tensor
+    weight: Tensor
+    size: int = 0
+    beta: float = 0.5
+    box: str = "smooth_l1"
+
+
+@dataclass(frozen=True)
 class Assignment:
-    """Targets of the two tasks, which may name different objects for one prior, and what the method wants kept."""
+    """Targets of the two tasks, which may name different objects for one prior, and what the method wants kept.
+
+    `diagnostics` are named tensors whose first dimension is the image; those of shape [B, G] or [B, G, N] are recorded
+    per object at the probe visits.
+    """
 
     cls: Targets
     box: Targets
-    bags: tuple[Tensor, Tensor, Tensor] | None = None
+    bags: Bags | None = None
     diagnostics: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Term:
+    """One loss before it is normalised: `sum` [] with gradient, `count` [] without, `images` it was summed over.
+
+    Terms of parts of a batch, of accumulated batches and of ranks add up, and only then is the sum divided: by `count`,
+    at least `least`, or at least the number of images where `least` is None. So every normaliser is global.
+    """
+
+    sum: Tensor
+    count: Tensor
+    images: int
+    least: float | None = 1.0
+
+    def __add__(self, other: Term) -> Term:
+        if self.least != other.least:
+            raise ValueError(f"terms of different losses: least {self.least} and {other.least}")
+        return Term(self.sum + other.sum, self.count + other.count, self.images + other.images, self.least)
+
+    def value(self) -> Tensor:
+        """The loss."""
+        return self.sum / self.count.detach().clamp(min=float(self.images) if self.least is None else self.least)
+
+
+def total(terms: Mapping[str, Term]) -> Tensor:
+    """The sum of all losses."""
+    return torch.stack([term.value() for term in terms.values()]).sum()

@@ -17,7 +17,8 @@ def three_anchors() -> tuple[Priors, Predictions, Objects]:
     >>> objects.boxes.tolist(), predictions.cls_logits[0, :, 1].tolist()
     ([[[1.0, 0.0, 11.0, 10.0]]], [0.0, 2.0, -4.0])
     """
-    priors = Priors(torch.tensor([[0.0, 0, 10, 10], [4, 0, 14, 10], [50, 50, 60, 60]]), strides=torch.full((3,), 8.0))
+    anchors = torch.tensor([[0.0, 0, 10, 10], [4, 0, 14, 10], [50, 50, 60, 60]])
+    priors = Priors(anchors, strides=torch.full((3,), 8.0), kind="anchor")
     boxes = torch.tensor([[0.0, 0, 10, 10], [1, 0, 11, 9], [50, 50, 60, 60]])
     logits = torch.tensor([[-4.0, 0], [-4, 2], [-4, -4]])
     predictions = Predictions(logits, torch.zeros(3, 4), boxes, torch.tensor([0.0, 1, -2]), "iou")

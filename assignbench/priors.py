@@ -5,21 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-Kind = Literal["anchor", "point"]
+from assignbench.config.method import CoderConfig, PriorKind
 
 
 @dataclass(frozen=True)
 class Priors:
     """All priors of an image size, in the order level, row, column, prior of the location.
 
-    boxes [A, 4] xyxy px · points [A, 2] px · strides [A] px · level_sizes (priors per level, sums to A).
-    A point's box is the 2s x 2s square at the point. `valid` [B, A] masks priors in a mixed-size batch's padding.
-    Only `boxes` is needed: points default to box centres, the whole set to one level.
+    boxes [A, 4] xyxy px · strides [A] px · kind · points [A, 2] px · level_sizes (priors per level, sums to A).
+    Points default to box centres, the whole set to one level; kind and strides must be given. A point's box is the
+    2s x 2s square at the point (`Priors.from_points`). `valid` [B, A] masks priors in a mixed-size batch's padding.
+    `coding` says how outputs become boxes, and whether pixels are counted inclusively.
     """
 
     boxes: Tensor
@@ -27,20 +27,34 @@ class Priors:
     strides: Tensor = field(default_factory=lambda: torch.empty(0))
     level_sizes: tuple[int, ...] = ()
     anchors_per_location: int = 1
-    kind: Kind = "anchor"
+    kind: PriorKind | None = None
+    coding: CoderConfig = CoderConfig()
     valid: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.boxes.ndim != 2 or self.boxes.shape[1] != 4:
             raise ValueError(f"priors need boxes of shape [A, 4], got {tuple(self.boxes.shape)}")
+        if self.strides.shape != self.boxes.shape[:1]:
+            raise ValueError(
+                f"priors need strides of shape [{len(self.boxes)}], got {tuple(self.strides.shape)}; give Priors(strides=...)"
+            )
+        if self.kind not in ("anchor", "point"):
+            raise ValueError(f"priors are of kind 'anchor' or 'point', got {self.kind!r}; give Priors(kind=...)")
         if self.points.numel() == 0:
             object.__setattr__(self, "points", (self.boxes[:, :2] + self.boxes[:, 2:]) / 2)
-        if self.strides.numel() == 0:
-            object.__setattr__(self, "strides", torch.ones_like(self.boxes[:, 0]))
         if not self.level_sizes:
             object.__setattr__(self, "level_sizes", (len(self.boxes),))
         if sum(self.level_sizes) != len(self.boxes):
             raise ValueError(f"level sizes {self.level_sizes} do not sum to {len(self.boxes)} priors")
+
+    @staticmethod
+    def from_points(
+        points: Tensor, strides: Tensor, level_sizes: tuple[int, ...] = (), *, per_location: int = 1
+    ) -> Priors:
+        """Point priors from points [A, 2] px and strides [A] px; their boxes are 2s x 2s squares."""
+        side = strides.unsqueeze(-1)
+        boxes = torch.cat([points - side, points + side], dim=-1)
+        return Priors(boxes, points, strides, level_sizes, per_location, "point")
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -89,6 +103,7 @@ def anchor_grid(
         strides=_per_prior(strides, sizes),
         level_sizes=tuple(sizes),
         anchors_per_location=len(shapes),
+        kind="anchor",
     )
 
 
@@ -96,15 +111,7 @@ def point_grid(image_hw: tuple[int, int], strides: Sequence[int], per_location: 
     """Points of every level, each repeated `per_location` times; their boxes are 2s x 2s squares."""
     points = [grid_points(*image_hw, s).repeat_interleave(per_location, dim=0) for s in strides]
     sizes = [len(p) for p in points]
-    at, stride = torch.cat(points), _per_prior(strides, sizes)
-    return Priors(
-        boxes=torch.cat([at - stride[:, None], at + stride[:, None]], dim=-1),
-        points=at,
-        strides=stride,
-        level_sizes=tuple(sizes),
-        anchors_per_location=per_location,
-        kind="point",
-    )
+    return Priors.from_points(torch.cat(points), _per_prior(strides, sizes), tuple(sizes), per_location=per_location)
 
 
 def _per_prior(strides: Sequence[int], sizes: Sequence[int]) -> Tensor:

@@ -21,9 +21,9 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from assignbench.analysis.statistics import bootstrap
+from assignbench.commands.analyze import object_table
 from assignbench.data.predictions import read_ground_truth, read_predictions
-from assignbench.imports import object_table
-from assignbench.matching import coco_numbers, match, overlaps_of
+from assignbench.measure.matching import coco_numbers, match, overlaps_of
 
 
 def generate(folder: Path, images: int, detections: int, classes: int, files: int = 2) -> tuple[Path, list[Path]]:

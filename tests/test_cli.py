@@ -11,7 +11,7 @@ import pytest
 
 from assignbench.analysis import ANALYSES, CellData
 from assignbench.cli import main
-from assignbench.matching import coco_numbers
+from assignbench.measure.matching import coco_numbers
 from assignbench.records import CellRecord
 from tests.conftest import STUDY, write_voc_xml
 

@@ -7,11 +7,11 @@ import torch
 
 from assignbench.assigners import ASSIGNERS, Assigner, PerImageAssigner
 from assignbench.assigners.max_iou import MaxIoU
-from assignbench.assigners.select import prior_iou
 from assignbench.conformance import CHECKS, ConformanceError, exempt, make_case, random_boxes, run_checks
 from assignbench.contract import Assignment, Context, Objects, Predictions, Targets
 from assignbench.methods import PRESETS, build_method
 from assignbench.priors import Priors
+from assignbench.select import prior_iou
 
 
 @pytest.mark.parametrize("name", list(ASSIGNERS))

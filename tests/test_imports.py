@@ -57,7 +57,7 @@ ALLOWED: dict[str, set[str]] = {
     "__init__": {"contract", "methods", "priors"},
 }
 # Only the schedule's definition may be used by the study; the rest of the engine imports torch and trains.
-FINE = {"study": {"engine": {"assignbench.engine.schedule"}}}
+FINE = {"study": {"engine": {"assignbench.config.recipe"}}}
 
 
 def part_of(path: Path) -> str:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from assignbench.errors import InputError, nearest
-from assignbench.matching import Overlaps, average_precision, match, mean_over_classes, overlaps_of
+from assignbench.measure.matching import Overlaps, average_precision, match, mean_over_classes, overlaps_of
 from assignbench.records import CellRecord, read_cells, read_json
 
 Tables = dict[str, pd.DataFrame]

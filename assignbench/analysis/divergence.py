@@ -9,8 +9,8 @@ from scipy import stats
 from assignbench.analysis.base import CellData, StudyRecord, analysis
 from assignbench.analysis.groups import CROWDING
 from assignbench.analysis.statistics import over_seeds
-from assignbench.evaluation import rank_correlation
-from assignbench.matching import overlaps_of
+from assignbench.measure.coco import rank_correlation
+from assignbench.measure.matching import overlaps_of
 
 RULES = ("J_k", "IoU ≥ 0.1", "IoU ≥ 0.5")
 SIZE_NAMES = ("small", "medium", "large")

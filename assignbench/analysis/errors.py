@@ -10,7 +10,7 @@ import pandas as pd
 
 from assignbench.analysis.base import CellData, StudyRecord, analysis
 from assignbench.analysis.statistics import over_seeds
-from assignbench.matching import RECALLS, Overlaps, match, overlaps_of
+from assignbench.measure.matching import RECALLS, Overlaps, match, overlaps_of
 
 KINDS = ("classification", "localization", "both", "duplicate", "background", "missed")
 FOREGROUND, BACKGROUND = 0.5, 0.1

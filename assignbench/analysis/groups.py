@@ -13,7 +13,7 @@ import pandas as pd
 
 from assignbench.analysis.base import CellData, StudyRecord, analysis
 from assignbench.analysis.statistics import fitted_line, gains, over_seeds, slope
-from assignbench.matching import AREAS, average_precision, average_recall, match, mean_over_classes
+from assignbench.measure.matching import AREAS, average_precision, average_recall, match, mean_over_classes
 
 CROWD_EDGES, CROWD_NAMES = (0.0, 0.2, 0.5), ("sparse", "medium", "dense")
 ELONGATION_EDGES = (1.0, 1.5, 2.5, 4.0)

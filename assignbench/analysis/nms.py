@@ -13,7 +13,7 @@ from torchvision.ops import batched_nms, box_iou
 
 from assignbench.analysis.base import CellData, StudyRecord, analysis
 from assignbench.analysis.statistics import over_seeds
-from assignbench.matching import BOX, Overlaps, average_precision, match, mean_over_classes, overlaps_of
+from assignbench.measure.matching import BOX, Overlaps, average_precision, match, mean_over_classes, overlaps_of
 
 THRESHOLDS: tuple[float, ...] = tuple(np.arange(0.5, 0.91, 0.05).round(2).tolist())
 UNLIMITED = 10**9

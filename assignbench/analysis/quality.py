@@ -9,7 +9,7 @@ import pandas as pd
 from assignbench.analysis.base import CellData, StudyRecord, analysis
 from assignbench.analysis.nms import suppress
 from assignbench.analysis.statistics import over_seeds
-from assignbench.matching import average_precision, match, mean_over_classes, overlaps_of
+from assignbench.measure.matching import average_precision, match, mean_over_classes, overlaps_of
 
 BINS = 10
 Floats = npt.NDArray[np.float64]

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from assignbench.analysis.base import StudyRecord, analysis
-from assignbench.matching import Matches, average_precision, match, mean_over_classes
+from assignbench.measure.matching import Matches, average_precision, match, mean_over_classes
 
 LEVEL = 0.95
 LEAST_SEEDS = 3

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from assignbench.assigners.base import ASSIGNERS, Assigner
-from assignbench.assigners.select import adopt_orphans, resolve_conflicts, top_indices
 from assignbench.boxes import centres, paired_iou
+from assignbench.config.method import Preset, preset
 from assignbench.contract import Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors
+from assignbench.select import adopt_orphans, resolve_conflicts, top_indices
 
 
 @ASSIGNERS.register("atss")
@@ -68,3 +69,6 @@ class ATSS(Assigner):
         near = (points - boxes[..., None, :2]).amin(dim=-1)
         far = (boxes[..., None, 2:] - points).amin(dim=-1)
         return near.minimum(far)
+
+
+PRESETS: tuple[Preset, ...] = (preset("atss", "atss", "threshold per object from its nearest priors (ATSS)"),)

@@ -11,10 +11,11 @@ from torch.nn import functional as F
 from assignbench.assigners.base import ASSIGNERS, Assigner
 from assignbench.assigners.criteria import CRITERIA
 from assignbench.assigners.fcos import smallest_owner
-from assignbench.assigners.select import top_indices
 from assignbench.boxes import centres, inside, paired_giou, pairwise_iou
+from assignbench.config.method import HeadInit, Nms, Part, Preset, preset
 from assignbench.contract import Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors
+from assignbench.select import top_indices
 
 FLOOR = 1e-12
 
@@ -136,3 +137,17 @@ class AutoAssignCriterion(nn.Module):
         q = (score.exp() * (1 - remain)).clamp(max=1 - 1e-7)
         total = (q.square() * -torch.log1p(-q)).sum()
         return total / context.reduce(prior.detach().sum()).clamp(min=1)
+
+
+PRESETS: tuple[Preset, ...] = (
+    preset(
+        "autoassign",
+        "autoassign",
+        "learned centre prior and confidence weights (AutoAssign)",
+        criterion=Part(name="autoassign"),
+        quality="implicit",
+        ranking="cls*quality",
+        nms=Nms(iou=0.6),
+        head_init=HeadInit(prior_prob=0.02),
+    ),
+)

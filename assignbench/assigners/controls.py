@@ -8,10 +8,11 @@ import torch
 
 from assignbench.assigners.base import ASSIGNERS, Assigner
 from assignbench.assigners.max_iou import MaxIoU
-from assignbench.assigners.select import hashed_uniform, prior_iou, resolve_conflicts_dense, top_mask
 from assignbench.boxes import pairwise_iou
+from assignbench.config.method import Preset, preset
 from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors
+from assignbench.select import hashed_uniform, prior_iou, resolve_conflicts_dense, top_mask
 
 
 def _wanted(index: torch.Tensor, width: int) -> torch.Tensor:
@@ -78,3 +79,9 @@ class OracleIoU(Assigner):
         index = resolve_conflicts_dense(top_mask(now, counts), now)
         targets = Targets.hard(index)
         return Assignment(targets, targets)
+
+
+PRESETS: tuple[Preset, ...] = (
+    preset("random_matched", "random_matched", "control: as many positives per object as iou, drawn"),
+    preset("oracle_iou", "oracle_iou", "control: positives by the IoU of the current prediction alone"),
+)

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from assignbench.assigners.fcos import centerness
-from assignbench.assigners.select import boxes_of, labels_of
 from assignbench.boxes import paired_giou, paired_iou
 from assignbench.coders import coder_for
 from assignbench.contract import IGNORE, Assignment, Context, Objects, Predictions
 from assignbench.losses import balanced_l1, iou_loss, quality_focal, sigmoid_focal, smooth_l1
 from assignbench.priors import Priors
 from assignbench.registry import Registry
+from assignbench.select import boxes_of, labels_of
 
 CRITERIA: Registry[nn.Module] = Registry("criterion")
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from assignbench.assigners.base import ASSIGNERS, Assigner
 from assignbench.boxes import areas, centres, inside
+from assignbench.config.method import Nms, Part, Preset, preset
 from assignbench.contract import BACKGROUND, Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors
 
@@ -90,3 +91,32 @@ def centerness(points: Tensor, boxes: Tensor) -> Tensor:
     far = (boxes[..., 2:] - points).clamp(min=0)
     ratio = near.minimum(far) / near.maximum(far).clamp(min=1e-6)
     return ratio.prod(dim=-1).sqrt()
+
+
+PRESETS: tuple[Preset, ...] = (
+    preset(
+        "fcos",
+        "fcos",
+        "smallest object around the point, level ranges, centerness (FCOS)",
+        criterion=Part(name="dense", parameters={"gamma": 2.0, "box": "giou", "box_weight": 2.0}),
+        quality="centerness",
+        ranking="cls*quality",
+        nms=Nms(iou=0.6),
+    ),
+    preset(
+        "fcos_plain",
+        "fcos",
+        "FCOS without centerness",
+        criterion=Part(name="dense", parameters={"gamma": 2.0, "box": "giou", "box_weight": 2.0}),
+        nms=Nms(iou=0.6),
+    ),
+    preset(
+        "fcos_center",
+        Part(name="fcos", parameters={"center_radius": 1.5}),
+        "FCOS with centre sampling",
+        criterion=Part(name="dense", parameters={"gamma": 2.0, "box": "giou", "box_weight": 2.0}),
+        quality="centerness",
+        ranking="cls*quality",
+        nms=Nms(iou=0.6),
+    ),
+)

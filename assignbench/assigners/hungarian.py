@@ -11,6 +11,7 @@ from torch import Tensor
 
 from assignbench.assigners.base import ASSIGNERS, Assigner
 from assignbench.boxes import paired_giou
+from assignbench.config.method import Part, Preset, preset
 from assignbench.contract import BACKGROUND, Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors
 
@@ -91,3 +92,13 @@ class Hungarian(Assigner):
             row, column = linear_sum_assignment(matrix[:, columns].nan_to_num_(1e9, 1e9, -1e9).numpy())
             index[i, torch.as_tensor(row)] = columns[torch.as_tensor(column)]
         return index.to(cost.device)
+
+
+PRESETS: tuple[Preset, ...] = (
+    preset(
+        "hungarian",
+        "hungarian",
+        "one prior per object by linear assignment (DETR)",
+        criterion=Part(name="dense", parameters={"gamma": 2.0, "box": "giou", "box_weight": 2.0}),
+    ),
+)

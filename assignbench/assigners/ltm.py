@@ -14,12 +14,13 @@ from torch.nn import functional as F
 
 from assignbench.assigners.base import ASSIGNERS, Assigner
 from assignbench.assigners.criteria import CRITERIA
-from assignbench.assigners.select import hashed_uniform, prior_iou, resolve_conflicts, top_indices
 from assignbench.boxes import centres, inside, paired_giou, pairwise_iou, plus_one
 from assignbench.coders import DeltaCoder
+from assignbench.config.method import HeadInit, Part, Preset, preset
 from assignbench.contract import Assignment, Context, Objects, Predictions, Targets
 from assignbench.losses import background_focal_sum, smooth_l1
 from assignbench.priors import Priors
+from assignbench.select import hashed_uniform, prior_iou, resolve_conflicts, top_indices
 
 TINY = 1e-30
 BoxTerm = Literal["smooth_l1", "giou"]
@@ -286,3 +287,49 @@ class LTMCriterion(nn.Module):
     @property
     def _focal_weight(self) -> float:
         return 1 - self.alpha if self.negative == "freeanchor" else self.alpha
+
+
+PRESETS: tuple[Preset, ...] = (
+    preset(
+        "ltm",
+        Part(name="ltm", parameters={"beta": 0.5, "bag": 40}),
+        "bags of 40 anchors, mean-max matching M+ and M- (LTM)",
+        criterion=Part(name="ltm", parameters={"beta": 0.5, "bag": 40}),
+        head_init=HeadInit(prior_prob=0.02),
+    ),
+    preset(
+        "ltm_plus",
+        Part(name="ltm", parameters={"beta": 0.5, "bag": 40}),
+        "LTM with M+ alone and FreeAnchor's negative loss",
+        criterion=Part(name="ltm", parameters={"beta": 0.5, "bag": 40, "negative": "freeanchor"}),
+        head_init=HeadInit(prior_prob=0.02),
+    ),
+    preset(
+        "freeanchor",
+        Part(name="ltm", parameters={"beta": 0.75, "bag": 50}),
+        "FreeAnchor as released (50 anchors, weight 0.75)",
+        criterion=Part(name="ltm", parameters={"beta": 0.75, "bag": 50, "negative": "freeanchor"}),
+        head_init=HeadInit(prior_prob=0.02),
+    ),
+    preset(
+        "mal_bag",
+        Part(name="ltm", parameters={"beta": 0.75, "bag": 40}),
+        "MAL's bag score: FreeAnchor's loss with 40 anchors",
+        criterion=Part(name="ltm", parameters={"beta": 0.75, "bag": 40, "negative": "freeanchor"}),
+        head_init=HeadInit(prior_prob=0.02),
+    ),
+    preset(
+        "bag_average",
+        Part(name="ltm", parameters={"beta": 0.5, "bag": 40}),
+        "LTM's ablation: 40 anchors that teach alike, no matching",
+        criterion=Part(name="ltm", parameters={"beta": 0.5, "bag": 40, "negative": "none", "matching": False}),
+        head_init=HeadInit(prior_prob=0.02),
+    ),
+    preset(
+        "ltm_af",
+        Part(name="ltm", parameters={"beta": 5.5, "bag": 40, "kind": "distance", "box": "giou"}),
+        "LTM for points: bags by normalised distance",
+        criterion=Part(name="ltm", parameters={"beta": 5.5, "bag": 40, "box": "giou"}),
+        head_init=HeadInit(prior_prob=0.02),
+    ),
+)

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from assignbench.assigners.base import ASSIGNERS, Assigner
-from assignbench.assigners.select import prior_iou, sample_balanced
+from assignbench.config.method import Nms, Part, Preset, preset
 from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors
+from assignbench.select import prior_iou, sample_balanced
 
 LowQuality = Literal["ssd", "mmdet", "torchvision", "none"]
 
@@ -81,3 +82,28 @@ class MaxIoU(Assigner):
         last = torch.where(iou == sought, numbers, 0.0).amax(dim=1)
         some = last > 0
         return torch.where(some, owner if self.low_quality == "torchvision" else last.long() - 1, index), some
+
+
+PRESETS: tuple[Preset, ...] = (
+    preset("iou", "max_iou", "static IoU matching 0.5/0.4, each object's best prior forced (SSD's rule)"),
+    preset(
+        "iou_mmdet",
+        Part(name="max_iou", parameters={"low_quality": "mmdet"}),
+        "static IoU matching 0.5/0.4, all priors at an object's best IoU forced, later objects overwrite",
+    ),
+    preset(
+        "iou_torchvision",
+        Part(name="max_iou", parameters={"low_quality": "torchvision"}),
+        "static IoU matching 0.5/0.4, best priors positive for their own best object",
+    ),
+    preset(
+        "rpn",
+        Part(
+            name="max_iou",
+            parameters={"positive": 0.7, "negative": 0.3, "low_quality": "mmdet", "min_iou": 0.3, "sample": 256},
+        ),
+        "RPN's rule: IoU 0.7/0.3, best priors forced from 0.3 on, 256 drawn 1:1; for class-agnostic detectors",
+        criterion=Part(name="dense", parameters={"cls": "bce", "box": "smooth_l1", "box_weight": 1.0}),
+        nms=Nms(iou=0.7),
+    ),
+)

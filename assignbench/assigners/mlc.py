@@ -12,11 +12,12 @@ from assignbench.assigners.base import ASSIGNERS, Assigner
 from assignbench.assigners.criteria import CRITERIA, BoxLoss, box_losses, class_targets
 from assignbench.assigners.fcos import FCOS
 from assignbench.assigners.max_iou import MaxIoU
-from assignbench.assigners.select import boxes_of, labels_of, prior_iou, sample_balanced, segment_order
 from assignbench.boxes import paired_iou
+from assignbench.config.method import Nms, Part, Preset, preset
 from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets
 from assignbench.losses import sigmoid_focal
 from assignbench.priors import Priors
+from assignbench.select import boxes_of, labels_of, prior_iou, sample_balanced, segment_order
 
 Candidates = Literal["retina", "fcos", "fcos_levels", "rpn"]
 
@@ -188,3 +189,46 @@ class MLCCriterion(nn.Module):
             gap = (logits.gather(2, label).squeeze(-1).sigmoid() - overlap).square()
             losses["loss_align"] = self.alignment * (gap * box_positive).sum() / n_box
         return losses
+
+
+PRESETS: tuple[Preset, ...] = (
+    preset(
+        "mlc",
+        "mlc",
+        "mutual labeling by Otsu's thresholds and IoU rescoring (MLC), RetinaNet candidates",
+        criterion=Part(name="mlc", parameters={"box": "smooth_l1"}),
+        quality="iou",
+        ranking="cls*quality",
+    ),
+    preset(
+        "mutual_labeling",
+        "mlc",
+        "mutual labeling without IoU rescoring (MLC's ML)",
+        criterion=Part(name="mlc", parameters={"box": "smooth_l1"}),
+    ),
+    preset(
+        "iou_rescoring",
+        Part(name="mlc", parameters={"start": 2.0}),
+        "IoU rescoring without mutual labeling (MLC's IUR)",
+        criterion=Part(name="mlc", parameters={"box": "smooth_l1"}),
+        quality="iou",
+        ranking="cls*quality",
+    ),
+    preset(
+        "mlc_fcos",
+        Part(name="mlc", parameters={"candidates": "fcos", "alpha": 0.0}),
+        "MLC on FCOS, all points inside",
+        criterion=Part(name="mlc", parameters={"box": "iou"}),
+        quality="iou",
+        ranking="cls*quality",
+    ),
+    preset(
+        "mlc_rpn",
+        Part(name="mlc", parameters={"candidates": "rpn", "alpha": 2.0}),
+        "MLC on RPN, our reading of it",
+        criterion=Part(name="mlc", parameters={"box": "smooth_l1"}),
+        quality="iou",
+        ranking="cls*quality",
+        nms=Nms(iou=0.7),
+    ),
+)

@@ -11,11 +11,12 @@ from torch.nn import functional as F
 
 from assignbench.assigners.base import ASSIGNERS, Assigner
 from assignbench.assigners.criteria import CRITERIA
-from assignbench.assigners.select import boxes_of, labels_of, segment_ranks
 from assignbench.boxes import inside, paired_giou, paired_iou, pairwise_iou
+from assignbench.config.method import HeadInit, Nms, Part, Preset, preset
 from assignbench.contract import BACKGROUND, Assignment, Context, Objects, Predictions, Targets
 from assignbench.losses import focal_on_log_probability
 from assignbench.priors import Priors
+from assignbench.select import boxes_of, labels_of, segment_ranks
 
 
 def joint_log_scores(predictions: Predictions) -> Tensor:
@@ -142,3 +143,47 @@ class MuSuCriterion(nn.Module):
 def _float(p: Predictions) -> Predictions:
     quality = None if p.quality_logits is None else p.quality_logits.float()
     return Predictions(p.cls_logits.float(), p.deltas.float(), p.boxes.float(), quality, p.quality_kind)
+
+
+PRESETS: tuple[Preset, ...] = (
+    preset(
+        "musu",
+        "musu",
+        "adaptive bags, ranks of each task weigh the other (MuSu)",
+        criterion=Part(name="musu"),
+        quality="implicit",
+        ranking="cls*quality",
+        nms=Nms(iou=0.6),
+        head_init=HeadInit(zero_box=True),
+    ),
+    preset(
+        "musu_p",
+        Part(name="musu", parameters={"criterion": "p"}),
+        "MuSu ranked by the class score alone (v = p)",
+        criterion=Part(name="musu"),
+        quality="implicit",
+        ranking="cls*quality",
+        nms=Nms(iou=0.6),
+        head_init=HeadInit(zero_box=True),
+    ),
+    preset(
+        "musu_q",
+        Part(name="musu", parameters={"criterion": "q"}),
+        "MuSu ranked by the IoU alone (v = q)",
+        criterion=Part(name="musu"),
+        quality="implicit",
+        ranking="cls*quality",
+        nms=Nms(iou=0.6),
+        head_init=HeadInit(zero_box=True),
+    ),
+    preset(
+        "musu_hard",
+        Part(name="musu", parameters={"hard": True}),
+        "MuSu with hard targets",
+        criterion=Part(name="musu"),
+        quality="implicit",
+        ranking="cls*quality",
+        nms=Nms(iou=0.6),
+        head_init=HeadInit(zero_box=True),
+    ),
+)

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from assignbench.assigners.base import ASSIGNERS, Assigner
 from assignbench.assigners.max_iou import MaxIoU
-from assignbench.assigners.select import adopt_orphans, first_true, prior_iou, top_mask
 from assignbench.boxes import pairwise_iou
+from assignbench.config.method import Part, Preset, preset
 from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors
+from assignbench.select import adopt_orphans, first_true, prior_iou, top_mask
 
 
 def amplified_iou(iou: Tensor, scores: Tensor, sigma: float = 2.0) -> Tensor:
@@ -108,3 +109,25 @@ class MutualGuidance(Assigner):
 def _best(quality: Tensor, counts: Tensor) -> Tensor:
     """The `counts` best priors of every object among those that it kept (above zero)."""
     return top_mask(quality, counts.minimum((quality > 0).sum(dim=-1)))
+
+
+PRESETS: tuple[Preset, ...] = (
+    preset(
+        "mutual_guidance",
+        "mutual_guidance",
+        "labels of each task from the other's predictions (Mutual Guidance)",
+        criterion=Part(name="dense", parameters={"gamma": 1.0, "box": "balanced_l1", "box_weight": 1.0}),
+    ),
+    preset(
+        "localize_to_classify",
+        Part(name="mutual_guidance", parameters={"localize": "static"}),
+        "Mutual Guidance, classification half only",
+        criterion=Part(name="dense", parameters={"gamma": 1.0, "box": "balanced_l1", "box_weight": 1.0}),
+    ),
+    preset(
+        "classify_to_localize",
+        Part(name="mutual_guidance", parameters={"classify": "static"}),
+        "Mutual Guidance, localization half only",
+        criterion=Part(name="dense", parameters={"gamma": 1.0, "box": "balanced_l1", "box_weight": 1.0}),
+    ),
+)

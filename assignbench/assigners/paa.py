@@ -15,11 +15,12 @@ from torch.nn import functional as F
 
 from assignbench.assigners.base import ASSIGNERS, Assigner
 from assignbench.assigners.max_iou import MaxIoU
-from assignbench.assigners.select import boxes_of, labels_of, prior_iou, segment_order
 from assignbench.boxes import paired_giou
+from assignbench.config.method import Nms, Part, Preset, Voting, preset
 from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets
 from assignbench.losses import sigmoid_focal
 from assignbench.priors import Priors
+from assignbench.select import boxes_of, labels_of, prior_iou, segment_order
 
 Separation = Literal["a", "a_posterior", "b", "c", "c_mmdet", "d", "d_alt", "count", "score"]
 SAME = 1e-6  # log densities closer than this are the same
@@ -234,3 +235,73 @@ def _first_peak(density: Tensor, among: Tensor, rank: Tensor, none: Tensor) -> T
     density = density.masked_fill(~among, -math.inf)
     top = density.amax(-1, keepdim=True)
     return torch.where(among & (density >= top - SAME), rank, none).amin(-1, keepdim=True)
+
+
+PRESETS: tuple[Preset, ...] = (
+    preset(
+        "paa",
+        "paa",
+        "mixture of scores per object, IoU head (PAA, the authors' released rule)",
+        criterion=Part(
+            name="dense", parameters={"box": "giou", "box_weight": 1.3, "weighting": "iou", "quality_weight": 0.5}
+        ),
+        quality="iou",
+        ranking="sqrt(cls*quality)",
+        nms=Nms(iou=0.6),
+    ),
+    preset(
+        "paa_voting",
+        "paa",
+        "PAA with score voting",
+        criterion=Part(
+            name="dense", parameters={"box": "giou", "box_weight": 1.3, "weighting": "iou", "quality_weight": 0.5}
+        ),
+        quality="iou",
+        ranking="sqrt(cls*quality)",
+        nms=Nms(iou=0.6),
+        voting=Voting(sigma=0.025),
+    ),
+    preset(
+        "paa_mmdet",
+        Part(
+            name="paa",
+            parameters={"separation": "c_mmdet", "forced": "forcing", "lone": "negative", "giou_weight": 1.3},
+        ),
+        "PAA with mmdet's rules",
+        criterion=Part(
+            name="dense",
+            parameters={
+                "box": "giou",
+                "box_weight": 1.3,
+                "weighting": "iou",
+                "quality_weight": 0.5,
+                "count_images": True,
+            },
+        ),
+        quality="iou",
+        ranking="sqrt(cls*quality)",
+        nms=Nms(iou=0.6),
+    ),
+    preset(
+        "paa_fixed",
+        Part(name="paa", parameters={"separation": "count", "count": 10}),
+        "PAA with the ten best candidates of every object (FNP)",
+        criterion=Part(
+            name="dense", parameters={"box": "giou", "box_weight": 1.3, "weighting": "iou", "quality_weight": 0.5}
+        ),
+        quality="iou",
+        ranking="sqrt(cls*quality)",
+        nms=Nms(iou=0.6),
+    ),
+    preset(
+        "paa_range",
+        Part(name="paa", parameters={"separation": "score", "score_above": 0.3}),
+        "PAA with every prior scored above 0.3 (FSR)",
+        criterion=Part(
+            name="dense", parameters={"box": "giou", "box_weight": 1.3, "weighting": "iou", "quality_weight": 0.5}
+        ),
+        quality="iou",
+        ranking="sqrt(cls*quality)",
+        nms=Nms(iou=0.6),
+    ),
+)

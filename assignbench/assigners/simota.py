@@ -11,10 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from assignbench.assigners.base import ASSIGNERS, Assigner
-from assignbench.assigners.select import resolve_conflicts_dense, top_indices, top_mask
 from assignbench.boxes import centres, inside, pairwise_iou
+from assignbench.config.method import Nms, Part, Preset, preset
 from assignbench.contract import Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors
+from assignbench.select import resolve_conflicts_dense, top_indices, top_mask
 
 
 def dynamic_k(iou: Tensor, cost: Tensor, candidate: Tensor, topk: int) -> Tensor:
@@ -156,3 +157,25 @@ def soft_class_cost(logits: Tensor, labels: Tensor, iou: Tensor) -> Tensor:
     entropy = F.softplus(own)
     cost = absent - entropy * p.square()
     return cost.add_(entropy.sub_(own.mul_(iou)).mul_(p.sub_(iou).square_()))
+
+
+PRESETS: tuple[Preset, ...] = (
+    preset(
+        "simota",
+        "simota",
+        "dynamic-k matching by cost (SimOTA)",
+        criterion=Part(name="dense", parameters={"cls": "bce", "box": "iou_square", "box_weight": 5.0}),
+        quality="objectness",
+        ranking="cls*quality",
+        nms=Nms(iou=0.65),
+    ),
+    preset(
+        "dynamic_soft_label",
+        "dynamic_soft_label",
+        "dynamic-k matching with soft class cost (RTMDet)",
+        criterion=Part(
+            name="dense", parameters={"cls": "quality_focal", "box": "giou", "box_weight": 2.0, "weighting": "quality"}
+        ),
+        nms=Nms(iou=0.65),
+    ),
+)

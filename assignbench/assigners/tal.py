@@ -9,10 +9,11 @@ from torch import Tensor
 
 from assignbench.assigners.atss import ATSS
 from assignbench.assigners.base import ASSIGNERS, Assigner
-from assignbench.assigners.select import resolve_conflicts, top_indices
 from assignbench.boxes import pairwise_iou
+from assignbench.config.method import Nms, Part, Preset, preset
 from assignbench.contract import Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors
+from assignbench.select import resolve_conflicts, top_indices
 
 
 def power(x: Tensor, exponent: float) -> Tensor:
@@ -77,3 +78,16 @@ class TAL(Assigner):
         soft = t / (best_t.gather(1, owner.squeeze(1)) + 1e-7) * best_u.gather(1, owner.squeeze(1))
         targets = Targets(index, torch.ones_like(soft), soft)
         return Assignment(targets, targets, diagnostics={"metric": t})
+
+
+PRESETS: tuple[Preset, ...] = (
+    preset(
+        "tal",
+        "tal",
+        "task-aligned top 13 with soft targets (TOOD)",
+        criterion=Part(
+            name="dense", parameters={"cls": "quality_focal", "box": "giou", "box_weight": 2.0, "weighting": "quality"}
+        ),
+        nms=Nms(iou=0.6),
+    ),
+)

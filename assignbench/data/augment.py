@@ -3,53 +3,38 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from assignbench.config.data import Augment
 from assignbench.data.base import Floats, Pixels
 
 Region = tuple[float, float, float, float]
 FILL = (124, 116, 104)  # the ImageNet mean: what lies outside an image
 
 
-@dataclass(frozen=True)
-class Augment:
-    """How a training image is changed.
-
-    `flip`, `flip_vertical`: chances. `zoom`: the visible region is 1/(1 ± zoom) of the image. `colour`: brightness,
-    contrast and saturation change by factors 1 ± colour. `ssd`: the crop, expand and photometric chain of SSD and
-    RFBNet as Mutual Guidance uses it (facts, section 1.7), instead of zoom and colour.
-    """
-
-    flip: float = 0.5
-    flip_vertical: float = 0.0
-    zoom: float = 0.0
-    colour: float = 0.0
-    ssd: bool = False
-
-    def __call__(
-        self, pixels: Pixels, boxes: Floats, size: int, rng: np.random.Generator
-    ) -> tuple[Pixels, Floats, npt.NDArray[np.bool_]]:
-        """Pixels [size, size, 3], all boxes [N, 4] in them, and which of the boxes are still there [N]."""
-        height, width = pixels.shape[:2]
-        region: Region = (0.0, 0.0, float(width), float(height))
-        if self.ssd:
-            region = _ssd_region(boxes, width, height, rng)
-        elif self.zoom > 0:
-            region = _zoomed(width, height, 1 + self.zoom * (2 * rng.random() - 1), rng)
-        out, moved, kept = cut(pixels, boxes, region, size)
-        if self.ssd or self.colour > 0:
-            out = _ssd_colour(out, rng) if self.ssd else _jitter(out, self.colour, rng)
-        if rng.random() < self.flip:
-            out = out[:, ::-1]
-            moved = np.stack([size - moved[:, 2], moved[:, 1], size - moved[:, 0], moved[:, 3]], axis=1)
-        if rng.random() < self.flip_vertical:
-            out = out[::-1]
-            moved = np.stack([moved[:, 0], size - moved[:, 3], moved[:, 2], size - moved[:, 1]], axis=1)
-        return np.ascontiguousarray(out), moved, kept
+def augment(
+    how: Augment, pixels: Pixels, boxes: Floats, size: int, rng: np.random.Generator
+) -> tuple[Pixels, Floats, npt.NDArray[np.bool_]]:
+    """Pixels [size, size, 3], all boxes [N, 4] in them, and which of the boxes are still there [N]."""
+    height, width = pixels.shape[:2]
+    region: Region = (0.0, 0.0, float(width), float(height))
+    if how.ssd:
+        region = _ssd_region(boxes, width, height, rng)
+    elif how.zoom > 0:
+        region = _zoomed(width, height, 1 + how.zoom * (2 * rng.random() - 1), rng)
+    out, moved, kept = cut(pixels, boxes, region, size)
+    if how.ssd or how.colour > 0:
+        out = _ssd_colour(out, rng) if how.ssd else _jitter(out, how.colour, rng)
+    if rng.random() < how.flip:
+        out = out[:, ::-1]
+        moved = np.stack([size - moved[:, 2], moved[:, 1], size - moved[:, 0], moved[:, 3]], axis=1)
+    if rng.random() < how.flip_vertical:
+        out = out[::-1]
+        moved = np.stack([moved[:, 0], size - moved[:, 3], moved[:, 2], size - moved[:, 1]], axis=1)
+    return np.ascontiguousarray(out), moved, kept
 
 
 def cut(pixels: Pixels, boxes: Floats, region: Region, size: int) -> tuple[Pixels, Floats, npt.NDArray[np.bool_]]:

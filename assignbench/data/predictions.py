@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from assignbench.data.coco import load_instances
+from assignbench.data.kinds.coco import load_instances
 from assignbench.errors import InputError, nearest
 
 LISTS = ("annotations", "predictions", "detections")

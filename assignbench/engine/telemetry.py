@@ -10,15 +10,15 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from assignbench.assigners.select import labels_of
 from assignbench.boxes import areas, pairwise_iou
 from assignbench.contract import IGNORE, Assignment, Context, Objects, Predictions
-from assignbench.data.loader import Batch
+from assignbench.data.stream import Batch
 from assignbench.detectors import Detector
 from assignbench.losses import giou_loss, sigmoid_focal
 from assignbench.methods import Built
 from assignbench.priors import Priors
 from assignbench.records import write_table
+from assignbench.select import labels_of
 
 KEPT_PER_OBJECT = 80  # priors per probe object and visit
 

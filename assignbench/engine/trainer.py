@@ -20,17 +20,18 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from assignbench.config.data import DataSpec
+from assignbench.config.recipe import Schedule, learning_rate
 from assignbench.contract import Context
 from assignbench.data.base import DetectionData
-from assignbench.data.catalog import DataSpec, load
-from assignbench.data.loader import Batch, TrainLoader, evaluation_batches
+from assignbench.data.catalog import load
+from assignbench.data.stream import Batch, TrainLoader, evaluation_batches
 from assignbench.detectors import DETECTORS, Detector
 from assignbench.engine import checkpoint
-from assignbench.engine.predictor import EvaluationSettings, describe_objects, image_table, object_table, predict
-from assignbench.engine.schedule import Schedule, learning_rate
+from assignbench.engine.evaluate import EvaluationSettings, describe_objects, image_table, object_table, predict
 from assignbench.engine.seeding import initialise
 from assignbench.engine.telemetry import assignment_rows, seen_by, visit_probes
-from assignbench.evaluation import coco_evaluate, coco_ground_truth, coco_results, voc_evaluate
+from assignbench.measure.coco import coco_evaluate, coco_ground_truth, coco_results, voc_evaluate
 from assignbench.methods import Built, Method, Part, build
 from assignbench.records import append_lines, read_json, read_lines, write_json, write_table, write_text
 

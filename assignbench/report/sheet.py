@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from assignbench.analysis import CellData
-from assignbench.matching import match
+from assignbench.measure.matching import match
 from assignbench.report.figures import draw_box
 from assignbench.report.style import GREEN, RED, WHITE, finished, panels, picture, save
 

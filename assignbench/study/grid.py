@@ -16,8 +16,8 @@ from pydantic import ValidationError
 
 from assignbench.assigners import ASSIGNERS
 from assignbench.assigners.criteria import CRITERIA
+from assignbench.config.recipe import Schedule
 from assignbench.detectors import DETECTORS
-from assignbench.engine.schedule import Schedule
 from assignbench.errors import InputError, nearest
 from assignbench.methods import Method, build, resolve
 from assignbench.registry import Registry

@@ -11,10 +11,9 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from assignbench.data.augment import Augment
-from assignbench.data.catalog import CATALOG, DataSpec
-from assignbench.data.shapes import SceneFactors
-from assignbench.engine.schedule import Schedule
+from assignbench.config.catalog import CATALOG
+from assignbench.config.data import Augment, DataSpec, SceneFactors
+from assignbench.config.recipe import Schedule
 from assignbench.errors import InputError, nearest
 from assignbench.study.yaml_lines import Lines, line_of, read
 
@@ -301,8 +300,8 @@ def _known(place: tuple[str | int, ...]) -> list[str]:
         "detectors": list(DetectorEntry.model_fields),
         "data": list(DataEntry.model_fields),
         "claims": list(Claim.model_fields),
-        "factors": list(SceneFactors.__dataclass_fields__),
-        "augment": list(Augment.__dataclass_fields__),
+        "factors": list(SceneFactors.model_fields),
+        "augment": list(Augment.model_fields),
     }
     for part in reversed(place):
         if str(part) in models:

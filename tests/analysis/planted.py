@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from assignbench.analysis import StudyRecord, read_study_record
-from assignbench.evaluation import rank_correlation
-from assignbench.matching import BOX, coco_numbers, crowdedness, overlaps_of
+from assignbench.measure.coco import rank_correlation
+from assignbench.measure.matching import BOX, coco_numbers, crowdedness, overlaps_of
 from assignbench.records import write_json, write_table
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from assignbench.analysis import errors
 from assignbench.analysis.errors import KINDS, find_errors
-from assignbench.matching import BOX
+from assignbench.measure.matching import BOX
 from tests.analysis.planted import boxes_table, images_of, objects_table
 from tests.test_matching import scene
 

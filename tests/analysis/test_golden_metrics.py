@@ -9,8 +9,8 @@ import pytest
 from assignbench.analysis.divergence import summarise
 from assignbench.analysis.groups import CROWDING
 from assignbench.analysis.nms import THRESHOLDS, nms_recall, recalls, suppress
-from assignbench.evaluation import rank_correlation
-from assignbench.matching import (
+from assignbench.measure.coco import rank_correlation
+from assignbench.measure.matching import (
     BOX,
     average_precision,
     coco_numbers,

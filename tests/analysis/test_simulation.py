@@ -14,7 +14,7 @@ from assignbench.analysis.statistics import (
     paired_p,
     t_interval,
 )
-from assignbench.matching import average_precision, match, mean_over_classes, overlaps_of
+from assignbench.measure.matching import average_precision, match, mean_over_classes, overlaps_of
 from tests.analysis.planted import boxes_table, images_of, objects_table
 
 STUDIES = 4000

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from assignbench.data.augment import Augment, cut
+from assignbench.config.data import Augment, SceneFactors
+from assignbench.data.augment import augment as apply, cut
 from assignbench.data.base import PixelCache
-from assignbench.data.loader import TrainLoader, evaluation_batches
-from assignbench.data.shapes import SceneFactors, read_shapes
+from assignbench.data.kinds.shapes import read_shapes
+from assignbench.data.stream import TrainLoader, evaluation_batches
 
 BOX = np.array([[20, 12, 44, 30]], np.float32)
 
@@ -37,7 +38,7 @@ def brightness_box(pixels: np.ndarray) -> list[int]:
 )
 @pytest.mark.parametrize("seed", range(4))
 def test_boxes_follow_the_pixels(augment, seed) -> None:
-    out, boxes, kept = augment(picture(), BOX, 96, np.random.default_rng(seed))
+    out, boxes, kept = apply(augment, picture(), BOX, 96, np.random.default_rng(seed))
     assert out.shape == (96, 96, 3) and kept.all()
     shown = brightness_box(out)
     # The fill of a zoomed-out border is brighter than the ground, so only boxes away from it are compared.
@@ -47,7 +48,7 @@ def test_boxes_follow_the_pixels(augment, seed) -> None:
 
 @pytest.mark.parametrize("seed", range(30))
 def test_ssd_chain_keeps_boxes_inside(seed) -> None:
-    out, boxes, kept = Augment(ssd=True)(picture(), BOX, 64, np.random.default_rng(seed))
+    out, boxes, kept = apply(Augment(ssd=True), picture(), BOX, 64, np.random.default_rng(seed))
     assert out.shape == (64, 64, 3) and out.dtype == np.uint8
     assert (boxes >= 0).all() and (boxes <= 64).all()
     if kept[0]:
@@ -58,7 +59,7 @@ def test_colour_stays_mild() -> None:
     """A jitter twenty times too strong once cost 40 AP behind a plausible loss."""
     changes = []
     for seed in range(50):
-        out, *_ = Augment(flip=0.0, colour=0.2)(picture(), BOX, 64, np.random.default_rng(seed))
+        out, *_ = apply(Augment(flip=0.0, colour=0.2), picture(), BOX, 64, np.random.default_rng(seed))
         plain, *_ = cut(picture(), BOX, (0.0, 0.0, 80.0, 60.0), 64)
         changes.append(abs(out.astype(float).mean() - plain.astype(float).mean()) / plain.mean())
     assert 0.03 < np.mean(changes) < 0.2

@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from assignbench.data.catalog import CATALOG, DataSpec, load
-from assignbench.data.coco import read_coco
-from assignbench.data.voc import read_voc
+from assignbench.config.catalog import CATALOG
+from assignbench.config.data import DataSpec
+from assignbench.data.catalog import load
+from assignbench.data.kinds.coco import read_coco
+from assignbench.data.kinds.voc import read_voc
 from assignbench.errors import InputError
 from tests.conftest import write_voc_xml
 

@@ -5,7 +5,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from assignbench.data.shapes import SHAPE_CLASSES, UNIT, SceneFactors, coverage, read_shapes, render
+from assignbench.config.data import SceneFactors
+from assignbench.data.kinds.shapes import SHAPE_CLASSES, UNIT, coverage, read_shapes, render
 
 
 def test_bytes_are_fixed_for_a_seed() -> None:

@@ -13,13 +13,14 @@ import torch
 from safetensors.torch import load_file
 
 from assignbench.cli import main
-from assignbench.data.catalog import DataSpec, load
-from assignbench.data.loader import TrainLoader
+from assignbench.config.data import DataSpec
+from assignbench.config.recipe import Schedule, learning_rate
+from assignbench.data.catalog import load
+from assignbench.data.stream import TrainLoader
 from assignbench.engine import checkpoint
-from assignbench.engine.launch import choose_device
-from assignbench.engine.schedule import Schedule, learning_rate
 from assignbench.engine.trainer import build_detector, method_of, run_cell
 from assignbench.errors import InputError
+from assignbench.launch.local import choose_device
 from assignbench.methods import PRESETS, resolve
 from assignbench.records import CellRecord, read_json, write_json
 from assignbench.study.grid import cells_of

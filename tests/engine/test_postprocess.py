@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from assignbench.contract import Predictions
-from assignbench.postprocess import Candidates, candidates_of, suppress, vote
+from assignbench.engine.postprocess import Candidates, candidates_of, suppress, vote
 from tests.assigners.cases import meta, read, tensor
 from tests.conftest import golden
 

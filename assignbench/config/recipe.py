@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from assignbench.config.base import Config
 
 
-class Schedule(BaseModel):
+class Schedule(Config):
     """Either `epochs` or `steps` must be set. `warmup` and `milestones` are shares of the whole run.
 
     `backbone_lr` multiplies the rate of the backbone. `threads` is part of the configuration, since CPU sums depend
     on it; `loader_workers` is not, since batches do not.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     epochs: float | None = Field(None, gt=0)
     steps: int | None = Field(None, ge=1)

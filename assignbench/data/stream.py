@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from assignbench.config.data import Augment
 from assignbench.contract import Objects
-from assignbench.data.augment import Augment, cut
+from assignbench.data.augment import augment, cut
 from assignbench.data.base import DetectionData, ImageRecord
 
 
@@ -76,7 +77,7 @@ class TrainLoader:
         record = self.data.images[index]
         rng = np.random.default_rng([self.seed, epoch, 2, index])
         usable = ~record.crowd if self.use_difficult else ~(record.crowd | record.difficult)
-        pixels, boxes, kept = self.augment(self.data.read(index), record.boxes[usable], self.size, rng)
+        pixels, boxes, kept = augment(self.augment, self.data.read(index), record.boxes[usable], self.size, rng)
         return _example(record, pixels, boxes, np.flatnonzero(usable), kept, self.size)
 
 

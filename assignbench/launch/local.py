@@ -98,7 +98,7 @@ def _start(job: Job, device: str) -> subprocess.Popen[bytes]:
     threads = str(job.config["schedule"]["threads"])
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     environment = {**os.environ, **dict.fromkeys(names, threads), "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
-    command = [sys.executable, "-m", "assignbench.engine.launch", str(job.folder), device, str(os.getpid())]
+    command = [sys.executable, "-m", "assignbench.launch.local", str(job.folder), device, str(os.getpid())]
     with (job.folder / "log.txt").open("ab") as log:
         return subprocess.Popen(  # noqa: S603 (our own interpreter and module)
             command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment

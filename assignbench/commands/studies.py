@@ -15,10 +15,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bars, TaskI
 import assignbench
 from assignbench.analysis import ANALYSES, ORDER, chosen
 from assignbench.analysis.claims import parse
-from assignbench.data.catalog import CATALOG, DataSpec, load
+from assignbench.config.catalog import CATALOG
+from assignbench.config.data import DataSpec
+from assignbench.data.catalog import load
 from assignbench.detectors import DETECTORS
-from assignbench.engine.launch import Job, Progress, choose_device, default_workers, run_jobs
 from assignbench.errors import InputError
+from assignbench.launch.local import Job, Progress, choose_device, default_workers, run_jobs
 from assignbench.methods import PRESETS
 from assignbench.records import CellRecord, write_json, write_text
 from assignbench.report import build_report, publish_report

@@ -14,10 +14,11 @@ from rich.console import Console
 from assignbench.analysis import CellData
 from assignbench.analysis.groups import CROWDING, ELONGATION, named
 from assignbench.analysis.statistics import image_draws
+from assignbench.config.data import DataSpec
 from assignbench.data.base import DetectionData
-from assignbench.data.catalog import DataSpec, load
+from assignbench.data.catalog import load
 from assignbench.errors import InputError
-from assignbench.matching import average_precision, match, mean_over_classes
+from assignbench.measure.matching import average_precision, match, mean_over_classes
 from assignbench.records import CellRecord, read_json, write_table, write_text
 from assignbench.report.sheet import difference_sheet
 from assignbench.report.tables import tidy_table

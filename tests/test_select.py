@@ -3,7 +3,9 @@
 import torch
 from hypothesis import given, strategies as st
 
-from assignbench.assigners.select import (
+from assignbench.contract import IGNORE, Context, Objects
+from assignbench.priors import Priors
+from assignbench.select import (
     adopt_orphans,
     first_true,
     resolve_conflicts,
@@ -11,8 +13,6 @@ from assignbench.assigners.select import (
     top_indices,
     top_mask,
 )
-from assignbench.contract import IGNORE, Context, Objects
-from assignbench.priors import Priors
 
 COARSE = st.lists(st.sampled_from([-3.5, -1.0, -0.0, 0.0, 0.25, 1.0, float("inf")]), min_size=1, max_size=30)
 
@@ -62,7 +62,7 @@ def test_orphans_take_their_best_prior_unless_it_is_anothers_only_one() -> None:
 
 
 def test_blocks_give_the_same(monkeypatch) -> None:
-    from assignbench.assigners import select
+    from assignbench import select
 
     values = torch.randint(0, 6, (2, 5, 40), generator=torch.Generator().manual_seed(0)).float()
     whole = top_indices(values, 7)

@@ -14,13 +14,13 @@ from assignbench.assigners.mlc import MutualLabeling
 from assignbench.boxes import pairwise_iou
 from assignbench.contract import Objects, Predictions
 from assignbench.data.base import DetectionData
-from assignbench.data.loader import Batch, evaluation_batches
+from assignbench.data.stream import Batch, evaluation_batches
 from assignbench.detectors import Detector
+from assignbench.engine.postprocess import Candidates, candidates_of, ranking_scores, suppress, vote
 from assignbench.engine.telemetry import seen_by
-from assignbench.evaluation import rank_correlation
-from assignbench.matching import crowdedness, overlaps_of
+from assignbench.measure.coco import rank_correlation
+from assignbench.measure.matching import crowdedness, overlaps_of
 from assignbench.methods import Method
-from assignbench.postprocess import Candidates, candidates_of, ranking_scores, suppress, vote
 from assignbench.priors import Priors
 
 CANDIDATE_IOU = 0.1  # predictions below this IoU with an object are not its candidates

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from assignbench.config.data import SceneFactors
 from assignbench.data.base import DetectionData, ImageRecord, Pixels
 
 SHAPE_CLASSES = ("disc", "box", "triangle", "ring", "plus", "star", "lollipop", "hammer")
@@ -25,41 +25,11 @@ UNIT = 8  # positions are integers in eighths of a pixel
 Grid = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class SceneFactors:
-    """What a scene is made of; lengths in px.
-
-    `crowding` is the chance that an object is placed over another one (IoU .25-.55 with it), `elongated` the
-    chance of an elongation of 3-4.5, `acentric` the chance of a lollipop or hammer, `occluders` the most bars drawn
-    over objects, `contrast` the least colour distance between an object and the mean of its ground (0-255).
-    """
-
-    image_size: int = 128
-    min_objects: int = 1
-    max_objects: int = 7
-    min_size: float = 12.0
-    max_size: float = 90.0
-    crowding: float = 0.24
-    elongated: float = 0.3
-    acentric: float = 0.25
-    occluders: int = 1
-    contrast: int = 80
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.min_objects <= self.max_objects:
-            raise ValueError(f"needs 1 <= min_objects <= max_objects, got {self.min_objects} and {self.max_objects}")
-        if not 6 <= self.min_size < self.max_size <= self.image_size:
-            raise ValueError(f"needs 6 <= min_size < max_size <= image_size, got {self.min_size} and {self.max_size}")
-        for name in ("crowding", "elongated", "acentric"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
-
-
 def read_shapes(
     split: str, count: int, factors: SceneFactors, *, seed: int = 0, cache: Path | None = None
 ) -> DetectionData:
     """`count` scenes of a split. With `cache`, a folder, they are rendered once and read back afterwards."""
-    key = hashlib.sha256(json.dumps([VERSION, split, count, seed, asdict(factors)]).encode()).hexdigest()[:16]
+    key = hashlib.sha256(json.dumps([VERSION, split, count, seed, factors.model_dump()]).encode()).hexdigest()[:16]
     stored = None if cache is None else cache / f"shapes-{key}.npz"
     if stored is not None and stored.is_file():
         with np.load(stored, allow_pickle=False) as arrays:

@@ -14,7 +14,7 @@ from rich.console import Console
 import assignbench
 from assignbench.data.predictions import GroundTruth, read_ground_truth, read_predictions
 from assignbench.errors import InputError
-from assignbench.matching import BOX, average_precision, coco_numbers, crowdedness, match, overlaps_of
+from assignbench.measure.matching import BOX, average_precision, coco_numbers, crowdedness, match, overlaps_of
 from assignbench.records import write_json, write_table
 from assignbench.report import build_report
 

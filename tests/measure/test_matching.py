@@ -11,8 +11,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from assignbench.data.predictions import read_ground_truth, read_predictions
-from assignbench.evaluation import VOC_THRESHOLDS, coco_evaluate, coco_ground_truth, coco_results, voc_evaluate
-from assignbench.matching import (
+from assignbench.measure.coco import VOC_THRESHOLDS, coco_evaluate, coco_ground_truth, coco_results, voc_evaluate
+from assignbench.measure.matching import (
     AREAS,
     COCO_THRESHOLDS,
     average_precision,

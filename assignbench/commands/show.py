@@ -12,7 +12,7 @@ from rich.table import Table
 
 from assignbench.contract import Context
 from assignbench.data.base import DetectionData
-from assignbench.data.loader import Batch, evaluation_batches
+from assignbench.data.stream import Batch, evaluation_batches
 from assignbench.engine import checkpoint
 from assignbench.engine.telemetry import probe_table
 from assignbench.engine.trainer import Cell, build_cell, prepare

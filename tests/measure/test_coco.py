@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from assignbench.evaluation import COCO_NAMES, coco_evaluate, coco_ground_truth, coco_results, voc_evaluate
-from assignbench.matching import interpolated
+from assignbench.measure.coco import COCO_NAMES, coco_evaluate, coco_ground_truth, coco_results, voc_evaluate
+from assignbench.measure.matching import interpolated
 from tests.conftest import golden
 
 

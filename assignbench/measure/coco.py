@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from assignbench.matching import average_precision, match_voc, mean_over_classes, overlaps_of
+from assignbench.measure.matching import average_precision, match_voc, mean_over_classes, overlaps_of
 
 COCO_NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 VOC_THRESHOLDS: tuple[float, ...] = tuple(np.arange(0.5, 1.0, 0.05).round(2).tolist())

@@ -1,0 +1,27 @@
+"""What an analysis returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pandas as pd
+
+Role = Literal["table", "figure"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One tidy table of an analysis. Figures and tables find it by `key`, never by its caption.
+
+    `key` is unique in the package: the analysis' name, or "<analysis>.<part>" where it has several. `units` says what
+    the columns' numbers are ("AP", "px", "share", ...). `role`: "table" is printed, "figure" only drawn. A column
+    `seed` marks one row per cell, which the report averages over.
+    """
+
+    key: str
+    caption: str
+    frame: pd.DataFrame
+    units: Mapping[str, str] = field(default_factory=dict)
+    role: Role = "table"

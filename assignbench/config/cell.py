@@ -1,0 +1,62 @@
+"""A cell's configuration: everything that makes it that cell, parsed once, written once, and its id."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any
+
+from pydantic import Field
+
+from assignbench.config.base import Config
+from assignbench.config.data import DataSpec
+from assignbench.config.detector import DetectorConfig
+from assignbench.config.evaluation import Evaluation
+from assignbench.config.method import MethodConfig
+from assignbench.config.recipe import Schedule
+
+FORMAT = 2  # raised when records of older runs can no longer be read
+
+
+class LocalPaths(Config):
+    """Where things lie on this machine: data root, weights file, scene cache. Never part of a cell's identity."""
+
+    root: str = ""
+    weights: str = ""
+    cache: str = ""
+
+
+class CellConfig(Config):
+    """detector x method x data set x seed, with schedule and evaluation: the unit that is trained and cached."""
+
+    format: int = FORMAT
+    seed: int = Field(ge=0)
+    detector: DetectorConfig
+    method: MethodConfig
+    data: DataSpec
+    schedule: Schedule
+    evaluation: Evaluation = Evaluation()
+    probe_images: int = Field(8, ge=0)
+
+    @property
+    def slug(self) -> str:
+        """Detector, method, data set and seed, readable."""
+        return f"{self.detector.label}/{self.method.name}/{self.data.name}/seed{self.seed}"
+
+    @property
+    def id(self) -> str:
+        """The readable slug and 8 hex digits of what makes two cells the same."""
+        text = json.dumps(self.identity(), sort_keys=True)
+        return re.sub(r"[^A-Za-z0-9_.-]+", "-", self.slug) + "-" + hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    def identity(self) -> dict[str, Any]:
+        """All but where files lie, how many threads prepare batches, and titles."""
+        content = self.model_dump(mode="json")
+        for part, names in (
+            ("data", ("root", "title", "obtain")),
+            ("schedule", ("loader_workers", "checkpoint_every")),
+        ):
+            for name in names:
+                content[part].pop(name, None)
+        return content

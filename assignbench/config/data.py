@@ -1,0 +1,89 @@
+"""What a data set is: kind, splits, image size, augmentation; and what an embedded scene is made of."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from assignbench.config.base import Config
+
+
+class Augment(Config):
+    """How a training image is changed.
+
+    `flip`, `flip_vertical`: chances. `zoom`: the visible region is 1/(1 ± zoom) of the image. `colour`: brightness,
+    contrast and saturation change by factors 1 ± colour. `ssd`: the crop, expand and photometric chain of SSD and
+    RFBNet as Mutual Guidance uses it, instead of zoom and colour.
+    """
+
+    flip: float = Field(0.5, ge=0, le=1)
+    flip_vertical: float = Field(0.0, ge=0, le=1)
+    zoom: float = Field(0.0, ge=0, lt=1)
+    colour: float = Field(0.0, ge=0, lt=1)
+    ssd: bool = False
+
+
+class SceneFactors(Config):
+    """What a scene is made of; lengths in px.
+
+    `crowding` is the chance that an object is placed over another one (IoU .25-.55 with it), `elongated` the
+    chance of an elongation of 3-4.5, `acentric` the chance of a lollipop or hammer, `occluders` the most bars drawn
+    over objects, `contrast` the least colour distance between an object and the mean of its ground (0-255).
+    """
+
+    image_size: int = Field(128, ge=32, le=2048)
+    min_objects: int = Field(1, ge=1)
+    max_objects: int = Field(7, ge=1)
+    min_size: float = Field(12.0, ge=6)
+    max_size: float = Field(90.0, ge=6)
+    crowding: float = Field(0.24, ge=0, le=1)
+    elongated: float = Field(0.3, ge=0, le=1)
+    acentric: float = Field(0.25, ge=0, le=1)
+    occluders: int = Field(1, ge=0)
+    contrast: int = Field(80, ge=0, le=255)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> SceneFactors:
+        if self.min_objects > self.max_objects:
+            raise ValueError(f"needs min_objects <= max_objects, got {self.min_objects} and {self.max_objects}")
+        if not self.min_size < self.max_size <= self.image_size:
+            raise ValueError(f"needs min_size < max_size <= image_size, got {self.min_size} and {self.max_size}")
+        return self
+
+
+class DataSpec(Config):
+    """A data set as a study sees it. `root` may use ~ and environment variables."""
+
+    name: str
+    kind: Literal["shapes", "voc", "coco"]
+    title: str = ""
+    obtain: str = ""  # how to get the data, printed when it is missing
+    root: str = ""
+    # voc: pairs (folder under root, image set), joined · coco: (annotation file, image folder) · shapes: unused
+    train: list[tuple[str, str]] = []
+    test: list[tuple[str, str]] = []
+    classes: list[str] = []
+    # shapes: how many scenes of each split
+    train_images: int = Field(2000, ge=1)
+    test_images: int = Field(250, ge=1)
+    scenes_seed: int = 0
+    factors: SceneFactors = SceneFactors()
+    image_size: int = Field(256, ge=32, le=2048)
+    use_difficult: bool = True
+    on_bad: Literal["error", "skip"] = "error"
+    augment: Augment = Augment()
+
+    def where(self, study_folder: Path) -> Path:
+        """The data root: as written if absolute, else under ASSIGNBENCH_DATA if it is there, else by the study file."""
+        written = Path(os.path.expandvars(self.root)).expanduser()
+        if written.is_absolute():
+            return written
+        shared = os.environ.get("ASSIGNBENCH_DATA")
+        if shared:
+            for candidate in (Path(shared).expanduser() / written, Path(shared).expanduser() / written.name):
+                if candidate.is_dir():
+                    return candidate
+        return Path(os.path.normpath(study_folder / written))

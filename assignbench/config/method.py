@@ -1,0 +1,148 @@
+"""What a method is: one row of a table, as data. Which values a part's parameters may take, its own class says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import Field, JsonValue, model_validator
+
+from assignbench.config.base import Config
+
+QualityKind = Literal["iou", "centerness", "objectness", "implicit"]
+PriorKind = Literal["anchor", "point"]
+Ranking = Literal["cls", "cls*quality", "sqrt(cls*quality)", "quality"]
+NmsKind = Literal["standard", "agnostic", "soft", "iou_guided", "none"]
+# Whose "+1" pixels: FreeAnchor's coder takes the centre at x1 + w/2 with w = x2 - x1 + 1, PAA's and ATSS's at (x1+x2)/2.
+LegacyPlusOne = Literal["none", "freeanchor", "paa"]
+# Where a preset's choices come from when paper and released code differ.
+Source = Literal["printed", "released", "framework", "ours"]
+
+
+class Part(Config):
+    """An assigner or criterion by its registered name (or `module:Class`), with all its parameters."""
+
+    name: str
+    parameters: dict[str, JsonValue] = {}
+
+
+class Nms(Config):
+    """How overlapping boxes are thinned out.
+
+    `iou`: a lower-ranked box above it is dropped. `kind`: "standard" per class, "agnostic" across classes, "soft"
+    (Gaussian decay of `sigma`; `iou` is not used), "iou_guided" (ranked by quality, a kept box takes its cluster's
+    best class score), "none" (one-to-one methods).
+    """
+
+    kind: NmsKind = "standard"
+    iou: float = Field(0.5, gt=0, lt=1)
+    sigma: float = Field(0.5, gt=0)
+
+
+class Voting(Config):
+    """PAA's box voting: kept boxes become weighted means of what overlaps them.
+
+    `by`: "score" weighs a neighbour by closeness times its score, "closeness" by exp(-(1 - IoU)² / sigma) alone.
+    """
+
+    sigma: float = Field(0.025, gt=0)
+    by: Literal["score", "closeness"] = "score"
+
+
+class HeadInit(Config):
+    """How the head starts: `prior_prob` of every class, `quality_prob` of the quality logit, a zeroed last box layer,
+    and that layer's bias.
+    """
+
+    prior_prob: float = Field(0.01, gt=0, lt=1)
+    quality_prob: float = Field(0.5, gt=0, lt=1)
+    zero_box: bool = False
+    box_bias: float = 0.0
+
+
+class CoderConfig(Config):
+    """How network outputs become boxes.
+
+    `stds` divide shifts and log ratios of anchors; `distance` is the activation of a point's distances, times the
+    stride: "exp" (FCOS) or "relu" (FCOS++, later FCOS). `legacy_plus_one` counts pixels inclusively in coding *and* in
+    every IoU of the method, as maskrcnn-benchmark's descendants do.
+    """
+
+    stds: tuple[float, float] = (0.1, 0.2)
+    distance: Literal["exp", "relu"] = "exp"
+    legacy_plus_one: LegacyPlusOne = "none"
+
+    @model_validator(mode="after")
+    def _positive(self) -> CoderConfig:
+        if min(self.stds) <= 0:
+            raise ValueError(f"stds must be above 0, got {list(self.stds)}")
+        return self
+
+
+class MethodConfig(Config):
+    """A composition: assigner, criterion, quality head, ranking score, NMS.
+
+    `floor_on`: whether the score floor of the evaluation acts on the class score (authors' codes) or on the ranking
+    score (mmdet, where it is a product).
+    """
+
+    name: str
+    preset: str
+    assigner: Part
+    criterion: Part = Part(name="dense")
+    quality: QualityKind | None = None
+    ranking: Ranking = "cls"
+    floor_on: Literal["cls", "ranking"] = "cls"
+    nms: Nms = Nms()
+    voting: Voting | None = None
+    head_init: HeadInit = HeadInit()
+    coder: CoderConfig = CoderConfig()
+
+    @model_validator(mode="after")
+    def _quality_is_there(self) -> MethodConfig:
+        if self.quality is None and self.ranking != "cls":
+            raise ValueError(f"ranking '{self.ranking}' needs a quality head; set quality: iou, or ranking: cls")
+        if self.quality is None and self.nms.kind == "iou_guided":
+            raise ValueError("nms.kind 'iou_guided' needs a quality head; set quality: iou, or nms.kind: standard")
+        return self
+
+
+class Needs(Config):
+    """What an assigner or a criterion needs of detector and method; `plan` refuses the rest with `why`.
+
+    `priors`: kinds that it works on. `quality`: kinds of quality head that it understands (None: no head).
+    `one_class`: a class-agnostic detector. `bags`, `soft`: the assigner must give bags, or soft targets.
+    """
+
+    priors: tuple[PriorKind, ...] = ("anchor", "point")
+    quality: tuple[QualityKind | None, ...] = (None, "iou", "centerness", "objectness", "implicit")
+    one_class: bool = False
+    bags: bool = False
+    soft: bool = False
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named method. `baseline` is the preset that differs in the assignment alone (the paper's own baseline with the
+    same losses, NMS and head); `source` says whose choices these are, `about` is the line that `list methods` prints.
+    """
+
+    method: MethodConfig
+    about: str
+    baseline: str = ""
+    source: Source = "released"
+
+    @property
+    def name(self) -> str:
+        """The preset's name."""
+        return self.method.name
+
+
+def preset(
+    name: str, assigner: str | Part, about: str, *, baseline: str = "", source: Source = "released", **parts: object
+) -> Preset:
+    """A preset from its parts; `parts` are the other fields of MethodConfig."""
+    rule = Part(name=assigner) if isinstance(assigner, str) else assigner
+    method = MethodConfig.model_validate({"name": name, "preset": name, "assigner": rule, **parts})
+    return Preset(method, about, baseline, source)
