@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from assignbench.assigners.base import ASSIGNERS, Assigner
-from assignbench.boxes import centres, paired_iou
-from assignbench.config.method import Preset, preset
+from assignbench.assigners.base import ASSIGNERS, Assigner, Count, NonNegative
+from assignbench.boxes import centres
+from assignbench.config.method import Nms, Part, Preset, preset
 from assignbench.contract import Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors
-from assignbench.select import adopt_orphans, resolve_conflicts, top_indices
+from assignbench.select import joined_over_objects, matched_iou, resolve_conflicts, top_indices
 
 
 @ASSIGNERS.register("atss")
@@ -32,30 +32,27 @@ class ATSS(Assigner):
     tensor([[ 0, -1, -1]])
     """
 
-    topk: int = 9
-    margin: float = 0.01
-    orphan: Literal["keep", "best_prior"] = "keep"
+    topk: Count = 9
+    margin: NonNegative = 0.01
 
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
         candidates = self.candidates(priors, objects)  # [B, G, K]
         boxes = priors.boxes[candidates]
-        iou = paired_iou(objects.boxes.unsqueeze(2), boxes)
+        iou = matched_iou(priors, boxes, objects.boxes.unsqueeze(2))
         spread = iou.std(dim=-1, keepdim=True) if iou.shape[-1] > 1 else torch.zeros_like(iou)
         chosen = iou >= iou.mean(dim=-1, keepdim=True) + spread
         chosen &= self._centre_distance(centres(boxes), objects.boxes) > self.margin
         chosen &= objects.valid.unsqueeze(-1)
-        if priors.valid is not None:
-            mask = priors.valid.unsqueeze(1).expand(-1, candidates.shape[1], -1)
-            chosen &= mask.gather(2, candidates)
         index = resolve_conflicts(candidates, chosen, iou, len(priors))
-        if self.orphan == "best_prior":
-            index = adopt_orphans(index, priors, objects)
         targets = Targets.hard(index)
         return Assignment(targets, targets)
 
     def candidates(self, priors: Priors, objects: Objects) -> Tensor:
         """Indices [B, G, K] of the `topk` priors of every level whose centres are nearest to the object's."""
-        middle = centres(objects.boxes)
+        return joined_over_objects(objects, len(priors), lambda part: (self._nearest(priors, part.boxes),))[0]
+
+    def _nearest(self, priors: Priors, boxes: Tensor) -> Tensor:
+        middle = centres(boxes)
         chosen = []
         for start, size in zip(priors.level_starts(), priors.level_sizes, strict=True):
             at = centres(priors.boxes[start : start + size])
@@ -71,4 +68,29 @@ class ATSS(Assigner):
         return near.minimum(far)
 
 
-PRESETS: tuple[Preset, ...] = (preset("atss", "atss", "threshold per object from its nearest priors (ATSS)"),)
+# As printed: the box loss is weighted by centerness and divided by its sum, and a head learns the centerness.
+_PRINTED: dict[str, Any] = {
+    "criterion": Part(name="dense", parameters={"box": "giou", "box_weight": 2.0, "weighting": "centerness"}),
+    "quality": "centerness",
+    "ranking": "cls*quality",
+    "nms": Nms(iou=0.6),
+}
+
+PRESETS: tuple[Preset, ...] = (
+    preset(
+        "atss",
+        "atss",
+        "threshold per object from its nearest priors, centerness (ATSS)",
+        baseline="atss_iou",
+        source="printed",
+        **_PRINTED,
+    ),
+    preset(
+        "atss_iou",
+        "max_iou",
+        "ATSS's baseline: static IoU matching with its losses, head and NMS",
+        source="ours",
+        **_PRINTED,
+    ),
+    preset("atss_plain", "atss", "ATSS's rule alone, with the light losses of `iou`", baseline="iou", source="ours"),
+)
