@@ -177,9 +177,9 @@ def _divided(owner: Tensor, value: Tensor, thresholds: Tensor) -> tuple[Tensor, 
 class MLCCriterion(Criterion):
     """Weighted class and box losses, each over its own number of positives (D7), and IoU rescoring.
 
-    `cls` is "focal" (`focal_alpha`, `focal_gamma`) or "bce" (RPN). `box` names the box loss; those on encoded boxes take
-    `box_beta` and sum or average four coordinates. `count` = "drawn" divides both losses by the number of priors that
-    are not ignored (RPN).
+    `cls` is "focal" (`focal_alpha`, `focal_gamma`) or "bce" (RPN). `box` names the box loss; those on encoded boxes
+    take `box_beta` and sum or average four coordinates. `count` = "drawn" divides both losses by the number of priors
+    that are not ignored (RPN).
 
     `rescoring` (the paper's IUR weight, which it does not give; D10) multiplies the mean squared error between the
     quality logit's sigmoid and the predicted box's IoU over the union of both tasks' positives; zero before the

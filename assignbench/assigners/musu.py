@@ -158,9 +158,7 @@ class MuSuCriterion(Criterion):
         self, priors: Priors, predictions: Predictions, objects: Objects, assignment: Assignment, context: Context
     ) -> dict[str, Term]:
         index = assignment.cls.index
-        positive, negative = focal_on_log_probability(
-            joint_log_scores(predictions), self.focal_alpha, self.focal_gamma
-        )
+        positive, negative = focal_on_log_probability(joint_log_scores(predictions), self.focal_alpha, self.focal_gamma)
         label = labels_of(index, objects.labels).unsqueeze(-1)
         chosen, images = index >= 0, len(index)
         weight = assignment.cls.quality * chosen

@@ -54,7 +54,8 @@ class MutualGuidance(Assigner):
     reading is ours.
 
     Diagnostics per object: `positives_wanted` (Np) and `ignored_wanted` (Ni). Per prior: `cls_quality_raw` and
-    `reg_quality_raw`, the released code's numbers: 3 positive, 2 ignored, otherwise the best regressed or amplified IoU.
+    `reg_quality_raw`, the released code's numbers: 3 positive, 2 ignored, otherwise the best regressed or amplified
+    IoU.
 
     Differs from the paper as its released code does: `forced` and `exclusive` are True, and thresholds are inclusive.
     Differs from the code: Np is clipped to the object's priors above zero (the authors' own later repair), and
