@@ -363,7 +363,7 @@ def _variant(
 RETINANET = Part(
     name="dense", parameters={"box": "smooth_l1", "box_weight": 1.0, "box_beta": 0.11, "box_coordinates": "sum"}
 )
-FREEANCHOR = {"negative": "freeanchor"}
+FREEANCHOR: dict[str, object] = {"negative": "freeanchor"}
 
 PRESETS: tuple[Preset, ...] = (
     _variant("ltm", "bags of 40 anchors, mean-max matching M+ and M- (LTM)", {}),

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 import torch
 from annotated_types import Gt, Le
+from pydantic import JsonValue
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -256,25 +257,25 @@ class MLCCriterion(Criterion):
 
 
 # RetinaNet, FCOS and RPN of the MMDetection toolbox, which the paper trains: their box losses and coders.
-RETINA = {"box": "l1", "box_weight": 1.0, "box_coordinates": "sum"}
-POINTS = {"box": "iou", "box_weight": 1.0}
-PROPOSALS = {"cls": "bce", "count": "drawn", **RETINA}
+RETINA: dict[str, JsonValue] = {"box": "l1", "box_weight": 1.0, "box_coordinates": "sum"}
+POINTS: dict[str, JsonValue] = {"box": "iou", "box_weight": 1.0}
+PROPOSALS: dict[str, JsonValue] = {"cls": "bce", "count": "drawn", **RETINA}
 UNIT = CoderConfig(stds=(1.0, 1.0))
-RESCORED = {"quality": "iou", "ranking": "cls*quality"}
+RESCORED: dict[str, str] = {"quality": "iou", "ranking": "cls*quality"}
 
 
-def _retina(name: str, rule: Part, about: str, baseline: str = "", **parts: object) -> Preset:
-    losses = Part.model_validate({"name": "mlc", "parameters": RETINA})
+def _retina(name: str, rule: Part, about: str, baseline: str = "", **parts: str) -> Preset:
+    losses = Part(name="mlc", parameters=RETINA)
     return preset(name, rule, about, baseline=baseline, source="printed", criterion=losses, coder=UNIT, **parts)
 
 
-def _points(name: str, rule: Part, about: str, baseline: str = "", alignment: float = 0.0, **parts: object) -> Preset:
-    losses = Part.model_validate({"name": "mlc", "parameters": {**POINTS, "alignment": alignment}})
+def _points(name: str, rule: Part, about: str, baseline: str = "", **parts: str) -> Preset:
+    losses = Part(name="mlc", parameters=POINTS)
     return preset(name, rule, about, baseline=baseline, source="printed", criterion=losses, **parts)
 
 
-def _proposals(name: str, rule: Part, about: str, baseline: str = "", **parts: object) -> Preset:
-    losses = Part.model_validate({"name": "mlc", "parameters": PROPOSALS})
+def _proposals(name: str, rule: Part, about: str, baseline: str = "", **parts: str) -> Preset:
+    losses = Part(name="mlc", parameters=PROPOSALS)
     nms = Nms(iou=0.7)
     return preset(name, rule, about, baseline=baseline, source="ours", criterion=losses, nms=nms, coder=UNIT, **parts)
 
@@ -282,7 +283,7 @@ def _proposals(name: str, rule: Part, about: str, baseline: str = "", **parts: o
 ON_RETINA, ON_FCOS = Part(name="mlc"), Part(name="mlc", parameters={"candidates": "fcos", "alpha": 0.0})
 ON_RPN = Part(name="mlc", parameters={"candidates": "rpn", "alpha": 2.0})
 STATIC_RETINA = Part(name="max_iou", parameters={"low_quality": "mmdet"})
-STATIC_RPN = {"positive": 0.7, "negative": 0.3, "low_quality": "mmdet", "min_iou": 0.3, "sample": 256}
+STATIC_RPN: dict[str, JsonValue] = {"positive": 0.7, "negative": 0.3, "low_quality": "mmdet", "min_iou": 0.3, "sample": 256}
 
 
 def _unlabelled(rule: Part) -> Part:
@@ -303,18 +304,19 @@ PRESETS: tuple[Preset, ...] = (
     _points("mlc_fcos", ON_FCOS, "MLC on FCOS, all points inside", "iou_rescoring_fcos", **RESCORED),
     _points("mutual_labeling_fcos", ON_FCOS, "mutual labeling on FCOS without centerness", "fcos_mlc"),
     _points("iou_rescoring_fcos", _unlabelled(ON_FCOS), "IoU rescoring on FCOS without centerness", **RESCORED),
-    _points(
+    preset(
         "prediction_alignment",
-        Part(name="fcos"),
+        "fcos",
         "FCOS with a loss that pulls class score and IoU together (MLC's Table 1, our reading)",
-        alignment=1.0,
+        source="ours",
+        criterion=Part(name="mlc", parameters={**POINTS, "alignment": 1.0}),
     ),
     _points("fcos_mlc", Part(name="fcos"), "FCOS without centerness, MLC's losses: the paper's FCOS-"),
     _proposals("mlc_rpn", ON_RPN, "MLC on RPN, our reading of it", "iou_rescoring_rpn", **RESCORED),
     _proposals("iou_rescoring_rpn", _unlabelled(ON_RPN), "IoU rescoring on RPN without mutual labeling", **RESCORED),
     _proposals(
         "rpn_mlc",
-        Part.model_validate({"name": "max_iou", "parameters": STATIC_RPN}),
+        Part(name="max_iou", parameters=STATIC_RPN),
         "RPN's rule with MLC's losses",
     ),
 )

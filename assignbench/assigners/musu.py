@@ -10,13 +10,14 @@ from typing import Annotated, Literal
 
 import torch
 from annotated_types import Ge, Gt, Lt
+from pydantic import JsonValue
 from torch import Tensor
 from torch.nn import functional as F
 
 from assignbench.assigners.base import ASSIGNERS, Assigner, NonNegative, Positive, Share
 from assignbench.assigners.criteria import CRITERIA, Criterion
 from assignbench.boxes import inside, paired_giou
-from assignbench.config.method import CoderConfig, HeadInit, Needs, Nms, Part, Preset, preset
+from assignbench.config.method import CoderConfig, HeadInit, Needs, Nms, Part, Preset, Source, preset
 from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets, Term
 from assignbench.losses import focal_on_log_probability
 from assignbench.priors import Priors
@@ -177,46 +178,52 @@ class MuSuCriterion(Criterion):
         }
 
 
-IMPLICIT = {"criterion": Part(name="musu"), "quality": "implicit", "ranking": "cls*quality", "nms": Nms(iou=0.6)}
-FLAT = HeadInit(zero_box=True)
+def _preset(
+    name: str,
+    rule: Part,
+    about: str,
+    *,
+    baseline: str = "",
+    source: Source = "printed",
+    flat: bool = True,
+    coder: CoderConfig | None = None,
+) -> Preset:
+    """A preset with the paper's head, losses and NMS; `flat` zeroes the box layer, so that boxes start as 2s x 2s."""
+    return preset(
+        name,
+        rule,
+        about,
+        baseline=baseline,
+        source=source,
+        criterion=Part(name="musu"),
+        quality="implicit",
+        ranking="cls*quality",
+        nms=Nms(iou=0.6),
+        head_init=HeadInit(zero_box=flat),
+        coder=coder or CoderConfig(),
+    )
 
 
-def _variant(name: str, about: str, **parameters: object) -> Preset:
-    """A preset with the paper's head and losses; its baseline differs in the assigner alone."""
-    rule = Part.model_validate({"name": "musu", "parameters": parameters})
-    return preset(name, rule, about, baseline="fcos_plus_plus", source="printed", head_init=FLAT, **IMPLICIT)
+def _musu(name: str, about: str, **parameters: JsonValue) -> Preset:
+    return _preset(name, Part(name="musu", parameters=parameters), about, baseline="fcos_plus_plus")
 
 
 CENTRAL = Part(name="fcos", parameters={"center_radius": 1.5})
 
 PRESETS: tuple[Preset, ...] = (
-    _variant("musu", "adaptive bags, ranks of each task weigh the other (MuSu)"),
-    _variant("musu_literal", "MuSu with owners by the paper's words: an IoU with any object counts", owners="literal"),
-    _variant("musu_p", "MuSu ranked by the class score alone (v = p)", criterion="p"),
-    _variant("musu_q", "MuSu ranked by the IoU alone (v = q)", criterion="q"),
-    _variant("musu_hard", "MuSu with hard targets", hard=True),
-    preset(
-        "fcos_plus_plus",
-        CENTRAL,
-        "FCOS with centre sampling, MuSu's head and losses: MuSu's baseline",
-        source="printed",
-        head_init=FLAT,
-        **IMPLICIT,
-    ),
-    preset(
+    _musu("musu", "adaptive bags, ranks of each task weigh the other (MuSu)"),
+    _musu("musu_literal", "MuSu with owners by the paper's words: an IoU with any object counts", owners="literal"),
+    _musu("musu_p", "MuSu ranked by the class score alone (v = p)", criterion="p"),
+    _musu("musu_q", "MuSu ranked by the IoU alone (v = q)", criterion="q"),
+    _musu("musu_hard", "MuSu with hard targets", hard=True),
+    _preset("fcos_plus_plus", CENTRAL, "FCOS with centre sampling, MuSu's head and losses: MuSu's baseline"),
+    _preset(
         "fcos_plus_plus_relu",
         CENTRAL,
         "the same with distances as relu times stride, as the improved FCOS decodes them",
         source="framework",
+        flat=False,
         coder=CoderConfig(distance="relu"),
-        **IMPLICIT,
     ),
-    preset(
-        "fcos_musu",
-        "fcos",
-        "plain FCOS with MuSu's head and losses",
-        source="printed",
-        head_init=FLAT,
-        **IMPLICIT,
-    ),
+    _preset("fcos_musu", Part(name="fcos"), "plain FCOS with MuSu's head and losses"),
 )
