@@ -92,7 +92,7 @@ def test_a_perfect_net_returns_the_exact_box() -> None:
     torch.testing.assert_close(coder.decode(priors, coder.encode(priors, box)), box, rtol=0, atol=1e-3)
 
 
-SIDE = st.floats(2, 150, width=32)
+SIDE = st.floats(3, 150, width=32)
 PLACE = st.floats(-40, 200, width=32)
 
 

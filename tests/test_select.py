@@ -147,6 +147,11 @@ def anchors(*boxes: list[float]) -> Priors:
     return Priors(torch.tensor(boxes), strides=torch.ones(len(boxes)), kind="anchor")
 
 
+def best_of(index: list[int], owner: int, iou: torch.Tensor) -> int:
+    """The prior that an owner overlaps most among its own."""
+    return max((a for a, o in enumerate(index) if o == owner), key=lambda a: (iou[a].item(), -a))
+
+
 @given(st.integers(0, 2**31), st.integers(1, 8), st.integers(1, 12), st.floats(0, 1))
 def test_adoption_never_orphans_and_serves_whom_it_can(seed, width, count, busy) -> None:
     random = torch.Generator().manual_seed(seed)
