@@ -9,7 +9,6 @@ from assignbench.analysis.base import StudyRecord, analysis, keys_of
 from assignbench.analysis.result import Result
 from assignbench.analysis.statistics import over_seeds
 
-
 CAPTION = "AP, time, memory and size, mean over seeds"
 UNITS = {
     "AP": "AP",

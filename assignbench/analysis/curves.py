@@ -15,7 +15,7 @@ from assignbench.analysis.result import Result
     definition="Each loss term at the logged steps. Terms of different methods count different priors; compare shapes.",
 )
 def curves(study: StudyRecord) -> Result:
-    """data, detector, method, seed, step, term, value for every logged step of every cell that has started: drawn only."""
+    """data, detector, method, seed, step, term, value for every logged step of every started cell; drawn only."""
     parts = []
     for cell in study.cells:
         metrics = cell.metrics()
