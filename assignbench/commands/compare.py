@@ -12,8 +12,8 @@ import pandas as pd
 from rich.console import Console
 
 from assignbench.analysis import CellData
-from assignbench.analysis.groups import CROWDING, ELONGATION, named
-from assignbench.analysis.statistics import image_draws
+from assignbench.measure.groups import CROWDING, ELONGATION, named
+from assignbench.analysis.intervals import image_draws
 from assignbench.config.data import DataSpec
 from assignbench.data.base import DetectionData
 from assignbench.data.catalog import load

@@ -14,7 +14,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 from assignbench.analysis import ANALYSES, ORDER, Analysis, StudyRecord, Tables, chosen, read_study_record
-from assignbench.analysis.statistics import over_seeds
+from assignbench.analysis.intervals import over_seeds
 from assignbench.errors import InputError
 from assignbench.records import write_text
 from assignbench.report import evidence, probing

@@ -14,7 +14,7 @@ from assignbench.analysis import StudyRecord, Tables
 from assignbench.analysis.divergence import density_sample
 from assignbench.analysis.errors import KINDS
 from assignbench.analysis.formulas import amplified_curves, mean_max_surface
-from assignbench.analysis.groups import CROWDING, ELONGATION, PER_IMAGE
+from assignbench.measure.groups import CROWDING, ELONGATION, PER_IMAGE
 from assignbench.analysis.nms import THRESHOLDS
 from assignbench.report.style import (
     Drawn,

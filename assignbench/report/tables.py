@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from assignbench.analysis.averages import METRICS
-from assignbench.analysis.statistics import LEAST_SEEDS
+from assignbench.analysis.intervals import LEAST_SEEDS
 
 ONE_SEED = "†"
 
