@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from assignbench.analysis.base import CellData, StudyRecord, analysis, keys_of
+from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.result import Result
-from assignbench.analysis.statistics import over_seeds
 from assignbench.records import CellRecord
 
 LEAST_SCORES = 8  # priors of an object below which its scores are not looked at
