@@ -39,8 +39,9 @@ def opening(
         beyond = row.differs if row.pair == "recipe" else "nothing" if row.pair == "assigner" else "–"
         place = [row.data, row.detector] if several else []
         rows.append([*place, row.method, row.baseline or "–", PAIR_WORDS[row.pair], beyond, gain, verdict])
+    where = ["data", "detector"] if several else []
     caption = "Each method and its baseline" if several else f"Each method and its baseline{_where(study)}"
-    tables = [Table(caption, [*header, "ΔAP, points", "verdict (corrected)"], rows)]
+    tables = [Table(caption, [*where, *header, "ΔAP, points", "verdict (corrected)"], rows)]
     asked = claims.get("claims", pd.DataFrame())
     if len(asked) and "verdict" in asked:
         shown = [c for c in ("claim", "verdict") if c in asked]

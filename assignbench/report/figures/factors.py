@@ -17,10 +17,10 @@ from assignbench.report.style import (
 )
 
 
-@figure_of("factors.gains")
+@figure_of("factors.groups")
 def factors(study: StudyRecord, found: Found) -> list[Drawn]:
     """Gain over each factor."""
-    table = found["factors.gains"]
+    table = found["factors.groups"]
     made = []
     for (data, detector), part in table.groupby(["data", "detector"], sort=False):
         names = list(dict.fromkeys(part.factor))
