@@ -23,13 +23,7 @@ def opening(
         return []
     verdicts = _by_pair(differences.get("differences", pd.DataFrame()))
     several = len(study.places) > 1
-    header = [
-        *(("data", "detector") if several else ()),
-        "method",
-        "compared with",
-        "differs in",
-        "beyond the assigner",
-    ]
+    header = ["method", "compared with", "differs in", "beyond the assigner"]
     rows = []
     for row in table.itertuples(index=False):
         found = verdicts.get((row.data, row.detector, row.method))
