@@ -32,7 +32,7 @@ from assignbench.analysis.groups import (
     slopes_of,
 )
 from assignbench.analysis.nms import cell_recall, mean_recall
-from assignbench.analysis.statistics import LEVEL, Interval, gains, holm, paired_p, t_interval
+from assignbench.analysis.intervals import LEVEL, Interval, gains, holm, paired_p, t_interval
 from assignbench.errors import InputError, nearest
 
 Kind = Literal["greater", "trend", "gains", "divergence"]

@@ -7,8 +7,8 @@ import pandas as pd
 from scipy import stats
 
 from assignbench.analysis.base import CellData, StudyRecord, analysis
-from assignbench.analysis.groups import CROWDING
-from assignbench.analysis.statistics import over_seeds
+from assignbench.measure.groups import CROWDING
+from assignbench.analysis.intervals import over_seeds
 from assignbench.measure.coco import rank_correlation
 from assignbench.measure.matching import overlaps_of
 
