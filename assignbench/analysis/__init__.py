@@ -7,16 +7,18 @@ from assignbench.analysis import (
     configuration,
     cost,
     curves,
+    differences,
     divergence,
     errors,
     formulas,
     groups,
+    intervals,
     nms,
     probes,
     quality,
-    statistics,
 )
-from assignbench.analysis.base import ANALYSES, Analysis, CellData, StudyRecord, Tables, chosen, read_study_record
+from assignbench.analysis.base import ANALYSES, Analysis, CellData, StudyRecord, chosen, read_study_record
+from assignbench.analysis.result import Result
 
 # The order of the report: the answer first, then where, then why, then what it rests on.
 ORDER = (
@@ -30,8 +32,8 @@ __all__ = [
     "ORDER",
     "Analysis",
     "CellData",
+    "Result",
     "StudyRecord",
-    "Tables",
     "assignment",
     "averages",
     "chosen",
@@ -39,13 +41,14 @@ __all__ = [
     "configuration",
     "cost",
     "curves",
+    "differences",
     "divergence",
     "errors",
     "formulas",
     "groups",
+    "intervals",
     "nms",
     "probes",
     "quality",
     "read_study_record",
-    "statistics",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,11 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from assignbench.analysis.result import Result
+from assignbench.config.method import MethodConfig, differing_parts
 from assignbench.errors import InputError, nearest
+from assignbench.measure.groups import GroupRule, group_precision
 from assignbench.measure.matching import Overlaps, average_precision, match, mean_over_classes, overlaps_of
 from assignbench.records import CellRecord, read_cells, read_json
 
-Tables = dict[str, pd.DataFrame]
 T = TypeVar("T")
 
 
@@ -78,15 +80,13 @@ class CellData:
         """Detections and objects of one class with IoU 0.5 or more."""
         return overlaps_of(self.images, self.objects, self.detections, len(self.classes))
 
-    def precision(self, outside: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.float64]:
-        """AP [T, C] with the objects `outside` a group ignored."""
-        if outside is None:
-            return self.once("precision", lambda: np.asarray(average_precision(match(self.overlaps))[0]))
-        return np.asarray(average_precision(match(self.overlaps, outside=outside))[0])
+    def precision(self) -> npt.NDArray[np.float64]:
+        """AP [T, C]."""
+        return self.once("precision", lambda: np.asarray(average_precision(match(self.overlaps))[0]))
 
-    def group_numbers(self, inside: npt.NDArray[np.bool_]) -> dict[str, float]:
+    def group_numbers(self, inside: npt.NDArray[np.bool_], rule: GroupRule = "balanced") -> dict[str, float]:
         """AP, AP50, AP75 and the number of objects of a group; NaN without a countable object."""
-        found = self.precision(~inside)
+        found = group_precision(self.overlaps, inside, rule=rule)[0]
         counted = int((inside & ~self.overlaps.left_out).sum())
         mean = {"AP": found, "AP50": found[[0]], "AP75": found[[5]]}
         return {"objects": counted, **{k: float(mean_over_classes(v)) for k, v in mean.items()}}
@@ -111,8 +111,56 @@ class StudyRecord:
 
     @cached_property
     def methods(self) -> list[str]:
-        """Method names in the study's order; the first of a detector is its baseline."""
-        return list(dict.fromkeys(c.config["method"]["name"] for c in self.cells))
+        """The labels of the methods in the study's order."""
+        return list(dict.fromkeys(c.config.method.name for c in self.cells))
+
+    @cached_property
+    def places(self) -> list[tuple[str, str]]:
+        """Every data set and detector that the study trains on, in its order."""
+        return list(dict.fromkeys((c.config.data.name, c.config.detector.label) for c in self.cells))
+
+    @cached_property
+    def baselines(self) -> dict[str, str]:
+        """The label of the method that each one is compared with, as study.json says; "" where it names none."""
+        named = self.about.get("baselines") or {}
+        return {m: str(named.get(m) or "") for m in self.methods}
+
+    def baseline_of(self, method: str, present: Sequence[str]) -> str:
+        """What `method` is compared with among the methods that are `present` at its place (data set and detector).
+
+        Its own baseline; where that is not named or not there, the first present method of the study. "" for a method
+        that is compared with nothing: the first one, and one that the first already names as its own baseline.
+        """
+        own = self.baselines.get(method, "")
+        if own in present and own != method:
+            return own
+        first = next((m for m in self.methods if m in present), "")
+        return "" if first == method or self.baselines.get(first) == method else first
+
+    def present_at(self, place: tuple[str, str]) -> list[str]:
+        """The methods that the study has on a data set and detector, in its order."""
+        there = {c.config.method.name for c in self.cells if (c.config.data.name, c.config.detector.label) == place}
+        return [m for m in self.methods if m in there]
+
+    def differing(self, method: str, baseline: str, place: tuple[str, str]) -> tuple[str, ...]:
+        """The parts beyond the assigner in which two methods differ at a place (data set and detector).
+
+        Nothing is known of how imported predictions were made: their one part is "unknown".
+        """
+        ours, theirs = (self._method_at(name, place) for name in (method, baseline))
+        if isinstance(ours, MethodConfig) and isinstance(theirs, MethodConfig):
+            return differing_parts(ours, theirs)
+        return ("unknown",)
+
+    def pair(self, method: str, baseline: str, place: tuple[str, str]) -> str:
+        """ "assigner" where two methods differ in the assigner alone, else "recipe"; "import" for imported cells."""
+        parts = self.differing(method, baseline, place)
+        return "import" if parts == ("unknown",) else "recipe" if parts else "assigner"
+
+    def _method_at(self, name: str, place: tuple[str, str]) -> object:
+        configs = (c.config for c in self.cells)
+        here = (c.method for c in configs if (c.data.name, c.detector.label) == place and c.method.name == name)
+        return next(here, None)
 
     def data(self) -> list[CellData]:
         """The finished cells, opened."""
@@ -120,17 +168,6 @@ class StudyRecord:
             if cell.id not in self._read:
                 self._read[cell.id] = CellData(cell)
         return [self._read[c.id] for c in self.done]
-
-    def baselines(self) -> dict[tuple[str, str], str]:
-        """The first method of every (data set, detector): what the others are compared with."""
-        found: dict[tuple[str, str], str] = {}
-        for cell in self.done:
-            keys = keys_of(cell)
-            place = (keys["data"], keys["detector"])
-            first = found.setdefault(place, keys["method"])
-            if self.methods.index(keys["method"]) < self.methods.index(first):
-                found[place] = keys["method"]
-        return found
 
 
 def read_study_record(folder: Path) -> StudyRecord:
@@ -144,14 +181,14 @@ def keys_of(cell: CellRecord) -> dict[str, Any]:
     """The columns that identify a cell in every table."""
     config = cell.config
     return {
-        "data": config["data"]["name"],
-        "detector": config["detector"]["label"],
-        "method": config["method"]["name"],
-        "seed": config["seed"],
+        "data": config.data.name,
+        "detector": config.detector.label,
+        "method": config.method.name,
+        "seed": config.seed,
     }
 
 
-Run = Callable[[StudyRecord], "pd.DataFrame | Tables"]
+Run = Callable[[StudyRecord], "Result | list[Result]"]
 
 
 @dataclass(frozen=True)
@@ -163,12 +200,28 @@ class Analysis:
     question: str
     definition: str
     paper: str
-    function: Run
+    function: Callable[[StudyRecord], Any]
 
-    def run(self, study: StudyRecord) -> Tables:
-        """Its tidy tables by caption; a column `seed` marks one row per cell, which the report averages."""
+    def run(self, study: StudyRecord) -> list[Result]:
+        """Its results; a column `seed` marks one row per cell, which the report averages.
+
+        A third party's function may return a bare table, whose key and caption are then the analysis' own. Raises
+        InputError for anything else and for two results of one key.
+        """
         found = self.function(study)
-        return {self.title: found} if isinstance(found, pd.DataFrame) else found
+        if isinstance(found, pd.DataFrame):
+            found = Result(self.name, self.title, found)
+        results = [found] if isinstance(found, Result) else found
+        if not isinstance(results, list) or not all(isinstance(r, Result) for r in results):
+            raise InputError(
+                f"analysis '{self.name}' returned a {type(found).__name__}; "
+                "it must return a DataFrame, a Result or a list of Results"
+            )
+        keys = [r.key for r in results]
+        twice = sorted({k for k in keys if keys.count(k) > 1})
+        if twice:
+            raise InputError(f"analysis '{self.name}' returned two results of the key '{twice[0]}'; keys are unique")
+        return results
 
 
 ANALYSES: dict[str, Analysis] = {}
