@@ -23,7 +23,7 @@ UNITS = {"difference": "AP", "low": "AP", "high": "AP"}
     definition=(
         "Paired difference of each method to its baseline, seed by seed, with the 95 % Student-t interval over seeds. "
         "The verdict rests on the paired t-test after Holm's correction over all comparisons of the table, and needs "
-        "three seeds. pair: 'assigner' where the two methods differ in nothing but the assigner, 'recipe' where losses, "
+        "three seeds. pair: 'assigner' where the two methods differ in the assigner alone, 'recipe' where losses, "
         "NMS or other parts differ too: such a difference may not be put down to the assigner. Half-width: the "
         "smallest difference that an uncorrected test could have resolved. The bootstrap resamples test images (1000 "
         "replicates, by reweighting the matches) of the first seed's pair: it describes how much that one trained "

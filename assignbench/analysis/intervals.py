@@ -1,4 +1,4 @@
-"""The mathematics of intervals and verdicts: paired Student-t over seeds, Holm's correction, slopes, bootstrap weights."""
+"""The mathematics of verdicts: Student-t over seeds, Holm, slopes and trends, bootstrap and jackknife over images."""
 
 from __future__ import annotations
 

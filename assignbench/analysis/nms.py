@@ -146,9 +146,7 @@ def nms(study: StudyRecord) -> list[Result]:
     points = {name: "AP" for name in ("AP", "AP_replay", "AP_oracle", "misranking")}
     return [
         Result("nms", "NMS recall", over_seeds(pd.DataFrame(rows)), shares),
-        Result(
-            "nms.oracle", "AP if scores ranked boxes by their true IoU", over_seeds(pd.DataFrame(oracle)), points
-        ),
+        Result("nms.oracle", "AP if scores ranked boxes by their true IoU", over_seeds(pd.DataFrame(oracle)), points),
     ]
 
 

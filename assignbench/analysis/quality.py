@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from assignbench.analysis.base import CellData, StudyRecord, analysis
-from assignbench.analysis.nms import own_precision, replayed_precision
 from assignbench.analysis.intervals import over_seeds
+from assignbench.analysis.nms import own_precision, replayed_precision
 from assignbench.analysis.result import Result
 from assignbench.config.method import Ranking
 from assignbench.measure.matching import mean_over_classes, overlaps_of
