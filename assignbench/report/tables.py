@@ -121,14 +121,19 @@ def tidy_table(
     """
     units = units or {}
     shown = frame.dropna(axis=1, how="all")
+    # The mean of a property of the data (the middle of a group) does not vary over seeds: no interval.
+    fixed = [c for c in shown.columns if str(c).endswith("_half") and float(shown[c].abs().max()) < 1e-9]
+    shown = shown.drop(columns=[c for c in fixed if units.get(str(c).removesuffix("_half")) not in HUNDREDTHS])
     paired = {c.removesuffix("_half") for c in shown.columns if str(c).endswith("_half")} & set(shown.columns)
     columns = [c for c in shown.columns if str(c).removesuffix("_half") not in paired or c in paired]
     scaled = {c for c in columns if units.get(c) in HUNDREDTHS and pd.api.types.is_float_dtype(shown[c])}
     if "difference" in scaled and "half" in shown:
         scaled.add("half")
     rows = []
+    # A text without value is none ("–"), a number without value could not be measured ("n/a").
+    missing = {c: "n/a" if pd.api.types.is_numeric_dtype(shown[c]) else "–" for c in columns}
     for row in shown.to_dict("records"):
-        rows.append([_shown(row, c, 100.0 if c in scaled else 1.0, c in paired) for c in columns])
+        rows.append([_shown(row, c, 100.0 if c in scaled else 1.0, c in paired, missing[c]) for c in columns])
     told = list(notes)
     for unit, words in HUNDREDTHS.items():
         named = [
@@ -149,19 +154,22 @@ def _heading(column: str, unit: str) -> str:
     return f"{name} ({unit})"
 
 
-def _shown(row: Mapping[Any, Any], column: str, scale: float, paired: bool) -> str:
+def _shown(row: Mapping[Any, Any], column: str, scale: float, paired: bool, missing: str) -> str:
     value = row[column]
-    if value is None or isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        return "n/a" if value is None else str(value)
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        return str(value)
     number = float(value)
     if np.isnan(number):
-        return "n/a"
+        return missing
     half = float(row.get(f"{column}_half", np.nan)) if paired else np.nan
     whole = (
         scale == 1.0 and number == int(number) and (abs(number) >= 1 or number == 0) if np.isfinite(number) else False
     )
     if whole and np.isnan(half):
         return f"{number:.0f}"
-    digits = 4 if column in FINE else 1 if scale != 1.0 or abs(number) >= 100 else 3
+    tenths = abs(number) >= 1 and round(number, 1) == number  # a mean of counts
+    digits = 4 if column in FINE else 1 if scale != 1.0 or abs(number) >= 100 or tenths else 3
     text = f"{scale * number:.{digits}f}"
     return text if np.isnan(half) else f"{text} ± {scale * half:.{digits}f}"

@@ -175,6 +175,7 @@ def predicted(truth: pd.DataFrame, method: MethodConfig, rng: np.random.Generato
     parts = []
     for copy in range(3):
         noisy = truth[BOX].to_numpy() + rng.normal(0, NOISE.get(method.name, 2.0) * (1 + copy), (len(truth), 4))
+        noisy[:, 2:] = np.maximum(noisy[:, 2:], noisy[:, :2] + 4)
         cls = np.clip(rng.normal(0.8 - 0.2 * copy, 0.1, len(truth)), 0.02, 0.99)
         parts.append(truth[["image_id", "label"]].assign(cls_score=cls, **dict(zip(BOX, noisy.T, strict=True))))
     strays = truth[["image_id", "label"]].assign(cls_score=rng.uniform(0.02, 0.4, len(truth)))
