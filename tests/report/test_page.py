@@ -24,7 +24,7 @@ SEPARATOR = re.compile(r"(?<!\\)\|")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """Three methods, three seeds, one detector."""
-    return write_study(tmp_path_factory.mktemp("written"), images=10)
+    return write_study(tmp_path_factory.mktemp("written"), images=24)
 
 
 @pytest.fixture(scope="module")
