@@ -16,7 +16,8 @@ from assignbench.analysis import (
     quality,
     statistics,
 )
-from assignbench.analysis.base import ANALYSES, Analysis, CellData, StudyRecord, Tables, chosen, read_study_record
+from assignbench.analysis.base import ANALYSES, Analysis, CellData, StudyRecord, chosen, read_study_record
+from assignbench.analysis.result import Result
 
 # The order of the report: the answer first, then where, then why, then what it rests on.
 ORDER = (
@@ -30,8 +31,8 @@ __all__ = [
     "ORDER",
     "Analysis",
     "CellData",
+    "Result",
     "StudyRecord",
-    "Tables",
     "assignment",
     "averages",
     "chosen",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,12 +14,19 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from assignbench.analysis.result import Result
+from assignbench.config import CellConfig
 from assignbench.errors import InputError, nearest
 from assignbench.measure.matching import Overlaps, average_precision, match, mean_over_classes, overlaps_of
 from assignbench.records import CellRecord, read_cells, read_json
 
-Tables = dict[str, pd.DataFrame]
 T = TypeVar("T")
+
+
+def config_of(cell: CellRecord) -> CellConfig:
+    """The cell's configuration, parsed."""
+    config: Any = cell.config
+    return config if isinstance(config, CellConfig) else CellConfig.model_validate(config)
 
 
 class CellData:
@@ -27,7 +34,7 @@ class CellData:
 
     def __init__(self, cell: CellRecord) -> None:
         self.cell = cell
-        self.config = cell.config
+        self.config = config_of(cell)
         environment = cell.environment
         self.agnostic = bool(environment.get("class_agnostic"))
         self.true_classes: list[str] = list(environment["classes"])
@@ -110,9 +117,32 @@ class StudyRecord:
         return tuple(c for c in self.cells if c.state == "done")
 
     @cached_property
+    def configs(self) -> dict[str, CellConfig]:
+        """The configuration of every cell by its id, each parsed once."""
+        return {c.id: config_of(c) for c in self.cells}
+
+    @cached_property
     def methods(self) -> list[str]:
-        """Method names in the study's order; the first of a detector is its baseline."""
-        return list(dict.fromkeys(c.config["method"]["name"] for c in self.cells))
+        """The labels of the methods in the study's order."""
+        return list(dict.fromkeys(c.method.name for c in self.configs.values()))
+
+    @cached_property
+    def baselines(self) -> dict[str, str]:
+        """The label of the method that each one is compared with, as study.json says; "" where it names none."""
+        named = self.about.get("baselines") or {}
+        return {m: str(named.get(m) or "") for m in self.methods}
+
+    def baseline_of(self, method: str, present: Sequence[str]) -> str:
+        """What `method` is compared with among the methods that are `present` at its place (data set and detector).
+
+        Its own baseline; where that is not named or not there, the first present method of the study. "" for a method
+        that is compared with nothing: the first one, and one that the first already names as its own baseline.
+        """
+        own = self.baselines.get(method, "")
+        if own in present and own != method:
+            return own
+        first = next((m for m in self.methods if m in present), "")
+        return "" if first == method or self.baselines.get(first) == method else first
 
     def data(self) -> list[CellData]:
         """The finished cells, opened."""
@@ -120,17 +150,6 @@ class StudyRecord:
             if cell.id not in self._read:
                 self._read[cell.id] = CellData(cell)
         return [self._read[c.id] for c in self.done]
-
-    def baselines(self) -> dict[tuple[str, str], str]:
-        """The first method of every (data set, detector): what the others are compared with."""
-        found: dict[tuple[str, str], str] = {}
-        for cell in self.done:
-            keys = keys_of(cell)
-            place = (keys["data"], keys["detector"])
-            first = found.setdefault(place, keys["method"])
-            if self.methods.index(keys["method"]) < self.methods.index(first):
-                found[place] = keys["method"]
-        return found
 
 
 def read_study_record(folder: Path) -> StudyRecord:
@@ -142,16 +161,16 @@ def read_study_record(folder: Path) -> StudyRecord:
 
 def keys_of(cell: CellRecord) -> dict[str, Any]:
     """The columns that identify a cell in every table."""
-    config = cell.config
+    config = config_of(cell)
     return {
-        "data": config["data"]["name"],
-        "detector": config["detector"]["label"],
-        "method": config["method"]["name"],
-        "seed": config["seed"],
+        "data": config.data.name,
+        "detector": config.detector.label,
+        "method": config.method.name,
+        "seed": config.seed,
     }
 
 
-Run = Callable[[StudyRecord], "pd.DataFrame | Tables"]
+Run = Callable[[StudyRecord], "Result | list[Result]"]
 
 
 @dataclass(frozen=True)
@@ -163,12 +182,28 @@ class Analysis:
     question: str
     definition: str
     paper: str
-    function: Run
+    function: Callable[[StudyRecord], Any]
 
-    def run(self, study: StudyRecord) -> Tables:
-        """Its tidy tables by caption; a column `seed` marks one row per cell, which the report averages."""
+    def run(self, study: StudyRecord) -> list[Result]:
+        """Its results; a column `seed` marks one row per cell, which the report averages.
+
+        A third party's function may return a bare table, whose key and caption are then the analysis' own. Raises
+        InputError for anything else and for two results of one key.
+        """
         found = self.function(study)
-        return {self.title: found} if isinstance(found, pd.DataFrame) else found
+        if isinstance(found, pd.DataFrame):
+            found = Result(self.name, self.title, found)
+        results = [found] if isinstance(found, Result) else found
+        if not isinstance(results, list) or not all(isinstance(r, Result) for r in results):
+            raise InputError(
+                f"analysis '{self.name}' returned a {type(found).__name__}; "
+                "it must return a DataFrame, a Result or a list of Results"
+            )
+        keys = [r.key for r in results]
+        twice = sorted({k for k in keys if keys.count(k) > 1})
+        if twice:
+            raise InputError(f"analysis '{self.name}' returned two results of the key '{twice[0]}'; keys are unique")
+        return results
 
 
 ANALYSES: dict[str, Analysis] = {}

@@ -1,24 +1,35 @@
 """Records: what a cell leaves on disk, readable without torch."""
 
+from assignbench.records.imported import ImportedConfig, ImportedData, ImportedDetector, ImportedMethod
 from assignbench.records.store import (
+    AnyConfig,
     CellRecord,
     State,
     append_lines,
     read_cells,
+    read_config,
     read_json,
     read_lines,
+    write_config,
     write_json,
     write_table,
     write_text,
 )
 
 __all__ = [
+    "AnyConfig",
     "CellRecord",
+    "ImportedConfig",
+    "ImportedData",
+    "ImportedDetector",
+    "ImportedMethod",
     "State",
     "append_lines",
     "read_cells",
+    "read_config",
     "read_json",
     "read_lines",
+    "write_config",
     "write_json",
     "write_table",
     "write_text",

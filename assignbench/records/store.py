@@ -6,11 +6,18 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+from pydantic import ValidationError
 
+from assignbench.config.cell import FORMAT, CellConfig
+from assignbench.errors import InputError
+from assignbench.records.imported import ImportedConfig
+
+AnyConfig = CellConfig | ImportedConfig
 State = Literal["pending", "running", "done", "failed", "diverged"]
 
 
@@ -42,6 +49,11 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     partial = path.with_name(path.name + ".partial")
     table.to_parquet(partial, index=False)
     partial.replace(path)
+
+
+def write_config(folder: Path, config: AnyConfig) -> None:
+    """A cell's config.json, as `CellRecord.config` reads it."""
+    write_json(folder / "config.json", config.model_dump(mode="json"))
 
 
 def append_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
@@ -77,9 +89,23 @@ class CellRecord:
         return self.folder.name
 
     @property
-    def config(self) -> dict[str, Any]:
-        """The resolved configuration."""
-        return read_json(self.folder / "config.json")
+    def config(self) -> AnyConfig:
+        """What the cell is: trained here (CellConfig) or read from a file of predictions (ImportedConfig).
+
+        Raises InputError naming the folder where config.json is missing, of another format or unreadable.
+        """
+        return read_config(self.folder)
+
+    @property
+    def trained(self) -> CellConfig:
+        """The configuration of a cell that was trained here. Raises InputError for an imported one."""
+        config = self.config
+        if isinstance(config, CellConfig):
+            return config
+        raise InputError(
+            f"{self.folder}: holds predictions read by 'assignbench analyze', not a trained cell; "
+            "name a cell's folder that 'assignbench run' wrote"
+        )
 
     @property
     def status(self) -> dict[str, Any]:
@@ -114,6 +140,45 @@ class CellRecord:
     def probe_visits(self) -> list[Path]:
         """The probe tables in the order of their visits."""
         return sorted((self.folder / "probes").glob("visit-*.parquet"))
+
+
+def read_config(folder: Path) -> AnyConfig:
+    """A cell folder's config.json, parsed.
+
+    Raises InputError naming the folder, what was found and the way out, if it is missing, of another format (folders
+    of AssignBench 0.1 have format 1) or not what this version writes.
+    """
+    path = folder / "config.json"
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        raise InputError(f"{folder}: has no config.json, so it is no cell's folder") from None
+    except (OSError, UnicodeDecodeError) as problem:
+        raise InputError(f"{path}: cannot be read ({problem})") from problem
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as problem:
+        raise InputError(f"{path}: not JSON ({problem}); {WAY_OUT}") from problem
+    found = content.get("format", 1) if isinstance(content, dict) else "no object"
+    if found != FORMAT:
+        raise InputError(f"{folder}: records of format {found}, this version reads format {FORMAT}; {WAY_OUT}")
+    try:
+        return _parsed(text)
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        place = ".".join(str(p) for p in first["loc"])
+        raise InputError(
+            f"{path}: {place}: {first['msg']} (got {first.get('input')!r}), though it says format {FORMAT}; {WAY_OUT}"
+        ) from problem
+
+
+WAY_OUT = "run the study again into another --out, or read the folder with the version that wrote it (AssignBench 0.1)"
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> AnyConfig:
+    kind: type[AnyConfig] = ImportedConfig if json.loads(text).get("imported") else CellConfig
+    return kind.model_validate_json(text)
 
 
 def read_cells(study_folder: Path) -> list[CellRecord]:

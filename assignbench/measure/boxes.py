@@ -1,0 +1,43 @@
+"""Overlaps of boxes in numpy. Boxes are xyxy pixels, continuous coordinates, no "+1"; results are float64."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+AnyFloats = npt.NDArray[np.floating[Any]]
+
+
+def areas(boxes: AnyFloats) -> Floats:
+    """Area [N] of boxes [N, 4]; a box with a negative side has none."""
+    sides = (boxes[..., 2:].astype(np.float64) - boxes[..., :2].astype(np.float64)).clip(0)
+    return np.asarray(sides[..., 0] * sides[..., 1])
+
+
+def pairwise_iou(first: AnyFloats, second: AnyFloats) -> Floats:
+    """IoU [N, M] of boxes [N, 4] with boxes [M, 4]; 0 where both are empty."""
+    a, b = first.astype(np.float64), second.astype(np.float64)
+    width = np.minimum(a[:, None, 2], b[None, :, 2]) - np.maximum(a[:, None, 0], b[None, :, 0])
+    height = np.minimum(a[:, None, 3], b[None, :, 3]) - np.maximum(a[:, None, 1], b[None, :, 1])
+    shared = width.clip(0) * height.clip(0)
+    union = areas(a)[:, None] + areas(b)[None, :] - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def iou_with(box: Floats, own_area: float, others: Floats, other_areas: Floats) -> Floats:
+    """IoU [M] of one float64 box [4] with others [M, 4] whose areas are known: the inner step of every NMS."""
+    width = np.minimum(others[:, 2], box[2]) - np.maximum(others[:, 0], box[0])
+    height = np.minimum(others[:, 3], box[3]) - np.maximum(others[:, 1], box[1])
+    shared = width.clip(0) * height.clip(0)
+    union = other_areas + own_area - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def aspect_ratio(boxes: AnyFloats) -> Floats:
+    """max(w/h, h/w) [N] of boxes [N, 4]: 1 for a square, infinite for a line."""
+    width, height = (boxes[:, 2:].astype(np.float64) - boxes[:, :2].astype(np.float64)).T
+    long, short = np.maximum(width, height), np.minimum(width, height)
+    return np.divide(long, short, out=np.full(len(boxes), np.inf), where=short > 0)
