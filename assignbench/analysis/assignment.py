@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from assignbench.analysis.base import StudyRecord, analysis, keys_of
+from assignbench.analysis.result import Result
 from assignbench.analysis.statistics import over_seeds
 
 BINS = 12
@@ -21,8 +22,8 @@ BINS = 12
     ),
     paper="PAA, Fig. 4(b)",
 )
-def positives(study: StudyRecord) -> pd.DataFrame:
-    """data, detector, method, seed, progress, task, positives, orphans."""
+def positives(study: StudyRecord) -> Result:
+    """data, detector, method, seed, progress, task, positives, orphans: drawn, not printed."""
     parts = []
     for cell in study.done:
         table = cell.table("assignments")
@@ -37,7 +38,8 @@ def positives(study: StudyRecord) -> pd.DataFrame:
                 {"positives": grouped.mean(), "orphans": grouped.apply(lambda c: float((c == 0).mean()))}
             )
             parts.append(found.reset_index().assign(task=task, **keys_of(cell)))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    return Result("positives", "Positives per object", frame, {"orphans": "share", "progress": "share"}, "figure")
 
 
 SIZES = ((0, 16), (16, 32), (32, 64), (64, 10_000))
@@ -53,17 +55,19 @@ SIZES = ((0, 16), (16, 32), (32, 64), (64, 10_000))
         "objects of the sampled training batches."
     ),
 )
-def orphans(study: StudyRecord) -> pd.DataFrame:
+def orphans(study: StudyRecord) -> Result:
     """data, detector, method, size, objects, orphans_cls, orphans_box, positives_cls, positives_box, disagreement."""
+    units = {"orphans_cls": "share", "orphans_box": "share", "disagreement": "share"}
+    caption = "Orphans, positives and disagreement by size of the object"
     parts = []
     for cell in study.done:
         table = cell.table("assignments")
         if len(table):
             parts.append(table.assign(**{k: v for k, v in keys_of(cell).items() if k != "seed"}))
     if not parts:
-        return pd.DataFrame()
+        return Result("orphans", caption, pd.DataFrame(), units)
     everything = pd.concat(parts, ignore_index=True)
-    everything["size"] = size_of(everything.area)
+    everything["size"] = size_of(everything.network_area)
     union = everything.positives_cls + everything.positives_box - everything.positives_both
     everything["disagreement"] = np.where(union > 0, 1 - everything.positives_both / union.clip(lower=1), np.nan)
     everything["orphans_cls"] = (everything.positives_cls == 0).astype(float)
@@ -73,9 +77,10 @@ def orphans(study: StudyRecord) -> pd.DataFrame:
     found = groups[columns].mean()
     found.insert(0, "objects", groups.size())
     order = {m: i for i, m in enumerate(study.methods)}
-    return found.reset_index().sort_values(
+    found = found.reset_index().sort_values(
         ["data", "detector", "size", "method"], key=lambda c: c.map(order) if c.name == "method" else c, kind="stable"
     )
+    return Result("orphans", caption, found, units)
 
 
 @analysis(
@@ -87,7 +92,7 @@ def orphans(study: StudyRecord) -> pd.DataFrame:
         "objects with any, by the square root of the box area in network px; sampled training batches."
     ),
 )
-def levels(study: StudyRecord) -> pd.DataFrame:
+def levels(study: StudyRecord) -> Result:
     """data, detector, method, size, objects, level 0, level 1, ...: shares over seeds."""
     rows = []
     for cell in study.done:
@@ -97,13 +102,13 @@ def levels(study: StudyRecord) -> pd.DataFrame:
             continue
         table = table[table[names].sum(axis=1) > 0]
         share = table[names].div(table[names].sum(axis=1), axis=0)
-        for size, group in share.groupby(size_of(table.area), observed=True):
+        for size, group in share.groupby(size_of(table.network_area), observed=True):
             means = {f"level {i}": float(group[n].mean()) for i, n in enumerate(names)}
             rows.append({**keys_of(cell), "size": str(size), "objects": len(group), **means})
-    if not rows:
-        return pd.DataFrame()
-    found = over_seeds(pd.DataFrame(rows))
-    return found.drop(columns=[c for c in found.columns if c.endswith("_half")])
+    found = over_seeds(pd.DataFrame(rows)) if rows else pd.DataFrame()
+    found = found.drop(columns=[c for c in found.columns if c.endswith("_half")])
+    units = {c: "share" for c in found.columns if c.startswith("level ")}
+    return Result("levels", "Share of the positives on each level", found, units)
 
 
 def size_of(area: pd.Series) -> pd.Series:

@@ -1,13 +1,21 @@
-"""AP over methods, with intervals over seeds and paired differences to the first method."""
+"""AP over methods, with intervals over seeds and the paired difference of each method to its own baseline."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pandas as pd
 
 from assignbench.analysis.base import StudyRecord, analysis, keys_of
+from assignbench.analysis.result import Result
 from assignbench.analysis.statistics import t_interval
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100", "AP07", "AP07_50", "AP07_75", "AP50_area")
+CELL_COLUMNS = ["data", "detector", "method", "seed", "metric", "value"]
+COLUMNS = [
+    *("data", "detector", "method", "baseline", "pair", "metric"),
+    *("mean", "half", "n", "delta", "delta_half", "delta_n"),
+]
 
 
 def cell_averages(study: StudyRecord) -> pd.DataFrame:
@@ -16,7 +24,7 @@ def cell_averages(study: StudyRecord) -> pd.DataFrame:
     for cell in study.done:
         summary = cell.summary
         rows += [{**keys_of(cell), "metric": m, "value": summary[m]} for m in METRICS if summary.get(m) is not None]
-    return pd.DataFrame(rows, columns=["data", "detector", "method", "seed", "metric", "value"])
+    return pd.DataFrame(rows, columns=CELL_COLUMNS)
 
 
 @analysis(
@@ -27,26 +35,29 @@ def cell_averages(study: StudyRecord) -> pd.DataFrame:
         "AP, AP50, AP75, APs/m/l, AR100: COCO's 101-point rules by pycocotools, at most 100 detections per image, "
         "mean over classes. AP07: VOC2007's 11-point AP averaged over IoU 0.50:0.05:0.95, difficult objects left out; "
         "AP50_area: area under the curve at IoU 0.5. ± is the half-width of the 95 % Student-t interval over seeds. "
-        "Δ is the paired difference to the first method of the table over the seeds that both have."
+        "Δ is the paired difference to the method's own baseline over the seeds that both have; where the baseline "
+        "differs in more than the assigner it is marked 'recipe', since the assigner alone does not explain it."
     ),
 )
-def averages(study: StudyRecord) -> pd.DataFrame:
+def averages(study: StudyRecord) -> list[Result]:
     """Per data set, detector, method and metric: mean, half-width, n, and the paired difference to the baseline."""
-    table = cell_averages(study)
-    columns = ["data", "detector", "method", "metric", "mean", "half", "n", "delta", "delta_half", "delta_n"]
-    if table.empty:
-        return pd.DataFrame(columns=columns)
+    cells = cell_averages(study)
     rows = []
-    for (data, detector, metric), group in table.groupby(["data", "detector", "metric"], sort=False):
+    for (data, detector, metric), group in cells.groupby(["data", "detector", "metric"], sort=False):
         by_seed = group.pivot(index="seed", columns="method", values="value")
         present = [m for m in study.methods if m in by_seed]
-        baseline = present[0]
         for method in present:
             own = t_interval(by_seed[method].dropna().tolist())
-            row = {"data": data, "detector": detector, "method": method, "metric": metric}
-            row |= {"mean": own.mean, "half": own.half, "n": own.n}
-            if method != baseline:
+            baseline = study.baseline_of(method, present)
+            row: dict[str, Any] = {"data": data, "detector": detector, "method": method, "metric": metric}
+            row |= {"mean": own.mean, "half": own.half, "n": own.n, "baseline": baseline, "pair": ""}
+            if baseline:
                 gain = t_interval((by_seed[method] - by_seed[baseline]).dropna().tolist())
                 row |= {"delta": gain.mean, "delta_half": gain.half, "delta_n": gain.n}
+                row["pair"] = study.pair(method, baseline, (str(data), str(detector)))
             rows.append(row)
-    return pd.DataFrame(rows, columns=columns)
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    return [
+        Result("averages", "AP over methods", frame, {"mean": "AP", "delta": "AP"}),
+        Result("averages.cells", "AP of every cell", cells, {"value": "AP"}, "figure"),
+    ]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from assignbench.analysis.result import Result
-from assignbench.config import CellConfig
+from assignbench.config.method import MethodConfig, differing_parts
 from assignbench.errors import InputError, nearest
 from assignbench.measure.matching import Overlaps, average_precision, match, mean_over_classes, overlaps_of
 from assignbench.records import CellRecord, read_cells, read_json
@@ -23,18 +23,12 @@ from assignbench.records import CellRecord, read_cells, read_json
 T = TypeVar("T")
 
 
-def config_of(cell: CellRecord) -> CellConfig:
-    """The cell's configuration, parsed."""
-    config: Any = cell.config
-    return config if isinstance(config, CellConfig) else CellConfig.model_validate(config)
-
-
 class CellData:
     """A finished cell's test split as an analysis wants it: read once, labels as the detector is judged on them."""
 
     def __init__(self, cell: CellRecord) -> None:
         self.cell = cell
-        self.config = config_of(cell)
+        self.config = cell.config
         environment = cell.environment
         self.agnostic = bool(environment.get("class_agnostic"))
         self.true_classes: list[str] = list(environment["classes"])
@@ -117,14 +111,14 @@ class StudyRecord:
         return tuple(c for c in self.cells if c.state == "done")
 
     @cached_property
-    def configs(self) -> dict[str, CellConfig]:
-        """The configuration of every cell by its id, each parsed once."""
-        return {c.id: config_of(c) for c in self.cells}
-
-    @cached_property
     def methods(self) -> list[str]:
         """The labels of the methods in the study's order."""
-        return list(dict.fromkeys(c.method.name for c in self.configs.values()))
+        return list(dict.fromkeys(c.config.method.name for c in self.cells))
+
+    @cached_property
+    def places(self) -> list[tuple[str, str]]:
+        """Every data set and detector that the study trains on, in its order."""
+        return list(dict.fromkeys((c.config.data.name, c.config.detector.label) for c in self.cells))
 
     @cached_property
     def baselines(self) -> dict[str, str]:
@@ -144,6 +138,31 @@ class StudyRecord:
         first = next((m for m in self.methods if m in present), "")
         return "" if first == method or self.baselines.get(first) == method else first
 
+    def present_at(self, place: tuple[str, str]) -> list[str]:
+        """The methods that the study has on a data set and detector, in its order."""
+        there = {c.config.method.name for c in self.cells if (c.config.data.name, c.config.detector.label) == place}
+        return [m for m in self.methods if m in there]
+
+    def differing(self, method: str, baseline: str, place: tuple[str, str]) -> tuple[str, ...]:
+        """The parts beyond the assigner in which two methods differ at a place (data set and detector).
+
+        Nothing is known of how imported predictions were made: their one part is "unknown".
+        """
+        ours, theirs = (self._method_at(name, place) for name in (method, baseline))
+        if isinstance(ours, MethodConfig) and isinstance(theirs, MethodConfig):
+            return differing_parts(ours, theirs)
+        return ("unknown",)
+
+    def pair(self, method: str, baseline: str, place: tuple[str, str]) -> str:
+        """ "assigner" where two methods differ in the assigner alone, else "recipe"; "import" for imported cells."""
+        parts = self.differing(method, baseline, place)
+        return "import" if parts == ("unknown",) else "recipe" if parts else "assigner"
+
+    def _method_at(self, name: str, place: tuple[str, str]) -> object:
+        configs = (c.config for c in self.cells)
+        here = (c.method for c in configs if (c.data.name, c.detector.label) == place and c.method.name == name)
+        return next(here, None)
+
     def data(self) -> list[CellData]:
         """The finished cells, opened."""
         for cell in self.done:
@@ -161,7 +180,7 @@ def read_study_record(folder: Path) -> StudyRecord:
 
 def keys_of(cell: CellRecord) -> dict[str, Any]:
     """The columns that identify a cell in every table."""
-    config = config_of(cell)
+    config = cell.config
     return {
         "data": config.data.name,
         "detector": config.detector.label,

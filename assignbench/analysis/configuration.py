@@ -1,4 +1,4 @@
-"""What differs between the rows of a table: it must be the method and nothing else."""
+"""What differs between a method and its baseline: the assigner alone, or more."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from typing import Any
 import pandas as pd
 
 from assignbench.analysis.base import StudyRecord, analysis
+from assignbench.analysis.result import Result
+
+# What a cell is called, and what is different between the cells of a method by intention.
+NAMES = ("method.name", "method.preset", "seed")
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, str]:
@@ -22,25 +26,47 @@ def flatten(value: Any, prefix: str = "") -> dict[str, str]:
 @analysis(
     "configuration",
     title="Differences of configuration",
-    question="Is it the method alone that differs?",
+    question="Is it the assigner alone that differs?",
     definition=(
-        "Every entry of the resolved configuration that is not equal between the methods of one detector, data set "
-        "and seed. Entries outside `method.` would make the comparison unfair; there must be none."
+        "Pairs: each method with its baseline, and the parts beyond the assigner in which they differ ('assigner': "
+        "none; 'recipe': some). Entries: every entry of the resolved configuration that is not equal between the "
+        "methods of one detector and data set. Entries outside `method.` would make the comparison unfair; there must "
+        "be none."
     ),
 )
-def configuration(study: StudyRecord) -> pd.DataFrame:
-    """key, then one column per method, for the first seed of every detector and data set."""
+def configuration(study: StudyRecord) -> list[Result]:
+    """The pairs (data, detector, method, baseline, pair, differs), and the entries (data, detector, key, methods)."""
+    return [
+        Result("configuration.pairs", "Each method and its baseline", pairs(study)),
+        Result("configuration.entries", "Entries that differ between the methods", entries(study)),
+    ]
+
+
+def pairs(study: StudyRecord) -> pd.DataFrame:
+    """data, detector, method, baseline ("" for none), pair, differs (the parts beyond the assigner, by comma)."""
+    rows = []
+    for place in study.places:
+        present = study.present_at(place)
+        for method in present:
+            baseline = study.baseline_of(method, present)
+            parts = study.differing(method, baseline, place) if baseline else ()
+            row = {"data": place[0], "detector": place[1], "method": method, "baseline": baseline}
+            pair = study.pair(method, baseline, place) if baseline else ""
+            rows.append({**row, "pair": pair, "differs": ", ".join(p.replace("_", " ") for p in parts)})
+    return pd.DataFrame(rows, columns=["data", "detector", "method", "baseline", "pair", "differs"])
+
+
+def entries(study: StudyRecord) -> pd.DataFrame:
+    """data, detector, key, then one column per method, for the first seed of every detector and data set."""
     rows: list[dict[str, Any]] = []
-    groups: dict[tuple[str, str], dict[str, dict[str, str]]] = {}
-    for cell in study.cells:
-        config = cell.config
-        where = (config["data"]["name"], config["detector"]["label"])
-        name = config["method"]["name"]
-        flat = {k: v for k, v in flatten(config).items() if k not in ("method.name", "method.preset", "seed")}
-        groups.setdefault(where, {}).setdefault(name, flat)
-    for (data, detector), methods in groups.items():
-        keys = sorted({k for flat in methods.values() for k in flat})
-        for key in keys:
+    for data, detector in study.places:
+        methods: dict[str, dict[str, str]] = {}
+        for cell in study.cells:
+            config = cell.config
+            if (config.data.name, config.detector.label) == (data, detector):
+                flat = {k: v for k, v in flatten(config.model_dump(mode="json")).items() if k not in NAMES}
+                methods.setdefault(config.method.name, flat)
+        for key in sorted({k for flat in methods.values() for k in flat}):
             values = {m: flat.get(key, "–") for m, flat in methods.items()}
             if len(set(values.values())) > 1:
                 rows.append({"data": data, "detector": detector, "key": key, **values})

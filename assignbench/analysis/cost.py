@@ -6,7 +6,22 @@ import numpy as np
 import pandas as pd
 
 from assignbench.analysis.base import StudyRecord, analysis, keys_of
+from assignbench.analysis.result import Result
 from assignbench.analysis.statistics import over_seeds
+
+CAPTION = "AP, time, memory and size, mean over seeds"
+UNITS = {
+    "AP": "AP",
+    "train_s": "s",
+    "images_per_s": "1/s",
+    "assign_ms": "ms",
+    "criterion_ms": "ms",
+    "memory_MiB": "MiB",
+    "forward_ms": "ms",
+    "postprocess_ms": "ms",
+    "parameters_M": "1e6",
+    "gflops": "1e9",
+}
 
 
 @analysis(
@@ -21,7 +36,7 @@ from assignbench.analysis.statistics import over_seeds
         "as good in AP and in training seconds and better in one."
     ),
 )
-def cost(study: StudyRecord) -> pd.DataFrame:
+def cost(study: StudyRecord) -> Result:
     """One row per data set, detector and method, averaged over seeds; `pareto` marks those not dominated."""
     rows = []
     for cell in study.done:
@@ -43,11 +58,11 @@ def cost(study: StudyRecord) -> pd.DataFrame:
         }
         rows.append({**keys_of(cell), **{k: np.nan if v is None else float(v) for k, v in row.items()}})
     if not rows:
-        return pd.DataFrame()
+        return Result("cost", CAPTION, pd.DataFrame(), UNITS)
     table = over_seeds(pd.DataFrame(rows))
     table = table.drop(columns=[c for c in table.columns if c.endswith("_half")])
     table["pareto"] = ["yes" if _undominated(row, table) else "" for _, row in table.iterrows()]
-    return table
+    return Result("cost", CAPTION, table, UNITS)
 
 
 def _undominated(row: pd.Series, table: pd.DataFrame) -> bool:

@@ -5,20 +5,26 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 
 from assignbench.analysis.base import CellData, StudyRecord, analysis, keys_of
+from assignbench.analysis.result import Result
 from assignbench.analysis.statistics import over_seeds
-from assignbench.assigners.paa import Mixture, fit_mixture
 from assignbench.records import CellRecord
 
-LEAST_SCORES = 8  # anchors of an object below which no mixture is drawn
+LEAST_SCORES = 8  # priors of an object below which its scores are not looked at
 TINY = 1e-12
+Floats = npt.NDArray[np.float64]
 
 
 def visits(cell: CellRecord) -> list[pd.DataFrame]:
     """The probe tables in the order of training."""
     return [pd.read_parquet(path) for path in cell.probe_visits()]
+
+
+def probe_objects(cell: CellRecord) -> pd.DataFrame:
+    """What the rule noted of every probe object (its diagnostics) at the last visit; empty where it notes nothing."""
+    paths = sorted((cell.folder / "probes").glob("objects-*.parquet"))
+    return pd.read_parquet(paths[-1]) if paths else pd.DataFrame()
 
 
 @analysis(
@@ -30,15 +36,19 @@ def visits(cell: CellRecord) -> list[pd.DataFrame]:
         "positives at the visit before, mean over the probe objects that have any; per task, over training."
     ),
 )
-def churn(study: StudyRecord) -> dict[str, pd.DataFrame]:
-    """Mean over the visits of the second half, per cell; and the course over training."""
+def churn(study: StudyRecord) -> list[Result]:
+    """Mean over the visits of the second half, over seeds; and the course over training."""
     rows = [r for cell in study.done for r in cell_churn(cell)]
     if not rows:
-        return {}
+        return []
     table = pd.DataFrame(rows)
     keys = ["data", "detector", "method", "seed", "task"]
     late = table[table.progress > 0.5].groupby(keys, sort=False, as_index=False).churn.mean()
-    return {"Second half of training": over_seeds(late), "Churn over training": table}
+    units = {"churn": "share", "progress": "share"}
+    return [
+        Result("churn", "Second half of training", over_seeds(late) if len(late) else late, units),
+        Result("churn.course", "Churn over training", table, units, "figure"),
+    ]
 
 
 def cell_churn(cell: CellRecord) -> list[dict[str, object]]:
@@ -63,76 +73,107 @@ def cell_churn(cell: CellRecord) -> list[dict[str, object]]:
     title="Confidence over training",
     question="Do positives and other priors of an object part, and do score and IoU rise together?",
     definition=(
-        "Mean score of the true class and mean IoU of the current prediction over the priors of the probe objects "
-        "(those assigned and the best-overlapping ones, up to 80 per object), apart for priors that are positive for "
-        "classification and for the others, at every visit."
+        "Mean class score (of the true class) and mean IoU of the current prediction over the priors of the probe "
+        "objects (those assigned and the best-overlapping ones, up to 80 per object), apart for priors that are "
+        "positive for classification and for the others, at every visit."
     ),
     paper="LTM, Fig. 6; PAA, Fig. 4(a)",
 )
-def evolution(study: StudyRecord) -> dict[str, pd.DataFrame]:
-    """data, detector, method, seed, progress, priors (positive, other), score, iou; and the last visit over seeds."""
+def evolution(study: StudyRecord) -> list[Result]:
+    """data, detector, method, seed, progress, priors (positive, other), cls_score, iou; and the last visit."""
     rows = []
     for cell in study.done:
         for table in visits(cell):
             for kind, mine in (("positive", table[table.positive_cls]), ("other", table[~table.positive_cls])):
                 if len(mine):
                     row = {**keys_of(cell), "progress": float(table.progress.iloc[0]), "priors": kind}
-                    rows.append({**row, "score": float(mine.score.mean()), "iou": float(mine.iou.mean())})
+                    rows.append({**row, "cls_score": float(mine.cls_score.mean()), "iou": float(mine.iou.mean())})
     if not rows:
-        return {}
+        return []
     table = pd.DataFrame(rows)
     last = table[table.progress >= table.progress.max() - 1e-9].drop(columns="progress")
-    return {"At the end of training": over_seeds(last), "Confidence over training": table}
+    return [
+        Result("evolution", "At the end of training", over_seeds(last)),
+        Result("evolution.course", "Confidence over training", table, role="figure"),
+    ]
 
 
 @analysis(
     "scores",
-    title="Anchor scores of an object",
-    question="Do the scores of an object's anchors fall into two groups?",
+    title="Scores of an object's priors",
+    question="Do the scores of an object's priors fall into two groups?",
     definition=(
-        "Score: −ln(score of the true class × IoU of the prediction), low is good, over the priors of a probe object "
-        "at the last visit. A mixture of two normal distributions is fitted to them (PAA's: started at the extremes, "
-        "unit variances). Gap: distance of the two means in pooled standard deviations; mean over the probe objects "
-        "with at least 8 priors."
+        "Over the priors of a probe object at the last visit. Separation: the chance that one of its positives (for "
+        "classification) has a larger class score × IoU than one of its other priors, ties counting half (0.5: no "
+        "separation, 1: complete); mean over the probe objects with at least 8 priors of both kinds. Gap and better "
+        "share belong to rules that fit a mixture of two normal distributions to their costs (PAA), as the rule "
+        "itself recorded it: distance of the two means in pooled standard deviations, weight of the component of "
+        "lower cost."
     ),
     paper="PAA, Fig. 1 and section 3.1",
 )
-def scores(study: StudyRecord) -> pd.DataFrame:
-    """Per cell: gap of the mixtures, share of the better component, and how well it agrees with the labels."""
-    rows = []
+def scores(study: StudyRecord) -> list[Result]:
+    """Over seeds: separation of positives and others, gap and better share of the recorded mixtures; the mixtures."""
+    rows, mixtures = [], []
     for cell in study.done:
+        keys = keys_of(cell)
+        fitted = recorded_mixtures(probe_objects(cell))
+        if len(fitted):
+            mixtures.append(fitted.assign(**keys))
         tables = visits(cell)
         if not tables:
             continue
-        found = [object_mixture(group) for _, group in tables[-1].groupby("object_id") if len(group) >= LEAST_SCORES]
-        if found:
-            mean = pd.DataFrame(found).mean()
-            rows.append({**keys_of(cell), **{k: float(v) for k, v in mean.items()}, "objects": len(found)})
-    return over_seeds(pd.DataFrame(rows)) if rows else pd.DataFrame()
+        apart = [separation(g) for _, g in tables[-1].groupby("object_id") if len(g) >= LEAST_SCORES]
+        known = [s for s in apart if np.isfinite(s)]
+        if known:
+            row = {**keys, "separation": float(np.mean(known)), **mixture_means(fitted), "objects": len(known)}
+            rows.append(row)
+    table = over_seeds(pd.DataFrame(rows)) if rows else pd.DataFrame()
+    drawn = pd.concat(mixtures, ignore_index=True) if mixtures else pd.DataFrame()
+    return [
+        Result("scores", "How far an object's positives stand out", table, {"better_share": "share"}),
+        Result("scores.mixtures", "Recorded mixtures of the probe objects", drawn, role="figure"),
+    ]
 
 
-def anchor_losses(group: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """−ln(score × IoU) of an object's priors, sorted."""
-    product = group.score.to_numpy(np.float64) * group.iou.to_numpy(np.float64)
-    return np.sort(-np.log(np.maximum(product, TINY)))
+def prior_losses(group: pd.DataFrame) -> Floats:
+    """−ln(class score × IoU) of an object's priors, in the rows' order."""
+    product = group.cls_score.to_numpy(np.float64) * group.iou.to_numpy(np.float64)
+    return np.asarray(-np.log(np.maximum(product, TINY)))
 
 
-def mixture_of(losses: npt.NDArray[np.float64]) -> Mixture:
-    """PAA's mixture of one object's sorted losses."""
-    x = torch.from_numpy(losses)[None]
-    return fit_mixture(x, torch.ones_like(x, dtype=torch.bool))
+def separation(group: pd.DataFrame) -> float:
+    """The chance that a positive's loss is below another prior's; NaN where an object has only one kind."""
+    losses, positive = prior_losses(group), group.positive_cls.to_numpy(bool)
+    ours, others = losses[positive], losses[~positive]
+    if not len(ours) or not len(others):
+        return float("nan")
+    lower = (ours[:, None] < others).mean()
+    return float(lower + 0.5 * (ours[:, None] == others).mean())
 
 
-def object_mixture(group: pd.DataFrame) -> dict[str, float]:
-    """gap, share of the better component, and the share of priors on which it agrees with the positives."""
-    losses = anchor_losses(group)
-    mixture = mixture_of(losses)
-    better = (mixture.component[0] == 0).numpy()
-    order = np.argsort(-np.log(np.maximum((group.score * group.iou).to_numpy(np.float64), TINY)), kind="stable")
-    positive = group.positive_cls.to_numpy()[order]
-    means, variances = mixture.means[0].numpy(), mixture.variances[0].numpy()
-    gap = abs(means[1] - means[0]) / np.sqrt(max(variances.mean(), TINY))
-    return {"gap": float(gap), "better_share": float(better.mean()), "agreement": float((better == positive).mean())}
+def recorded_mixtures(objects: pd.DataFrame) -> pd.DataFrame:
+    """object_id and weight, mean and variance of both components, the one of lower mean first; fitted ones only."""
+    names = [f"mixture_{what}_{k}" for what in ("weight", "mean", "variance") for k in (0, 1)]
+    if objects.empty or not set(names) <= set(objects.columns):
+        return pd.DataFrame()
+    table = objects[["object_id", *names]].dropna().rename(columns=lambda n: n.removeprefix("mixture_"))
+    swapped = table.mean_0 > table.mean_1
+    for what in ("weight", "mean", "variance"):
+        pair = [f"{what}_0", f"{what}_1"]
+        table.loc[swapped, pair] = table.loc[swapped, pair[::-1]].to_numpy()
+    return table.reset_index(drop=True)
+
+
+def mixture_means(fitted: pd.DataFrame) -> dict[str, float]:
+    """gap and better_share, mean over the objects; NaN without a fitted one."""
+    if fitted.empty:
+        return {"gap": float("nan"), "better_share": float("nan")}
+    pooled = np.sqrt(np.maximum((fitted.variance_0 + fitted.variance_1) / 2, TINY))
+    return {
+        "gap": float(((fitted.mean_1 - fitted.mean_0) / pooled).mean()),
+        "better_share": float(fitted.weight_0.mean()),
+    }
 
 
 @analysis(
@@ -146,7 +187,7 @@ def object_mixture(group: pd.DataFrame) -> dict[str, float]:
     ),
     paper="MuSu, Fig. 1",
 )
-def maps(study: StudyRecord) -> pd.DataFrame:
+def maps(study: StudyRecord) -> Result:
     """Per cell: distance of the two peaks, and the IoU lost by following the score."""
     rows = []
     for cell in study.done:
@@ -158,7 +199,8 @@ def maps(study: StudyRecord) -> pd.DataFrame:
         if found:
             mean = pd.DataFrame(found).mean()
             rows.append({**keys_of(cell), **{k: float(v) for k, v in mean.items()}, "objects": len(found)})
-    return over_seeds(pd.DataFrame(rows)) if rows else pd.DataFrame()
+    table = over_seeds(pd.DataFrame(rows)) if rows else pd.DataFrame()
+    return Result("maps", "Distance of the two peaks", table, {"distance": "√area"})
 
 
 def cell_boxes(cell: CellRecord) -> dict[int, float]:
@@ -166,11 +208,11 @@ def cell_boxes(cell: CellRecord) -> dict[int, float]:
     table = cell.table("assignments")
     if table.empty:
         return {}
-    return {int(k): float(v) for k, v in table.groupby("object_id").area.median().items()}
+    return {int(k): float(v) for k, v in table.groupby("object_id").network_area.median().items()}
 
 
 def _peaks(group: pd.DataFrame, area: float | None) -> dict[str, float] | None:
-    best, widest = group.loc[group.score.idxmax()], group.loc[group.iou.idxmax()]
+    best, widest = group.loc[group.cls_score.idxmax()], group.loc[group.iou.idxmax()]
     # An object that no sampled batch held: the best prediction's own area.
     area = area or float((widest.x2 - widest.x1) * (widest.y2 - widest.y1))
     if not area > 0:
@@ -190,12 +232,13 @@ def _peaks(group: pd.DataFrame, area: float | None) -> dict[str, float] | None:
     ),
     paper="MuSu, Fig. 3",
 )
-def anchors(study: StudyRecord) -> pd.DataFrame:
+def anchors(study: StudyRecord) -> Result:
     """anchor, share, size, ratio over seeds; for imports nothing."""
     rows = []
     for cell in study.data():
         rows += learned_anchors(cell)
-    return over_seeds(pd.DataFrame(rows)) if rows else pd.DataFrame()
+    table = over_seeds(pd.DataFrame(rows)) if rows else pd.DataFrame()
+    return Result("anchors", "Boxes by place of the prior", table, {"share": "share", "size": "strides"})
 
 
 def learned_anchors(cell: CellData, least: float = 0.3) -> list[dict[str, object]]:

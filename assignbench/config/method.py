@@ -146,3 +146,13 @@ def preset(
     rule = Part(name=assigner) if isinstance(assigner, str) else assigner
     method = MethodConfig.model_validate({"name": name, "preset": name, "assigner": rule, **parts})
     return Preset(method, about, baseline, source)
+
+
+def differing_parts(method: MethodConfig, baseline: MethodConfig) -> tuple[str, ...]:
+    """The parts beyond the assigner in which two methods differ, in the order of MethodConfig's fields.
+
+    Empty: the pair tests the assigner alone. Otherwise it compares two recipes, and no difference between them may be
+    put down to the assigner.
+    """
+    names = (n for n in MethodConfig.model_fields if n not in ("name", "preset", "assigner"))
+    return tuple(n for n in names if getattr(method, n) != getattr(baseline, n))

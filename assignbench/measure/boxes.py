@@ -24,7 +24,7 @@ def pairwise_iou(first: AnyFloats, second: AnyFloats) -> Floats:
     height = np.minimum(a[:, None, 3], b[None, :, 3]) - np.maximum(a[:, None, 1], b[None, :, 1])
     shared = width.clip(0) * height.clip(0)
     union = areas(a)[:, None] + areas(b)[None, :] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
 
 
 def iou_with(box: Floats, own_area: float, others: Floats, other_areas: Floats) -> Floats:
@@ -33,11 +33,11 @@ def iou_with(box: Floats, own_area: float, others: Floats, other_areas: Floats) 
     height = np.minimum(others[:, 3], box[3]) - np.maximum(others[:, 1], box[1])
     shared = width.clip(0) * height.clip(0)
     union = other_areas + own_area - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
 
 
 def aspect_ratio(boxes: AnyFloats) -> Floats:
     """max(w/h, h/w) [N] of boxes [N, 4]: 1 for a square, infinite for a line."""
     width, height = (boxes[:, 2:].astype(np.float64) - boxes[:, :2].astype(np.float64)).T
     long, short = np.maximum(width, height), np.minimum(width, height)
-    return np.divide(long, short, out=np.full(len(boxes), np.inf), where=short > 0)
+    return np.asarray(np.divide(long, short, out=np.full(len(boxes), np.inf), where=short > 0))

@@ -1,4 +1,4 @@
-"""AP and AR of a finished cell: COCO by pycocotools, VOC by our own matching; and rank correlations."""
+"""COCO's numbers, twice: by pycocotools for a cell's summary, and by our own matching for everything finer."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import contextlib
 import io
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from assignbench.measure.matching import average_precision, match_voc, mean_over_classes, overlaps_of
+from assignbench.measure.matching import Overlaps, average_precision, average_recall, match, mean_over_classes
 
 COCO_NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
-VOC_THRESHOLDS: tuple[float, ...] = tuple(np.arange(0.5, 1.0, 0.05).round(2).tolist())
 
 
 def coco_ground_truth(images: pd.DataFrame, objects: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
@@ -101,47 +99,21 @@ def _nothing_found(truth: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def voc_evaluate(objects: pd.DataFrame, detections: pd.DataFrame, classes: list[str]) -> dict[str, float]:
-    """Mean over classes by both interpolations: AP07 (mean of ten thresholds), AP07_50, AP07_75 and AP50_area.
-
-    Difficult objects and what matches them are left out; 0 where no class has an object that counts.
-    """
-    images = pd.DataFrame({"image_id": np.union1d(objects.image_id, detections.image_id)})
-    overlaps = overlaps_of(images, objects, detections, len(classes), least=0.0)
-    matches = match_voc(overlaps, thresholds=VOC_THRESHOLDS)
-    by07 = average_precision(matches, interpolation="voc07")[0]
-    area = average_precision(matches, interpolation="area")[0]
-    values = {
-        "AP07": by07,
-        "AP07_50": by07[[VOC_THRESHOLDS.index(0.5)]],
-        "AP07_75": by07[[VOC_THRESHOLDS.index(0.75)]],
-        "AP50_area": area[[VOC_THRESHOLDS.index(0.5)]],
-    }
-    means = {name: float(mean_over_classes(value)) for name, value in values.items()}
-    return {name: 0.0 if np.isnan(value) else value for name, value in means.items()}
+AREAS: dict[str, tuple[float, float]] = {"s": (0.0, 32.0**2), "m": (32.0**2, 96.0**2), "l": (96.0**2, 1e10)}
 
 
-def rank_correlation(candidates: pd.DataFrame) -> pd.DataFrame:
-    """object_id and Spearman's correlation of class score with IoU; NaN below two candidates or on a constant side.
-
-    IoUs are rounded to 1e-6 first, or mirrored boxes would break ties at random.
-    """
-    table = pd.DataFrame({"object_id": candidates.object_id, "a": candidates.cls_score, "b": candidates.iou.round(6)})
-    ranks = table.groupby("object_id")[["a", "b"]].rank()
-    ranks["object_id"] = table.object_id
-    centred = ranks[["a", "b"]] - ranks.groupby("object_id")[["a", "b"]].transform("mean")
-    sums = (
-        pd.DataFrame(
-            {
-                "object_id": table.object_id,
-                "ab": centred.a * centred.b,
-                "aa": centred.a**2,
-                "bb": centred.b**2,
-            }
-        )
-        .groupby("object_id", as_index=False)
-        .sum()
-    )
-    spread = (sums.aa * sums.bb).to_numpy(float)
-    value = np.divide(sums.ab.to_numpy(float), np.sqrt(spread), out=np.full(len(sums), np.nan), where=spread > 0)
-    return pd.DataFrame({"object_id": sums.object_id, "spearman": value})
+def coco_numbers(overlaps: Overlaps, *, limits: tuple[int, ...] = (1, 10, 100)) -> dict[str, float]:
+    """AP, AP50, AP75, AP and AR by COCO's areas and AR by detections per image and class; NaN is n/a."""
+    most = max(limits)
+    whole = match(overlaps, area=(0.0, 1e10), max_detections=most)
+    ap = average_precision(whole)[0]
+    found = {"AP": float(mean_over_classes(ap))}
+    for name, threshold in (("AP50", 0.5), ("AP75", 0.75)):
+        found[name] = float(mean_over_classes(ap[[round((threshold - 0.5) / 0.05)]]))
+    for name, area in AREAS.items():
+        part = match(overlaps, area=area, max_detections=most)
+        found[f"AP{name}"] = float(mean_over_classes(average_precision(part)[0]))
+        found[f"AR{name}"] = float(mean_over_classes(average_recall(part)[0]))
+    for limit in limits:
+        found[f"AR{limit}"] = float(mean_over_classes(average_recall(whole.first(limit))[0]))
+    return found

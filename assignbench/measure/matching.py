@@ -5,8 +5,8 @@ The rules are those of pycocotools (greedy by score, crowd regions, ignored obje
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -213,39 +213,20 @@ def _greedy(o: Overlaps, ignored: Bools, thresholds: Floats, limit: int) -> Ints
     return found
 
 
-def match_voc(overlaps: Overlaps, *, thresholds: tuple[float, ...] = COCO_THRESHOLDS) -> Matches:
-    """PASCAL's rule: every detection names its best-overlapping object; the first one at the threshold is right.
-
-    Needs overlaps of all pairs (`least` 0). Detections whose best object is difficult are ignored.
-    """
-    o = overlaps
-    best = np.full(len(o.label), -1)
-    value = np.zeros(len(o.label))
-    if len(o.pair_detection):
-        fresh = np.r_[True, o.pair_detection[1:] != o.pair_detection[:-1]]
-        start = np.flatnonzero(fresh)
-        top = np.maximum.reduceat(o.pair_iou, start)
-        size = np.diff(np.r_[start, len(o.pair_iou)])
-        spread = np.repeat(top, size)
-        at = np.where(o.pair_iou == spread, np.arange(len(spread)), len(spread))
-        who = o.pair_detection[start]
-        best[who], value[who] = o.pair_object[np.minimum.reduceat(at, start)], top
-    found = np.full((len(best), len(thresholds)), -1)
-    ignored = np.zeros(found.shape, np.bool_)
-    for t, threshold in enumerate(thresholds):
-        reaches = np.flatnonzero((best >= 0) & (value >= threshold))
-        ignored[reaches, t] = o.left_out[best[reaches]]
-        _, first = np.unique(best[reaches], return_index=True)
-        found[reaches[first], t] = best[reaches[first]]
-    return Matches(o, thresholds, found, ignored, ~o.left_out)
-
-
 def average_precision(
-    matches: Matches, weights: Floats | None = None, *, interpolation: Interpolation = "coco"
+    matches: Matches,
+    weights: Floats | None = None,
+    *,
+    interpolation: Interpolation = "coco",
+    group: Bools | None = None,
 ) -> Floats:
     """AP [R, T, C] for weights [R, I] of the images (one row of ones by default); NaN where no object counts.
 
     A whole weight k does what k copies of the image would do, so rows of multinomial counts are bootstrap replicates.
+
+    `group` [M] gives the balanced AP of those objects alone: other objects and the detections matched with them are
+    left out, and an unmatched detection counts with the group's share of the objects of its class as its weight.
+    Precision then does not depend on how many objects the group has.
     """
     o = matches.overlaps
     if weights is None:
@@ -253,13 +234,58 @@ def average_precision(
     result = np.full((len(weights), len(matches.thresholds), o.classes), np.nan)
     bounds = np.searchsorted(o.label, np.arange(o.classes + 1))
     for c in range(o.classes):
-        mine = matches.counted & (o.object_label == c)
-        present = weights[:, o.object_image[mine]].sum(axis=1)
+        all_ = matches.counted & (o.object_label == c)
+        mine = all_ if group is None else all_ & group
         if not mine.any():
             continue
+        present = weights[:, o.object_image[mine]].sum(axis=1)
         part = slice(bounds[c], bounds[c + 1])
-        result[:, :, c] = _class_precision(matches, part, weights, present, interpolation)
+        if group is None:
+            result[:, :, c] = _class_precision(matches, part, weights, present, interpolation)
+        else:
+            total = weights[:, o.object_image[all_]].sum(axis=1)
+            share = np.divide(present, total, out=np.zeros_like(present), where=total > 0)
+            result[:, :, c] = _group_precision(matches, part, weights, present, share, group, interpolation)
     return result
+
+
+def _group_precision(
+    matches: Matches,
+    part: slice,
+    weights: Floats,
+    present: Floats,
+    share: Floats,
+    group: Bools,
+    interpolation: Interpolation,
+) -> Floats:
+    """Balanced AP [R, T] of one class in a group; `share` [R] is what an unmatched detection weighs."""
+    found, ignored = matches.found[part], matches.ignored[part]
+    inside = (found >= 0) & ~ignored & np.r_[group, False][found]
+    wrong = (found < 0) & ~ignored
+    image = matches.overlaps.image[part]
+    values = np.zeros((len(weights), len(matches.thresholds)))
+    for rows in _blocks(len(weights), len(image)):
+        weight = weights[rows][:, image]
+        for t in range(len(matches.thresholds)):
+            hits = np.flatnonzero(inside[:, t])
+            tp = weight[:, hits].cumsum(axis=1)
+            fp = (weight * wrong[:, t]).cumsum(axis=1)[:, hits] * share[rows, None]
+            values[rows, t] = _interpolated_at(tp, tp + fp, present[rows], interpolation)
+    values[present <= 0] = np.nan
+    return values
+
+
+def _blocks(rows: int, width: int) -> Iterator[slice]:
+    """Slices over rows, so that a block of them holds about four million numbers."""
+    step = max(1, 4_000_000 // max(1, width))
+    return (slice(begin, begin + step) for begin in range(0, rows, step))
+
+
+def _interpolated_at(tp: Floats, seen: Floats, present: Floats, interpolation: Interpolation) -> Floats:
+    """AP [R] from what was right and what was seen [R, H] at the places of the right detections."""
+    precision = tp / (seen + np.spacing(1.0))
+    recall = np.divide(tp, present[:, None], out=np.zeros_like(tp), where=present[:, None] > 0)
+    return interpolated(recall, precision, interpolation)
 
 
 def _class_precision(
@@ -269,18 +295,14 @@ def _class_precision(
     image = matches.overlaps.image[part]
     ignored, right = matches.ignored[part], (matches.found[part] >= 0) & ~matches.ignored[part]
     values = np.zeros((len(weights), len(matches.thresholds)))
-    step = max(1, 4_000_000 // max(1, len(image)))
-    for begin in range(0, len(weights), step):
-        rows = slice(begin, begin + step)
+    for rows in _blocks(len(weights), len(image)):
         weight = weights[rows][:, image]
         total = weight.cumsum(axis=1)
         for t in range(len(matches.thresholds)):
             hits = np.flatnonzero(right[:, t])
             seen = total if not ignored[:, t].any() else (weight * ~ignored[:, t]).cumsum(axis=1)
             tp = weight[:, hits].cumsum(axis=1)
-            precision = tp / (seen[:, hits] + np.spacing(1.0))
-            recall = np.divide(tp, present[rows, None], out=np.zeros_like(tp), where=present[rows, None] > 0)
-            values[rows, t] = interpolated(recall, precision, interpolation)
+            values[rows, t] = _interpolated_at(tp, seen[:, hits], present[rows], interpolation)
     values[present <= 0] = np.nan
     return values
 
@@ -328,41 +350,3 @@ def mean_over_classes(values: Floats) -> Floats:
     count = known.sum(axis=(-2, -1))
     total = np.where(known, values, 0.0).sum(axis=(-2, -1))
     return np.asarray(np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0))
-
-
-AREAS: dict[str, tuple[float, float]] = {"s": (0.0, 32.0**2), "m": (32.0**2, 96.0**2), "l": (96.0**2, 1e10)}
-
-
-def coco_numbers(overlaps: Overlaps, *, limits: tuple[int, ...] = (1, 10, 100)) -> dict[str, float]:
-    """AP, AP50, AP75, AP and AR by COCO's areas and AR by detections per image and class; NaN is n/a."""
-    most = max(limits)
-    whole = match(overlaps, area=(0.0, 1e10), max_detections=most)
-    ap = average_precision(whole)[0]
-    found = {"AP": float(mean_over_classes(ap))}
-    for name, threshold in (("AP50", 0.5), ("AP75", 0.75)):
-        found[name] = float(mean_over_classes(ap[[round((threshold - 0.5) / 0.05)]]))
-    for name, area in AREAS.items():
-        part = match(overlaps, area=area, max_detections=most)
-        found[f"AP{name}"] = float(mean_over_classes(average_precision(part)[0]))
-        found[f"AR{name}"] = float(mean_over_classes(average_recall(part)[0]))
-    for limit in limits:
-        found[f"AR{limit}"] = float(mean_over_classes(average_recall(whole.first(limit))[0]))
-    return found
-
-
-def crowdedness(images: Ints, boxes: Floats) -> Floats:
-    """Largest IoU [M] of each object (boxes [M, 4] xyxy) with another one of its image; 0 if alone."""
-    result = np.zeros(len(images))
-    order = np.argsort(images, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(images[order]) != 0, True]) if len(order) else np.zeros(1, int)
-    for begin, end in pairwise(starts):
-        rows = order[begin:end]
-        a, b = boxes[rows][:, None], boxes[rows][None]
-        sides = (np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])).clip(0)
-        shared = sides.prod(-1)
-        area = (boxes[rows][:, 2:] - boxes[rows][:, :2]).prod(-1)
-        union = area[:, None] + area[None] - shared
-        iou = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-        np.fill_diagonal(iou, 0.0)
-        result[rows] = iou.max(axis=1)
-    return result

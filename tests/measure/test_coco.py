@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from assignbench.measure.coco import COCO_NAMES, coco_evaluate, coco_ground_truth, coco_results, voc_evaluate
+from assignbench.measure.coco import COCO_NAMES, coco_evaluate, coco_ground_truth, coco_results
 from assignbench.measure.matching import interpolated
+from assignbench.measure.voc import voc_evaluate
 from tests.conftest import golden
 
 

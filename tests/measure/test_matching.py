@@ -11,18 +11,16 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from assignbench.data.predictions import read_ground_truth, read_predictions
-from assignbench.measure.coco import VOC_THRESHOLDS, coco_evaluate, coco_ground_truth, coco_results, voc_evaluate
+from assignbench.measure.coco import AREAS, coco_evaluate, coco_ground_truth, coco_numbers, coco_results
 from assignbench.measure.matching import (
-    AREAS,
     COCO_THRESHOLDS,
     average_precision,
     average_recall,
-    coco_numbers,
     match,
-    match_voc,
     mean_over_classes,
     overlaps_of,
 )
+from assignbench.measure.voc import VOC_THRESHOLDS, match_voc, voc_evaluate
 
 CLASSES = 3
 
