@@ -80,4 +80,4 @@ def _joined(parts: list[Assignment]) -> Assignment:
     return Assignment(targets(lambda p: p.cls), targets(lambda p: p.box), bags, joined)
 
 
-ASSIGNERS: Registry[Assigner] = Registry("assigner")
+ASSIGNERS: Registry[Assigner] = Registry("assigner", Assigner)  # type: ignore[type-abstract]

@@ -17,7 +17,7 @@ from assignbench.priors import Priors
 from assignbench.registry import Registry
 from assignbench.select import boxes_of, labels_of
 
-CRITERIA: Registry[nn.Module] = Registry("criterion")
+CRITERIA: Registry[nn.Module] = Registry("criterion", nn.Module)
 
 BoxLoss = Literal["giou", "iou", "iou_square", "smooth_l1", "balanced_l1"]
 ClassLoss = Literal["focal", "quality_focal", "bce"]
