@@ -74,6 +74,10 @@ class Objects:
         """The objects of a slice of the batch."""
         return Objects(self.boxes[start:stop], self.labels[start:stop], self.valid[start:stop])
 
+    def take(self, images: Tensor) -> Objects:
+        """The objects of some images of the batch, by their places [N]."""
+        return Objects(self.boxes[images], self.labels[images], self.valid[images])
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -141,6 +145,19 @@ class Context:
         sizes = self.image_hw if _is_one_size(self.image_hw) else self.image_hw[start:stop]
         return replace(self, image_ids=self.image_ids[start:stop], image_hw=sizes)
 
+    def take(self, images: Sequence[int]) -> Context:
+        """The context of some images of the batch, by their places; every image must have its id."""
+        sizes = self.sizes(len(self.image_ids))
+        return replace(
+            self,
+            image_ids=tuple(self.image_ids[i] for i in images),
+            image_hw=self.image_hw if _is_one_size(self.image_hw) else tuple(sizes[i] for i in images),
+        )
+
+    def named(self, batch: int) -> Context:
+        """The same with an id for each of `batch` images: those without one are called by their place in the batch."""
+        return replace(self, image_ids=(*self.image_ids, *range(len(self.image_ids), batch))[:batch])
+
     def sizes(self, batch: int) -> tuple[tuple[int, int], ...]:
         """(height, width) of each of `batch` images."""
         if _is_one_size(self.image_hw):
@@ -189,13 +206,15 @@ class Assignment:
     """Targets of the two tasks, which may name different objects for one prior, and what the method wants kept.
 
     `diagnostics` are named tensors whose first dimension is the image; those of shape [B, G] or [B, G, N] are recorded
-    per object at the probe visits.
+    per object at the probe visits. `stage` names the part of training where a rule changes over it ("" where it does
+    not), for a criterion that changes with it.
     """
 
     cls: Targets
     box: Targets
     bags: Bags | None = None
     diagnostics: dict[str, Tensor] = field(default_factory=dict)
+    stage: str = ""
 
 
 @dataclass(frozen=True)

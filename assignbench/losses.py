@@ -118,3 +118,8 @@ def giou_loss(predicted: Tensor, target: Tensor) -> Tensor:
 def iou_loss(predicted: Tensor, target: Tensor) -> Tensor:
     """-ln IoU [...] of boxes [..., 4], IoU floored at 1e-6."""
     return -paired_iou(predicted, target).clamp(min=1e-6).log()
+
+
+def iou_square_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """1 - IoU² [...] of boxes [..., 4] (YOLOX)."""
+    return 1 - paired_iou(predicted, target).square()

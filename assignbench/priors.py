@@ -69,6 +69,17 @@ class Priors:
             valid=None if self.valid is None else self.valid.to(device),
         )
 
+    def take(self, keep: Tensor, level_sizes: tuple[int, ...]) -> Priors:
+        """The priors at the rising places `keep` [N], of which each level has `level_sizes`; no mask any more."""
+        return replace(
+            self,
+            boxes=self.boxes[keep],
+            points=self.points[keep],
+            strides=self.strides[keep],
+            level_sizes=level_sizes,
+            valid=None,
+        )
+
     def level_starts(self) -> tuple[int, ...]:
         """Index of the first prior of each level."""
         starts = [0]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from assignbench.boxes import pairwise_iou
-from assignbench.contract import BACKGROUND, IGNORE, Context, Objects
+from assignbench.boxes import paired_iou, pairwise_iou, plus_one
+from assignbench.contract import BACKGROUND, IGNORE, Context, Objects, Predictions
 from assignbench.priors import Priors
 
 _LOW = 0xFFFFFFFF
@@ -33,7 +33,7 @@ def top_indices(values: Tensor, k: int) -> Tensor:
 
     Rows are independent, so that many long ones are worked through in blocks: their keys need twice the memory.
     """
-    rows = max(1, BLOCK // values.shape[-1])
+    rows = max(1, BLOCK // max(1, values.shape[-1]))
     if values.ndim > 1 and values.numel() > BLOCK and values[..., 0].numel() > rows:
         blocks = torch.split(values.flatten(0, -2), rows)
         return torch.cat([top_indices(b, k) for b in blocks]).view(*values.shape[:-1], -1)
@@ -139,32 +139,49 @@ def segment_ranks(owner: Tensor, values: Tensor, count: int) -> Tensor:
     return torch.empty_like(place).scatter_(1, order, place)
 
 
-def hashed_uniform(context: Context, objects: Objects, width: int, salt: int) -> Tensor:
-    """Uniform numbers [B, G, width] in [0, 1) that depend on (seed, epoch, image id, object, column) alone.
+def hashed_uniform(context: Context, objects: Objects, priors: Priors, salt: int, chosen: Tensor | None = None) -> Tensor:
+    """Uniform numbers [B, G, A] in [0, 1) that depend on (seed, epoch, image id, object, prior) alone.
 
-    A counter hash instead of a generator: no state, no host, the same on every device and for every batch.
+    A prior is known by its point, its stride and its place at the point, so that padding changes no draw. With `chosen`
+    [B, G, K] only the numbers of those priors. A counter hash instead of a generator: no state, no host, the same on
+    every device and for every batch.
     """
     batch, count = objects.labels.shape
     device = objects.boxes.device
-    given = (*context.image_ids, *range(len(context.image_ids), batch))[:batch]
-    ids = torch.stack([torch.full((), i, dtype=torch.long, device=device) for i in given])
+    ids = torch.stack([torch.full((), i, dtype=torch.long, device=device) for i in context.named(batch).image_ids])
     start = ((context.seed * 1_000_003 + context.epoch) * 1_000_003 + salt) & 0x7FFFFFFF
     rows = torch.arange(count, device=device)[None, :, None]
-    columns = torch.arange(width, device=device)[None, None, :]
-    mixed = (ids[:, None, None] * 2_654_435_761 + rows * 40_503 + columns * 2_246_822_519 + start) & 0xFFFFFFFF
+    own = _prior_keys(priors)
+    columns = own if chosen is None else own[chosen]
+    mixed = (ids[:, None, None] * 2_654_435_761 + rows * 40_503 + columns * 2_246_822_519 + start) & _LOW
+    return _scrambled(mixed).double().div(2.0**32).float().clamp(max=1 - 2**-24)
+
+
+def _scrambled(mixed: Tensor) -> Tensor:
     for factor in (0x45D9F3B, 0x119DE1F3, 0x45D9F3B):
-        mixed = ((mixed ^ (mixed >> 16)) * factor) & 0xFFFFFFFF
-    return (mixed ^ (mixed >> 16)).double().div(2.0**32).float().clamp(max=1 - 2**-24)
+        mixed = ((mixed ^ (mixed >> 16)) * factor) & _LOW
+    return mixed ^ (mixed >> 16)
 
 
-def sample_balanced(index: Tensor, positive: Tensor, count: int, context: Context, objects: Objects) -> Tensor:
+def _prior_keys(priors: Priors) -> Tensor:
+    """A number [A] below 2^31 per prior, from its point and stride in 16ths of a pixel and its place at the point."""
+    x, y = (priors.points * 16).round().long().unbind(-1)
+    place = torch.arange(len(priors), device=x.device) % priors.anchors_per_location
+    stride = (priors.strides * 16).round().long()
+    key = (x * 73_856_093 + y * 19_349_663 + stride * 83_492_791 + place * 2_654_435_761) & _LOW
+    return _scrambled(key) >> 1
+
+
+def sample_balanced(
+    index: Tensor, positive: Tensor, count: int, context: Context, objects: Objects, priors: Priors
+) -> Tensor:
     """Which priors [B, A] take part when `count` per image are drawn, half of them positive if there are so many.
 
     `index` [B, A] tells what may be drawn (not IGNORE), `positive` [B, A] which of it is positive. Draws depend on
     (seed, epoch, image id, prior) alone; R-CNN's sampling.
     """
     first = Objects(objects.boxes[:, :1], objects.labels[:, :1], objects.valid[:, :1])
-    luck = hashed_uniform(context, first, index.shape[1], salt=41).squeeze(1)
+    luck = hashed_uniform(context, first, priors, salt=41).squeeze(1)
     negative = (index != IGNORE) & ~positive
 
     def rank(mask: Tensor) -> Tensor:
@@ -174,10 +191,26 @@ def sample_balanced(index: Tensor, positive: Tensor, count: int, context: Contex
     return drawn | (negative & (rank(negative) < count - drawn.sum(dim=1, keepdim=True)))
 
 
+def counted(boxes: Tensor, priors: Priors) -> Tensor:
+    """Boxes [..., 4] as the method counts pixels: inclusively ("+1") where `priors.coding` says so."""
+    return boxes if priors.coding.legacy_plus_one == "none" else plus_one(boxes)
+
+
 def prior_iou(priors: Priors, objects: Objects) -> Tensor:
-    """IoU [B, G, A] of objects with priors; zero for invalid objects and for priors in the padding."""
-    iou = pairwise_iou(objects.boxes, priors.boxes).mul_(objects.valid.unsqueeze(-1))
-    return iou if priors.valid is None else iou.mul_(priors.valid.unsqueeze(1))
+    """IoU [B, G, A] of objects with priors; zero for invalid objects. Pixels as `priors.coding` counts them."""
+    iou = pairwise_iou(counted(objects.boxes, priors), counted(priors.boxes, priors))
+    return iou.mul_(objects.valid.unsqueeze(-1))
+
+
+def predicted_iou(priors: Priors, predictions: Predictions, objects: Objects) -> Tensor:
+    """IoU [B, G, A] of objects with predicted boxes; zero for invalid objects. Pixels as `priors.coding` counts."""
+    iou = pairwise_iou(counted(objects.boxes, priors), counted(predictions.boxes, priors))
+    return iou.mul_(objects.valid.unsqueeze(-1))
+
+
+def matched_iou(priors: Priors, boxes: Tensor, targets: Tensor) -> Tensor:
+    """IoU [...] of boxes [..., 4] with targets [..., 4], pair by pair. Pixels as `priors.coding` counts them."""
+    return paired_iou(counted(boxes, priors), counted(targets, priors))
 
 
 def labels_of(index: Tensor, labels: Tensor) -> Tensor:
@@ -191,18 +224,31 @@ def boxes_of(index: Tensor, boxes: Tensor) -> Tensor:
 
 
 def adopt_orphans(index: Tensor, priors: Priors, objects: Objects) -> Tensor:
-    """Index [B, A] in which every valid object without a prior got its best one by IoU, if that is above zero.
+    """Index [B, A] in which every valid object without a prior got its best free one by IoU, if that is above zero.
 
-    Priors that are the only one of another object are not taken away; of two orphans the later one wins a prior.
+    Invariant: whoever had a prior keeps one. The prior that an owner overlaps most is never taken from it. Where orphans
+    want the same prior, the one with the higher IoU gets it (the lower index on ties), the others their next best one.
     """
     batch, width = objects.labels.shape
-    owned = torch.zeros(batch, width, dtype=torch.long, device=index.device)
-    owned.scatter_add_(1, index.clamp(min=0), (index >= 0).long())
     iou = prior_iou(priors, objects)
-    holder_count = owned.gather(1, index.clamp(min=0)).masked_fill(index < 0, 0)
-    iou = iou.masked_fill((holder_count == 1).unsqueeze(1), 0.0)
-    best, prior = iou.max(dim=2)
-    wanting = (owned == 0) & objects.valid & (best > 0)
-    rows = torch.arange(width, device=index.device).expand(batch, width).masked_fill(~wanting, -1)
-    adopted = torch.full_like(index, -1).scatter_reduce_(1, prior, rows, "amax")
-    return torch.where(adopted >= 0, adopted, index)
+    own = index.unsqueeze(1) == torch.arange(width, device=index.device)[:, None]  # [B, G, A]
+    owners = own.any(dim=2)
+    kept = iou.masked_fill(~own, -1.0).max(dim=2).indices.masked_fill(~owners, 0)
+    taken = torch.zeros_like(index).scatter_reduce_(1, kept, owners.long(), "amax").bool()
+    wanting = ~owners & objects.valid
+    # Of its G best priors, an orphan can lose at most G - 1 to other orphans.
+    choice = top_indices(iou.masked_fill(taken.unsqueeze(1), -1.0), width)
+    value = iou.gather(2, choice).masked_fill(taken.unsqueeze(1).expand_as(iou).gather(2, choice), -1.0)
+    eager = index.device.type == "cpu" and not torch.compiler.is_compiling()
+    for _ in range(width):  # every round settles at least one orphan of each image
+        if eager and not bool(wanting.any()):
+            break
+        free = value.masked_fill(taken.unsqueeze(1).expand(-1, width, -1).gather(2, choice), -1.0)
+        best, place = free.max(dim=2, keepdim=True)
+        wanting = wanting & (best.squeeze(2) > 0)
+        prior = choice.gather(2, place)
+        winner = resolve_conflicts(prior, wanting.unsqueeze(2), best, index.shape[1])
+        index = torch.where(winner >= 0, winner, index)
+        taken = taken | (winner >= 0)
+        wanting = wanting & (winner.gather(1, prior.squeeze(2)) != torch.arange(width, device=index.device))
+    return index

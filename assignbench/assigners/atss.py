@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -13,7 +12,7 @@ from assignbench.boxes import centres, paired_iou
 from assignbench.config.method import Preset, preset
 from assignbench.contract import Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors
-from assignbench.select import adopt_orphans, resolve_conflicts, top_indices
+from assignbench.select import resolve_conflicts, top_indices
 
 
 @ASSIGNERS.register("atss")
@@ -34,7 +33,6 @@ class ATSS(Assigner):
 
     topk: int = 9
     margin: float = 0.01
-    orphan: Literal["keep", "best_prior"] = "keep"
 
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
         candidates = self.candidates(priors, objects)  # [B, G, K]
@@ -44,12 +42,7 @@ class ATSS(Assigner):
         chosen = iou >= iou.mean(dim=-1, keepdim=True) + spread
         chosen &= self._centre_distance(centres(boxes), objects.boxes) > self.margin
         chosen &= objects.valid.unsqueeze(-1)
-        if priors.valid is not None:
-            mask = priors.valid.unsqueeze(1).expand(-1, candidates.shape[1], -1)
-            chosen &= mask.gather(2, candidates)
         index = resolve_conflicts(candidates, chosen, iou, len(priors))
-        if self.orphan == "best_prior":
-            index = adopt_orphans(index, priors, objects)
         targets = Targets.hard(index)
         return Assignment(targets, targets)
 

@@ -35,8 +35,6 @@ class AutoAssign(Assigner):
 
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
         holds = (inside(priors.points, objects.boxes) > 0) & objects.valid.unsqueeze(-1)
-        if priors.valid is not None:
-            holds = holds & priors.valid.unsqueeze(1)
         targets = Targets.hard(smallest_owner(holds, objects))
         return Assignment(targets, targets)
 

@@ -4,46 +4,122 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge, Gt, Le
+from torch import Tensor
+from torch.nn import functional as F
 
-from assignbench.contract import Assignment, Context, Objects, Predictions, Targets
+from assignbench.config.method import Needs
+from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors
 from assignbench.registry import Registry
+from assignbench.select import adopt_orphans
+
+# What a parameter may be, said by its annotation; the registry checks values against it.
+Share = Annotated[float, Ge(0), Le(1)]
+Positive = Annotated[float, Gt(0)]
+NonNegative = Annotated[float, Ge(0)]
+Count = Annotated[int, Ge(1)]
+CountOrNone = Annotated[int, Ge(0)]  # 0 switches the option off
+Orphan = Literal["keep", "best_prior"]
 
 
+@dataclass(frozen=True)
 class Assigner(ABC):
     """Base of the assigners: pure, without gradient, in float32 whatever the autocast state.
 
-    A subclass is a frozen dataclass (its fields are its hyper-parameters) and implements `assign`, where G >= 1
-    and invalid objects are marked in `objects.valid`. Images of a batch are independent of each other, so a batch
-    whose [B, G, A] matrices would exceed `MAX_PAIRS` entries is worked through in slices, with the same results.
+    A subclass is a frozen dataclass (its fields are its hyper-parameters) and implements `assign`, where G >= 1, invalid
+    objects are marked in `objects.valid`, and every prior lies inside its image: what the padding of a batch of mixed
+    sizes needs is done here, once. Images of a batch are independent of each other, so a batch whose [B, G, A] matrices
+    would exceed `MAX_PAIRS` entries is worked through in slices, with the same results.
+
+    `orphan` says what an object without a positive prior gets: "keep" nothing, as the papers have it; "best_prior" the
+    prior of highest IoU that is not another object's only one.
     """
 
     MAX_PAIRS = 64_000_000
 
+    orphan: Orphan = field(default="keep", kw_only=True)
+
+    @property
+    def needs(self) -> Needs:
+        """What the rule needs of detector and method; everything goes unless a rule says otherwise."""
+        return Needs()
+
+    @property
+    def gives(self) -> frozenset[str]:
+        """What the assignment carries beyond hard labels: "bags", "soft" (targets that are not 0 or 1)."""
+        return frozenset()
+
+    def formulas(self) -> list[dict[str, float | str]] | None:
+        """Points of the curves that a paper plots of its formulas: rows of formula, curve, x, y and value."""
+        return None
+
     def __call__(
         self, priors: Priors, predictions: Predictions, objects: Objects, context: Context | None = None
     ) -> Assignment:
-        context = context or Context()
         with torch.no_grad(), torch.autocast(priors.boxes.device.type, enabled=False):
             objects = objects.with_room()
-            batch, width = objects.labels.shape
-            step = max(1, self.MAX_PAIRS // (width * len(priors)))
-            if step >= batch:
-                return self.assign(priors, predictions.detached(), objects, context)
-            parts = []
-            for start in range(0, batch, step):
-                stop = min(start + step, batch)
-                part = predictions.images(start, stop).detached()
-                masked = priors if priors.valid is None else replace(priors, valid=priors.valid[start:stop])
-                parts.append(self.assign(masked, part, objects.images(start, stop), context.images(start, stop)))
-            return _joined(parts)
+            context = (context or Context()).named(len(objects.boxes))
+            if priors.valid is None:
+                return self._sliced(priors, predictions, objects, context)
+            return self._by_size(priors, priors.valid, predictions, objects, context)
 
     @abstractmethod
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
         """The rule itself. Predictions are detached float32."""
+
+    def adopted_quality(self, priors: Priors, predictions: Predictions, objects: Objects, index: Tensor) -> Tensor:
+        """Soft target [B, A] of a prior that an orphan gets, its object given by index [B, A]: 1 unless a rule says."""
+        return torch.ones(index.shape, device=index.device)
+
+    def _sliced(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
+        """The rule on priors without padding, as many images at a time as `MAX_PAIRS` allows."""
+        batch, width = objects.labels.shape
+        step = max(1, self.MAX_PAIRS // max(1, width * len(priors)))
+        if step >= batch:
+            return self._completed(priors, predictions.detached(), objects, context)
+        parts = []
+        for start in range(0, batch, step):
+            stop = min(start + step, batch)
+            part = predictions.images(start, stop).detached()
+            parts.append(self._completed(priors, part, objects.images(start, stop), context.images(start, stop)))
+        return joined(parts)
+
+    def _completed(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
+        """The rule, and what `orphan` adds to it."""
+        found = self.assign(priors, predictions, objects, context)
+        if self.orphan == "keep":
+            return found
+        quality = lambda index: self.adopted_quality(priors, predictions, objects, index)  # noqa: E731
+        cls = _with_orphans(found.cls, priors, objects, quality)
+        box = cls if found.box is found.cls else _with_orphans(found.box, priors, objects, quality)
+        return replace(found, cls=cls, box=box)
+
+    def _by_size(
+        self, priors: Priors, valid: Tensor, predictions: Predictions, objects: Objects, context: Context
+    ) -> Assignment:
+        """The rule on the priors of each image size alone; priors in the padding learn nothing.
+
+        Which priors a size has must be known on the host: a batch of mixed sizes waits for it once.
+        """
+        masks = valid.cpu()
+        device = priors.boxes.device
+        parts, order = [], []
+        for images in _same_size(masks, context):
+            mask = masks[images[0]]
+            keep = mask.nonzero().squeeze(1).to(device)
+            sizes = tuple(int(level.sum()) for level in mask.split(list(priors.level_sizes)))
+            rows = torch.tensor(images, device=device)
+            inner = predictions.map(lambda t, rows=rows, keep=keep: t[rows][:, keep])  # type: ignore[misc]
+            part = self._sliced(priors.take(keep, sizes), inner, objects.take(rows), context.take(images))
+            parts.append(_spread(part, keep, len(priors), objects.labels.shape[1]))
+            order.extend(images)
+        back = torch.tensor(order).argsort().to(device)
+        return _mapped(joined(parts), lambda t: t[back])
 
 
 class PerImageAssigner(Assigner):
@@ -55,29 +131,104 @@ class PerImageAssigner(Assigner):
             keep = objects.valid[i]
             image = Objects(objects.boxes[i][keep], objects.labels[i][keep])
             parts.append(self.assign_image(priors, predictions.images(i, i + 1), image, context.images(i, i + 1)))
-        return _joined(parts)
+        return joined(parts)
 
     @abstractmethod
     def assign_image(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
         """The rule for a batch of one, all of whose objects are valid (there may be none)."""
 
 
-def _joined(parts: list[Assignment]) -> Assignment:
-    def targets(select: Callable[[Assignment], Targets]) -> Targets:
+def _same_size(masks: Tensor, context: Context) -> list[list[int]]:
+    """Places of the images of each size, by the sizes of the context where it has one per image, else by the masks."""
+    sizes = context.sizes(len(masks))
+    alone = len(set(sizes)) == 1
+    groups: dict[object, list[int]] = {}
+    for i, mask in enumerate(masks):
+        groups.setdefault(mask.numpy().tobytes() if alone else sizes[i], []).append(i)
+    return list(groups.values())
+
+
+def _with_orphans(
+    targets: Targets, priors: Priors, objects: Objects, quality: Callable[[Tensor], Tensor]
+) -> Targets:
+    index = adopt_orphans(targets.index, priors, objects)
+    new = index != targets.index
+    return Targets(
+        index,
+        targets.weight.masked_fill(new, 1.0),
+        torch.where(new, quality(index), targets.quality),
+    )
+
+
+def _mapped(found: Assignment, change: Callable[[Tensor], Tensor]) -> Assignment:
+    """An assignment with every tensor changed along its first dimension."""
+
+    def targets(t: Targets) -> Targets:
+        return Targets(change(t.index), change(t.weight), change(t.quality))
+
+    bags = found.bags
+    if bags is not None:
+        bags = replace(bags, prior=change(bags.prior), mask=change(bags.mask), weight=change(bags.weight))
+    diagnostics = {name: change(value) for name, value in found.diagnostics.items()}
+    return replace(found, cls=targets(found.cls), box=targets(found.box), bags=bags, diagnostics=diagnostics)
+
+
+def _spread(found: Assignment, keep: Tensor, count: int, width: int) -> Assignment:
+    """What was found for the priors at `keep`, as an assignment of all `count` priors.
+
+    A diagnostics tensor [B, N, ...] is per prior if N is the number of priors there, and not the number of objects.
+    """
+
+    def wide(values: Tensor, fill: float) -> Tensor:
+        full = values.new_full((values.shape[0], count, *values.shape[2:]), fill)
+        return full.index_copy_(1, keep, values)
+
+    def targets(t: Targets, nothing: int) -> Targets:
+        return Targets(wide(t.index, nothing), wide(t.weight, 0), wide(t.quality, 0))
+
+    bags = found.bags
+    if bags is not None:
+        bags = replace(bags, prior=keep[bags.prior])
+    diagnostics = {
+        name: wide(value, 0) if value.ndim > 1 and value.shape[1] == len(keep) != width else value
+        for name, value in found.diagnostics.items()
+    }
+    cls, box = targets(found.cls, IGNORE), targets(found.box, BACKGROUND)
+    return replace(found, cls=cls, box=box, bags=bags, diagnostics=diagnostics)
+
+
+def joined(parts: list[Assignment]) -> Assignment:
+    """The assignments of parts of a batch as one; bags and diagnostics that are narrower in one part are filled up."""
+
+    def stack(select: Callable[[Assignment], Tensor]) -> Tensor:
         chosen = [select(p) for p in parts]
+        return torch.cat(_level(chosen))
+
+    def targets(select: Callable[[Assignment], Targets]) -> Targets:
         return Targets(
-            torch.cat([t.index for t in chosen]),
-            torch.cat([t.weight for t in chosen]),
-            torch.cat([t.quality for t in chosen]),
+            stack(lambda p: select(p).index), stack(lambda p: select(p).weight), stack(lambda p: select(p).quality)
         )
 
-    bags = None
-    if parts[0].bags is not None:
+    first = parts[0]
+    bags = first.bags
+    if bags is not None:
         kept = [p.bags for p in parts if p.bags is not None]
-        bags = (torch.cat([b[0] for b in kept]), torch.cat([b[1] for b in kept]), torch.cat([b[2] for b in kept]))
-    names = parts[0].diagnostics
-    joined = {name: torch.cat([p.diagnostics[name] for p in parts]) for name in names}
-    return Assignment(targets(lambda p: p.cls), targets(lambda p: p.box), bags, joined)
+        bags = replace(
+            bags,
+            prior=torch.cat(_level([b.prior for b in kept])),
+            mask=torch.cat(_level([b.mask for b in kept])),
+            weight=torch.cat(_level([b.weight for b in kept])),
+        )
+    diagnostics = {name: stack(lambda p, name=name: p.diagnostics[name]) for name in first.diagnostics}  # type: ignore[misc]
+    return Assignment(targets(lambda p: p.cls), targets(lambda p: p.box), bags, diagnostics, first.stage)
+
+
+def _level(tensors: list[Tensor]) -> list[Tensor]:
+    """The same tensors, the last dimension filled up with zeros to the widest one."""
+    if tensors[0].ndim < 3:
+        return tensors
+    width = max(t.shape[-1] for t in tensors)
+    return [F.pad(t, (0, width - t.shape[-1])) if t.shape[-1] < width else t for t in tensors]
 
 
 ASSIGNERS: Registry[Assigner] = Registry("assigner", Assigner)  # type: ignore[type-abstract]

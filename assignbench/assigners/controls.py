@@ -8,11 +8,10 @@ import torch
 
 from assignbench.assigners.base import ASSIGNERS, Assigner
 from assignbench.assigners.max_iou import MaxIoU
-from assignbench.boxes import pairwise_iou
 from assignbench.config.method import Preset, preset
 from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors
-from assignbench.select import hashed_uniform, prior_iou, resolve_conflicts_dense, top_mask
+from assignbench.select import hashed_uniform, predicted_iou, prior_iou, resolve_conflicts_dense, top_mask
 
 
 def _wanted(index: torch.Tensor, width: int) -> torch.Tensor:
@@ -47,7 +46,7 @@ class RandomMatched(Assigner):
         iou = prior_iou(priors, objects)
         static, _ = MaxIoU(self.positive, self.negative).match(iou, objects.valid)
         eligible = iou >= self.overlap
-        luck = hashed_uniform(context, objects, len(priors), salt=29).masked_fill(~eligible, -1.0)
+        luck = hashed_uniform(context, objects, priors, salt=29).masked_fill(~eligible, -1.0)
         counts = _wanted(static, iou.shape[1]).minimum(eligible.sum(-1))
         index = resolve_conflicts_dense(top_mask(luck, counts), luck)
         index = torch.where((index < 0) & (static != BACKGROUND), IGNORE, index)
@@ -72,9 +71,7 @@ class OracleIoU(Assigner):
 
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
         static, _ = MaxIoU(self.positive, self.negative).match(prior_iou(priors, objects), objects.valid)
-        now = pairwise_iou(objects.boxes, predictions.boxes) * objects.valid.unsqueeze(-1)
-        if priors.valid is not None:
-            now = now * priors.valid.unsqueeze(1)
+        now = predicted_iou(priors, predictions, objects)
         counts = _wanted(static, now.shape[1]).minimum((now > 0).sum(-1))
         index = resolve_conflicts_dense(top_mask(now, counts), now)
         targets = Targets.hard(index)

@@ -2,146 +2,280 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from assignbench.assigners.base import NonNegative, Positive, Share
 from assignbench.assigners.fcos import centerness
-from assignbench.boxes import paired_giou, paired_iou
 from assignbench.coders import coder_for
-from assignbench.contract import IGNORE, Assignment, Context, Objects, Predictions
-from assignbench.losses import balanced_l1, iou_loss, quality_focal, sigmoid_focal, smooth_l1
+from assignbench.config.method import Needs
+from assignbench.contract import IGNORE, Assignment, Context, Objects, Predictions, Term
+from assignbench.losses import (
+    balanced_l1,
+    giou_loss,
+    iou_loss,
+    iou_square_loss,
+    quality_focal,
+    sigmoid_focal,
+    smooth_l1,
+)
 from assignbench.priors import Priors
 from assignbench.registry import Registry
-from assignbench.select import boxes_of, labels_of
+from assignbench.select import boxes_of, labels_of, matched_iou
 
-CRITERIA: Registry[nn.Module] = Registry("criterion", nn.Module)
-
-BoxLoss = Literal["giou", "iou", "iou_square", "smooth_l1", "balanced_l1"]
+BoxLoss = Literal["giou", "iou", "iou_square", "smooth_l1", "l1", "balanced_l1"]
 ClassLoss = Literal["focal", "quality_focal", "bce"]
 Weighting = Literal["none", "iou", "centerness", "quality"]
+Divisor = Literal["positives", "images", "drawn"]
+
+NO_LOGIT = -1e4  # its sigmoid and the loss of being negative are exactly zero
+FAR_AWAY = -1e5  # px
+
+
+class Criterion(nn.Module, ABC):
+    """Base of the criteria: (Priors, Predictions, Objects, Assignment, Context) -> one Term per loss.
+
+    A subclass implements `terms`, where predictions are float32 outside autocast, objects have at least one column, and
+    priors in the padding of a mixed batch are harmless: their logits say "surely nothing" and their boxes overlap
+    nothing, without a gradient. The set of keys never changes, and every term stays attached to the graph.
+    """
+
+    @property
+    def needs(self) -> Needs:
+        """What the losses need of detector and method; everything goes unless a criterion says otherwise."""
+        return Needs()
+
+    def forward(
+        self, priors: Priors, predictions: Predictions, objects: Objects, assignment: Assignment, context: Context
+    ) -> dict[str, Term]:
+        with torch.autocast(predictions.cls_logits.device.type, enabled=False):
+            predictions = predictions.map(lambda tensor: tensor.float())
+            if priors.valid is not None:
+                predictions = _without_padding(predictions, priors.valid)
+                priors = replace(priors, valid=None)
+            return self.terms(priors, predictions, objects.with_room(), assignment, context)
+
+    @abstractmethod
+    def terms(
+        self, priors: Priors, predictions: Predictions, objects: Objects, assignment: Assignment, context: Context
+    ) -> dict[str, Term]:
+        """The losses before they are normalised."""
+
+
+CRITERIA: Registry[Criterion] = Registry("criterion", Criterion)  # type: ignore[type-abstract]
+
+
+def _without_padding(predictions: Predictions, valid: Tensor) -> Predictions:
+    nowhere = torch.zeros_like(predictions.boxes)
+    nowhere[..., :2], nowhere[..., 2:] = FAR_AWAY - 1, FAR_AWAY
+    wide = valid.unsqueeze(-1)
+    quality, deltas = predictions.quality_logits, predictions.deltas
+    return replace(
+        predictions,
+        cls_logits=torch.where(wide, predictions.cls_logits, NO_LOGIT),
+        boxes=torch.where(wide, predictions.boxes, nowhere),
+        deltas=None if deltas is None else torch.where(wide, deltas, 0.0),
+        quality_logits=None if quality is None else torch.where(valid, quality, NO_LOGIT),
+    )
 
 
 def class_targets(assignment: Assignment, objects: Objects, num_classes: int) -> Tensor:
     """One-hot float targets [B, A, C]; rows of background and ignored priors are zero."""
     index = assignment.cls.index
-    labels = labels_of(index, objects.labels).masked_fill(index < 0, num_classes)
-    return F.one_hot(labels, num_classes + 1)[..., :num_classes].float()
+    labels = labels_of(index, objects.labels).unsqueeze(-1)
+    target = torch.zeros(*index.shape, num_classes, device=index.device)
+    return target.scatter_(2, labels, (index >= 0).unsqueeze(-1).float())
 
 
-def box_losses(kind: BoxLoss, priors: Priors, predictions: Predictions, targets: Tensor) -> Tensor:
-    """Loss [B, A] of predicted boxes against target boxes [B, A, 4]; encoded losses are the mean of four."""
-    if kind == "giou":
-        return 1 - paired_giou(predictions.boxes.float(), targets)
-    if kind == "iou_square":
-        return 1 - paired_iou(predictions.boxes.float(), targets).square()
-    if kind == "iou":
-        return iou_loss(predictions.boxes.float(), targets)
-    difference = predictions.deltas.float() - coder_for(priors.kind).encode(priors, targets)
-    element = balanced_l1(difference) if kind == "balanced_l1" else smooth_l1(difference)
-    return element.mean(dim=-1)
+def _l1(difference: Tensor, beta: float) -> Tensor:
+    return difference.abs()
+
+
+def _smooth(difference: Tensor, beta: float) -> Tensor:
+    return smooth_l1(difference, beta)
+
+
+def _balanced(difference: Tensor, beta: float) -> Tensor:
+    return balanced_l1(difference, beta=beta)
+
+
+_ON_BOXES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "giou": giou_loss,
+    "iou": iou_loss,
+    "iou_square": iou_square_loss,
+}
+_ON_DELTAS: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "smooth_l1": _smooth,
+    "l1": _l1,
+    "balanced_l1": _balanced,
+}
+
+
+def box_losses(
+    kind: str,
+    priors: Priors,
+    predictions: Predictions,
+    targets: Tensor,
+    *,
+    beta: float = 0.11,
+    coordinates: Literal["mean", "sum"] = "mean",
+) -> Tensor:
+    """Loss [B, A] of predicted boxes against target boxes [B, A, 4], by its name.
+
+    "smooth_l1", "l1" and "balanced_l1" act on encoded boxes, by the coder of the priors, with transition point `beta`;
+    they are the mean or the sum of four coordinates.
+    """
+    if kind in _ON_BOXES:
+        return _ON_BOXES[kind](predictions.boxes.float(), targets)
+    if predictions.deltas is None:
+        raise ValueError(f"box loss '{kind}' acts on encoded boxes; give Predictions(deltas=...)")
+    difference = predictions.deltas.float() - coder_for(priors).encode(priors, targets)
+    element = _ON_DELTAS[kind](difference, beta)
+    return element.sum(dim=-1) if coordinates == "sum" else element.mean(dim=-1)
 
 
 @CRITERIA.register("dense")
-class DenseCriterion(nn.Module):
+class DenseCriterion(Criterion):
     """A class loss over all priors that are not ignored, a box loss over the positives of the box task.
 
-    `cls`: "focal" on hard labels; "quality_focal" and "bce" learn the soft targets in `assignment.cls.quality`.
-    `box_weight` multiplies the box loss; `weighting` weighs its boxes by their IoU ("iou", detached), the centerness of
-    their prior ("centerness") or the soft target ("quality"), and then divides by the sum of these weights. Otherwise
-    each sum is divided by its own number of positives over the global batch, at least 1 (`count_images`: at least the
-    number of images, for the class loss, as mmdet's PAA; "quality" weighting divides the class loss by its sum too).
+    `cls`: "focal" (`focal_alpha`, `focal_gamma`) on hard labels; "quality_focal" (exponent `focal_gamma`) and "bce"
+    learn the soft targets in `assignment.cls.quality`. `cls_over` = "positives" leaves the class loss to positives
+    (YOLOX, where objectness learns the background).
+
+    `box` names the box loss; those on encoded boxes take `box_beta` and sum or average four coordinates
+    (`box_coordinates`). `weighting` weighs boxes by their IoU ("iou", detached), the centerness of their prior
+    ("centerness") or the soft target ("quality"), and then divides by the sum of these weights; "quality" divides the
+    class loss by its sum too.
+
+    `count` is what sums are divided by otherwise, over the global batch and at least 1: "positives" of the task,
+    "images" the same but at least the number of images for the class loss (mmdet's PAA), "drawn" the priors that are
+    not ignored (RPN, both losses).
 
     A quality head of kind "iou" learns the IoU of the predicted box with its object, "centerness" the centerness of
-    its prior, "objectness" being positive (over all priors), each by binary cross-entropy. Keys: loss_cls, loss_box,
-    and loss_quality with a quality head. Finite and attached to the graph also without a single object.
+    its prior, "objectness" being positive (over all priors but ignored ones), each by binary cross-entropy over the
+    number of positives. Keys: loss_cls, loss_box, and loss_quality with a quality head.
     """
 
     def __init__(
         self,
         *,
         cls: ClassLoss = "focal",
-        alpha: float = 0.25,
-        gamma: float = 2.0,
+        focal_alpha: Share = 0.25,
+        focal_gamma: NonNegative = 2.0,
+        cls_over: Literal["all", "positives"] = "all",
         box: BoxLoss = "giou",
-        box_weight: float = 2.0,
+        box_weight: NonNegative = 2.0,
+        box_beta: Positive = 0.11,
+        box_coordinates: Literal["mean", "sum"] = "mean",
         weighting: Weighting = "none",
-        quality_weight: float = 1.0,
-        count_images: bool = False,
+        quality_weight: NonNegative = 1.0,
+        count: Divisor = "positives",
     ) -> None:
         super().__init__()
-        self.cls: ClassLoss = cls
-        self.weighting: Weighting = weighting
-        self.alpha, self.gamma, self.count_images = alpha, gamma, count_images
-        self.box: BoxLoss = box
-        self.box_weight, self.quality_weight = box_weight, quality_weight
+        self.cls, self.cls_over, self.count = cls, cls_over, count
+        self.focal_alpha, self.focal_gamma = focal_alpha, focal_gamma
+        self.box, self.box_weight, self.box_beta = box, box_weight, box_beta
+        self.box_coordinates: Literal["mean", "sum"] = box_coordinates
+        self.weighting, self.quality_weight = weighting, quality_weight
 
-    def forward(
+    @property
+    def needs(self) -> Needs:
+        """Encoded losses need anchors; soft class losses need soft targets; no loss for an implicit quality head."""
+        encoded, soft = self.box in _ON_DELTAS, "quality" in (self.weighting, self.cls.split("_")[0])
+        why = []
+        if encoded:
+            why.append(f"box loss '{self.box}' acts on the encoded boxes of anchors; set criterion.box: giou")
+        if soft:
+            why.append("soft class targets; take an assigner that gives them, or set criterion: {cls: focal, weighting: none}")
+        return Needs(
+            priors=("anchor",) if encoded else ("anchor", "point"),
+            quality=(None, "iou", "centerness", "objectness"),
+            soft=soft,
+            why="; ".join(why) or "the dense criterion teaches no implicit quality; set quality: iou",
+        )
+
+    def terms(
         self, priors: Priors, predictions: Predictions, objects: Objects, assignment: Assignment, context: Context
-    ) -> dict[str, Tensor]:
-        objects = objects.with_room()
+    ) -> dict[str, Term]:
         chosen = assignment.box.index >= 0
         # Priors without an object are measured against themselves, which keeps every gradient finite.
         targets = torch.where(chosen.unsqueeze(-1), boxes_of(assignment.box.index, objects.boxes), priors.boxes)
-        overlap = paired_iou(predictions.boxes.detach().float(), targets)
-        losses = {"loss_cls": self._class_loss(predictions, objects, assignment, context)}
-        weight = assignment.box.weight * chosen * self._box_weights(priors, overlap, targets, assignment)
-        total = context.reduce(weight.sum() if self.weighting != "none" else chosen.sum())
-        divisor = total.clamp(min=1e-6) if self.weighting in ("iou", "centerness") else total.clamp(min=1)
-        element = box_losses(self.box, priors, predictions, targets)
-        losses["loss_box"] = self.box_weight * (element * weight).sum() / divisor
+        found = {
+            "loss_cls": self._class_loss(predictions, objects, assignment),
+            "loss_box": self._box_loss(priors, predictions, assignment, chosen, targets),
+        }
         if predictions.quality_logits is not None:
-            losses["loss_quality"] = self._quality_loss(priors, predictions, chosen, overlap, targets, context)
-        return losses
+            found["loss_quality"] = self._quality_loss(priors, predictions, assignment, chosen, targets)
+        return found
 
-    def _class_loss(
-        self, predictions: Predictions, objects: Objects, assignment: Assignment, context: Context
-    ) -> Tensor:
-        logits = predictions.cls_logits.float()
+    def _class_loss(self, predictions: Predictions, objects: Objects, assignment: Assignment) -> Term:
+        logits, given = predictions.cls_logits, assignment.cls
         target = class_targets(assignment, objects, logits.shape[-1])
-        soft = target * assignment.cls.quality.unsqueeze(-1)
-        if self.cls == "focal":
-            element = sigmoid_focal(logits, target, self.alpha, self.gamma)
-        elif self.cls == "quality_focal":
-            element = quality_focal(logits, soft, self.gamma)
-        else:
-            element = F.binary_cross_entropy_with_logits(logits, soft, reduction="none")
-        weight = assignment.cls.weight.masked_fill(assignment.cls.index == IGNORE, 0.0)
-        positives = context.reduce((assignment.cls.index >= 0).sum()).clamp(min=1)
-        if self.weighting == "quality":
-            positives = context.reduce(soft.sum()).clamp(min=1)
-        elif self.count_images:
-            positives = positives.clamp(min=len(logits))
-        return (element * weight.unsqueeze(-1)).sum() / positives
+        positive, taught = given.index >= 0, given.index != IGNORE
+        if self.cls != "focal":
+            target = target.mul_(given.quality.unsqueeze(-1))
+        element = {"focal": self._focal, "quality_focal": self._quality_focal, "bce": _bce}[self.cls](logits, target)
+        weight = given.weight * {"all": taught, "positives": positive}[self.cls_over]
+        counts = {"positives": positive, "images": positive, "drawn": taught & (given.weight > 0)}
+        count = counts[self.count].sum() if self.weighting != "quality" else (given.quality * positive).sum()
+        least = None if self.count == "images" else 1.0
+        return Term((element * weight.unsqueeze(-1)).sum(), count.float(), len(logits), least)
 
-    def _box_weights(self, priors: Priors, overlap: Tensor, targets: Tensor, assignment: Assignment) -> Tensor:
-        if self.weighting == "iou":
-            return overlap
-        if self.weighting == "centerness":
-            return centerness(priors.points, targets)
-        return assignment.box.quality if self.weighting == "quality" else torch.ones_like(overlap)
+    def _focal(self, logits: Tensor, target: Tensor) -> Tensor:
+        return sigmoid_focal(logits, target, self.focal_alpha, self.focal_gamma)
+
+    def _quality_focal(self, logits: Tensor, target: Tensor) -> Tensor:
+        return quality_focal(logits, target, self.focal_gamma)
+
+    def _box_loss(
+        self, priors: Priors, predictions: Predictions, assignment: Assignment, chosen: Tensor, targets: Tensor
+    ) -> Term:
+        element = box_losses(
+            self.box, priors, predictions, targets, beta=self.box_beta, coordinates=self.box_coordinates
+        )
+        given = assignment.box
+        weight = given.weight * chosen
+        drawn = (assignment.cls.index != IGNORE) & (assignment.cls.weight > 0)
+        count, least = (drawn if self.count == "drawn" else chosen).sum(), 1.0
+        if self.weighting != "none":
+            weight = weight * self._box_weights(priors, predictions, assignment, targets)
+            count, least = weight.sum(), 1.0 if self.weighting == "quality" else 1e-6
+        return Term(self.box_weight * (element * weight).sum(), count.float(), len(chosen), least)
+
+    def _box_weights(
+        self, priors: Priors, predictions: Predictions, assignment: Assignment, targets: Tensor
+    ) -> Tensor:
+        if self.weighting == "quality":
+            return assignment.box.quality
+        return _QUALITIES[self.weighting](priors, predictions.boxes.detach(), targets)
 
     def _quality_loss(
-        self,
-        priors: Priors,
-        predictions: Predictions,
-        chosen: Tensor,
-        overlap: Tensor,
-        targets: Tensor,
-        context: Context,
-    ) -> Tensor:
-        if predictions.quality_logits is None:
-            raise ValueError("no quality head")
-        logits = predictions.quality_logits.float()
-        count = context.reduce(chosen.sum()).clamp(min=1)
-        if predictions.quality_kind == "objectness":
-            return (
-                self.quality_weight
-                * F.binary_cross_entropy_with_logits(logits, chosen.float(), reduction="sum")
-                / count
-            )
-        target = centerness(priors.points, targets) if predictions.quality_kind == "centerness" else overlap
-        element = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-        return self.quality_weight * (element * chosen).sum() / count
+        self, priors: Priors, predictions: Predictions, assignment: Assignment, chosen: Tensor, targets: Tensor
+    ) -> Term:
+        logits, kind = predictions.quality_logits, predictions.quality_kind
+        if logits is None or kind not in (*_QUALITIES, "objectness"):
+            raise ValueError(f"the dense criterion cannot teach a quality head of kind {kind!r}; set quality: iou")
+        if kind == "objectness":
+            taught = (assignment.cls.index != IGNORE).float()
+            element = _bce(logits, chosen.float()) * taught
+        else:
+            element = _bce(logits, _QUALITIES[kind](priors, predictions.boxes.detach(), targets)) * chosen
+        return Term(self.quality_weight * element.sum(), chosen.sum().float(), len(chosen))
+
+
+def _bce(logits: Tensor, target: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+
+
+def _centerness(priors: Priors, boxes: Tensor, targets: Tensor) -> Tensor:
+    return centerness(priors.points, targets)
+
+
+# What a quality head may learn, and boxes may be weighed by: [B, A] of priors, predicted boxes and targets.
+_QUALITIES: dict[str, Callable[[Priors, Tensor, Tensor], Tensor]] = {"iou": matched_iou, "centerness": _centerness}

@@ -80,8 +80,6 @@ class FCOS(Assigner):
             low, high = level_range(priors, self.extent)
             candidate &= (distance >= low) & (distance <= high)
         candidate &= objects.valid.unsqueeze(-1)
-        if priors.valid is not None:
-            candidate &= priors.valid.unsqueeze(1)
         return smallest_owner(candidate, objects)
 
 

@@ -55,7 +55,7 @@ class MaxIoU(Assigner):
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
         index, _ = self.match(prior_iou(priors, objects), objects.valid)
         if self.sample:
-            kept = sample_balanced(index, index >= 0, self.sample, context, objects)
+            kept = sample_balanced(index, index >= 0, self.sample, context, objects, priors)
             index = index.masked_fill(~kept, IGNORE)
         targets = Targets.hard(index)
         return Assignment(targets, targets)

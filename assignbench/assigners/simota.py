@@ -64,8 +64,6 @@ class SimOTA(Assigner):
 
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
         valid = objects.valid.unsqueeze(-1)
-        if priors.valid is not None:
-            valid = valid & priors.valid.unsqueeze(1)
         near = _in_centre(priors, objects.boxes, self.radius) & valid
         holds = near if self.center_only else (inside(priors.points, objects.boxes) > 0) & valid
         candidate = (near | holds).any(dim=1, keepdim=True) & valid
@@ -128,8 +126,6 @@ class DynamicSoftLabel(Assigner):
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
         valid = objects.valid.unsqueeze(-1)
         holds = (inside(priors.points, objects.boxes) > 0) & valid
-        if priors.valid is not None:
-            holds = holds & priors.valid.unsqueeze(1)
         candidate = holds.any(dim=1, keepdim=True) & valid
         if self.zero_overlap == "skip":
             candidate = candidate & holds.any(dim=2, keepdim=True)

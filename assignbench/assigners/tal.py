@@ -60,8 +60,6 @@ class TAL(Assigner):
         logits = predictions.cls_logits.transpose(1, 2)
         score = logits.gather(1, objects.labels.unsqueeze(-1).expand_as(iou)).sigmoid()
         metric = power(score, self.alpha).mul_(power(iou, self.beta)).mul_(objects.valid.unsqueeze(-1))
-        if priors.valid is not None:
-            metric = metric * priors.valid.unsqueeze(1)
         prior = top_indices(metric, self.topk)
         value, overlap = metric.gather(2, prior), iou.gather(2, prior)
         points = priors.points[prior]
