@@ -112,7 +112,7 @@ class Learner:
         self.optimiser.step()
 
     def state(self) -> dict[str, Any]:
-        """Everything that a resumed learner needs: `weights` and `optimiser`."""
+        """Everything that a resumed learner needs: `weights` and `optimiser`. The tensors are the live ones, not copies."""
         return {"weights": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
 
     def restore(self, state: dict[str, Any]) -> None:
