@@ -21,10 +21,14 @@ class Coder(Protocol):
     def decode(self, priors: Priors, deltas: Tensor) -> Tensor: ...
 
 
-# Per convention: what is added to x2 - x1 for a width; where the centre lies from the middle of the corners; and how
-# far the last corner lies before centre + width / 2. FreeAnchor counts its centre from x1 by the inclusive width, PAA
-# and ATSS take the middle of the corners and decode with width - 1. Both return exactly what was encoded.
-_CONVENTIONS: dict[LegacyPlusOne, tuple[float, float]] = {"none": (0.0, 0.0), "freeanchor": (1.0, 0.5), "paa": (1.0, 0.0)}
+# Per convention: what is added to x2 - x1 for a width, and where the centre lies from the middle of the corners.
+# FreeAnchor counts its centre from x1 by the inclusive width, PAA and ATSS take the middle of the corners and decode
+# with width - 1. Both return exactly what was encoded.
+_CONVENTIONS: dict[LegacyPlusOne, tuple[float, float]] = {
+    "none": (0.0, 0.0),
+    "freeanchor": (1.0, 0.5),
+    "paa": (1.0, 0.0),
+}
 
 
 @dataclass(frozen=True)

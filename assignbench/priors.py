@@ -11,6 +11,8 @@ from torch import Tensor
 
 from assignbench.config.method import CoderConfig, PriorKind
 
+_PLAIN = CoderConfig()
+
 
 @dataclass(frozen=True)
 class Priors:
@@ -28,7 +30,7 @@ class Priors:
     level_sizes: tuple[int, ...] = ()
     anchors_per_location: int = 1
     kind: PriorKind | None = None
-    coding: CoderConfig = CoderConfig()
+    coding: CoderConfig = _PLAIN
     valid: Tensor | None = None
 
     def __post_init__(self) -> None:
@@ -36,7 +38,8 @@ class Priors:
             raise ValueError(f"priors need boxes of shape [A, 4], got {tuple(self.boxes.shape)}")
         if self.strides.shape != self.boxes.shape[:1]:
             raise ValueError(
-                f"priors need strides of shape [{len(self.boxes)}], got {tuple(self.strides.shape)}; give Priors(strides=...)"
+                f"priors need strides of shape [{len(self.boxes)}], got {tuple(self.strides.shape)}; "
+                "give Priors(strides=...)"
             )
         if self.kind not in ("anchor", "point"):
             raise ValueError(f"priors are of kind 'anchor' or 'point', got {self.kind!r}; give Priors(kind=...)")

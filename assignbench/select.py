@@ -139,7 +139,9 @@ def segment_ranks(owner: Tensor, values: Tensor, count: int) -> Tensor:
     return torch.empty_like(place).scatter_(1, order, place)
 
 
-def hashed_uniform(context: Context, objects: Objects, priors: Priors, salt: int, chosen: Tensor | None = None) -> Tensor:
+def hashed_uniform(
+    context: Context, objects: Objects, priors: Priors, salt: int, chosen: Tensor | None = None
+) -> Tensor:
     """Uniform numbers [B, G, A] in [0, 1) that depend on (seed, epoch, image id, object, prior) alone.
 
     A prior is known by its point, its stride and its place at the point, so that padding changes no draw. With `chosen`
@@ -226,10 +228,11 @@ def boxes_of(index: Tensor, boxes: Tensor) -> Tensor:
 def adopt_orphans(index: Tensor, priors: Priors, objects: Objects) -> Tensor:
     """Index [B, A] in which every valid object without a prior got its best free one by IoU, if that is above zero.
 
-    Invariant: whoever had a prior keeps one. The prior that an owner overlaps most is never taken from it. Where orphans
-    want the same prior, the one with the higher IoU gets it (the lower index on ties), the others their next best one.
+    Invariant: whoever had a prior keeps one. The prior that an owner overlaps most is never taken from it. Where
+    orphans want the same prior, the one with the higher IoU gets it (the lower index on ties), the others their next
+    best one.
     """
-    batch, width = objects.labels.shape
+    width = objects.labels.shape[1]
     iou = prior_iou(priors, objects)
     own = index.unsqueeze(1) == torch.arange(width, device=index.device)[:, None]  # [B, G, A]
     owners = own.any(dim=2)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from assignbench.assigners.base import ASSIGNERS, Assigner
-from assignbench.boxes import centres, paired_iou
-from assignbench.config.method import Preset, preset
+from assignbench.assigners.base import ASSIGNERS, Assigner, Count, NonNegative
+from assignbench.boxes import centres
+from assignbench.config.method import Nms, Part, Preset, preset
 from assignbench.contract import Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors
-from assignbench.select import resolve_conflicts, top_indices
+from assignbench.select import matched_iou, resolve_conflicts, top_indices
 
 
 @ASSIGNERS.register("atss")
@@ -31,13 +32,13 @@ class ATSS(Assigner):
     tensor([[ 0, -1, -1]])
     """
 
-    topk: int = 9
-    margin: float = 0.01
+    topk: Count = 9
+    margin: NonNegative = 0.01
 
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
         candidates = self.candidates(priors, objects)  # [B, G, K]
         boxes = priors.boxes[candidates]
-        iou = paired_iou(objects.boxes.unsqueeze(2), boxes)
+        iou = matched_iou(priors, boxes, objects.boxes.unsqueeze(2))
         spread = iou.std(dim=-1, keepdim=True) if iou.shape[-1] > 1 else torch.zeros_like(iou)
         chosen = iou >= iou.mean(dim=-1, keepdim=True) + spread
         chosen &= self._centre_distance(centres(boxes), objects.boxes) > self.margin
@@ -64,4 +65,29 @@ class ATSS(Assigner):
         return near.minimum(far)
 
 
-PRESETS: tuple[Preset, ...] = (preset("atss", "atss", "threshold per object from its nearest priors (ATSS)"),)
+# As printed: the box loss is weighted by centerness and divided by its sum, and a head learns the centerness.
+_PRINTED: dict[str, Any] = {
+    "criterion": Part(name="dense", parameters={"box": "giou", "box_weight": 2.0, "weighting": "centerness"}),
+    "quality": "centerness",
+    "ranking": "cls*quality",
+    "nms": Nms(iou=0.6),
+}
+
+PRESETS: tuple[Preset, ...] = (
+    preset(
+        "atss",
+        "atss",
+        "threshold per object from its nearest priors, centerness (ATSS)",
+        baseline="atss_iou",
+        source="printed",
+        **_PRINTED,
+    ),
+    preset(
+        "atss_iou",
+        "max_iou",
+        "ATSS's baseline: static IoU matching with its losses, head and NMS",
+        source="ours",
+        **_PRINTED,
+    ),
+    preset("atss_plain", "atss", "ATSS's rule alone, with the light losses of `iou`", baseline="iou", source="ours"),
+)

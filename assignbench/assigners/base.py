@@ -31,10 +31,10 @@ Orphan = Literal["keep", "best_prior"]
 class Assigner(ABC):
     """Base of the assigners: pure, without gradient, in float32 whatever the autocast state.
 
-    A subclass is a frozen dataclass (its fields are its hyper-parameters) and implements `assign`, where G >= 1, invalid
-    objects are marked in `objects.valid`, and every prior lies inside its image: what the padding of a batch of mixed
-    sizes needs is done here, once. Images of a batch are independent of each other, so a batch whose [B, G, A] matrices
-    would exceed `MAX_PAIRS` entries is worked through in slices, with the same results.
+    A subclass is a frozen dataclass (its fields are its hyper-parameters) and implements `assign`, where G >= 1,
+    invalid objects are marked in `objects.valid`, and every prior lies inside its image: what the padding of a batch of
+    mixed sizes needs is done here, once. Images of a batch are independent of each other, so a batch whose [B, G, A]
+    matrices would exceed `MAX_PAIRS` entries is worked through in slices, with the same results.
 
     `orphan` says what an object without a positive prior gets: "keep" nothing, as the papers have it; "best_prior" the
     prior of highest IoU that is not another object's only one.
@@ -148,9 +148,7 @@ def _same_size(masks: Tensor, context: Context) -> list[list[int]]:
     return list(groups.values())
 
 
-def _with_orphans(
-    targets: Targets, priors: Priors, objects: Objects, quality: Callable[[Tensor], Tensor]
-) -> Targets:
+def _with_orphans(targets: Targets, priors: Priors, objects: Objects, quality: Callable[[Tensor], Tensor]) -> Targets:
     index = adopt_orphans(targets.index, priors, objects)
     new = index != targets.index
     return Targets(

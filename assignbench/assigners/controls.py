@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from assignbench.assigners.base import ASSIGNERS, Assigner
+from assignbench.assigners.base import ASSIGNERS, Assigner, Share
 from assignbench.assigners.max_iou import MaxIoU
 from assignbench.config.method import Preset, preset
 from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets
@@ -33,9 +33,12 @@ class RandomMatched(Assigner):
     tensor([[ 0,  0, -1]])
     """
 
-    overlap: float = 0.1
-    positive: float = 0.5
-    negative: float = 0.4
+    overlap: Share = 0.1
+    positive: Share = 0.5
+    negative: Share = 0.4
+
+    def __post_init__(self) -> None:
+        MaxIoU(self.positive, self.negative)  # refuses thresholds out of order
 
     @property
     def exempt_from(self) -> tuple[str, ...]:
@@ -66,8 +69,11 @@ class OracleIoU(Assigner):
     tensor([[ 0,  0, -1]])
     """
 
-    positive: float = 0.5
-    negative: float = 0.4
+    positive: Share = 0.5
+    negative: Share = 0.4
+
+    def __post_init__(self) -> None:
+        MaxIoU(self.positive, self.negative)  # refuses thresholds out of order
 
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
         static, _ = MaxIoU(self.positive, self.negative).match(prior_iou(priors, objects), objects.valid)
@@ -79,6 +85,18 @@ class OracleIoU(Assigner):
 
 
 PRESETS: tuple[Preset, ...] = (
-    preset("random_matched", "random_matched", "control: as many positives per object as iou, drawn"),
-    preset("oracle_iou", "oracle_iou", "control: positives by the IoU of the current prediction alone"),
+    preset(
+        "random_matched",
+        "random_matched",
+        "control: as many positives per object as iou, drawn",
+        baseline="iou",
+        source="ours",
+    ),
+    preset(
+        "oracle_iou",
+        "oracle_iou",
+        "control: positives by the IoU of the current prediction alone",
+        baseline="iou",
+        source="ours",
+    ),
 )

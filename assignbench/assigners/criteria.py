@@ -186,18 +186,13 @@ class DenseCriterion(Criterion):
 
     @property
     def needs(self) -> Needs:
-        """Encoded losses need anchors; soft class losses need soft targets; no loss for an implicit quality head."""
-        encoded, soft = self.box in _ON_DELTAS, "quality" in (self.weighting, self.cls.split("_")[0])
-        why = []
-        if encoded:
-            why.append(f"box loss '{self.box}' acts on the encoded boxes of anchors; set criterion.box: giou")
-        if soft:
-            why.append("soft class targets; take an assigner that gives them, or set criterion: {cls: focal, weighting: none}")
+        """Encoded losses need anchors; there is no loss for an implicit quality head."""
+        encoded = self.box in _ON_DELTAS
+        why = f"box loss '{self.box}' acts on the encoded boxes of anchors; set criterion.box: giou"
         return Needs(
             priors=("anchor",) if encoded else ("anchor", "point"),
             quality=(None, "iou", "centerness", "objectness"),
-            soft=soft,
-            why="; ".join(why) or "the dense criterion teaches no implicit quality; set quality: iou",
+            why=why if encoded else "the dense criterion teaches no implicit quality; set quality: iou",
         )
 
     def terms(
@@ -248,9 +243,7 @@ class DenseCriterion(Criterion):
             count, least = weight.sum(), 1.0 if self.weighting == "quality" else 1e-6
         return Term(self.box_weight * (element * weight).sum(), count.float(), len(chosen), least)
 
-    def _box_weights(
-        self, priors: Priors, predictions: Predictions, assignment: Assignment, targets: Tensor
-    ) -> Tensor:
+    def _box_weights(self, priors: Priors, predictions: Predictions, assignment: Assignment, targets: Tensor) -> Tensor:
         if self.weighting == "quality":
             return assignment.box.quality
         return _QUALITIES[self.weighting](priors, predictions.boxes.detach(), targets)

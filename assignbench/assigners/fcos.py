@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from assignbench.assigners.base import ASSIGNERS, Assigner
+from assignbench.assigners.base import ASSIGNERS, Assigner, NonNegative, Positive
 from assignbench.boxes import areas, centres, inside
-from assignbench.config.method import Nms, Part, Preset, preset
+from assignbench.config.method import CoderConfig, Needs, Nms, Part, Preset, preset
 from assignbench.contract import BACKGROUND, Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors
+from assignbench.select import boxes_of
 
 
 def reach(points: Tensor, boxes: Tensor) -> Tensor:
@@ -52,22 +54,31 @@ class FCOS(Assigner):
     Invariant: a prior has at most one object; an object may have none (tiny ones between points). Level of stride s
     takes distances of 4s to 8s, both inclusive, the first from 0, the last without end (64, 128, ... for 8, 16, ...);
     `extent` replaces the 8 where images are smaller than the paper's.
-    `center_radius` > 0 keeps only points within so many strides of the object's centre (the later, improved FCOS).
+    `center_radius` > 0 keeps only points within so many strides of the object's centre (the later, improved FCOS has
+    1.5). The first of equally small objects wins. The diagnostics `ltrb` are the distances to learn in px.
 
-    Differs from nothing known in the released code; the first of equally small objects wins.
+    Differs from the paper in `level_ranges` and `extent`, which it fixes at these defaults.
 
     >>> from assignbench.examples import three_anchors
     >>> FCOS()(*three_anchors()).cls.index
     tensor([[ 0,  0, -1]])
     """
 
-    center_radius: float = 0.0
+    center_radius: NonNegative = 0.0
     level_ranges: bool = True
-    extent: float = 8.0
+    extent: Positive = 8.0
+
+    @property
+    def needs(self) -> Needs:
+        """Points: the rule asks where they lie in an object, and levels by distances to its sides."""
+        return Needs(priors=("point",), why="FCOS labels points; take a detector with points, e.g. fcos-resnet18")
 
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
-        targets = Targets.hard(self.match(priors, objects))
-        return Assignment(targets, targets)
+        index = self.match(priors, objects)
+        targets = Targets.hard(index)
+        boxes = boxes_of(index, objects.boxes)
+        distances = torch.cat([priors.points - boxes[..., :2], boxes[..., 2:] - priors.points], dim=-1)
+        return Assignment(targets, targets, diagnostics={"ltrb": distances * (index >= 0).unsqueeze(-1)})
 
     def match(self, priors: Priors, objects: Objects) -> Tensor:
         """The object of every prior [B, A]."""
@@ -91,30 +102,46 @@ def centerness(points: Tensor, boxes: Tensor) -> Tensor:
     return ratio.prod(dim=-1).sqrt()
 
 
+def _losses(box: str, weight: float, weighting: str) -> Part:
+    return Part(name="dense", parameters={"box": box, "box_weight": weight, "weighting": weighting})
+
+
+_LIGHT: dict[str, Any] = {
+    "criterion": _losses("giou", 2.0, "none"),
+    "quality": "centerness",
+    "ranking": "cls*quality",
+    "nms": Nms(iou=0.6),
+    "source": "ours",
+}
+
 PRESETS: tuple[Preset, ...] = (
     preset(
         "fcos",
         "fcos",
-        "smallest object around the point, level ranges, centerness (FCOS)",
-        criterion=Part(name="dense", parameters={"gamma": 2.0, "box": "giou", "box_weight": 2.0}),
+        "smallest object around the point, -ln IoU weighted by centerness, NMS .5 (FCOS as printed)",
+        source="printed",
+        criterion=_losses("iou", 1.0, "centerness"),
+        quality="centerness",
+        ranking="cls*quality",
+        nms=Nms(iou=0.5),
+    ),
+    preset(
+        "fcos_improved",
+        Part(name="fcos", parameters={"center_radius": 1.5}),
+        "centre sampling, GIoU weighted by centerness, distances relu x stride, NMS .6 (the later FCOS)",
+        criterion=_losses("giou", 1.0, "centerness"),
         quality="centerness",
         ranking="cls*quality",
         nms=Nms(iou=0.6),
+        coder=CoderConfig(distance="relu"),
     ),
-    preset(
-        "fcos_plain",
-        "fcos",
-        "FCOS without centerness",
-        criterion=Part(name="dense", parameters={"gamma": 2.0, "box": "giou", "box_weight": 2.0}),
-        nms=Nms(iou=0.6),
-    ),
+    preset("fcos_light", "fcos", "FCOS's rule and centerness with the light losses of `iou`", **_LIGHT),
     preset(
         "fcos_center",
         Part(name="fcos", parameters={"center_radius": 1.5}),
-        "FCOS with centre sampling",
-        criterion=Part(name="dense", parameters={"gamma": 2.0, "box": "giou", "box_weight": 2.0}),
-        quality="centerness",
-        ranking="cls*quality",
-        nms=Nms(iou=0.6),
+        "fcos_light with centre sampling",
+        baseline="fcos_light",
+        **_LIGHT,
     ),
+    preset("fcos_plain", "fcos", "fcos_light without centerness", **{**_LIGHT, "quality": None, "ranking": "cls"}),
 )

@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from assignbench.assigners.base import ASSIGNERS, Assigner
-from assignbench.config.method import Nms, Part, Preset, preset
+from assignbench.assigners.base import ASSIGNERS, Assigner, CountOrNone, Share
+from assignbench.config.method import CoderConfig, Needs, Nms, Part, Preset, preset
 from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors
 from assignbench.select import prior_iou, sample_balanced
@@ -32,33 +32,44 @@ class MaxIoU(Assigner):
     (SSD: prior 0; mmdet: every prior that does not touch it).
 
     `sample` > 0 draws so many priors per image, half of them positive where there are enough, and ignores the rest
-    (RPN: 256).
+    (RPN: 256). The diagnostics `max_iou` are each prior's best IoU.
 
-    Differs from mmdet and SSD in the default of `zero_overlap`. Source: facts, section 4 (MaxIoU); SSD, section 2.2.
+    Differs from mmdet and SSD in the default of `zero_overlap`, and from RetinaNet's text, which forces no prior, in
+    that of `low_quality`. Source: facts, section 4 (MaxIoU); SSD, section 2.2.
 
     >>> from assignbench.examples import three_anchors
     >>> MaxIoU()(*three_anchors()).cls.index
     tensor([[ 0,  0, -1]])
     """
 
-    positive: float = 0.5
-    negative: float = 0.4
+    positive: Share = 0.5
+    negative: Share = 0.4
     low_quality: LowQuality = "ssd"
-    min_iou: float = 0.0
+    min_iou: Share = 0.0
     zero_overlap: Literal["skip", "force"] = "skip"
-    sample: int = 0
+    sample: CountOrNone = 0
 
     def __post_init__(self) -> None:
         if not 0 < self.negative <= self.positive <= 1:
             raise ValueError(f"needs 0 < negative <= positive <= 1, got {self.negative} and {self.positive}")
 
+    @property
+    def needs(self) -> Needs:
+        """Drawing priors is RPN's way, which knows one class."""
+        if not self.sample:
+            return Needs()
+        return Needs(
+            one_class=True, why="drawing priors (`sample`) is for class-agnostic detectors; take rpn, or set sample: 0"
+        )
+
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
-        index, _ = self.match(prior_iou(priors, objects), objects.valid)
+        iou = prior_iou(priors, objects)
+        index, _ = self.match(iou, objects.valid)
         if self.sample:
             kept = sample_balanced(index, index >= 0, self.sample, context, objects, priors)
             index = index.masked_fill(~kept, IGNORE)
         targets = Targets.hard(index)
-        return Assignment(targets, targets)
+        return Assignment(targets, targets, diagnostics={"max_iou": iou.amax(dim=1)})
 
     def match(self, iou: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Index [B, A] and which priors were forced [B, A], from IoU [B, G, A] and valid [B, G]."""
@@ -85,25 +96,57 @@ class MaxIoU(Assigner):
 
 
 PRESETS: tuple[Preset, ...] = (
-    preset("iou", "max_iou", "static IoU matching 0.5/0.4, each object's best prior forced (SSD's rule)"),
+    preset(
+        "iou",
+        "max_iou",
+        "the light baseline: static IoU matching 0.5/0.4 by SSD's rule, focal loss and GIoU x 2, NMS .5",
+        source="ours",
+    ),
     preset(
         "iou_mmdet",
         Part(name="max_iou", parameters={"low_quality": "mmdet"}),
         "static IoU matching 0.5/0.4, all priors at an object's best IoU forced, later objects overwrite",
+        baseline="iou",
+        source="framework",
     ),
     preset(
         "iou_torchvision",
         Part(name="max_iou", parameters={"low_quality": "torchvision"}),
         "static IoU matching 0.5/0.4, best priors positive for their own best object",
+        baseline="iou",
+        source="framework",
+    ),
+    preset(
+        "retinanet",
+        Part(name="max_iou", parameters={"low_quality": "torchvision"}),
+        "RetinaNet: static IoU matching 0.5/0.4, focal loss, smooth L1 of beta .11 over four coordinates, NMS .5",
+        source="printed",
+        criterion=Part(
+            name="dense",
+            parameters={"box": "smooth_l1", "box_beta": 0.11, "box_weight": 1.0, "box_coordinates": "sum"},
+        ),
+        coder=CoderConfig(stds=(1.0, 1.0)),
     ),
     preset(
         "rpn",
         Part(
             name="max_iou",
-            parameters={"positive": 0.7, "negative": 0.3, "low_quality": "mmdet", "min_iou": 0.3, "sample": 256},
+            parameters={"positive": 0.7, "negative": 0.3, "low_quality": "torchvision", "sample": 256},
         ),
-        "RPN's rule: IoU 0.7/0.3, best priors forced from 0.3 on, 256 drawn 1:1; for class-agnostic detectors",
-        criterion=Part(name="dense", parameters={"cls": "bce", "box": "smooth_l1", "box_weight": 1.0}),
+        "RPN: IoU 0.7/0.3, best priors forced, 256 drawn 1:1, both losses over the drawn; for class-agnostic detectors",
+        source="framework",
+        criterion=Part(
+            name="dense",
+            parameters={
+                "cls": "bce",
+                "box": "smooth_l1",
+                "box_beta": 1 / 9,
+                "box_weight": 1.0,
+                "box_coordinates": "sum",
+                "count": "drawn",
+            },
+        ),
         nms=Nms(iou=0.7),
+        coder=CoderConfig(stds=(1.0, 1.0)),
     ),
 )

@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from assignbench.assigners.base import ASSIGNERS, Assigner
-from assignbench.boxes import centres, inside, pairwise_iou
-from assignbench.config.method import Nms, Part, Preset, preset
-from assignbench.contract import Assignment, Context, Objects, Predictions, Targets
+from assignbench.assigners.base import ASSIGNERS, Assigner, Count, NonNegative, Positive
+from assignbench.boxes import centres, inside
+from assignbench.config.method import HeadInit, Nms, Part, Preset, preset
+from assignbench.contract import BACKGROUND, Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors
-from assignbench.select import resolve_conflicts_dense, top_indices, top_mask
+from assignbench.select import boxes_of, first_true, matched_iou, predicted_iou, top_indices, top_mask
 
 
 def dynamic_k(iou: Tensor, cost: Tensor, candidate: Tensor, topk: int) -> Tensor:
     """The index [B, A] after each object took its k cheapest candidates; k = sum of its `topk` best IoUs, at least 1.
 
-    A prior that several objects took goes to the cheaper one, and the loser is not refilled.
+    A prior that several objects took goes to the object for which it is cheapest, of *all* objects: also to one that
+    did not take it (mmdet and YOLOX). The others are not refilled.
     """
     iou = iou.masked_fill(~candidate, 0.0)
     best = iou.gather(2, top_indices(iou, topk))
     wanted = best.sum(-1).long().clamp(min=1).minimum(candidate.sum(-1))
-    chosen = top_mask(-cost.masked_fill(~candidate, float("inf")), wanted) & candidate
-    return resolve_conflicts_dense(chosen, -cost)
+    cost = cost.masked_fill(~candidate, float("inf"))
+    chosen = top_mask(-cost, wanted) & candidate
+    takers = chosen.sum(dim=1)
+    owner = torch.where(takers > 1, cost.min(dim=1).indices, first_true(chosen)[0])
+    return torch.where(takers > 0, owner, BACKGROUND)
 
 
 def _matched(iou: Tensor, index: Tensor) -> Tensor:
@@ -43,24 +47,34 @@ class SimOTA(Assigner):
 
     Invariant: a prior has at most one object; an object may have none (a lost conflict is not refilled). Candidates
     lie in any object or within `radius` strides of any object's centre; those not in both of their object cost
-    `outside` more. The class targets' `quality` is the IoU. Defaults are mmdet's (an older YOLOX); current YOLOX has
-    radius 1.5, only the centre test and 1e6 (`center_only`). `zero_overlap`: an object without any candidate of its own
-    gets nothing ("skip") or the least bad candidate of others ("force", the frameworks).
+    `outside` more. A candidate that several objects take goes to the cheapest of all objects. The class targets'
+    `quality` is the IoU. `center_only` asks for the centre test alone. `zero_overlap`: an object without any candidate
+    of its own gets nothing ("skip") or the least bad candidate of others ("force", the frameworks).
 
-    Differs from mmdet and YOLOX in the default of `zero_overlap`.
+    Differs from mmdet and YOLOX in the default of `zero_overlap`. The other defaults are mmdet's, which are an older
+    YOLOX's; the current YOLOX has radius 1.5, `center_only` and `outside` 1e6.
 
     >>> from assignbench.examples import three_anchors
     >>> SimOTA()(*three_anchors()).cls.index
     tensor([[-1,  0, -1]])
     """
 
-    radius: float = 2.5
-    topk: int = 10
-    iou_weight: float = 3.0
-    cls_weight: float = 1.0
-    outside: float = 1e5
+    radius: Positive = 2.5
+    topk: Count = 10
+    iou_weight: NonNegative = 3.0
+    cls_weight: NonNegative = 1.0
+    outside: NonNegative = 1e5
     center_only: bool = False
     zero_overlap: Literal["skip", "force"] = "skip"
+
+    @property
+    def gives(self) -> frozenset[str]:
+        """The class targets are IoUs."""
+        return frozenset({"soft"})
+
+    def adopted_quality(self, priors: Priors, predictions: Predictions, objects: Objects, index: Tensor) -> Tensor:
+        """The IoU of the prediction, as of every positive."""
+        return matched_iou(priors, predictions.boxes, boxes_of(index, objects.boxes))
 
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
         valid = objects.valid.unsqueeze(-1)
@@ -72,7 +86,7 @@ class SimOTA(Assigner):
         scores = predictions.cls_logits.sigmoid()
         if predictions.quality_logits is not None:
             scores = (scores * predictions.quality_logits.sigmoid().unsqueeze(-1)).sqrt()
-        iou = pairwise_iou(objects.boxes, predictions.boxes)
+        iou = predicted_iou(priors, predictions, objects)
         cost = self.cls_weight * binary_cost(scores, objects.labels)
         cost = cost - self.iou_weight * (iou + 1e-7).log() + self.outside * (~(near & holds))
         index = dynamic_k(iou, cost, candidate, self.topk)
@@ -118,10 +132,19 @@ class DynamicSoftLabel(Assigner):
     tensor([[-1,  0, -1]])
     """
 
-    topk: int = 13
-    radius: float = 3.0
-    iou_weight: float = 3.0
+    topk: Count = 13
+    radius: Positive = 3.0
+    iou_weight: NonNegative = 3.0
     zero_overlap: Literal["skip", "force"] = "skip"
+
+    @property
+    def gives(self) -> frozenset[str]:
+        """The class targets are IoUs."""
+        return frozenset({"soft"})
+
+    def adopted_quality(self, priors: Priors, predictions: Predictions, objects: Objects, index: Tensor) -> Tensor:
+        """The IoU of the prediction, as of every positive."""
+        return matched_iou(priors, predictions.boxes, boxes_of(index, objects.boxes))
 
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
         valid = objects.valid.unsqueeze(-1)
@@ -129,7 +152,7 @@ class DynamicSoftLabel(Assigner):
         candidate = holds.any(dim=1, keepdim=True) & valid
         if self.zero_overlap == "skip":
             candidate = candidate & holds.any(dim=2, keepdim=True)
-        iou = pairwise_iou(objects.boxes, predictions.boxes)
+        iou = predicted_iou(priors, predictions, objects)
         cost = soft_class_cost(predictions.cls_logits, objects.labels, iou)
         cost.sub_((iou + 1e-7).log_().mul_(self.iou_weight)).add_(self._centre_cost(priors, objects))
         index = dynamic_k(iou, cost, candidate, self.topk)
@@ -155,23 +178,52 @@ def soft_class_cost(logits: Tensor, labels: Tensor, iou: Tensor) -> Tensor:
     return cost.add_(entropy.sub_(own.mul_(iou)).mul_(p.sub_(iou).square_()))
 
 
+_YOLOX: dict[str, Any] = {
+    # Classes are learned by positives alone, objectness by all priors that are not ignored.
+    "criterion": Part(
+        name="dense", parameters={"cls": "bce", "cls_over": "positives", "box": "iou_square", "box_weight": 5.0}
+    ),
+    "quality": "objectness",
+    "ranking": "cls*quality",
+    "nms": Nms(iou=0.65),
+    "head_init": HeadInit(prior_prob=0.01, quality_prob=0.01),
+}
+_RTMDET: dict[str, Any] = {
+    "criterion": Part(
+        name="dense", parameters={"cls": "quality_focal", "box": "giou", "box_weight": 2.0, "weighting": "quality"}
+    ),
+    "nms": Nms(iou=0.65),
+}
+
 PRESETS: tuple[Preset, ...] = (
     preset(
         "simota",
         "simota",
-        "dynamic-k matching by cost (SimOTA)",
-        criterion=Part(name="dense", parameters={"cls": "bce", "box": "iou_square", "box_weight": 5.0}),
-        quality="objectness",
-        ranking="cls*quality",
-        nms=Nms(iou=0.65),
+        "dynamic-k matching by cost, objectness head (SimOTA)",
+        baseline="simota_iou",
+        source="framework",
+        **_YOLOX,
+    ),
+    preset(
+        "simota_iou",
+        "max_iou",
+        "SimOTA's baseline: static IoU matching with its losses, head and NMS",
+        source="ours",
+        **_YOLOX,
     ),
     preset(
         "dynamic_soft_label",
         "dynamic_soft_label",
         "dynamic-k matching with soft class cost (RTMDet)",
-        criterion=Part(
-            name="dense", parameters={"cls": "quality_focal", "box": "giou", "box_weight": 2.0, "weighting": "quality"}
-        ),
-        nms=Nms(iou=0.65),
+        baseline="dynamic_soft_label_iou",
+        source="framework",
+        **_RTMDET,
+    ),
+    preset(
+        "dynamic_soft_label_iou",
+        "max_iou",
+        "RTMDet's baseline: static IoU matching with its losses and NMS",
+        source="ours",
+        **_RTMDET,
     ),
 )

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from assignbench.assigners.atss import ATSS
-from assignbench.assigners.base import ASSIGNERS, Assigner
-from assignbench.boxes import pairwise_iou
-from assignbench.config.method import Nms, Part, Preset, preset
-from assignbench.contract import Assignment, Context, Objects, Predictions, Targets
+from assignbench.assigners.base import ASSIGNERS, Assigner, Count, NonNegative, Share
+from assignbench.assigners.criteria import CRITERIA, Criterion, DenseCriterion
+from assignbench.config.method import Needs, Nms, Part, Preset, preset
+from assignbench.contract import Assignment, Context, Objects, Predictions, Targets, Term
 from assignbench.priors import Priors
-from assignbench.select import resolve_conflicts, top_indices
+from assignbench.select import boxes_of, matched_iou, predicted_iou, resolve_conflicts, top_indices
 
 
 def power(x: Tensor, exponent: float) -> Tensor:
@@ -40,23 +40,36 @@ class TAL(Assigner):
 
     Invariant: a prior has at most one object (the one with the higher IoU); an object may have none, as the inside
     test comes after the choice. The soft target is t scaled so that an object's best one gets its best IoU. During the
-    first `static` share of training, ATSS assigns (four epochs of twelve in the paper's schedule).
+    first `static` share of training, ATSS assigns (four epochs of twelve in the paper's schedule), and the assignment's
+    stage is "static", later "aligned".
+
+    Differs from the released code in `static`, which is a share of any schedule here and four epochs there.
 
     >>> from assignbench.examples import three_anchors
     >>> TAL()(*three_anchors()).cls.quality  # soft targets
     tensor([[0.2884, 0.9000, 0.0000]])
     """
 
-    topk: int = 13
-    alpha: float = 1.0
-    beta: float = 6.0
-    margin: float = 0.01
-    static: float = 1 / 3
+    topk: Count = 13
+    alpha: NonNegative = 1.0
+    beta: NonNegative = 6.0
+    margin: NonNegative = 0.01
+    static: Share = 1 / 3
+
+    @property
+    def gives(self) -> frozenset[str]:
+        """The class targets are normalised alignments."""
+        return frozenset({"soft"})
+
+    def adopted_quality(self, priors: Priors, predictions: Predictions, objects: Objects, index: Tensor) -> Tensor:
+        """The IoU, which an object's only positive gets by the rule, too."""
+        return matched_iou(priors, predictions.boxes, boxes_of(index, objects.boxes))
 
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
         if context.progress < self.static:
-            return ATSS().assign(priors, predictions, objects, context)
-        iou = pairwise_iou(objects.boxes, predictions.boxes)
+            found = ATSS().assign(priors, predictions, objects, context)
+            return replace(found, diagnostics={"metric": found.cls.quality}, stage="static")
+        iou = predicted_iou(priors, predictions, objects)
         logits = predictions.cls_logits.transpose(1, 2)
         score = logits.gather(1, objects.labels.unsqueeze(-1).expand_as(iou)).sigmoid()
         metric = power(score, self.alpha).mul_(power(iou, self.beta)).mul_(objects.valid.unsqueeze(-1))
@@ -75,17 +88,61 @@ class TAL(Assigner):
         best_u = zero.scatter_reduce(1, owner.squeeze(1), u, "amax")
         soft = t / (best_t.gather(1, owner.squeeze(1)) + 1e-7) * best_u.gather(1, owner.squeeze(1))
         targets = Targets(index, torch.ones_like(soft), soft)
-        return Assignment(targets, targets, diagnostics={"metric": t})
+        return Assignment(targets, targets, diagnostics={"metric": t}, stage="aligned")
+
+
+@CRITERIA.register("tal")
+class TALCriterion(Criterion):
+    """The losses of the assigner's stage: ATSS's while it is "static", quality focal afterwards.
+
+    "static": focal loss (`focal_alpha`, `focal_gamma`) over the positives, GIoU weighted by centerness over its sum.
+    Otherwise quality focal loss on the soft targets (exponent `focal_gamma`), GIoU weighted by them, both over their
+    sum. Keys: loss_cls, loss_box, and loss_quality with a quality head.
+
+    Differs from the released code in the least sum of centernesses (1e-6 here, 1 there).
+    """
+
+    def __init__(
+        self, *, box_weight: NonNegative = 2.0, focal_alpha: Share = 0.25, focal_gamma: NonNegative = 2.0
+    ) -> None:
+        super().__init__()
+        static = DenseCriterion(
+            focal_alpha=focal_alpha, focal_gamma=focal_gamma, box_weight=box_weight, weighting="centerness"
+        )
+        aligned = DenseCriterion(
+            cls="quality_focal", focal_gamma=focal_gamma, box_weight=box_weight, weighting="quality"
+        )
+        self._stages = {"static": static, "aligned": aligned, "": aligned}
+
+    @property
+    def needs(self) -> Needs:
+        """What the dense losses need."""
+        return self._stages["aligned"].needs
+
+    def terms(
+        self, priors: Priors, predictions: Predictions, objects: Objects, assignment: Assignment, context: Context
+    ) -> dict[str, Term]:
+        if assignment.stage not in self._stages:
+            raise ValueError(
+                f"criterion 'tal' knows no stage '{assignment.stage}' of an assigner (known: static, aligned)"
+            )
+        return self._stages[assignment.stage].terms(priors, predictions, objects, assignment, context)
 
 
 PRESETS: tuple[Preset, ...] = (
     preset(
         "tal",
         "tal",
-        "task-aligned top 13 with soft targets (TOOD)",
-        criterion=Part(
-            name="dense", parameters={"cls": "quality_focal", "box": "giou", "box_weight": 2.0, "weighting": "quality"}
-        ),
+        "task-aligned top 13 with soft targets, after a third of training with ATSS (TOOD)",
+        baseline="tal_static",
+        criterion=Part(name="tal"),
+        nms=Nms(iou=0.6),
+    ),
+    preset(
+        "tal_static",
+        Part(name="tal", parameters={"static": 1.0}),
+        "TOOD's baseline: its first stage (ATSS) for the whole training",
+        criterion=Part(name="tal"),
         nms=Nms(iou=0.6),
     ),
 )

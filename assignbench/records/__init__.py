@@ -1,5 +1,6 @@
 """Records: what a cell leaves on disk, readable without torch."""
 
+from assignbench.records.columns import Column, TableSchema
 from assignbench.records.imported import ImportedConfig, ImportedData, ImportedDetector, ImportedMethod
 from assignbench.records.store import (
     AnyConfig,
@@ -19,11 +20,13 @@ from assignbench.records.store import (
 __all__ = [
     "AnyConfig",
     "CellRecord",
+    "Column",
     "ImportedConfig",
     "ImportedData",
     "ImportedDetector",
     "ImportedMethod",
     "State",
+    "TableSchema",
     "append_lines",
     "read_cells",
     "read_config",

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from assignbench.config.cell import FORMAT, CellConfig
 from assignbench.errors import InputError
+from assignbench.records.columns import TableSchema
 from assignbench.records.imported import ImportedConfig
 
 AnyConfig = CellConfig | ImportedConfig
@@ -43,8 +44,14 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Parquet, written whole or not at all."""
+def write_table(path: Path, table: pd.DataFrame, schema: TableSchema | None = None) -> None:
+    """Parquet, written whole or not at all.
+
+    With a schema, the table is checked first: InputError names the file and the column that is missing, unknown, there
+    twice, of another type, or without a value where it needs one. Without, the table is the caller's own.
+    """
+    if schema is not None:
+        table = schema.table(table, str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     table.to_parquet(partial, index=False)

@@ -34,7 +34,7 @@ def strides_of(case: Case) -> torch.Tensor:
 
 def anchors_of(case: Case, name: str = "anchors") -> Priors:
     sizes = tuple(int(n) for n in case["level_counts"])
-    return Priors(tensor(case, name), strides=strides_of(case), level_sizes=sizes)
+    return Priors(tensor(case, name), strides=strides_of(case), level_sizes=sizes, kind="anchor")
 
 
 def points_of(case: Case) -> Priors:

@@ -7,11 +7,12 @@ import torch
 from assignbench.assigners.atss import ATSS
 from assignbench.contract import Objects, Predictions
 from assignbench.priors import Priors, anchor_grid
+from tests.assigners.cases import anchors_of, meta, objects_of, read
 from tests.conftest import golden
 
 
 def nothing(priors: Priors) -> Predictions:
-    return Predictions(torch.zeros(len(priors), 3), torch.zeros(len(priors), 4), priors.boxes)
+    return Predictions(torch.zeros(len(priors), 3), None, priors.boxes)
 
 
 def one(boxes: list[list[float]]) -> Objects:
@@ -20,7 +21,7 @@ def one(boxes: list[list[float]]) -> Objects:
 
 def test_by_hand() -> None:
     # Three priors, all candidates. IoUs 1, 1/3, 0: mean 4/9, unbiased deviation .509; only the first reaches .954.
-    priors = Priors(torch.tensor([[0.0, 0, 10, 10], [5, 0, 15, 10], [30, 0, 40, 10]]))
+    priors = Priors(torch.tensor([[0.0, 0, 10, 10], [5, 0, 15, 10], [30, 0, 40, 10]]), strides=torch.ones(3), kind="anchor")
     assert ATSS()(priors, nothing(priors), one([[0, 0, 10, 10]])).cls.index[0].tolist() == [0, -1, -1]
 
 
@@ -33,7 +34,7 @@ def test_candidates_are_the_nearest_of_every_level() -> None:
 
 def test_an_object_may_end_without_a_positive_and_can_be_given_one() -> None:
     # Two priors with the same IoU: mean + 0 is reached, but no centre lies inside the thin object.
-    priors = Priors(torch.tensor([[0.0, 0, 10, 10], [0, 1, 10, 11]]))
+    priors = Priors(torch.tensor([[0.0, 0, 10, 10], [0, 1, 10, 11]]), strides=torch.ones(2), kind="anchor")
     thin = one([[0, 8, 10, 9]])
     assert ATSS()(priors, nothing(priors), thin).cls.index[0].tolist() == [-1, -1]
     assert ATSS(orphan="best_prior")(priors, nothing(priors), thin).cls.index[0].tolist() == [0, -1]
@@ -41,9 +42,8 @@ def test_an_object_may_end_without_a_positive_and_can_be_given_one() -> None:
 
 @pytest.mark.parametrize("path", golden("atss/*.npz"))
 def test_golden(path) -> None:
-    case = np.load(path, allow_pickle=False)
-    priors = Priors(torch.from_numpy(case["anchors"]), level_sizes=tuple(case["level_counts"].tolist()))
-    objects = Objects(torch.from_numpy(case["gt_boxes"]), torch.from_numpy(case["gt_labels"]))
-    found = ATSS()(priors, nothing(priors), objects).cls.index[0].numpy()
+    case = read(path)
+    priors = anchors_of(case)
+    found = ATSS(meta(case)["topk"], meta(case)["center_eps"])(priors, nothing(priors), objects_of(case))
     compared = ~case["out_tie_sensitive"]
-    np.testing.assert_array_equal(found[compared], case["out_assigned"][compared])
+    np.testing.assert_array_equal(found.cls.index[0].numpy()[compared], case["out_assigned"][compared])

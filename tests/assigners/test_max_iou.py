@@ -1,21 +1,23 @@
 """Max-IoU matching by hand and against mmdet."""
 
-import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from assignbench.assigners.max_iou import MaxIoU
+from assignbench.config.method import CoderConfig
 from assignbench.contract import BACKGROUND, IGNORE, Objects, Predictions
 from assignbench.priors import Priors
+from tests.assigners.cases import anchors_of, meta, objects_of, read
 from tests.conftest import golden
 
-PRIORS = Priors(torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 22], [4, 0, 14, 10], [50, 50, 60, 60]]))
+PRIORS = Priors(torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 22], [4, 0, 14, 10], [50, 50, 60, 60]]), strides=torch.full((4,), 8.0), kind="anchor")
 
 
 def nothing(priors: Priors) -> Predictions:
-    return Predictions(torch.zeros(len(priors), 3), torch.zeros(len(priors), 4), priors.boxes)
+    return Predictions(torch.zeros(len(priors), 3), None, priors.boxes)
 
 
 def index(assigner: MaxIoU, boxes: list[list[float]]) -> list[int]:
@@ -59,12 +61,24 @@ def test_refuses_thresholds_out_of_order() -> None:
 
 @pytest.mark.parametrize("path", golden("maxiou/*.npz"))
 def test_golden(path) -> None:
-    case = np.load(path, allow_pickle=False)
-    priors = Priors(torch.from_numpy(case["anchors"]))
-    objects = Objects(torch.from_numpy(case["gt_boxes"]), torch.from_numpy(case["gt_labels"]))
-    for key, config in json.loads(str(case["meta_json"]))["configs"].items():
+    case = read(path)
+    priors, objects = anchors_of(case), objects_of(case)
+    for key, config in meta(case)["configs"].items():
         rule = "mmdet" if config.get("match_low_quality", True) else "none"
         assigner = MaxIoU(config["pos_iou_thr"], config["neg_iou_thr"], rule, config["min_pos_iou"], "force")
-        found = assigner(priors, nothing(priors), objects).cls.index[0].numpy()
+        found = assigner(priors, nothing(priors), objects)
         compared = ~case[f"out_tie_sensitive__{key}"]
-        np.testing.assert_array_equal(found[compared], case[f"out_assigned__{key}"][compared], err_msg=key)
+        index = found.cls.index[0].numpy()
+        np.testing.assert_array_equal(index[compared], case[f"out_assigned__{key}"][compared], err_msg=key)
+        np.testing.assert_allclose(found.diagnostics["max_iou"][0].numpy(), case["out_max_iou"], atol=1e-6)
+
+
+def test_inclusive_pixels_by_hand() -> None:
+    # Counted inclusively, boxes [0, 9] and [0, 4] are 10 and 5 px wide: IoU 50/100 reaches 0.5; continuously 36/81.
+    box, half = torch.tensor([[0.0, 0, 9, 9]]), [[0, 0, 9, 4]]
+    one = Priors(box, strides=torch.ones(1), kind="anchor", coding=CoderConfig(legacy_plus_one="paa"))
+    objects = Objects(torch.tensor(half).float(), torch.zeros(1, dtype=torch.long))
+    rule = MaxIoU(low_quality="none")
+    assert rule(one, nothing(one), objects).cls.index.tolist() == [[0]]
+    plain = replace(one, coding=CoderConfig())
+    assert rule(plain, nothing(plain), objects).cls.index.tolist() == [[IGNORE]]
