@@ -283,7 +283,13 @@ def _proposals(name: str, rule: Part, about: str, baseline: str = "", **parts: s
 ON_RETINA, ON_FCOS = Part(name="mlc"), Part(name="mlc", parameters={"candidates": "fcos", "alpha": 0.0})
 ON_RPN = Part(name="mlc", parameters={"candidates": "rpn", "alpha": 2.0})
 STATIC_RETINA = Part(name="max_iou", parameters={"low_quality": "mmdet"})
-STATIC_RPN: dict[str, JsonValue] = {"positive": 0.7, "negative": 0.3, "low_quality": "mmdet", "min_iou": 0.3, "sample": 256}
+STATIC_RPN: dict[str, JsonValue] = {
+    "positive": 0.7,
+    "negative": 0.3,
+    "low_quality": "mmdet",
+    "min_iou": 0.3,
+    "sample": 256,
+}
 
 
 def _unlabelled(rule: Part) -> Part:
