@@ -1,6 +1,7 @@
 """The contract as a list of checks: `python -m assignbench.conformance my_module:MyAssigner` runs them.
 
-Every registered assigner is put through the same checks by the tests.
+Every registered assigner is put through the same checks by the tests, and so is every criterion with every assigner
+that it can be composed with.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ import torch
 from torch import Tensor
 
 from assignbench.assigners import ASSIGNERS, Assigner, PerImageAssigner
+from assignbench.assigners.criteria import Criterion
 from assignbench.coders import coder_for
-from assignbench.contract import IGNORE, Assignment, Context, Objects, Predictions, Targets
+from assignbench.config.method import PriorKind, QualityKind
+from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets, Term, total
 from assignbench.priors import Priors, anchor_grid, point_grid
 
 CLASSES = 4
@@ -43,24 +46,60 @@ class Case:
         )
 
 
-def make_case(boxes: Sequence[Tensor], *, kind: str = "anchor", seed: int = 0, device: str = "cpu") -> Case:
+def grid(kind: PriorKind, image_hw: tuple[int, int] = (64, 64)) -> Priors:
+    """Four anchors or one point per location on strides 8 to 32."""
+    strides = (8, 16, 32)
+    grids = {
+        "anchor": lambda: anchor_grid(image_hw, strides, (2.0, 3.0), (1.0, 2.0)),
+        "point": lambda: point_grid(image_hw, strides),
+    }
+    return grids[kind]()
+
+
+def make_case(
+    boxes: Sequence[Tensor],
+    *,
+    kind: PriorKind = "anchor",
+    seed: int = 0,
+    device: str = "cpu",
+    quality: QualityKind | None = "iou",
+    image_hw: tuple[int, int] = (64, 64),
+) -> Case:
     """Random predictions around the given objects of each image (64 x 64 px, strides 8 to 32)."""
     random = torch.Generator().manual_seed(seed)
-    strides = (8, 16, 32)
-    priors = (
-        anchor_grid((64, 64), strides, (2.0, 3.0), (1.0, 2.0)) if kind == "anchor" else point_grid((64, 64), strides)
-    )
+    priors = grid(kind, image_hw)
     batch = len(boxes)
     labels = [torch.randint(CLASSES, (len(b),), generator=random) for b in boxes]
     logits = 2 * torch.randn(batch, len(priors), CLASSES, generator=random) - 1
     deltas = 0.7 * torch.randn(batch, len(priors), 4, generator=random)
-    quality = torch.randn(batch, len(priors), generator=random)
-    decoded = coder_for(priors.kind).decode(priors, deltas)
-    predictions = Predictions(logits.to(device), deltas.to(device), decoded.to(device), quality.to(device), "iou")
+    scores = torch.randn(batch, len(priors), generator=random)
+    decoded = coder_for(priors).decode(priors, deltas)
+    predictions = Predictions(logits, deltas, decoded, scores if quality else None, quality)
     padded = Objects.pad(list(boxes), labels)
-    return Case(
-        priors.to(device), predictions, padded.to(device), Context(image_ids=tuple(range(batch)), image_hw=(64, 64))
-    )
+    context = Context(image_ids=tuple(range(batch)), image_hw=image_hw)
+    return Case(priors.to(device), predictions.to(device), padded.to(device), context)
+
+
+def padded_case(*, kind: PriorKind = "anchor", device: str = "cpu", quality: QualityKind | None = "iou") -> Case:
+    """Four images of three sizes in a batch of 96 x 96 px; `priors.valid` marks what lies inside each."""
+    sizes = ((64, 64), (96, 64), (64, 64), (96, 96))
+    boxes = [random_boxes(n, seed) for n, seed in ((4, 21), (2, 22), (5, 23), (6, 24))]
+    case = make_case(boxes, kind=kind, device=device, quality=quality, image_hw=(96, 96))
+    x, y = case.priors.points.unbind(-1)
+    inside = torch.stack([(x < width) & (y < height) for height, width in sizes])
+    return replace(case, priors=replace(case.priors, valid=inside), context=replace(case.context, image_hw=sizes))
+
+
+def unpadded(case: Case, i: int) -> tuple[Case, Tensor]:
+    """Image `i` of a padded batch alone, with the priors of its own size, and their places [N] in the batch's."""
+    if case.priors.valid is None:
+        raise ValueError("the case has no padding")
+    mask = case.priors.valid[i]
+    keep = mask.nonzero().squeeze(1)
+    sizes = tuple(int(level.sum()) for level in mask.split(list(case.priors.level_sizes)))
+    alone = _unpadded(case.images(i, i + 1))
+    inner = alone.predictions.map(lambda tensor: tensor[:, keep])
+    return replace(alone, priors=case.priors.take(keep, sizes), predictions=inner), keep
 
 
 def random_boxes(count: int, seed: int) -> Tensor:
@@ -95,7 +134,7 @@ def expect(condition: bool, message: str) -> None:
 
 def verify(case: Case, assignment: Assignment) -> None:
     """Shapes, types and ranges of an assignment."""
-    shape = case.predictions.deltas.shape[:2]
+    shape = case.predictions.cls_logits.shape[:2]
     for task in ("cls", "box"):
         t: Targets = getattr(assignment, task)
         expect(t.index.dtype == torch.int64, f"{task}.index must be int64, is {t.index.dtype}")
@@ -131,7 +170,8 @@ def _ordinary(device: str) -> Case:
 @check
 def ordinary_batches(build: Build, device: str) -> None:
     """Shapes, types and ranges, on anchors and on points."""
-    for kind in ("anchor", "point"):
+    kinds: tuple[PriorKind, ...] = ("anchor", "point")
+    for kind in kinds:
         case = make_case([random_boxes(5, 1), random_boxes(2, 2)], kind=kind, device=device)
         verify(case, assign(build, case))
 
@@ -160,11 +200,8 @@ def more_objects_than_priors(build: Build, device: str) -> None:
     """Six priors, nine objects."""
     case = make_case([random_boxes(9, 4)], device=device)
     keep = torch.arange(6, device=device)
-    few = Priors(case.priors.boxes[keep], case.priors.points[keep], case.priors.strides[keep])
-    p = case.predictions
-    quality = None if p.quality_logits is None else p.quality_logits[:, keep]
-    cut = Predictions(p.cls_logits[:, keep], p.deltas[:, keep], p.boxes[:, keep], quality, p.quality_kind)
-    case = Case(few, cut, case.objects, case.context)
+    cut = case.predictions.map(lambda tensor: tensor[:, keep])
+    case = Case(case.priors.take(keep, (6,)), cut, case.objects, case.context)
     verify(case, assign(build, case))
 
 
@@ -196,8 +233,7 @@ def half_precision(build: Build, device: str) -> None:
     case = _ordinary(device)
     p = case.predictions
     for dtype in (torch.bfloat16, torch.float16):
-        quality = None if p.quality_logits is None else p.quality_logits.to(dtype)
-        half = Predictions(p.cls_logits.to(dtype), p.deltas.to(dtype), p.boxes.to(dtype), quality, p.quality_kind)
+        half = p.map(lambda tensor, dtype=dtype: tensor.to(dtype))  # type: ignore[misc]
         with torch.autocast(torch.device(device).type, torch.bfloat16):
             result = assign(build, replace(case, predictions=half))
         verify(case, result)
@@ -221,8 +257,9 @@ def _unpadded(case: Case) -> Case:
     return replace(case, objects=Objects(o.boxes[:, :count], o.labels[:, :count], o.valid[:, :count]))
 
 
-def _image(t: Targets, i: int) -> Targets:
-    return Targets(t.index[i : i + 1], t.weight[i : i + 1], t.quality[i : i + 1])
+def _image(t: Targets, i: int, keep: Tensor | None = None) -> Targets:
+    chosen = torch.arange(t.index.shape[1], device=t.index.device) if keep is None else keep
+    return Targets(t.index[i : i + 1, chosen], t.weight[i : i + 1, chosen], t.quality[i : i + 1, chosen])
 
 
 @check
@@ -230,13 +267,13 @@ def deterministic_and_pure(build: Build, device: str) -> None:
     """Two calls give the same, keep no state, and leave their inputs as they were."""
     case = _ordinary(device)
     p = case.predictions
-    before = [t.clone() for t in (p.cls_logits, p.deltas, p.boxes, case.objects.boxes, case.priors.boxes)]
+    given = (p.cls_logits, p.boxes, case.objects.boxes, case.priors.boxes)
+    before = [t.clone() for t in given]
     instance = build()
     first = instance(case.priors, p, case.objects, case.context)
     instance(case.priors, make_case([random_boxes(4, 9)], device=device).predictions, case.objects.images(0, 1))
     same(first, instance(case.priors, p, case.objects, case.context), "a second call")
-    after = [p.cls_logits, p.deltas, p.boxes, case.objects.boxes, case.priors.boxes]
-    untouched = all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    untouched = all(torch.equal(a, b) for a, b in zip(before, given, strict=True))
     expect(untouched, "the assigner changed its inputs")
     expect(not any(t.requires_grad for t in (first.cls.weight, first.box.quality)), "targets carry a gradient")
 
@@ -249,6 +286,59 @@ def chunked_equals_unchunked(build: Build, device: str) -> None:
     instance = build()
     object.__setattr__(instance, "MAX_PAIRS", 1)
     same(instance(case.priors, case.predictions, case.objects, case.context), whole, "chunked against unchunked")
+
+
+@check
+def padding_changes_nothing(build: Build, device: str) -> None:
+    """A batch of mixed sizes gives what its unpadded images give; priors in the padding learn nothing."""
+    case = padded_case(device=device)
+    for hw in (case.context.image_hw, (96, 96)):  # sizes per image, or known by the masks alone
+        whole = assign(build, replace(case, context=replace(case.context, image_hw=hw)))
+        for i in range(len(case.objects.labels)):
+            alone, keep = unpadded(case, i)
+            one = replace(alone.context, image_hw=hw if hw == (96, 96) else alone.context.image_hw)
+            expected = assign(build, replace(alone, context=one))
+            inner = Assignment(_image(whole.cls, i, keep), _image(whole.box, i, keep))
+            same(inner, expected, f"image {i} of a padded batch against the image alone")
+            _same_bags(whole, i, keep, expected)
+        outside = case.priors.valid
+        expect(outside is not None and bool((whole.cls.index[~outside] == IGNORE).all()), "padding is not ignored")
+        expect(outside is not None and bool((whole.box.index[~outside] == BACKGROUND).all()), "padding learns a box")
+        for task in ("cls", "box"):
+            weight = getattr(whole, task).weight
+            expect(outside is not None and not bool(weight[~outside].any()), f"{task}: padding has weight")
+
+
+def _same_bags(whole: Assignment, i: int, keep: Tensor, alone: Assignment) -> None:
+    if whole.bags is None or alone.bags is None:
+        expect(whole.bags is alone.bags, "bags come and go with the padding")
+        return
+    count, depth = alone.bags.prior.shape[1:]
+    mask = alone.bags.mask[0]
+    prior, weight = whole.bags.prior[i, :count, :depth], whole.bags.weight[i, :count, :depth]
+    expect(bool(torch.equal(whole.bags.mask[i, :count, :depth], mask)), f"image {i}: bags differ in size")
+    expect(bool((prior == keep[alone.bags.prior[0]])[mask].all()), f"image {i}: bags differ")
+    expect(
+        bool(torch.allclose(weight[mask], alone.bags.weight[0][mask], atol=1e-6)), f"image {i}: weights of bags differ"
+    )
+
+
+@check
+def orphans_are_adopted(build: Build, device: str) -> None:
+    """With `orphan` = "best_prior" nobody has less than before, and an object that had nothing may have one prior."""
+    instance = build()
+    case = make_case([random_boxes(7, 31), random_boxes(3, 32)], device=device)
+    before = instance(case.priors, case.predictions, case.objects, case.context)
+    object.__setattr__(instance, "orphan", "best_prior")
+    after = instance(case.priors, case.predictions, case.objects, case.context)
+    verify(case, after)
+    for task in ("cls", "box"):
+        owned = [_owners(getattr(result, task).index, case.objects.labels.shape[1]) for result in (before, after)]
+        expect(not bool((owned[0] & ~owned[1]).any()), f"{task}: adopting an orphan orphaned another object")
+
+
+def _owners(index: Tensor, width: int) -> Tensor:
+    return (index.unsqueeze(1) == torch.arange(width, device=index.device)[:, None]).any(dim=2)
 
 
 @check
@@ -274,9 +364,7 @@ def ties_go_to_the_lowest_index(build: Build, device: str) -> None:
     twice = torch.arange(n, device=device).repeat_interleave(2)
     p, q = case.predictions, case.priors
     sizes = tuple(2 * s for s in q.level_sizes)
-    doubled = Priors(q.boxes[twice], q.points[twice], q.strides[twice], sizes, q.anchors_per_location, q.kind)
-    quality = None if p.quality_logits is None else p.quality_logits[:, twice]
-    repeated = Predictions(p.cls_logits[:, twice], p.deltas[:, twice], p.boxes[:, twice], quality, p.quality_kind)
+    doubled, repeated = q.take(twice, sizes), p.map(lambda tensor: tensor[:, twice])
     result = assign(build, Case(doubled, repeated, case.objects, case.context))
     for task in ("cls", "box"):
         positive = (getattr(result, task).index >= 0).view(1, n, 2)
@@ -316,6 +404,53 @@ def no_host_synchronisation(build: Build, device: str) -> None:
     expect(
         bool(torch.equal(cls, eager.cls.index) and torch.equal(box, eager.box.index)), "traced and eager code differ"
     )
+
+
+def fits(assigner: Assigner, criterion: Criterion) -> bool:
+    """Whether there is any detector that an assigner and a criterion can share."""
+    return bool(fitting(assigner, criterion))
+
+
+def fitting(assigner: Assigner, criterion: Criterion) -> list[tuple[PriorKind, QualityKind | None]]:
+    """Kinds of priors and of quality heads that suit both; none if the criterion needs what the assigner lacks."""
+    a, c = assigner.needs, criterion.needs
+    if (c.bags and "bags" not in assigner.gives) or (c.soft and "soft" not in assigner.gives):
+        return []
+    kinds = [kind for kind in a.priors if kind in c.priors]
+    return [(kind, quality) for kind in kinds for quality in a.quality if quality in c.quality]
+
+
+def losses_add_up(build: Build, criterion: Criterion) -> None:
+    """A padded batch costs what its unpadded images cost, and what its halves cost: 1e-6, summed Term by Term."""
+    assigner = build()
+    for kind, quality in fitting(assigner, criterion):
+        case = padded_case(kind=kind, quality=quality)
+        whole = _terms(assigner, criterion, case)
+        images = [_terms(assigner, criterion, unpadded(case, i)[0]) for i in range(len(case.objects.labels))]
+        halves = [_terms(assigner, criterion, _part(case, *part)) for part in ((0, 2), (2, 4))]
+        for what, parts in (("its unpadded images", images), ("its halves", halves)):
+            summed = {name: sum((p[name] for p in parts[1:]), parts[0][name]) for name in parts[0]}
+            expect(set(summed) == set(whole), f"{kind}, {quality}: {what} have other losses than the batch")
+            for name, term in {**whole, "total": whole}.items():
+                ours, theirs = _value(term), _value(summed if name == "total" else summed[name])
+                close = abs(ours - theirs) <= 1e-6 * max(1.0, abs(ours))
+                expect(close, f"{kind}, {quality}: {name} is {ours} for a padded batch, {theirs} for {what}")
+
+
+def _part(case: Case, start: int, stop: int) -> Case:
+    part = case.images(start, stop)
+    valid = case.priors.valid
+    return replace(part, priors=replace(case.priors, valid=None if valid is None else valid[start:stop]))
+
+
+def _terms(assigner: Assigner, criterion: Criterion, case: Case) -> dict[str, Term]:
+    given = (case.priors, case.predictions, case.objects)
+    found: dict[str, Term] = criterion(*given, assigner(*given, case.context), case.context)
+    return found
+
+
+def _value(term: Term | dict[str, Term]) -> float:
+    return float((total(term) if isinstance(term, dict) else term.value()).detach())
 
 
 def run_checks(build: Build, device: str = "cpu") -> dict[str, str]:

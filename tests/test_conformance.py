@@ -6,9 +6,22 @@ import pytest
 import torch
 
 from assignbench.assigners import ASSIGNERS, Assigner, PerImageAssigner
+from assignbench.assigners.criteria import CRITERIA
 from assignbench.assigners.max_iou import MaxIoU
-from assignbench.conformance import CHECKS, ConformanceError, exempt, make_case, random_boxes, run_checks
-from assignbench.contract import Assignment, Context, Objects, Predictions, Targets
+from assignbench.config.method import Part
+from assignbench.conformance import (
+    CHECKS,
+    ConformanceError,
+    exempt,
+    fits,
+    fitting,
+    losses_add_up,
+    make_case,
+    padded_case,
+    random_boxes,
+    run_checks,
+)
+from assignbench.contract import Assignment, Context, Objects, Predictions, Targets, Term, total
 from assignbench.methods import PRESETS, build_method
 from assignbench.priors import Priors
 from assignbench.select import prior_iou
@@ -79,9 +92,17 @@ class Remembering(MaxIoU):
         return Assignment(replace(result.cls, weight=weight), result.box)
 
 
+class Bypassing(MaxIoU):
+    """Goes round the base class, so that it sees the priors in the padding."""
+
+    def __call__(self, priors, predictions, objects, context=None):
+        return self.assign(priors, predictions, objects.with_room(), context or Context())
+
+
 @pytest.mark.parametrize(
     ("broken", "caught_by"),
     [
+        (Bypassing, "padding_changes_nothing"),
         (Shifted, "ordinary_batches"),
         (Leaking, "batch_is_a_list_of_images"),
         (Unstable, "ties_go_to_the_lowest_index"),
@@ -117,22 +138,62 @@ def test_a_third_partys_assigner_by_path() -> None:
     assert type(built.assigner).__name__ == "OnlyFirst"
 
 
+def _criteria() -> list[Part]:
+    """Every registered criterion with its defaults, and as every preset has it."""
+    parts = [Part(name=name) for name in CRITERIA] + [p.method.criterion for p in PRESETS.values()]
+    return list({part.model_dump_json(): part for part in parts}.values())
+
+
+def _label(part: Part) -> str:
+    return "-".join([part.name, *(str(v) for v in part.parameters.values())])
+
+
+@pytest.mark.parametrize("name", list(ASSIGNERS))
+@pytest.mark.parametrize("part", _criteria(), ids=_label)
+def test_padded_batches_cost_what_their_images_cost(name, part) -> None:
+    criterion = CRITERIA.build(part.name, part.parameters)
+    if not fits(ASSIGNERS.build(name), criterion):
+        pytest.skip(f"{name} and {part.name} have no detector in common")
+    losses_add_up(lambda: ASSIGNERS.build(name), criterion)
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_every_preset_has_parts_that_fit(name) -> None:
+    method = PRESETS[name].method
+    built = build_method(name)
+    assert method.quality in {quality for _, quality in fitting(built.assigner, built.criterion)}
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_baselines_differ_in_the_assigner_alone(name) -> None:
+    if PRESETS[name].baseline:
+        own, base = PRESETS[name].method, PRESETS[PRESETS[name].baseline].method
+        assert own.assigner != base.assigner
+        for field in ("criterion", "quality", "ranking", "floor_on", "nms", "voting", "head_init", "coder"):
+            assert getattr(own, field) == getattr(base, field), field
+
+
 @pytest.mark.parametrize("name", list(PRESETS))
 def test_losses_are_finite_attached_and_have_constant_keys(name) -> None:
-    method = build_method(name)
+    built = build_method(name)
+    quality = built.method.quality
+    kind = fitting(built.assigner, built.criterion)[0][0]
     keys = set()
     for boxes in ([random_boxes(4, 1), torch.zeros(0, 4)], [torch.zeros(0, 4), torch.zeros(0, 4)]):
-        case = make_case(boxes)
-        logits = case.predictions.cls_logits.requires_grad_()
-        quality = case.predictions.quality_logits if method.method.quality else None
-        predictions = replace(case.predictions, cls_logits=logits, quality_logits=quality)
-        assignment = method.assigner(case.priors, predictions, case.objects, case.context)
-        losses = method.criterion(case.priors, predictions, case.objects, assignment, case.context)
-        keys.add(tuple(sorted(losses)))
-        total = torch.stack(list(losses.values())).sum()
-        total.backward()
-        assert torch.isfinite(total)
-        assert torch.isfinite(logits.grad).all()
+        case = make_case(boxes, kind=kind, quality=quality)
+        p = case.predictions
+        leaves = {name: getattr(p, name) for name in ("cls_logits", "deltas", "boxes", "quality_logits")}
+        leaves = {name: value.requires_grad_() for name, value in leaves.items() if value is not None}
+        assignment = built.assigner(case.priors, p, case.objects, case.context)
+        terms = built.criterion(case.priors, p, case.objects, assignment, case.context)
+        keys.add(tuple(sorted(terms)))
+        assert all(isinstance(term, Term) and term.images == 2 for term in terms.values())
+        assert not any(term.count.requires_grad for term in terms.values())
+        loss = total(terms)
+        loss.backward()
+        assert torch.isfinite(loss)
+        assert torch.isfinite(p.cls_logits.grad).all()
+        assert all(torch.isfinite(leaf.grad).all() for leaf in leaves.values() if leaf.grad is not None)
     assert len(keys) == 1
 
 
@@ -152,3 +213,40 @@ def test_a_gpu_assigns_as_the_cpu_does(name) -> None:
     other = assigner(there.priors, there.predictions, there.objects, there.context)
     assert torch.equal(one.cls.index, other.cls.index.cpu())
     assert torch.equal(one.box.index, other.box.index.cpu())
+
+
+class WholeBatch(CRITERIA.factory("dense")):
+    """Normalises inside its sum, so that halves do not add up."""
+
+    def terms(self, priors, predictions, objects, assignment, context):
+        found = super().terms(priors, predictions, objects, assignment, context)
+        return {name: replace(t, sum=t.value(), count=torch.ones(())) for name, t in found.items()}
+
+
+class SeesPadding(CRITERIA.factory("dense")):
+    """Counts priors instead of positives."""
+
+    def terms(self, priors, predictions, objects, assignment, context):
+        found = super().terms(priors, predictions, objects, assignment, context)
+        count = torch.full((), float(predictions.cls_logits[..., 0].numel()))
+        return {name: replace(t, count=count) for name, t in found.items()}
+
+
+@pytest.mark.parametrize("broken", [WholeBatch, SeesPadding])
+def test_broken_criteria_are_caught(broken) -> None:
+    with pytest.raises(ConformanceError, match="loss_"):
+        losses_add_up(MaxIoU, broken())
+
+
+def test_padding_has_no_gradient() -> None:
+    case = padded_case()
+    logits = case.predictions.cls_logits.requires_grad_()
+    boxes = case.predictions.boxes.requires_grad_()
+    built = build_method("iou")
+    assignment = built.assigner(case.priors, case.predictions, case.objects, case.context)
+    total(built.criterion(case.priors, case.predictions, case.objects, assignment, case.context)).backward()
+    outside = ~case.priors.valid
+    assert not bool(logits.grad[outside].any())
+    assert not bool(boxes.grad[outside].any())
+    assert bool(logits.grad[~outside].any())
+    assert bool(boxes.grad[~outside].any())

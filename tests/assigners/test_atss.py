@@ -21,7 +21,9 @@ def one(boxes: list[list[float]]) -> Objects:
 
 def test_by_hand() -> None:
     # Three priors, all candidates. IoUs 1, 1/3, 0: mean 4/9, unbiased deviation .509; only the first reaches .954.
-    priors = Priors(torch.tensor([[0.0, 0, 10, 10], [5, 0, 15, 10], [30, 0, 40, 10]]), strides=torch.ones(3), kind="anchor")
+    priors = Priors(
+        torch.tensor([[0.0, 0, 10, 10], [5, 0, 15, 10], [30, 0, 40, 10]]), strides=torch.ones(3), kind="anchor"
+    )
     assert ATSS()(priors, nothing(priors), one([[0, 0, 10, 10]])).cls.index[0].tolist() == [0, -1, -1]
 
 

@@ -13,7 +13,8 @@ from assignbench.priors import Priors
 from tests.assigners.cases import anchors_of, meta, objects_of, read
 from tests.conftest import golden
 
-PRIORS = Priors(torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 22], [4, 0, 14, 10], [50, 50, 60, 60]]), strides=torch.full((4,), 8.0), kind="anchor")
+BOXES = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 22], [4, 0, 14, 10], [50, 50, 60, 60]])
+PRIORS = Priors(BOXES, strides=torch.full((4,), 8.0), kind="anchor")
 
 
 def nothing(priors: Priors) -> Predictions:
