@@ -25,12 +25,6 @@ _LAST = ("controls",)
 _PARTS = ("assigner", "criterion")
 # Parts of a method that a study changes by a mapping of entries.
 _NESTED = ("nms", "voting", "head_init", "coder")
-# Keys of earlier versions and what stands for them now.
-MOVED = {
-    "nms_kind": "nms: {kind: ...}",
-    "prior_prob": "head_init: {prior_prob: ...}",
-    "zero_box": "head_init: {zero_box: ...}",
-}
 
 
 def _collected() -> Iterator[Preset]:
@@ -66,8 +60,6 @@ def resolve(name: str, overrides: Mapping[str, Any] | None = None, *, label: str
     content = PRESETS[name].method.model_dump(mode="json") | {"name": label or name}
     known = [key for key in MethodConfig.model_fields if key not in ("name", "preset")]
     for key, value in (overrides or {}).items():
-        if key in MOVED:
-            raise InputError(f"method '{label or name}': '{key}' is now written {MOVED[key]}")
         if key not in known:
             raise InputError(f"method '{label or name}': unknown key '{key}'{nearest(key, known)}")
         content[key] = _part(key, content[key], value) if key in _PARTS else _entry(key, content[key], value)

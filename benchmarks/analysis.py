@@ -20,7 +20,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from assignbench.analysis.statistics import bootstrap
+from assignbench.analysis.intervals import bootstrap
 from assignbench.commands.analyze import object_table
 from assignbench.data.predictions import read_ground_truth, read_predictions
 from assignbench.measure.matching import coco_numbers, match, overlaps_of

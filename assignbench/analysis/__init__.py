@@ -7,14 +7,15 @@ from assignbench.analysis import (
     configuration,
     cost,
     curves,
+    differences,
     divergence,
     errors,
     formulas,
     groups,
+    intervals,
     nms,
     probes,
     quality,
-    statistics,
 )
 from assignbench.analysis.base import ANALYSES, Analysis, CellData, StudyRecord, chosen, read_study_record
 from assignbench.analysis.result import Result
@@ -40,13 +41,14 @@ __all__ = [
     "configuration",
     "cost",
     "curves",
+    "differences",
     "divergence",
     "errors",
     "formulas",
     "groups",
+    "intervals",
     "nms",
     "probes",
     "quality",
     "read_study_record",
-    "statistics",
 ]

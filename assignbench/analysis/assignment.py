@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from assignbench.analysis.base import StudyRecord, analysis, keys_of
+from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.result import Result
-from assignbench.analysis.statistics import over_seeds
 
 BINS = 12
 

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from assignbench.analysis.base import StudyRecord, analysis, keys_of
+from assignbench.analysis.intervals import t_interval
 from assignbench.analysis.result import Result
-from assignbench.analysis.statistics import t_interval
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100", "AP07", "AP07_50", "AP07_75", "AP50_area")
 CELL_COLUMNS = ["data", "detector", "method", "seed", "metric", "value"]

@@ -17,6 +17,7 @@ import pandas as pd
 from assignbench.analysis.result import Result
 from assignbench.config.method import MethodConfig, differing_parts
 from assignbench.errors import InputError, nearest
+from assignbench.measure.groups import GroupRule, group_precision
 from assignbench.measure.matching import Overlaps, average_precision, match, mean_over_classes, overlaps_of
 from assignbench.records import CellRecord, read_cells, read_json
 
@@ -79,15 +80,13 @@ class CellData:
         """Detections and objects of one class with IoU 0.5 or more."""
         return overlaps_of(self.images, self.objects, self.detections, len(self.classes))
 
-    def precision(self, outside: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.float64]:
-        """AP [T, C] with the objects `outside` a group ignored."""
-        if outside is None:
-            return self.once("precision", lambda: np.asarray(average_precision(match(self.overlaps))[0]))
-        return np.asarray(average_precision(match(self.overlaps, outside=outside))[0])
+    def precision(self) -> npt.NDArray[np.float64]:
+        """AP [T, C]."""
+        return self.once("precision", lambda: np.asarray(average_precision(match(self.overlaps))[0]))
 
-    def group_numbers(self, inside: npt.NDArray[np.bool_]) -> dict[str, float]:
+    def group_numbers(self, inside: npt.NDArray[np.bool_], rule: GroupRule = "balanced") -> dict[str, float]:
         """AP, AP50, AP75 and the number of objects of a group; NaN without a countable object."""
-        found = self.precision(~inside)
+        found = group_precision(self.overlaps, inside, rule=rule)[0]
         counted = int((inside & ~self.overlaps.left_out).sum())
         mean = {"AP": found, "AP50": found[[0]], "AP75": found[[5]]}
         return {"objects": counted, **{k: float(mean_over_classes(v)) for k, v in mean.items()}}

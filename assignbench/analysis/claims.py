@@ -11,9 +11,9 @@ Forms (METHOD is optional where it stands in brackets: then every method but the
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -21,19 +21,14 @@ from scipy import stats
 
 from assignbench.analysis.averages import METRICS
 from assignbench.analysis.base import CellData, StudyRecord, analysis
-from assignbench.analysis.divergence import RULES, summary_of
-from assignbench.analysis.groups import (
-    CROWDING,
-    ELONGATION,
-    FACTORS,
-    PER_IMAGE,
-    factor_gains,
-    group_table,
-    slopes_of,
-)
+from assignbench.analysis.divergence import JK, summary_of
+from assignbench.analysis.intervals import Interval, paired_p, t_interval, with_verdicts
 from assignbench.analysis.nms import cell_recall, mean_recall
-from assignbench.analysis.statistics import LEVEL, Interval, gains, holm, paired_p, t_interval
+from assignbench.analysis.pairs import gains
+from assignbench.analysis.result import Result
+from assignbench.analysis.trends import FACTORS, trend_rows
 from assignbench.errors import InputError, nearest
+from assignbench.measure.groups import CROWDING, ELONGATION, PER_IMAGE
 
 Kind = Literal["greater", "trend", "gains", "divergence"]
 MEASURES = (*METRICS, "NR", "spearman", *(f"AP_{name}" for name in CROWDING.names))
@@ -97,7 +92,7 @@ def measure_of(cell: CellData, measure: str) -> float:
         recall = cell_recall(cell)
         return float("nan") if recall is None else mean_recall(recall["coverage"])
     if measure == "spearman":
-        return float(summary_of(cell, RULES[0])["spearman"])
+        return float((summary_of(cell, JK) or {"spearman": float("nan")})["spearman"])
     if measure.startswith("AP_") and measure[3:] in CROWDING.names:
         place = CROWDING.place(cell.objects.crowdedness)
         return cell.group_numbers(place == CROWDING.names.index(measure[3:]))["AP"]
@@ -110,64 +105,86 @@ def measured(study: StudyRecord, measure: str) -> pd.DataFrame:
     return pd.DataFrame([{**c.keys, "value": measure_of(c, measure)} for c in study.data()])
 
 
-Effects = dict[tuple[str, str, str], list[float]]  # by data, detector, method: one effect per seed
+@dataclass(frozen=True)
+class Effect:
+    """What a claim says is positive, for one method at one data set and detector, with its interval and p."""
+
+    data: str
+    detector: str
+    method: str
+    baseline: str
+    pair: str
+    interval: Interval
+    p: float
 
 
-def effects_of(claim: Claim, study: StudyRecord) -> Effects:
-    """What the claim says is positive, seed by seed."""
-    if claim.kind == "greater":
-        return _greater(claim, study)
-    if claim.kind == "trend":
-        table = _trend_table(claim, study)
-        return _by_method(table, "slope", claim.method)
-    if claim.kind == "gains":
-        first = gains(measured(study, claim.measure), study, "value")
-        second = gains(measured(study, claim.second), study, "value")
-        keys = ["data", "detector", "method", "seed"]
-        both = first.merge(second, on=keys, suffixes=("", "_second"))
-        return _by_method(both.assign(effect=both.gain - both.gain_second), "effect", claim.method)
-    return _predicts(claim, study)
+def effects_of(claim: Claim, study: StudyRecord) -> list[Effect]:
+    """What the claim says is positive, for every method that it is about."""
+    found = _EFFECTS[claim.kind](claim, study)
+    wanted = claim.method if claim.kind in ("trend", "gains") else ""
+    return [e for e in found if not wanted or e.method == wanted]
 
 
-def _greater(claim: Claim, study: StudyRecord) -> Effects:
-    table = measured(study, claim.measure)
-    found: Effects = {}
-    for (data, detector), group in table.groupby(["data", "detector"], sort=False):
+def _over_seeds(values: Sequence[float]) -> tuple[Interval, float]:
+    return t_interval(values), paired_p(values)
+
+
+def _greater(claim: Claim, study: StudyRecord) -> list[Effect]:
+    found = []
+    for (data, detector), group in measured(study, claim.measure).groupby(["data", "detector"], sort=False):
         wide = group.pivot(index="seed", columns="method", values="value")
         if claim.method in wide and claim.other in wide:
-            found[data, detector, claim.method] = (wide[claim.method] - wide[claim.other]).tolist()
+            pair = study.pair(claim.method, claim.other, (str(data), str(detector)))
+            told = _over_seeds((wide[claim.method] - wide[claim.other]).tolist())
+            found.append(Effect(str(data), str(detector), claim.method, claim.other, pair, *told))
     return found
 
 
-def _trend_table(claim: Claim, study: StudyRecord) -> pd.DataFrame:
-    """The slope of the gain over the factor's groups, one row per cell."""
-    if claim.factor in _GROUPINGS:
-        table = gains(group_table(study, _GROUPINGS[claim.factor]), study)
-    else:
-        table = factor_gains(study, claim.factor)
-    return slopes_of(table)
+def _trend(claim: Claim, study: StudyRecord) -> list[Effect]:
+    """The slope of the gain over the factor's groups, for other seeds and other images."""
+    table = trend_rows(study, claim.factor, _GROUPINGS.get(claim.factor))
+    return [
+        Effect(
+            r.data,
+            r.detector,
+            r.method,
+            r.baseline,
+            r.pair,
+            Interval(r.slope, None if np.isnan(r.half) else r.half, r.n),
+            r.p,
+        )
+        for r in table.itertuples()
+    ]
 
 
-def _by_method(table: pd.DataFrame, column: str, method: str) -> Effects:
-    found: Effects = {}
-    if len(table):
-        for key, group in table.groupby(["data", "detector", "method"], sort=False):
-            if not method or key[2] == method:
-                found[key] = group[column].tolist()
-    return found
+def _difference_of_gains(claim: Claim, study: StudyRecord) -> list[Effect]:
+    first = gains(measured(study, claim.measure), study, "value")
+    second = gains(measured(study, claim.second), study, "value")
+    keys = ["data", "detector", "method", "baseline", "pair"]
+    both = first.merge(second[[*keys, "seed", "gain"]], on=[*keys, "seed"], suffixes=("", "_second"))
+    both = both.assign(effect=both.gain - both.gain_second)
+    return [Effect(*key, *_over_seeds(g.effect.tolist())) for key, g in both.groupby(keys, sort=False)]
 
 
-def _predicts(claim: Claim, study: StudyRecord) -> Effects:
+def _predicts(claim: Claim, study: StudyRecord) -> list[Effect]:
     """Spearman over the methods of a seed, at least three of them."""
     both = measured(study, "spearman").merge(
         measured(study, claim.measure), on=["data", "detector", "method", "seed"], suffixes=("", "_measure")
     )
-    found: Effects = {}
+    values: dict[tuple[str, str], list[float]] = {}
     for (data, detector, _), group in both.dropna().groupby(["data", "detector", "seed"], sort=False):
         if len(group) >= 3 and group.value.nunique() > 1 and group.value_measure.nunique() > 1:
             value = float(stats.spearmanr(group.value, group.value_measure).statistic)
-            found.setdefault((data, detector, "over methods"), []).append(value)
-    return found
+            values.setdefault((data, detector), []).append(value)
+    return [Effect(*key, "over methods", "", "", *_over_seeds(v)) for key, v in values.items()]
+
+
+_EFFECTS: dict[Kind, Callable[[Claim, StudyRecord], list[Effect]]] = {
+    "greater": _greater,
+    "trend": _trend,
+    "gains": _difference_of_gains,
+    "divergence": _predicts,
+}
 
 
 def unit_of(claim: Claim) -> tuple[float, str]:
@@ -179,16 +196,17 @@ def unit_of(claim: Claim) -> tuple[float, str]:
     return (1.0, "rank correlation") if claim.measure == "spearman" else (100.0, "points")
 
 
-def verdict_of(interval: Interval) -> str:
-    """supported, contradicted or not resolvable."""
-    return {"higher": "supported", "lower": "contradicted"}.get(interval.verdict, "not resolvable")
+WORDS = {"higher": "supported", "lower": "contradicted", "not resolvable": "not resolvable"}
+NOT_TESTABLE = "not testable"
 
 
 def overall(verdicts: Sequence[str]) -> str:
     """A claim about several grids: supported by all, contradicted by any, otherwise not resolvable."""
+    if not verdicts:
+        return NOT_TESTABLE
     if "contradicted" in verdicts:
         return "contradicted"
-    return "supported" if verdicts and set(verdicts) == {"supported"} else "not resolvable"
+    return "supported" if set(verdicts) == {"supported"} else "not resolvable"
 
 
 @analysis(
@@ -198,41 +216,53 @@ def overall(verdicts: Sequence[str]) -> str:
     definition=(
         "Effect: what the claim says is positive, paired by seed (a difference in points of the measure; the slope of "
         "the gain in AP over the groups of a factor; the difference of two gains; Spearman's correlation over the "
-        "methods of a seed), mean over seeds with the 95 % Student-t interval. supported: the interval lies above "
-        "zero; contradicted: below; not resolvable: it holds zero, or there are fewer than three seeds. corrected: the "
-        "verdict if p is below 0.05 after Holm's correction over all tests of this section. A claim about several "
-        "detectors, methods or data sets is supported only where every row is, and contradicted where any is. "
-        "Published effects were measured on other data and are not subtracted."
+        "methods of a seed), mean over seeds with the 95 % Student-t interval; a slope's interval also speaks for "
+        "other test images. supported and contradicted: p below 0.05 after Holm's correction over all tests of this "
+        "section, and the sign of the effect; not resolvable: otherwise, or with fewer than three seeds; not testable: "
+        "the study's finished cells hold nothing to test it on. A claim about several detectors, methods or data sets "
+        "is supported only where every row is, and contradicted where any is. pair: 'assigner' where method and "
+        "baseline differ in nothing else, 'recipe' where losses, NMS or other parts differ too. Published effects were "
+        "measured on other data and are not subtracted."
     ),
 )
-def claims(study: StudyRecord) -> dict[str, pd.DataFrame]:
+def claims(study: StudyRecord) -> list[Result]:
     """One row per claim; and one per claim, data set, detector and method."""
-    rows = []
-    for entry in study.about.get("claims") or []:
-        claim = parse(entry["claim"], study.methods)
-        found = effects_of(claim, study)
-        for (data, detector, method), values in found.items():
-            if entry.get("data") and data not in entry["data"]:
-                continue
-            interval = t_interval(values)
-            half = np.nan if interval.half is None else interval.half
-            row: dict[str, object] = {"claim": claim.text, "data": data, "detector": detector, "method": method}
-            scale, unit = unit_of(claim)
-            row |= {"effect": scale * interval.mean, "half": scale * half, "unit": unit, "n": interval.n}
-            row |= {"p": paired_p(values)}
-            row |= {"verdict": verdict_of(interval), "published": entry.get("published") or "–"}
-            rows.append({**row, "paper": entry.get("paper") or "–"})
-    if not rows:
-        return {}
-    detail = pd.DataFrame(rows)
-    detail.insert(detail.columns.get_loc("verdict"), "p_holm", holm(detail.p.tolist()))
-    kept = np.where(detail.p_holm < 1 - LEVEL, detail.verdict, "not resolvable")
-    detail.insert(detail.columns.get_loc("verdict") + 1, "corrected", kept)
+    entries = study.about.get("claims") or []
+    detail = tests_of(entries, study)
     summary = []
-    for text, group in detail.groupby("claim", sort=False):
-        counts = group.verdict.value_counts()
-        told = ", ".join(f"{counts[v]} {v}" for v in ("supported", "contradicted", "not resolvable") if v in counts)
-        row = {"claim": text, "verdict": overall(group.verdict.tolist()), "rows": told}
-        row["corrected"] = overall(group.corrected.tolist())
-        summary.append({**row, "published": group.published.iloc[0], "paper": group.paper.iloc[0]})
-    return {"Verdicts": pd.DataFrame(summary), "Every test behind them": detail}
+    for entry in entries:
+        text = " ".join(entry["claim"].split())
+        mine = detail[detail.claim == text]
+        counts = mine.verdict.value_counts()
+        told = ", ".join(f"{counts[v]} {v}" for v in WORDS.values() if v in counts)
+        row = {"claim": text, "verdict": overall(mine.verdict.tolist()), "rows": told or "no pair of finished cells"}
+        row["pair"] = ", ".join(dict.fromkeys(p for p in mine.pair if p))
+        summary.append({**row, "published": entry.get("published") or "–", "paper": entry.get("paper") or "–"})
+    if not summary:
+        return []
+    return [
+        Result("claims", "Verdicts", pd.DataFrame(summary)),
+        Result("claims.tests", "Every test behind them", detail),
+    ]
+
+
+COLUMNS = ["claim", "data", "detector", "method", "baseline", "pair", "effect", "half", "unit", "n", "p"]
+
+
+def tests_of(entries: Sequence[dict[str, Any]], study: StudyRecord) -> pd.DataFrame:
+    """Every test behind the claims, one family: the verdict of each is the corrected one."""
+    rows = []
+    for entry in entries:
+        claim = parse(entry["claim"], study.methods)
+        scale, unit = unit_of(claim)
+        for one in effects_of(claim, study):
+            if entry.get("data") and one.data not in entry["data"]:
+                continue
+            row: dict[str, object] = {"claim": claim.text, "data": one.data, "detector": one.detector}
+            row |= {"method": one.method, "baseline": one.baseline, "pair": one.pair}
+            row |= {"effect": scale * one.interval.mean, "half": scale * one.interval.half_or_nan, "unit": unit}
+            row |= {"n": one.interval.n, "p": one.p, "published": entry.get("published") or "–"}
+            rows.append({**row, "paper": entry.get("paper") or "–"})
+    table = pd.DataFrame(rows, columns=[*COLUMNS, "published", "paper"])
+    judged = with_verdicts(table, "effect").assign(verdict=lambda t: t.verdict.map(WORDS))
+    return judged[[*COLUMNS, "p_holm", "verdict", "published", "paper"]]

@@ -2,111 +2,144 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Literal
+
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from assignbench.analysis.base import CellData, StudyRecord, analysis
-from assignbench.analysis.groups import CROWDING
-from assignbench.analysis.statistics import over_seeds
-from assignbench.measure.coco import rank_correlation
+from assignbench.analysis.intervals import over_seeds
+from assignbench.analysis.result import Result
+from assignbench.measure.correlation import IOU_DIGITS, rank_correlation, spearman
+from assignbench.measure.groups import CROWDING
 from assignbench.measure.matching import overlaps_of
 
-RULES = ("J_k", "IoU ≥ 0.1", "IoU ≥ 0.5")
+Rule = Literal["J_k", "IoU ≥ 0.5"]
+JK: Rule = "J_k"
+CLOSE: Rule = "IoU ≥ 0.5"
+CLOSE_IOU = 0.5
 SIZE_NAMES = ("small", "medium", "large")
+DENSITY_POINTS = 20_000
+COLUMNS = ["object_id", "cls_score", "ranking_score", "iou"]
 
 
-def rule_candidates(cell: CellData, rule: str) -> pd.DataFrame:
-    """object_id, cls_score, score, iou of a rule's candidates; an import without candidates gives its boxes' own."""
+def rule_candidates(cell: CellData, rule: Rule) -> pd.DataFrame | None:
+    """object_id, cls_score, ranking_score, iou of a rule's candidates; None where the records do not hold them.
+
+    J_k is known only where candidates were recorded. An import without them still has boxes near the objects, which
+    stand in for the predictions with IoU 0.5 and more.
+    """
     table = cell.candidates()
-    if table is None:
-        return box_candidates(cell, 0.5 if rule == RULES[2] else 0.1)
-    if rule == RULES[0]:
-        return table[table.in_jk] if "in_jk" in table else table[:0]
-    return table[table.iou >= (0.5 if rule == RULES[2] else 0.1)]
+    if rule == JK:
+        return table[table.in_jk] if table is not None and "in_jk" in table else None
+    return box_candidates(cell, CLOSE_IOU) if table is None else table[table.iou >= CLOSE_IOU]
 
 
 def box_candidates(cell: CellData, least: float) -> pd.DataFrame:
     """The pre-NMS boxes (or, without them, the detections) of the object's class with enough IoU."""
-    boxes = cell.pre_nms()
-    boxes = cell.detections if boxes is None else boxes
+    before = cell.pre_nms()
+    boxes = cell.detections if before is None else before.assign(score=before.ranking_score)
     overlaps = overlaps_of(cell.images, cell.objects, boxes, len(cell.classes), least=least)
     row = overlaps.row[overlaps.pair_detection]
-    column = boxes.cls_score if "cls_score" in boxes else boxes.score
     return pd.DataFrame(
         {
             "object_id": cell.objects.object_id.to_numpy()[overlaps.pair_object],
-            "cls_score": column.to_numpy()[row],
-            "score": boxes.score.to_numpy()[row],
+            "cls_score": boxes.cls_score.to_numpy()[row],
+            "ranking_score": boxes.score.to_numpy()[row],
             "iou": overlaps.pair_iou,
         }
     )
 
 
 def summarise(objects: pd.DataFrame, candidates: pd.DataFrame) -> dict[str, float | int]:
-    """Mean Spearman over objects, the pooled value, and how many objects went in and were left out."""
-    found = rank_correlation(candidates).set_index("object_id").spearman if len(candidates) else pd.Series(dtype=float)
-    values = objects.object_id.map(found) if len(found) else pd.Series(np.full(len(objects), np.nan))
+    """Mean Spearman over objects and the pooled value, of the ranking score and of the class score alone.
+
+    `objects` went in, `left_out` have fewer than two candidates or a constant side.
+    """
     mine = candidates[candidates.object_id.isin(objects.object_id)]
-    varied = len(mine) > 1 and mine.cls_score.nunique() > 1 and mine.iou.round(6).nunique() > 1
-    pooled = float(stats.spearmanr(mine.cls_score, mine.iou.round(6)).statistic) if varied else float("nan")
-    known = int(values.notna().sum())
-    mean = float(values.mean()) if known else float("nan")
-    return {"spearman": mean, "pooled": pooled, "objects": known, "left_out": len(objects) - known}
+    iou = mine.iou.to_numpy(float).round(IOU_DIGITS)
+    found: dict[str, float | int] = {}
+    for name, column in (("", "ranking_score"), ("cls_", "cls_score")):
+        values = rank_correlation(mine, column).spearman
+        found[f"{name}spearman"] = float(values.mean()) if values.notna().any() else float("nan")
+        found[f"{name}pooled"] = spearman(mine[column].to_numpy(float), iou)
+        if not name:
+            known = int(values.notna().sum())
+    return {**found, "objects": known, "left_out": len(objects) - known}
 
 
-def summary_of(cell: CellData, rule: str) -> dict[str, float | int]:
-    """The divergence of a cell by a candidate rule, crowd regions left out."""
-    objects = cell.objects[~cell.objects.crowd]
-    return cell.once(("divergence", rule), lambda: summarise(objects, rule_candidates(cell, rule)))
+def summary_of(cell: CellData, rule: Rule) -> dict[str, float | int] | None:
+    """The divergence of a cell by a candidate rule, crowd regions left out; None where nothing is recorded for it."""
+
+    def compute() -> dict[str, float | int] | None:
+        candidates = rule_candidates(cell, rule)
+        return None if candidates is None else summarise(cell.objects[~cell.objects.crowd], candidates)
+
+    return cell.once(("divergence", rule), compute)
 
 
 @analysis(
     "divergence",
     title="Divergence between classification and localization",
-    question="Do well-classified predictions also lie well, and does AP follow from it?",
+    question="Do well-scored predictions also lie well, and does AP follow from it?",
     definition=(
-        "Spearman rank correlation between the score of the true class and the IoU with the object over the object's "
-        "candidates, mean over objects (higher is less divergent); pooled: over all candidates together. Candidates "
-        "J_k: the priors that MLC's rule gives to the object (anchors with IoU ≥ 0.4 or forced; points inside), the "
-        "same for every method of a detector; or the predictions with IoU ≥ 0.1 or 0.5. IoUs are rounded to 1e-6, "
-        "ties get their mean rank; objects with fewer than two candidates or a constant side are counted and left "
-        "out. Over cells: Spearman of the divergence (J_k) with AP, within a data set and detector."
+        "Spearman rank correlation between the ranking score of the true class (what NMS sorts by) and the IoU with "
+        "the object over the object's candidates, mean over objects (higher is less divergent); pooled: over all "
+        "candidates together; cls_: of the class score alone. Candidates J_k: the priors that MLC's rule gives to the "
+        "object (anchors with IoU ≥ 0.4 or forced; points inside), the same for every method of a detector; or the "
+        "predictions with IoU ≥ 0.5. IoUs are rounded to 1e-6, ties get their mean rank; objects with fewer than two "
+        "candidates or a constant side are counted and left out. Over cells: Spearman of the divergence (J_k) with "
+        "AP, within a data set and detector. Imports without recorded candidates have no J_k."
     ),
     paper="MLC, section 1 and Table 1",
 )
-def divergence(study: StudyRecord) -> dict[str, pd.DataFrame]:
+def divergence(study: StudyRecord) -> list[Result]:
     """By rule; by class, size and crowdedness (J_k); and its correlation with AP over cells."""
-    rules, groups, cells = [], [], []
+    rules: list[dict[str, object]] = []
+    groups: list[dict[str, object]] = []
+    cells: list[dict[str, object]] = []
+    density: list[pd.DataFrame] = []
     for cell in study.data():
-        objects = cell.objects[~cell.objects.crowd]
-        rules += [{**cell.keys, "candidates": rule, **summary_of(cell, rule)} for rule in RULES]
-        spearman = summary_of(cell, RULES[0])["spearman"]
-        cells.append({**cell.keys, "spearman": spearman, "AP": cell.cell.summary.get("AP")})
-        groups += [{**cell.keys, **row} for row in _by_group(cell, objects, rule_candidates(cell, RULES[0]))]
+        for rule in (JK, CLOSE):
+            told = summary_of(cell, rule)
+            if told is not None:
+                rules.append({**cell.keys, "candidates": rule, **told})
+        jk = summary_of(cell, JK)
+        if jk is not None:
+            cells.append({**cell.keys, "spearman": jk["spearman"], "AP": cell.cell.summary.get("AP")})
+            groups += [{**cell.keys, **row} for row in cell.once("divergence groups", partial(_by_group, cell))]
+        density.append(density_sample(cell))
     if not rules:
-        return {}
-    return {
-        "By candidate rule": over_seeds(pd.DataFrame(rules)),
-        "By class, size and crowdedness": over_seeds(pd.DataFrame(groups)) if groups else pd.DataFrame(),
-        "Does it predict AP?": _with_ap(pd.DataFrame(cells)),
-        "Divergence and AP of every cell": pd.DataFrame(cells),
-    }
+        return []
+    by_cell = pd.DataFrame(cells, columns=["data", "detector", "method", "seed", "spearman", "AP"])
+    by_group = over_seeds(pd.DataFrame(groups)) if groups else pd.DataFrame()
+    return [
+        Result("divergence", "By candidate rule", over_seeds(pd.DataFrame(rules))),
+        Result("divergence.groups", "By class, size and crowdedness (J_k)", by_group),
+        Result("divergence.predicts", "Does it predict AP?", _with_ap(by_cell)),
+        Result("divergence.cells", "Divergence and AP of every cell", by_cell, {"AP": "AP"}, "figure"),
+        Result(
+            "divergence.density", "Scores and IoUs of candidates", pd.concat(density, ignore_index=True), {}, "figure"
+        ),
+    ]
 
 
-def _by_group(cell: CellData, objects: pd.DataFrame, candidates: pd.DataFrame) -> list[dict[str, object]]:
+def _by_group(cell: CellData) -> list[dict[str, object]]:
+    objects, candidates = cell.objects[~cell.objects.crowd], rule_candidates(cell, JK)
+    if candidates is None:
+        return []
     sides = np.digitize(objects.area, (32**2, 96**2))
     labels = {
         "class": [cell.true_classes[int(v)] for v in objects.true_label],
         "size": [SIZE_NAMES[int(v)] for v in sides],
         "crowdedness": [CROWDING.names[int(v)] for v in CROWDING.place(objects.crowdedness)],
     }
-    values = rank_correlation(candidates).set_index("object_id").spearman if len(candidates) else None
-    if values is None:
-        return []
+    values = objects.object_id.map(rank_correlation(candidates).set_index("object_id").spearman).to_numpy(float)
     rows: list[dict[str, object]] = []
     for by, names in labels.items():
-        mean = pd.Series(objects.object_id.map(values).to_numpy(), index=names).groupby(level=0)
+        mean = pd.Series(values, index=names).groupby(level=0)
         for name, value in mean.mean().items():
             if np.isfinite(value):
                 rows.append({"by": by, "group": name, "spearman": float(value), "objects": int(mean.count()[name])})
@@ -123,7 +156,9 @@ def _with_ap(cells: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def density_sample(cell: CellData, most: int = 20_000) -> pd.DataFrame:
-    """score and iou of at most so many candidates (IoU ≥ 0.1), every k-th one: for the density plot."""
-    table = rule_candidates(cell, RULES[1])[["cls_score", "iou"]]
-    return table.iloc[:: max(1, len(table) // most)]
+def density_sample(cell: CellData, most: int = DENSITY_POINTS) -> pd.DataFrame:
+    """Scores and IoU of at most so many predictions around the objects, every k-th one: for the density plot."""
+    table = cell.candidates()
+    table = box_candidates(cell, 0.1) if table is None else table
+    few = table[["ranking_score", "cls_score", "iou"]].iloc[:: max(1, len(table) // most)]
+    return few.assign(**cell.keys)

@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from assignbench.analysis.base import CellData, StudyRecord, analysis
-from assignbench.analysis.statistics import over_seeds
+from assignbench.analysis.intervals import over_seeds
+from assignbench.analysis.result import Result
 from assignbench.measure.matching import RECALLS, Overlaps, match, overlaps_of
 
 KINDS = ("classification", "localization", "both", "duplicate", "background", "missed")
@@ -169,7 +170,8 @@ def cell_errors(cell: CellData) -> dict[str, float]:
         "both: wrong class and place; missed: found by nothing and reachable by no mending. The parts do not add up."
     ),
 )
-def errors(study: StudyRecord) -> pd.DataFrame:
+def errors(study: StudyRecord) -> Result:
     """AP50 and what each kind of error costs it, over seeds."""
     rows = [{**cell.keys, **cell_errors(cell)} for cell in study.data()]
-    return over_seeds(pd.DataFrame(rows)) if rows else pd.DataFrame()
+    table = over_seeds(pd.DataFrame(rows)) if rows else pd.DataFrame()
+    return Result("errors", "AP50 lost to each kind of error", table, {name: "AP" for name in ("AP50", *KINDS)})

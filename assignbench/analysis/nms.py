@@ -1,4 +1,4 @@
-"""What NMS loses (LTM): recall after over recall before, and the AP that a perfectly ranked NMS would reach."""
+"""What NMS loses (LTM): recall after over recall before, and the AP if scores ranked an object's boxes by their IoU."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
-from torchvision.ops import batched_nms, box_iou
 
 from assignbench.analysis.base import CellData, StudyRecord, analysis
-from assignbench.analysis.statistics import over_seeds
+from assignbench.analysis.intervals import over_seeds
+from assignbench.analysis.result import Result
 from assignbench.measure.matching import BOX, Overlaps, average_precision, match, mean_over_classes, overlaps_of
+from assignbench.measure.nms import Boxes, thin_out, vote
 
 THRESHOLDS: tuple[float, ...] = tuple(np.arange(0.5, 0.91, 0.05).round(2).tolist())
 UNLIMITED = 10**9
+OWN_IOU = 0.5  # a box from this IoU on is one of the object's boxes
 Floats = npt.NDArray[np.float64]
 
 
@@ -42,55 +43,76 @@ def nms_recall(before: Overlaps, after: Overlaps, thresholds: tuple[float, ...] 
     return {k: np.divide(last[k], first[k], out=blank.copy(), where=first[k] > 0) for k in first}
 
 
-def suppress(boxes: pd.DataFrame, iou: float, rank_by: npt.NDArray[np.float64] | None = None) -> npt.NDArray[np.int64]:
-    """Rows that a per-class NMS keeps, image by image in falling rank (by default the score; lower row on ties)."""
-    score = boxes.score.to_numpy(np.float64) if rank_by is None else rank_by
-    return _suppressed(boxes, iou, score)[0]
+def ranked(boxes: pd.DataFrame) -> pd.DataFrame:
+    """Boxes from before NMS under the name that matching reads: `score` is what they are ranked by."""
+    return boxes.assign(score=boxes.ranking_score)
 
 
-def _suppressed(
-    boxes: pd.DataFrame, iou: float, rank_by: npt.NDArray[np.float64], *, scored: bool = False
-) -> tuple[npt.NDArray[np.int64], Floats]:
-    """The kept rows and, if `scored`, the best score among each kept box and those that it suppressed first."""
-    image, label = boxes.image_id.to_numpy(), torch.tensor(boxes.label.to_numpy(np.int64))
-    order = np.lexsort((-rank_by, image))
-    bounds = np.flatnonzero(np.r_[True, np.diff(image[order]) != 0, True]) if len(order) else np.zeros(1, int)
-    corners = torch.tensor(boxes[BOX].to_numpy(np.float64))
-    score = torch.tensor(boxes.score.to_numpy(np.float64))
-    kept, best = [np.zeros(0, np.int64)], [np.zeros(0)]
-    for begin, end in pairwise(bounds):
-        rows = torch.from_numpy(order[begin:end])
-        # Ranks instead of scores: equal scores keep the order of the rows.
-        rank = torch.arange(len(rows), 0, -1, dtype=torch.float64)
-        keep = batched_nms(corners[rows], rank, label[rows], iou)
-        kept.append(rows[keep].numpy())
-        if scored:
-            best.append(_cluster_scores(corners[rows], label[rows], score[rows], keep, iou).numpy())
-    return np.concatenate(kept), np.concatenate(best)
+def replay(cell: CellData, boxes: pd.DataFrame) -> pd.DataFrame:
+    """The detections that the cell's own NMS, limit and voting leave of boxes from before NMS.
 
-
-def _cluster_scores(
-    corners: torch.Tensor, label: torch.Tensor, score: torch.Tensor, keep: torch.Tensor, iou: float
-) -> torch.Tensor:
-    """Best score of every kept box's cluster: a box belongs to the first kept one of its class that covers it."""
-    covers = (box_iou(corners[keep], corners) > iou) & (label[keep].unsqueeze(1) == label.unsqueeze(0))
-    covers[torch.arange(len(keep)), keep] = True
-    owner = covers.byte().argmax(dim=0)
-    owner[keep] = torch.arange(len(keep))
-    owned = covers.any(dim=0)
-    return score[keep].scatter_reduce(0, owner[owned], score[owned], "amax")
-
-
-def oracle_nms(cell: CellData, boxes: pd.DataFrame, before: Overlaps) -> pd.DataFrame:
-    """The boxes that an NMS ranked by true IoU would keep, each with the best score of what it suppressed.
-
-    Boxes that overlap no object keep their places behind all others, by score.
+    Of the boxes as they were recorded these are the cell's detections again; an analysis changes one column and sees
+    what follows from it.
     """
-    truth = np.zeros(len(boxes))
-    np.maximum.at(truth, before.row[before.pair_detection], before.pair_iou)
-    rank = np.where(truth > 0, 1 + truth, 0.5 * boxes.score.to_numpy(np.float64))
-    kept, best = _suppressed(boxes, float(cell.config["method"]["nms"]), rank, scored=True)
-    return boxes.iloc[kept].assign(score=best)
+    method, limit = cell.config.method, cell.config.evaluation.max_detections
+    order = np.argsort(boxes.image_id.to_numpy(), kind="stable")
+    image = boxes.image_id.to_numpy()[order]
+    bounds = np.flatnonzero(np.r_[True, np.diff(image) != 0, True]) if len(order) else np.zeros(1, int)
+    whole = Boxes(
+        boxes[BOX].to_numpy()[order],
+        boxes.label.to_numpy()[order],
+        boxes.ranking_score.to_numpy()[order],
+        boxes.cls_score.to_numpy()[order],
+        boxes.quality_score.to_numpy()[order],
+        np.arange(len(boxes)),
+    )
+    kept = [_frame(whole.take(np.zeros(0, np.int64)), image[:0])]
+    for begin, end in pairwise(bounds):
+        before = whole.take(np.arange(begin, end))
+        after = thin_out(before, method.nms, limit)
+        if method.voting is not None:
+            after = vote(after, before, method.voting)
+        kept.append(_frame(after, np.full(len(after), image[begin])))
+    return pd.concat(kept, ignore_index=True)
+
+
+def _frame(found: Boxes, image: npt.NDArray[np.int64]) -> pd.DataFrame:
+    corners = {name: found.boxes[:, i] for i, name in enumerate(BOX)}
+    return pd.DataFrame({"image_id": image, "label": found.labels, "score": found.scores, **corners})
+
+
+def replayed_precision(cell: CellData, boxes: pd.DataFrame) -> float:
+    """AP of what the cell's own NMS leaves of these boxes."""
+    left = replay(cell, boxes)
+    overlaps = overlaps_of(cell.images, cell.objects, left, len(cell.classes))
+    return float(mean_over_classes(average_precision(match(overlaps))[0]))
+
+
+def own_precision(cell: CellData) -> float:
+    """AP of the cell's boxes from before NMS through its own NMS: what every change is compared with."""
+    boxes = cell.pre_nms()
+    return float("nan") if boxes is None else cell.once("replayed", partial(replayed_precision, cell, boxes))
+
+
+def dealt_by_iou(cell: CellData, boxes: pd.DataFrame) -> pd.DataFrame:
+    """The same boxes with the scores of every object's boxes dealt out again in the order of their true IoU.
+
+    A box belongs to the object of its class that it overlaps most, if by 0.5 or more. Nothing else changes: neither
+    which scores an object's boxes have, nor any other box, nor NMS itself.
+    """
+    column = "quality_score" if cell.config.method.nms.kind == "iou_guided" else "ranking_score"
+    before = overlaps_of(cell.images, cell.objects, ranked(boxes), len(cell.classes), least=OWN_IOU)
+    pairs = pd.DataFrame(
+        {"row": before.row[before.pair_detection], "object": before.pair_object, "iou": before.pair_iou}
+    )
+    pairs = pairs[~before.left_out[pairs.object]].sort_values(["row", "iou"], ascending=[True, False], kind="stable")
+    best = pairs.drop_duplicates("row")
+    score = boxes[column].to_numpy(copy=True)
+    rows, owner = best.row.to_numpy(), best.object.to_numpy()
+    by_iou = np.lexsort((rows, -best.iou.to_numpy().round(6), owner))
+    by_score = np.lexsort((rows, -score[rows], owner))
+    score[rows[by_iou]] = boxes[column].to_numpy()[rows[by_score]]
+    return boxes.assign(**{column: score})
 
 
 @analysis(
@@ -100,14 +122,15 @@ def oracle_nms(cell: CellData, boxes: pd.DataFrame, before: Overlaps) -> pd.Data
     definition=(
         "NR_τ: recall after NMS over recall before it at IoU τ, NR: mean over τ = 0.50:0.05:0.90, where anything was "
         "recalled before. coverage: an object counts if any box of its class reaches τ; one-to-one: a box serves one "
-        "object, greedily by score. Before NMS: the boxes above the study's score floor, at most `pre_nms` per image. "
-        "Oracle NMS: the same boxes with NMS ranked by the true IoU with an object of their class, a kept box taking "
-        "the best score of what it suppressed; misranking: its AP minus the detector's own."
+        "object, greedily by score. Before NMS: the boxes above the study's score floor, at most `pre_nms` per image "
+        "or level. AP_replay: those boxes through the cell's own NMS flavour, limit and voting again (it equals AP). "
+        "AP_oracle: the same after the scores of each object's boxes (IoU 0.5 and more) were dealt out again in the "
+        "order of their true IoU; misranking: AP_oracle minus AP_replay."
     ),
     paper="LTM, section 4.2 and Table 4",
 )
-def nms(study: StudyRecord) -> dict[str, pd.DataFrame]:
-    """NR and NR_tau in both readings, and AP with the oracle NMS; nothing for imports without pre-NMS boxes."""
+def nms(study: StudyRecord) -> list[Result]:
+    """NR and NR_tau in both readings, and AP with the oracle ranking; nothing for imports without pre-NMS boxes."""
     rows, oracle = [], []
     for cell in study.data():
         recall = cell_recall(cell)
@@ -116,25 +139,26 @@ def nms(study: StudyRecord) -> dict[str, pd.DataFrame]:
         for reading, values in recall.items():
             row = {**cell.keys, "reading": reading.replace("_", "-"), "NR": mean_recall(values)}
             rows.append({**row, **{f"NR{round(100 * t)}": v for t, v in zip(THRESHOLDS, values, strict=True)}})
-        ideal = cell.once("oracle_nms", partial(_oracle_precision, cell))
-        own = float(mean_over_classes(cell.precision()))
-        oracle.append({**cell.keys, "AP": own, "AP_oracle": ideal, "misranking": ideal - own})
+        oracle.append({**cell.keys, "kind": cell.config.method.nms.kind, **_oracle(cell)})
     if not rows:
-        return {}
-    return {
-        "NMS recall": over_seeds(pd.DataFrame(rows)),
-        "AP with NMS ranked by the true IoU": over_seeds(pd.DataFrame(oracle)),
-    }
+        return []
+    shares = {"NR": "share"} | {f"NR{round(100 * t)}": "share" for t in THRESHOLDS}
+    points = {name: "AP" for name in ("AP", "AP_replay", "AP_oracle", "misranking")}
+    return [
+        Result("nms", "NMS recall", over_seeds(pd.DataFrame(rows)), shares),
+        Result("nms.oracle", "AP if scores ranked boxes by their true IoU", over_seeds(pd.DataFrame(oracle)), points),
+    ]
 
 
-def _oracle_precision(cell: CellData) -> float:
-    """AP with the oracle NMS."""
+def _oracle(cell: CellData) -> dict[str, float]:
+    """AP as recorded, as replayed, with the oracle ranking, and the last two's difference."""
     boxes = cell.pre_nms()
     if boxes is None:
-        return float("nan")
-    best = oracle_nms(cell, boxes, overlaps_of(cell.images, cell.objects, boxes, len(cell.classes)))
-    found = average_precision(match(overlaps_of(cell.images, cell.objects, best, len(cell.classes))))[0]
-    return float(mean_over_classes(found))
+        return {}
+    ideal = cell.once("oracle_nms", lambda: replayed_precision(cell, dealt_by_iou(cell, boxes)))
+    own = own_precision(cell)
+    recorded = float(mean_over_classes(cell.precision()))
+    return {"AP": recorded, "AP_replay": own, "AP_oracle": ideal, "misranking": ideal - own}
 
 
 def cell_recall(cell: CellData) -> dict[str, Floats] | None:
@@ -144,7 +168,7 @@ def cell_recall(cell: CellData) -> dict[str, Floats] | None:
         boxes = cell.pre_nms()
         if boxes is None or not len(boxes):
             return None
-        return nms_recall(overlaps_of(cell.images, cell.objects, boxes, len(cell.classes)), cell.overlaps)
+        return nms_recall(overlaps_of(cell.images, cell.objects, ranked(boxes), len(cell.classes)), cell.overlaps)
 
     return cell.once("nms_recall", compute)
 

@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from assignbench.analysis.base import CellData, StudyRecord, analysis, keys_of
+from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.result import Result
-from assignbench.analysis.statistics import over_seeds
 from assignbench.records import CellRecord
 
 LEAST_SCORES = 8  # priors of an object below which its scores are not looked at
@@ -194,8 +194,8 @@ def maps(study: StudyRecord) -> Result:
         tables = visits(cell)
         if not tables:
             continue
-        objects = cell_boxes(cell)
-        found = [m for i, g in tables[-1].groupby("object_id") if (m := _peaks(g, objects.get(int(i)))) is not None]
+        areas = cell_areas(cell)
+        found = [m for i, g in tables[-1].groupby("object_id") if (m := _peaks(g, areas.get(int(i)))) is not None]
         if found:
             mean = pd.DataFrame(found).mean()
             rows.append({**keys_of(cell), **{k: float(v) for k, v in mean.items()}, "objects": len(found)})
@@ -203,9 +203,11 @@ def maps(study: StudyRecord) -> Result:
     return Result("maps", "Distance of the two peaks", table, {"distance": "√area"})
 
 
-def cell_boxes(cell: CellRecord) -> dict[int, float]:
-    """The area of each probe object in network px², as the telemetry of training batches saw it (median)."""
-    table = cell.table("assignments")
+def cell_areas(cell: CellRecord) -> dict[int, float]:
+    """The area of each probe object in network px²: as recorded with the probes, or in training batches (median)."""
+    table = probe_objects(cell)
+    if "network_area" not in table:
+        table = cell.table("assignments")
     if table.empty:
         return {}
     return {int(k): float(v) for k, v in table.groupby("object_id").network_area.median().items()}

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from assignbench.analysis.base import CellData, StudyRecord, analysis
-from assignbench.analysis.nms import suppress
-from assignbench.analysis.statistics import over_seeds
-from assignbench.measure.matching import average_precision, match, mean_over_classes, overlaps_of
+from assignbench.analysis.intervals import over_seeds
+from assignbench.analysis.nms import own_precision, replayed_precision
+from assignbench.analysis.result import Result
+from assignbench.config.method import Ranking
+from assignbench.measure.matching import mean_over_classes, overlaps_of
 
 BINS = 10
 Floats = npt.NDArray[np.float64]
@@ -21,22 +25,28 @@ def true_iou(cell: CellData, boxes: pd.DataFrame) -> Floats:
     The head that predicts IoU knows no classes, and an exact one must not correct the classes either.
     """
     objects = cell.objects[~cell.objects.crowd].assign(label=0)
-    overlaps = overlaps_of(cell.images, objects, boxes.assign(label=0), 1, least=1e-9)
+    overlaps = overlaps_of(cell.images, objects, boxes.assign(label=0, score=0.0), 1, least=1e-9)
     best = np.zeros(len(boxes))
     np.maximum.at(best, overlaps.row[overlaps.pair_detection], overlaps.pair_iou)
     return best
 
 
-def rescored(ranking: str, cls: Floats, quality: Floats) -> Floats:
+def rescored(ranking: Ranking, cls: Floats, quality: Floats) -> Floats:
     """The method's ranking score with another quality."""
-    if ranking == "sqrt(cls*quality)":
-        return np.sqrt(cls * quality)
-    return quality if ranking == "quality" else cls * quality
+    return _SCORES[ranking](cls, quality)
+
+
+_SCORES: dict[Ranking, Callable[[Floats, Floats], Floats]] = {
+    "cls": lambda cls, quality: cls,
+    "cls*quality": lambda cls, quality: cls * quality,
+    "sqrt(cls*quality)": lambda cls, quality: np.sqrt(cls * quality),
+    "quality": lambda cls, quality: quality,
+}
 
 
 def predicts_iou(cell: CellData) -> bool:
     """Whether the method has a head that predicts the IoU, and its records hold what it said."""
-    return bool(cell.config["method"].get("quality") == "iou")
+    return cell.config.method.quality == "iou"
 
 
 @analysis(
@@ -48,11 +58,11 @@ def predicts_iou(cell: CellData) -> bool:
         "detections with true IoU ≥ 0.5; beside it over the boxes before NMS, and the bias (predicted − true). "
         "Reliability: mean true IoU of the boxes before NMS in ten bins of the predicted one. Oracle IoU: AP when the "
         "true IoU takes the place of the predicted one in the method's ranking score (of cls × IoU for methods without "
-        "such a head), before NMS."
+        "such a head), through the cell's own NMS, limit and voting; AP_replay: the same without that change."
     ),
     paper="PAA, Table 2",
 )
-def quality(study: StudyRecord) -> dict[str, pd.DataFrame]:
+def quality(study: StudyRecord) -> list[Result]:
     """Errors and bias, the reliability curve, and AP with oracle IoU."""
     errors, curves, oracle = [], [], []
     for cell in study.data():
@@ -67,11 +77,14 @@ def quality(study: StudyRecord) -> dict[str, pd.DataFrame]:
             errors.append(row)
         if boxes is not None and len(boxes):
             oracle.append({**cell.keys, **_oracle(cell, boxes, before)})
-    return {
-        "Error of the predicted IoU": over_seeds(pd.DataFrame(errors)) if errors else pd.DataFrame(),
-        "Reliability": over_seeds(pd.DataFrame(curves)) if curves else pd.DataFrame(),
-        "AP with the true IoU in the ranking": over_seeds(pd.DataFrame(oracle)) if oracle else pd.DataFrame(),
-    }
+    tables = [over_seeds(pd.DataFrame(rows)) if rows else pd.DataFrame() for rows in (errors, curves, oracle)]
+    points = {"AP": "AP", "AP_replay": "AP", "AP_oracle": "AP", "room": "AP"}
+    ious = {name: "IoU" for name in ("error_kept", "bias_kept", "error_before", "bias_before")}
+    return [
+        Result("quality", "Error of the predicted IoU", tables[0], ious),
+        Result("quality.reliability", "Reliability", tables[1], {"predicted": "IoU", "true": "IoU"}),
+        Result("quality.oracle", "AP with the true IoU in the ranking", tables[2], points),
+    ]
 
 
 def _error(true: Floats, predicted: Floats, name: str) -> dict[str, float]:
@@ -96,12 +109,10 @@ def reliability(predicted: Floats, true: Floats) -> list[dict[str, object]]:
 
 
 def _oracle(cell: CellData, boxes: pd.DataFrame, true: Floats) -> dict[str, float]:
-    """AP as it is and with the true IoU in the ranking."""
-    method = cell.config["method"]
-    ranking = method["ranking"] if predicts_iou(cell) else "cls*quality"
+    """AP as recorded, as replayed through the cell's NMS, and the same with the true IoU in the ranking."""
+    method = cell.config.method
+    ranking: Ranking = method.ranking if predicts_iou(cell) and method.ranking != "cls" else "cls*quality"
     score = rescored(ranking, boxes.cls_score.to_numpy(float), true)
-    exact = boxes.assign(score=score)
-    kept = exact.iloc[suppress(exact, float(method["nms"]))]
-    found = average_precision(match(overlaps_of(cell.images, cell.objects, kept, len(cell.classes))))[0]
-    own, ideal = float(mean_over_classes(cell.precision())), float(mean_over_classes(found))
-    return {"AP": own, "AP_oracle": ideal, "room": ideal - own}
+    ideal = replayed_precision(cell, boxes.assign(ranking_score=score, quality_score=true))
+    own, recorded = own_precision(cell), float(mean_over_classes(cell.precision()))
+    return {"AP": recorded, "AP_replay": own, "AP_oracle": ideal, "room": ideal - own}

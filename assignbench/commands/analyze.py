@@ -12,12 +12,17 @@ import pandas as pd
 from rich.console import Console
 
 import assignbench
+from assignbench.config import Nms
 from assignbench.data.predictions import GroundTruth, read_ground_truth, read_predictions
 from assignbench.errors import InputError
-from assignbench.measure.matching import BOX, average_precision, coco_numbers, crowdedness, match, overlaps_of
-from assignbench.records import write_json, write_table
+from assignbench.measure.boxes import aspect_ratio
+from assignbench.measure.coco import coco_numbers
+from assignbench.measure.crowding import crowdedness
+from assignbench.measure.matching import BOX, average_precision, match, overlaps_of
+from assignbench.records import ImportedConfig, ImportedData, ImportedMethod, write_config, write_json, write_table
 from assignbench.report import build_report
 
+# Detections hold the final score, boxes before NMS what NMS sorts by.
 KEPT = ("image_id", "label", "score", "cls_score", "quality_score", *BOX)
 
 
@@ -49,6 +54,7 @@ def analyze(options: argparse.Namespace, console: Console) -> int:
         "cost": "none, nothing is trained",
         "version": assignbench.__version__,
         "cells": cells,
+        "baselines": {name: "" if place == 0 else names[0] for place, name in enumerate(names)},
         "imported": True,
         "notes": truth.notes,
     }
@@ -71,9 +77,9 @@ def _names(files: Sequence[Path]) -> list[str]:
 def object_table(truth: GroundTruth) -> pd.DataFrame:
     """The objects of a ground truth with the columns that groups are made of."""
     table = truth.objects.copy()
-    width, height = table.x2 - table.x1, table.y2 - table.y1
-    table["aspect_ratio"] = np.maximum(width / height, height / width)
-    table["crowdedness"] = crowdedness(table.image_id.to_numpy(), table[BOX].to_numpy(np.float64))
+    boxes = table[BOX].to_numpy(np.float64)
+    table["aspect_ratio"] = aspect_ratio(boxes)
+    table["crowdedness"] = crowdedness(table.image_id.to_numpy(), boxes)
     table["image_crowdedness"] = table.groupby("image_id").crowdedness.transform("max")
     table["objects_in_image"] = table.groupby("image_id").object_id.transform("size")
     return table
@@ -91,25 +97,24 @@ def _write_cell(
     objects = object_table(truth)
     every = detections if before is None else before
     quality = bool(len(every)) and bool((every.quality_score != 1.0).any())
-    method: dict[str, Any] = {"name": name, "quality": "iou" if quality else None, "nms": options.nms}
-    method["ranking"] = "cls*quality" if quality else "cls"
-    config = {
-        "detector": {"name": "imported", "label": "imported"},
-        "method": method,
-        "data": {"name": truth.name, "kind": "coco"},
-        "seed": 0,
-    }
+    method = ImportedMethod(
+        name=name,
+        quality="iou" if quality else None,
+        ranking="cls*quality" if quality else "cls",
+        nms=Nms(iou=options.nms),
+    )
+    config = ImportedConfig(method=method, data=ImportedData(name=truth.name))
     overlaps = overlaps_of(truth.images, objects, detections, len(truth.classes))
     by_class = average_precision(match(overlaps))[0].mean(axis=0)
     summary: dict[str, Any] = {k: None if np.isnan(v) else v for k, v in coco_numbers(overlaps).items()}
     summary["per_class"] = {c: None if np.isnan(v) else float(v) for c, v in zip(truth.classes, by_class, strict=True)}
-    write_json(folder / "config.json", config)
+    write_config(folder, config)
     write_json(folder / "environment.json", {"classes": list(truth.classes), "class_agnostic": False})
     write_table(folder / "images.parquet", truth.images)
     write_table(folder / "objects.parquet", objects)
     write_table(folder / "detections.parquet", detections[list(KEPT)])
     (folder / "pre_nms.parquet").unlink(missing_ok=True)
     if before is not None:
-        write_table(folder / "pre_nms.parquet", before[list(KEPT)])
+        write_table(folder / "pre_nms.parquet", before[list(KEPT)].rename(columns={"score": "ranking_score"}))
     write_json(folder / "summary.json", summary)
     write_json(folder / "status.json", {"state": "done"})

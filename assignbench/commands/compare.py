@@ -12,14 +12,15 @@ import pandas as pd
 from rich.console import Console
 
 from assignbench.analysis import CellData
-from assignbench.analysis.groups import CROWDING, ELONGATION, named
-from assignbench.analysis.statistics import image_draws
-from assignbench.config.data import DataSpec
+from assignbench.analysis.intervals import image_draws
+from assignbench.config import CellConfig, LocalPaths
 from assignbench.data.base import DetectionData
 from assignbench.data.catalog import load
 from assignbench.errors import InputError
+from assignbench.measure.groups import CROWDING, ELONGATION, group_precision, named
 from assignbench.measure.matching import average_precision, match, mean_over_classes
 from assignbench.records import CellRecord, read_json, write_table, write_text
+from assignbench.report.render.markdown import markdown_table
 from assignbench.report.sheet import difference_sheet
 from assignbench.report.tables import tidy_table
 
@@ -36,10 +37,11 @@ def compare(options: argparse.Namespace, console: Console) -> int:
         )
     out: Path = options.out
     groups = group_differences(first, second)
-    table = tidy_table(f"{second.cell.id} minus {first.cell.id}", groups, [NOTE])
-    console.print(table.markdown(), markup=False)
+    table = tidy_table(f"{second.cell.id} minus {first.cell.id}", groups, UNITS, [RULE, NOTE])
+    text = markdown_table(table)
+    console.print(text, markup=False)
     images = image_differences(first, second)
-    write_text(out / "compare.md", table.markdown() + "\n")
+    write_text(out / "compare.md", text + "\n")
     write_table(out / "images.parquet", images)
     chosen = pd.concat([images.nlargest(SHEET_IMAGES, "difference"), images.nsmallest(SHEET_IMAGES, "difference")])
     path = difference_sheet(first, second, chosen, _Pixels(first, options.images), out / "compare.jpg")
@@ -47,6 +49,11 @@ def compare(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+UNITS = {name: "AP" for name in ("AP_first", "AP_second", "difference", "low", "high")}
+RULE = (
+    "AP of a group: objects outside it are left out, an unmatched detection counts with the group's share of the "
+    "objects of its class (the report's rule)."
+)
 NOTE = (
     "low, high: 95 % percentile interval over resampled test images (1000 replicates) of this one trained pair; it "
     "says nothing about other seeds."
@@ -88,9 +95,10 @@ def _row(
     weights = np.concatenate([np.ones((1, draws.shape[1])), draws])
     both = []
     for cell in (first, second):
-        outside = None if label is not None else ~inside
-        values = average_precision(match(cell.overlaps, outside=outside), weights)
-        both.append(mean_over_classes(values) if label is None else values[:, :, label].mean(axis=1))
+        if label is None:
+            both.append(mean_over_classes(group_precision(cell.overlaps, inside, weights=weights)))
+        else:
+            both.append(average_precision(match(cell.overlaps), weights)[:, :, label].mean(axis=1))
     gap = both[1] - both[0]
     known = gap[1:][np.isfinite(gap[1:])]
     low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
@@ -130,11 +138,11 @@ class _Pixels:
     def __init__(self, cell: CellData, folder: Path | None) -> None:
         self.cell, self.folder = cell, folder
         self.data: DetectionData | None = None
-        config, local = cell.config, read_json(cell.cell.folder / "local.json")
-        if folder is None and local:
-            spec = DataSpec.model_validate(config["data"])
-            cache = Path(local["cache"]) if local.get("cache") else None
-            self.data = load(spec, "test", Path(local.get("root") or "."), cache)
+        written = read_json(cell.cell.folder / "local.json")
+        if folder is None and written and isinstance(cell.config, CellConfig):
+            local = LocalPaths.model_validate(written)
+            cache = Path(local.cache) if local.cache else None
+            self.data = load(cell.config.data, "test", Path(local.root or "."), cache)
         self.place = {} if self.data is None else {r.id: i for i, r in enumerate(self.data.images)}
 
     def __call__(self, image_id: int) -> npt.NDArray[np.uint8]:

@@ -100,9 +100,7 @@ class RPNHead(nn.Module):
         return logits, deltas, torch.cat([_flat(self.quality(x), 1) for x in shared], dim=1).squeeze(-1).float()
 
 
-def dense_head(
-    spec: DetectorSpec, levels: int, num_classes: int, *, quality: bool, box_shapes: int = 1
-) -> DenseHead:
+def dense_head(spec: DetectorSpec, levels: int, num_classes: int, *, quality: bool, box_shapes: int = 1) -> DenseHead:
     """The head of a description over `levels` maps of its neck."""
     if spec.head is None:
         raise ValueError(f"family '{spec.family}' needs a head")

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from assignbench.report.figures import draw_assignment
+from assignbench.report.drawing import draw_assignment
 from assignbench.report.style import WHITE, picture, save
 
 Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
@@ -54,7 +54,12 @@ def anchor_picture(rows: pd.DataFrame, pixels: Pixels, box: Sequence[float], pat
         x, y = (row.prior_x1 + row.prior_x2) / 2, (row.prior_y1 + row.prior_y2) / 2
         left.text(x, y, letter, color="white", fontsize=8, ha="center", va="center", weight="bold")
     place = np.arange(len(rows))
-    named = (("prior_iou", "IoU anchor"), ("iou", "IoU regressed"), ("score", "score"), ("amplified", "IoU amplified"))
+    named = (
+        ("prior_iou", "IoU anchor"),
+        ("iou", "IoU regressed"),
+        ("cls_score", "class score"),
+        ("amplified", "IoU amplified"),
+    )
     for i, (column, name) in enumerate(named):
         right.bar(place + 0.2 * (i - 1.5), rows[column], 0.2, label=name)
     right.set_xticks(place, letters)

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from assignbench.analysis import CellData
 from assignbench.measure.matching import match
-from assignbench.report.figures import draw_box
+from assignbench.report.drawing import draw_box
 from assignbench.report.style import GREEN, RED, WHITE, finished, panels, picture, save
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,36 +20,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from assignbench.analysis import StudyRecord, Tables
+from assignbench.analysis import StudyRecord
 
 _PALETTE = sns.color_palette("colorblind", 10).as_hex()
 # Methods keep their place here for good; colour and line style follow from it.
 _FIXED = (
     *("iou", "mutual_guidance", "atss", "paa", "musu", "ltm", "mlc", "localize_to_classify", "classify_to_localize"),
-    *(
-        "fcos",
-        "ltm_plus",
-        "paa_voting",
-        "musu_q",
-        "mlc_fcos",
-        "ltm_af",
-        "paa_range",
-        "freeanchor",
-        "musu_p",
-        "musu_hard",
-    ),
-    *(
-        "musu_hard",
-        "paa_mmdet",
-        "mutual_labeling",
-        "iou_rescoring",
-        "mal_bag",
-        "bag_average",
-        "paa_fixed",
-        "fcos_plain",
-    ),
-    *("fcos_center", "simota", "tal", "dynamic_soft_label", "autoassign", "hungarian", "iou_mmdet", "iou_torchvision"),
-    *("random_matched", "oracle_iou"),
+    *("fcos", "ltm_plus", "paa_voting", "musu_q", "mlc_fcos", "ltm_af", "paa_range", "freeanchor", "musu_p"),
+    *("musu_hard", "mlc_rpn", "paa_mmdet", "mutual_labeling", "iou_rescoring", "mal_bag", "bag_average", "paa_fixed"),
+    *("fcos_plain", "fcos_center", "simota", "tal", "dynamic_soft_label", "autoassign", "hungarian", "iou_mmdet"),
+    *("iou_torchvision", "random_matched", "oracle_iou"),
 )
 _STYLES = ("-", "--", ":", "-.")
 HATCHES = {"-": "", "--": "///", ":": "...", "-.": "xxx"}
@@ -67,15 +48,19 @@ class Drawn:
     photo_of: str = ""  # the data set whose images it shows; saved as JPEG, a PNG of photographs would be large
 
 
-Draw = Callable[[StudyRecord, Tables], list[Drawn]]
+Found = Mapping[str, pd.DataFrame]  # an analysis' tables by the key of their Result
+Draw = Callable[[StudyRecord, Found], list[Drawn]]
 FIGURES: dict[str, Draw] = {}
 
 
-def figure_of(analysis: str) -> Callable[[Draw], Draw]:
-    """Decorator: what the report draws for an analysis, from its tables."""
+def figure_of(key: str) -> Callable[[Draw], Draw]:
+    """Decorator: what the report draws where an analysis gives a Result of this key that holds rows.
+
+    The function gets all tables of that analysis by key, never their captions.
+    """
 
     def enter(draw: Draw) -> Draw:
-        FIGURES[analysis] = draw
+        FIGURES[key] = draw
         return draw
 
     return enter
@@ -119,9 +104,14 @@ def panels(count: int, *, columns: int = 2, size: tuple[float, float] = (4.2, 2.
 
 
 def places(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The parts of a table by data set and detector, with a title each."""
-    found = table.groupby(["data", "detector"], sort=False, observed=True)
-    return [(f"{detector} on {data}", group) for (data, detector), group in found]
+    """The parts of a table by data set and detector, with a title each; no title where there is one place only."""
+    found = list(table.groupby(["data", "detector"], sort=False, observed=True))
+    return [(f"{detector} on {data}" if len(found) > 1 else "", group) for (data, detector), group in found]
+
+
+def place_name(study: StudyRecord, place: tuple[str, str]) -> str:
+    """ ", detector on data" for a caption; nothing in a study that has one place only."""
+    return f", {place[1]} on {place[0]}" if len(study.places) > 1 else ""
 
 
 def present(methods: Iterable[str], table: pd.DataFrame) -> list[str]:
@@ -200,3 +190,13 @@ def save(figure: Figure, path: Path) -> None:
     with Image.open(path) as drawn:
         reduced = drawn.convert("RGB").quantize(256)
     reduced.save(path, optimize=True)
+
+
+def titled(name: str, place: str) -> str:
+    """A panel's title: what it shows, and where if there are several places."""
+    return f"{name}: {place}" if place else name
+
+
+def slug(*parts: str) -> str:
+    """A file name of letters, digits, dots and dashes, whatever a study calls its data."""
+    return "-".join(re.sub(r"[^A-Za-z0-9_.]+", "-", p).strip("-") or "x" for p in parts)

@@ -1,9 +1,8 @@
-"""Tables as the report prints them: strings in cells, one header row."""
+"""Tables as the report prints them: strings in cells, one header row. How they are written down, `render` says."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,28 +10,23 @@ import numpy as np
 import pandas as pd
 
 from assignbench.analysis.averages import METRICS
-from assignbench.analysis.statistics import LEAST_SEEDS
+from assignbench.analysis.intervals import LEAST_SEEDS, over_seeds
+from assignbench.analysis.result import Result
 
 ONE_SEED = "†"
+# Units whose numbers lie in 0..1 and are printed times 100; all others are printed as they are.
+HUNDREDTHS = {"share": "per cent", "AP": "points of AP"}
+FINE = ("p", "p_holm")  # columns with four decimals
 
 
 @dataclass(frozen=True)
 class Table:
-    """A caption, a header, rows of printable cells, and notes below."""
+    """A caption, a header, rows of printable cells, and notes below: plain text, escaped by whoever renders it."""
 
     caption: str
     header: list[str]
     rows: list[list[str]]
     notes: list[str] = field(default_factory=list)
-
-    def markdown(self) -> str:
-        """The table as GitHub markdown."""
-
-        def line(cells: list[str]) -> str:
-            return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
-
-        body = [line(self.header), "|" + "---|" * len(self.header), *(line(r) for r in self.rows)]
-        return "\n".join([f"**{self.caption}**", "", *body, "", *(f"{n}  " for n in self.notes)])
 
 
 def percent(mean: float | None, half: float | None = None, n: int = 3) -> str:
@@ -50,12 +44,12 @@ def difference(mean: float | None, half: float | None, n: float) -> str:
     if mean is None or np.isnan(mean):
         return "–"
     text = f"{100 * mean:+.1f}"
-    if n < 3 or half is None or np.isnan(half):
+    if n < LEAST_SEEDS or half is None or np.isnan(half):
         return f"{text} (n={int(n)}: not resolvable)"
     return f"{text} ± {100 * half:.1f}"
 
 
-def average_tables(averages: pd.DataFrame, methods: list[str], published: Mapping[str, Any]) -> list[Table]:
+def average_tables(averages: pd.DataFrame, methods: Sequence[str], published: Mapping[str, Any]) -> list[Table]:
     """One table per data set and detector: a row per method, ours beside the published numbers if there are any."""
     tables = []
     for (data, detector), group in averages.groupby(["data", "detector"], sort=False):
@@ -64,7 +58,7 @@ def average_tables(averages: pd.DataFrame, methods: list[str], published: Mappin
         voc = ", VOC2007 11-point AP as AP07" if "AP07" in metrics else ""
         rows_of = published.get("rows", {}).get(detector, {}) if published else {}
         columns = list(published.get("metric_names", {})) if rows_of else []
-        header = ["method", *metrics, f"Δ{metrics[0]}", *(f"published {c}" for c in columns)]
+        header = ["method", *metrics, f"Δ{metrics[0]}", "to", *(f"published {c}" for c in columns)]
         rows = []
         for method in methods:
             cells = [wide.get((method, m)) for m in metrics]
@@ -74,27 +68,31 @@ def average_tables(averages: pd.DataFrame, methods: list[str], published: Mappin
             first = cells[0]
             gain = difference(first.delta, first.delta_half, first.delta_n) if first else "–"
             theirs = [f"{rows_of[method][c]:.1f}" if method in rows_of else "–" for c in columns]
-            rows.append([method, *shown, gain, *theirs])
-        tables.append(
-            Table(
-                f"{detector} on {data}, test split: COCO AP{voc} in per cent",
-                header,
-                rows,
-                _average_notes(group, published, rows_of),
-            )
-        )
+            rows.append([method, *shown, gain, compared_to(first.baseline, first.pair) if first else "–", *theirs])
+        caption = f"{detector} on {data}, test split: COCO AP{voc} in per cent"
+        tables.append(Table(caption, header, rows, _average_notes(group, published, rows_of)))
     return tables
+
+
+def compared_to(baseline: str, pair: str) -> str:
+    """The baseline's name, marked where the pair differs in more than the assigner."""
+    if not baseline:
+        return "–"
+    return f"{baseline} (recipe)" if pair == "recipe" else baseline
 
 
 def _average_notes(group: pd.DataFrame, published: Mapping[str, Any], rows_of: Mapping[str, Any]) -> list[str]:
     notes = []
+    if bool((group.pair == "recipe").any()):
+        notes.append("recipe: the pair differs in more than the assigner; the first section says in which parts.")
     if bool((group.n < 2).any()):
         notes.append(f"{ONE_SEED} one seed: no interval, and no verdict can rest on it.")
-    gains = group[(group.metric == "AP") & (group.delta_n >= 3)]
+    gains = group[(group.metric == "AP") & (group.delta_n >= LEAST_SEEDS)]
     if len(gains):
         least = 100 * gains.delta_half.max()
         notes.append(
-            f"Smallest difference in AP that this study could have resolved for every method: {least:.1f} points."
+            f"Smallest difference in AP that this study could have resolved for every method: {least:.1f} points "
+            "(before correction for the number of comparisons)."
         )
     else:
         notes.append("Fewer than three seeds: this study cannot resolve any difference between methods.")
@@ -103,60 +101,75 @@ def _average_notes(group: pd.DataFrame, published: Mapping[str, Any], rows_of: M
     return notes
 
 
-# Columns that hold shares and differences of shares; printed in per cent or points.
-_SHARES = re.compile(
-    r"(AP|AR|NR)\w*|gain|relative_gain|difference|low|high|misranking|room|share|better_share|agreement|churn|"
-    r"classification|localization|both|duplicate|background|missed|disagreement|orphans_\w+|level \d+"
-)
+def result_table(result: Result, places: Sequence[tuple[str, str]] = ()) -> Table:
+    """A Result in print: averaged over `seed` if it has one row per cell; units as the Result states them.
+
+    A study with one place (data set and detector) is not told its name in every row.
+    """
+    frame = over_seeds(result.frame) if "seed" in result.frame else result.frame
+    if len(places) == 1:
+        frame = frame.drop(columns=[c for c in ("data", "detector") if c in frame])
+    return tidy_table(result.caption, frame, result.units)
 
 
-def tidy_table(caption: str, frame: pd.DataFrame, notes: list[str] | None = None) -> Table:
+def tidy_table(
+    caption: str, frame: pd.DataFrame, units: Mapping[str, str] | None = None, notes: Sequence[str] = ()
+) -> Table:
     """A tidy table in print: X and X_half become "X ± half", shares become per cent, numbers of seeds are kept.
 
     Columns without a single value are left out; a relative size of an interval is never hidden.
     """
+    units = units or {}
     shown = frame.dropna(axis=1, how="all")
-    paired = {c.removesuffix("_half") for c in shown.columns if c.endswith("_half")} & set(shown.columns)
-    columns = [c for c in shown.columns if c.removesuffix("_half") not in paired or c in paired]
-    scaled = {c for c in columns if _SHARES.fullmatch(str(c)) and pd.api.types.is_float_dtype(shown[c])}
-    if "difference" in shown and "half" in shown:
+    # The mean of a property of the data (the middle of a group) does not vary over seeds: no interval.
+    fixed = [c for c in shown.columns if str(c).endswith("_half") and float(shown[c].abs().max()) < 1e-9]
+    shown = shown.drop(columns=[c for c in fixed if units.get(str(c).removesuffix("_half")) not in HUNDREDTHS])
+    paired = {c.removesuffix("_half") for c in shown.columns if str(c).endswith("_half")} & set(shown.columns)
+    columns = [c for c in shown.columns if str(c).removesuffix("_half") not in paired or c in paired]
+    scaled = {c for c in columns if units.get(c) in HUNDREDTHS and pd.api.types.is_float_dtype(shown[c])}
+    if "difference" in scaled and "half" in shown:
         scaled.add("half")
     rows = []
+    # A text without value is none ("–"), a number without value could not be measured ("n/a").
+    missing = {c: "n/a" if pd.api.types.is_numeric_dtype(shown[c]) else "–" for c in columns}
     for row in shown.to_dict("records"):
-        rows.append([_shown(row, c, 100.0 if c in scaled else 1.0, c in paired) for c in columns])
-    told = list(notes or [])
-    if scaled:
-        told.append("In per cent or points: " + ", ".join(str(c) for c in columns if c in scaled) + ".")
+        rows.append([_shown(row, c, 100.0 if c in scaled else 1.0, c in paired, missing[c]) for c in columns])
+    told = list(notes)
+    for unit, words in HUNDREDTHS.items():
+        named = [
+            str(c).replace("_", " ") for c in columns if c in scaled and units.get(c, units.get("difference")) == unit
+        ]
+        if named:
+            told.append(f"In {words}: {', '.join(named)}.")
     if "n" in columns and bool((shown.n < LEAST_SEEDS).any()):
         told.append(f"n < {LEAST_SEEDS}: no verdict can rest on it.")
-    return Table(caption, [str(c).replace("_", " ") for c in columns], rows, told)
+    return Table(caption, [_heading(str(c), units.get(c, "")) for c in columns], rows, told)
 
 
-def _shown(row: Mapping[Any, Any], column: str, scale: float, paired: bool) -> str:
+def _heading(column: str, unit: str) -> str:
+    """The column's name, with the unit where the name does not end with it and it is not one of the hundredths."""
+    name = column.replace("_", " ")
+    if not unit or unit in HUNDREDTHS or name.endswith(f" {unit}") or unit in ("1e6", "1e9", "1/s"):
+        return name
+    return f"{name} ({unit})"
+
+
+def _shown(row: Mapping[Any, Any], column: str, scale: float, paired: bool, missing: str) -> str:
     value = row[column]
+    if value is None or value == "":
+        return "–"
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         return str(value)
     number = float(value)
     if np.isnan(number):
-        return "n/a"
-    if number == int(number) and (abs(number) >= 1 or number == 0) and scale == 1.0:
-        return f"{number:.0f}"
+        return missing
     half = float(row.get(f"{column}_half", np.nan)) if paired else np.nan
-    digits = 1 if scale != 1.0 or abs(number) >= 100 else 3 if column not in ("p", "p_holm") else 4
+    whole = (
+        scale == 1.0 and number == int(number) and (abs(number) >= 1 or number == 0) if np.isfinite(number) else False
+    )
+    if whole and np.isnan(half):
+        return f"{number:.0f}"
+    tenths = abs(number) >= 1 and round(number, 1) == number  # a mean of counts
+    digits = 4 if column in FINE else 1 if scale != 1.0 or abs(number) >= 100 or tenths else 3
     text = f"{scale * number:.{digits}f}"
     return text if np.isnan(half) else f"{text} ± {scale * half:.{digits}f}"
-
-
-def plain_table(caption: str, frame: pd.DataFrame, notes: list[str] | None = None) -> Table:
-    """A table as it is: floats with three significant decimals, the rest as text."""
-
-    def show(value: object) -> str:
-        if isinstance(value, float | np.floating):
-            if np.isnan(value):
-                return "n/a"
-            number = float(value)
-            return f"{number:.0f}" if abs(number) >= 1000 else f"{number:.3g}"
-        return str(value)
-
-    rows = [[show(v) for v in row] for row in frame.itertuples(index=False)]
-    return Table(caption, [str(c) for c in frame.columns], rows, notes or [])

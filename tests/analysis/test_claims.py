@@ -5,7 +5,7 @@ import pytest
 from assignbench.analysis import ORDER, chosen
 from assignbench.analysis.base import ANALYSES
 from assignbench.analysis.claims import Claim, overall, parse, verdict_of
-from assignbench.analysis.statistics import Interval
+from assignbench.analysis.intervals import Interval
 from assignbench.errors import InputError
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from assignbench.analysis.divergence import summarise
-from assignbench.analysis.groups import CROWDING
+from assignbench.measure.groups import CROWDING
 from assignbench.analysis.nms import THRESHOLDS, nms_recall, recalls, suppress
 from assignbench.measure.coco import rank_correlation
 from assignbench.measure.matching import (

@@ -9,7 +9,7 @@ from assignbench.analysis.base import CellData
 from assignbench.analysis.divergence import summarise
 from assignbench.analysis.nms import THRESHOLDS
 from assignbench.analysis.quality import reliability
-from assignbench.analysis.statistics import fitted_line, slope
+from assignbench.analysis.intervals import fitted_line, slope
 from assignbench.measure.coco import rank_correlation
 from assignbench.records import CellRecord
 from tests.analysis.planted import boxes_table, objects_table, study_of, write_cell

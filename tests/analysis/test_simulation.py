@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from assignbench.analysis.claims import verdict_of
-from assignbench.analysis.statistics import (
+from assignbench.analysis.intervals import (
     bootstrap,
     fitted_line,
     holm,

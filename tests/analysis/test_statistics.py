@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from assignbench.analysis.statistics import t_interval
+from assignbench.analysis.intervals import t_interval
 
 
 def test_by_hand() -> None:

@@ -1,0 +1,55 @@
+"""Loss terms over training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+
+from assignbench.analysis import StudyRecord
+from assignbench.report.style import Drawn, Found, colour, figure_of, finished, style
+
+
+def curve_figure(curves: pd.DataFrame, methods: Sequence[str]) -> Figure | None:
+    """One panel per loss term; thin lines are seeds, smoothed over five logged steps."""
+    if curves.empty:
+        return None
+    terms = [t for t in ("loss", *sorted(set(curves.term) - {"loss"})) if curves[curves.term == t].value.notna().any()]
+    rows = -(-len(terms) // 3)
+    figure, grid = plt.subplots(rows, min(3, len(terms)), figsize=(3.4 * min(3, len(terms)), 2.8 * rows), squeeze=False)
+    axes = list(grid.flatten())
+    for ax in axes[len(terms) :]:
+        ax.axis("off")
+    for ax, term in zip(axes, terms, strict=False):
+        part = curves[curves.term == term].dropna(subset="value")
+        for (method, data, _, seed), group in part.groupby(["method", "data", "detector", "seed"], sort=False):
+            smooth = group.value.rolling(5, min_periods=1).mean()
+            first = seed == part.seed.min() and data == part.data.iloc[0]
+            ax.plot(
+                group.step,
+                smooth,
+                style(str(method)),
+                color=colour(str(method)),
+                lw=1.1,
+                label=str(method) if first else None,
+            )
+        ax.set_title(term)
+        ax.set_xlabel("step")
+        ax.set_yscale("log")
+    known: dict[str, Artist] = {}
+    for ax in axes:
+        known |= {label: handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    shown = [m for m in methods if m in known]
+    handles = [known[m] for m in shown]
+    figure.legend(handles, shown, loc="upper left", bbox_to_anchor=(1.0, 0.97), frameon=False)
+    return finished(figure)
+
+
+@figure_of("curves")
+def draw_curves(study: StudyRecord, found: Found) -> list[Drawn]:
+    """Loss terms over training."""
+    caption = "Loss terms over training, smoothed over five logged steps."
+    return [Drawn("curves", caption, curve_figure(found["curves"], study.methods))]

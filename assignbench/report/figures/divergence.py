@@ -1,0 +1,52 @@
+"""Score and IoU of the predictions, and divergence against AP."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from assignbench.analysis import StudyRecord
+from assignbench.report.panels import per_place
+from assignbench.report.style import Drawn, Found, colour, figure_of, finished, panels, place_name, present, slug
+
+
+@figure_of("divergence.cells")
+def divergence(study: StudyRecord, found: Found) -> list[Drawn]:
+    """Score-IoU density of every method, and divergence against AP."""
+    cells = found["divergence.cells"]
+    made = []
+    if cells.spearman.notna().any():
+
+        def draw(ax: Axes, part: pd.DataFrame, methods: list[str]) -> None:
+            for method in methods:
+                mine = part[part.method == method]
+                ax.plot(mine.spearman, 100 * mine.AP.astype(float), "o", ms=5, color=colour(method), label=method)
+            ax.set_xlabel("Spearman of ranking score and IoU, mean over objects (J_k)")
+            ax.set_ylabel("AP")
+
+        caption = "Divergence against AP, a point per cell: does the one predict the other (MLC, Table 1)?"
+        made.append(Drawn("divergence", caption, per_place(cells, study.methods, draw)))
+    return [*made, *_densities(study, found.get("divergence.density", pd.DataFrame()))]
+
+
+def _densities(study: StudyRecord, table: pd.DataFrame) -> list[Drawn]:
+    """A panel per method for every place: where ranking score and IoU of the predictions lie."""
+    made = []
+    for place in study.places if len(table) else []:
+        here = table[(table.data == place[0]) & (table.detector == place[1])]
+        names = present(study.methods, here)
+        figure, axes = panels(len(names), columns=4, size=(2.2, 2.2))
+        reach = np.array([[0.1, 1.0], [0.0, 1.0]])
+        for ax, method in zip(axes, names, strict=True):
+            mine = here[here.method == method]
+            ax.hist2d(mine.iou, mine.ranking_score, bins=40, range=reach, cmap="cividis", norm="log", cmin=1)
+            ax.set_title(method)
+            ax.set_xlabel("IoU")
+        axes[0].set_ylabel("ranking score")
+        caption = (
+            "Ranking score and IoU of the predictions with IoU ≥ 0.1, log density, first seed"
+            f"{place_name(study, place)}."
+        )
+        made.append(Drawn(slug("divergence-density", *place), caption, finished(figure)))
+    return made

@@ -1,0 +1,38 @@
+"""Gain over each factor that scenes are made of."""
+
+from __future__ import annotations
+
+from assignbench.analysis import StudyRecord
+from assignbench.report.style import (
+    Drawn,
+    Found,
+    figure_of,
+    finished,
+    legend,
+    method_lines,
+    panels,
+    place_name,
+    present,
+    slug,
+)
+
+
+@figure_of("factors.groups")
+def factors(study: StudyRecord, found: Found) -> list[Drawn]:
+    """Gain over each factor."""
+    table = found["factors.groups"]
+    made = []
+    for (data, detector), part in table.groupby(["data", "detector"], sort=False):
+        names = list(dict.fromkeys(part.factor))
+        figure, axes = panels(len(names), columns=3, size=(3.3, 2.7))
+        for ax, factor in zip(axes, names, strict=True):
+            mine = part[part.factor == factor]
+            method_lines(ax, mine, present(study.methods, mine), "middle", "gain")
+            ax.axhline(0, color="black", lw=0.6)
+            ax.set_xlabel(factor.replace("_", " "))
+        axes[0].set_ylabel("gain in AP, points")
+        legend(axes[min(len(axes), 3) - 1])
+        where = place_name(study, (str(data), str(detector)))
+        caption = f"Gain in AP over the baseline by factor, groups of equal size{where}."
+        made.append(Drawn(slug("factors", str(data), str(detector)), caption, finished(figure)))
+    return made

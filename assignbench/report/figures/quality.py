@@ -1,0 +1,27 @@
+"""Reliability of the predicted IoU."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from assignbench.analysis import StudyRecord
+from assignbench.report.panels import per_place
+from assignbench.report.style import Drawn, Found, colour, figure_of, style
+
+
+@figure_of("quality.reliability")
+def quality(study: StudyRecord, found: Found) -> list[Drawn]:
+    """Reliability of the predicted IoU."""
+    table = found["quality.reliability"]
+
+    def draw(ax: Axes, part: pd.DataFrame, methods: list[str]) -> None:
+        for method in methods:
+            mine = part[part.method == method].sort_values("predicted")
+            ax.plot(mine.predicted, mine.true, style(method), marker="o", ms=3, color=colour(method), label=method)
+        ax.plot([0, 1], [0, 1], color="grey", lw=0.8, ls=":")
+        ax.set_xlabel("predicted IoU")
+        ax.set_ylabel("mean true IoU")
+
+    caption = "Reliability of the predicted IoU over the boxes before NMS; on the dotted line it is exact on average."
+    return [Drawn("quality", caption, per_place(table, study.methods, draw))]

@@ -1,0 +1,120 @@
+"""The page's first section (who is compared with whom, and what came out) and its last (what the cells ran on)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from assignbench.analysis import StudyRecord
+from assignbench.analysis.configuration import entries, pairs
+from assignbench.report.tables import Table, difference, tidy_table
+
+PAIR_WORDS = {"assigner": "assigner alone", "recipe": "recipe", "import": "not known", "": "–"}
+
+
+def opening(
+    study: StudyRecord, differences: Mapping[str, pd.DataFrame], claims: Mapping[str, pd.DataFrame]
+) -> list[Table]:
+    """Per method its baseline, what else differs, the difference in AP and the corrected verdict; then the claims."""
+    table = pairs(study)
+    if table.empty or not (table.baseline != "").any():
+        return []
+    verdicts = _by_pair(differences.get("differences", pd.DataFrame()))
+    several = len(study.places) > 1
+    header = ["method", "compared with", "differs in", "beyond the assigner"]
+    rows = []
+    for row in table.itertuples(index=False):
+        found = verdicts.get((row.data, row.detector, row.method))
+        gain, verdict = ("–", "–")
+        if row.baseline and found is not None:
+            gain, verdict = difference(found.difference, found.half, found.n), str(found.verdict)
+        beyond = row.differs if row.pair == "recipe" else "nothing" if row.pair == "assigner" else "–"
+        place = [row.data, row.detector] if several else []
+        rows.append([*place, row.method, row.baseline or "–", PAIR_WORDS[row.pair], beyond, gain, verdict])
+    where = ["data", "detector"] if several else []
+    caption = "Each method and its baseline" if several else f"Each method and its baseline{_where(study)}"
+    tables = [Table(caption, [*where, *header, "ΔAP, points", "verdict (corrected)"], rows)]
+    asked = claims.get("claims", pd.DataFrame())
+    if len(asked) and "verdict" in asked:
+        shown = [c for c in ("claim", "verdict") if c in asked]
+        tables.append(tidy_table("The claims that the study tests", asked[shown].drop_duplicates()))
+    return tables
+
+
+def _where(study: StudyRecord) -> str:
+    return "".join(f": {detector} on {data}" for data, detector in study.places[:1])
+
+
+def _by_pair(table: pd.DataFrame) -> dict[tuple[str, str, str], pd.Series]:
+    if table.empty:
+        return {}
+    ap = table[table.metric == "AP"]
+    return {(r.data, r.detector, r.method): r for _, r in ap.iterrows()}
+
+
+def fairness(study: StudyRecord) -> tuple[str, bool]:
+    """Whether anything but the methods differs between the cells, in a sentence; True where it does."""
+    if study.about.get("imported"):
+        told = "Imported predictions: the ground truth is the same for all, how they were made is not known here."
+        return told, False
+    if len(study.methods) < 2:
+        return "One method only: nothing to compare.", False
+    prints = {
+        (c.config.data.name, split, data["fingerprint"])
+        for c in study.cells
+        for split, data in c.environment.get("data", {}).items()
+    }
+    if len({p[:2] for p in prints}) != len(prints):
+        return "UNFAIR: cells of one data set were trained or tested on different data; see the table of runs.", True
+    differing = entries(study)
+    foreign = [] if differing.empty else [k for k in differing.key if not k.startswith("method.")]
+    if foreign:
+        return f"UNFAIR: more than the method differs: {', '.join(foreign)}.", True
+    told = "Only entries of the method differ between the rows of a table; data, network, schedule and seeds are equal."
+    return told, False
+
+
+def cell_table(study: StudyRecord) -> Table:
+    """State and AP of every cell."""
+    rows = []
+    for cell in study.cells:
+        config, status = cell.config, cell.status
+        ap = cell.summary.get("AP")
+        shown = f"{100 * ap:.1f}" if ap is not None and np.isfinite(ap) else "–"
+        state = [str(status.get("state", "pending")), shown, str(status.get("reason", ""))[:200]]
+        rows.append([cell.id, config.method.name, str(config.seed), *state])
+    return Table("Cells of this study", ["cell", "method", "seed", "state", "AP", "reason"], rows)
+
+
+def environment_table(study: StudyRecord) -> Table:
+    """What the cells ran on; cells that agree share a row."""
+    rows: dict[tuple[str, ...], int] = {}
+    for cell in study.cells:
+        e = cell.environment
+        if "device_name" not in e:  # not started, or imported
+            continue
+        row = (
+            f"{e['device_name']} ({e['device']}, {e['threads']} thread{'s' if e['threads'] != 1 else ''})",
+            f"python {e['python']}, torch {e['torch']}, torchvision {e['torchvision']}",
+            str(e["date"]),
+            *(_split(e["data"][split]) for split in ("train", "test")),
+        )
+        rows[row] = rows.get(row, 0) + 1
+    header = ["cells", "device", "versions", "date", "training data", "test data"]
+    return Table("What the cells ran on", header, [[str(n), *r] for r, n in rows.items()])
+
+
+def _split(data: Mapping[str, object]) -> str:
+    return f"{data['split']}: {data['images']} images, {data['objects']} objects, {data['fingerprint']}"
+
+
+def skipped_problems(study: StudyRecord) -> list[str]:
+    """What was left out of the data, each problem once."""
+    found: dict[str, None] = {}
+    for cell in study.cells:
+        for split, data in cell.environment.get("data", {}).items():
+            for problem in data["skipped"]:
+                found[f"{cell.config.data.name}, {split}: {problem}"] = None
+    return list(found)

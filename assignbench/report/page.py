@@ -1,0 +1,205 @@
+"""What stands on a study's page, in order, from the run folder alone; `render` writes it down."""
+
+from __future__ import annotations
+
+import shutil
+import traceback
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from assignbench.analysis import ANALYSES, ORDER, Analysis, Result, StudyRecord, chosen, read_study_record
+from assignbench.errors import InputError
+from assignbench.records import write_text
+from assignbench.report.figures import FIGURES
+from assignbench.report.opening import cell_table, environment_table, fairness, opening, skipped_problems
+from assignbench.report.render.html import to_html
+from assignbench.report.render.markdown import to_markdown
+from assignbench.report.samples import assignment_pictures, detection_pictures
+from assignbench.report.style import Drawn, discard, save
+from assignbench.report.tables import Table, average_tables, result_table
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A saved figure: its file below the report's folder, and what it shows."""
+
+    name: str
+    caption: str
+    file: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """One question with its tables and figures; `name` is the analysis' ("" for a section that is none)."""
+
+    name: str
+    title: str
+    question: str = ""
+    definition: str = ""
+    paper: str = ""
+    tables: list[Table] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Page:
+    """A report: plain text throughout, which the renderers escape."""
+
+    title: str
+    answers: str
+    expect: str
+    cost: str
+    version: str
+    date: str
+    fair: str
+    unfair: bool
+    sections: list[Section]
+    skipped: list[str]
+    cells: Table
+    runs: Table
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where figures go, and of which data sets no image is shown."""
+
+    folder: Path
+    hidden: frozenset[str]
+
+    def save(self, drawn: list[Drawn]) -> list[Picture]:
+        """Writes the figures; what the page needs of each."""
+        pictures = []
+        for one in drawn:
+            if one.figure is None:
+                continue
+            if one.photo_of in self.hidden:
+                discard(one.figure)
+                continue
+            path = self.folder / "figures" / f"{one.name}.{'jpg' if one.photo_of else 'png'}"
+            save(one.figure, path)
+            pictures.append(Picture(one.name, one.caption, f"figures/{path.name}"))
+        return pictures
+
+
+def build_report(folder: Path) -> Path:
+    """Writes report/index.html and report/report.md under a study's run folder; returns the page's path."""
+    return write_report(read_study_record(folder), folder / "report")
+
+
+def publish_report(folder: Path, out: Path) -> Path:
+    """Writes report.md and its figures for publication: without pictures of images that are not our own scenes."""
+    study = read_study_record(folder)
+    kinds = {c.config.data.name: c.config.data.kind for c in study.cells}
+    write_report(study, out, hidden=frozenset(n for n, k in kinds.items() if k != "shapes"))
+    (out / "index.html").unlink()
+    return out / "report.md"
+
+
+def write_report(study: StudyRecord, out: Path, *, hidden: frozenset[str] = frozenset()) -> Path:
+    """The report of a study record into a folder; images of the data sets in `hidden` are not shown.
+
+    Raises InputError for an analysis that is not known.
+    """
+    shutil.rmtree(out / "figures", ignore_errors=True)
+    page = page_of(study, Target(out, hidden))
+    write_text(out / "index.html", to_html(page, out))
+    write_text(out / "report.md", to_markdown(page))
+    return out / "index.html"
+
+
+def page_of(study: StudyRecord, target: Target) -> Page:
+    """The page: what is compared, the analyses in order, what was left out, what it ran on; figures are saved."""
+    selected = chosen(study.about.get("analyses") or [], ORDER)
+    answers = {a.name: _answer(a, study) for a in selected}
+    sections = [s for a in selected if (s := _section(a, study, answers[a.name], target)) is not None]
+    _insert_samples(sections, study, target)
+    first = opening(study, _results(answers, "differences", study), _results(answers, "claims", study))
+    if first:
+        sections.insert(0, Section("", "What is compared", FIRST_QUESTION, FIRST_DEFINITION, "", first))
+    fair, unfair = fairness(study)
+    about = study.about
+    return Page(
+        title=str(about.get("title") or about.get("study") or study.folder.name),
+        answers=str(about.get("answers", "")),
+        expect=str(about.get("expect", "")),
+        cost=str(about.get("cost", "")),
+        version=str(about.get("version", "")),
+        date=datetime.now(UTC).date().isoformat(),
+        fair=fair,
+        unfair=unfair,
+        sections=sections,
+        skipped=skipped_problems(study),
+        cells=cell_table(study),
+        runs=environment_table(study),
+    )
+
+
+FIRST_QUESTION = "Which method is compared with which, what differs between the two, and what did the study find?"
+FIRST_DEFINITION = (
+    "assigner: the two differ in the assigner alone, so that a difference is due to it. recipe: they differ in the "
+    "other parts named here too, so that a difference must not be put down to the assigner. Verdicts rest on the "
+    "paired t-test over seeds, corrected for all comparisons of their table."
+)
+
+
+def _answer(analysis: Analysis, study: StudyRecord) -> list[Result] | str:
+    """What an analysis finds, or where it failed."""
+    try:
+        return analysis.run(study)
+    except InputError:
+        raise
+    except Exception as problem:  # one broken analysis must not cost the report of hours of training
+        return _told(problem)
+
+
+def _told(problem: Exception) -> str:
+    last = traceback.extract_tb(problem.__traceback__)[-1]
+    return f"{type(problem).__name__}: {problem} ({Path(last.filename).name}, line {last.lineno}, in {last.name})"
+
+
+def _results(answers: dict[str, list[Result] | str], name: str, study: StudyRecord) -> dict[str, pd.DataFrame]:
+    """The tables of an analysis by key, also where the study's page does not show it; none where it failed."""
+    found = answers[name] if name in answers else _answer(ANALYSES[name], study)
+    return {} if isinstance(found, str) else {r.key: r.frame for r in found}
+
+
+def _section(analysis: Analysis, study: StudyRecord, answer: list[Result] | str, target: Target) -> Section | None:
+    """An analysis with its tables and figures; None where the records hold nothing for it."""
+    head = (analysis.name, analysis.title, analysis.question, analysis.definition, analysis.paper)
+    if isinstance(answer, str):
+        return Section(*head, [Table(f"This analysis failed: {answer}", ["failed"], [])])
+    tables = _tables(study, answer)
+    found = {r.key: r.frame for r in answer}
+    pictures: list[Picture] = []
+    for result in answer:
+        if result.key in FIGURES and len(result.frame) and study.done:
+            try:
+                pictures += target.save(FIGURES[result.key](study, found))
+            except Exception as problem:  # a figure that cannot be drawn must not cost the tables
+                tables.append(Table(f"The figure of {result.key} failed: {_told(problem)}", ["failed"], []))
+    return Section(*head, tables, pictures) if tables or pictures else None
+
+
+def _tables(study: StudyRecord, results: list[Result]) -> list[Table]:
+    tables = []
+    for result in results:
+        if result.role == "figure" or result.frame.empty:
+            continue
+        if result.key == "averages":
+            tables += average_tables(result.frame, study.methods, study.about.get("published") or {})
+        else:
+            tables.append(result_table(result, study.places))
+    return tables
+
+
+def _insert_samples(sections: list[Section], study: StudyRecord, target: Target) -> None:
+    """Pictures of images stand before the analyses of training, which explain what they show."""
+    names = [s.name for s in sections]
+    before = names.index("positives") if "positives" in names else len(sections)
+    for title, draw in (("What the detectors see", detection_pictures), ("What the rules choose", assignment_pictures)):
+        saved = target.save(draw(study))
+        if saved:
+            sections.insert(before, Section("", title, pictures=saved))
