@@ -50,7 +50,7 @@ class HeadSpec(Config):
 
 
 class PriorSpec(Config):
-    """Anchors, one for every one of `scales` (in strides) with every one of `ratios` (w:h), or `per_location` points."""
+    """Anchors, every one of `scales` (in strides) with every one of `ratios` (w:h), or `per_location` points."""
 
     kind: PriorKind = "anchor"
     scales: tuple[Ratio, ...] = ()

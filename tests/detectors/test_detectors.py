@@ -16,7 +16,6 @@ from assignbench.detectors.necks import FPN
 from assignbench.engine.seeding import initialise
 from assignbench.errors import InputError
 
-
 PLAIN = CoderConfig()
 
 

@@ -87,7 +87,8 @@ def test_areas_are_those_of_the_annotation_and_of_the_network(record) -> None:
 
 def test_candidates_of_anchors_are_what_max_iou_gives_or_would_ignore() -> None:
     priors = anchor_grid((64, 64), (8, 16), (2.5, 3.5), (1.0, 2.0))
-    objects = Objects(torch.tensor([[[8.0, 8, 30, 28], [30, 20, 62, 60], [0, 0, 5, 6], [0, 0, 0, 0]]]), torch.zeros(1, 4).long(), torch.tensor([[True, True, True, False]]))  # fmt: skip
+    boxes = torch.tensor([[[8.0, 8, 30, 28], [30, 20, 62, 60], [0, 0, 5, 6], [0, 0, 0, 0]]])
+    objects = Objects(boxes, torch.zeros(1, 4).long(), torch.tensor([[True, True, True, False]]))
     owner = divergence_candidates(priors, objects)[0]
     iou = torch.stack([_iou(box, priors.boxes) for box in objects.boxes[0, :3]])
     assert set(owner.unique().tolist()) == {BACKGROUND, 0, 1, 2}
