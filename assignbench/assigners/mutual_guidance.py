@@ -21,8 +21,8 @@ from assignbench.select import predicted_iou, prior_iou, top_mask
 
 # The released code's marks of a positive and of an ignored prior, where others keep their quality below 1.
 RAW_POSITIVE, RAW_IGNORED = 3.0, 2.0
-# Pairs that are amplified or ranked at once, so that temporary matrices stay small beside the one that is kept.
-PAIRS = 16_000_000
+# Pairs that are amplified or ranked at once, so that temporary matrices stay in a processor's cache.
+PAIRS = 1_000_000
 
 
 def amplified_iou(iou: Tensor, scores: Tensor, sigma: float = 2.0) -> Tensor:
@@ -122,10 +122,11 @@ class MutualGuidance(Assigner):
 
     def _amplified(self, iou: Tensor, predictions: Predictions, objects: Objects) -> Tensor:
         """IoU [B, G, A] amplified in place by the score of each object's own class."""
-        logits = predictions.cls_logits.transpose(1, 2)  # [B, C, A]
+        scores = predictions.cls_logits.sigmoid().transpose(1, 2).contiguous()  # [B, C, A]
+        image = torch.arange(len(scores), device=scores.device).unsqueeze(1)
         for rows in _blocks(iou):
-            labels = objects.labels[:, rows].unsqueeze(-1).expand(-1, -1, logits.shape[-1])
-            iou[:, rows] = amplified_iou(iou[:, rows], logits.gather(1, labels).sigmoid(), self.sigma)
+            own = scores[image, objects.labels[:, rows]]
+            iou[:, rows] = amplified_iou(iou[:, rows], own, self.sigma)
         return iou
 
     def _serving(self, quality: Tensor, valid: Tensor) -> _Serving:
@@ -146,8 +147,8 @@ class MutualGuidance(Assigner):
         many, some = [], []
         for rows in anchors.blocks():
             part = anchors.rows(rows)
-            many.append((part >= self.positive).sum(dim=-1))
-            some.append((part >= self.negative).sum(dim=-1))
+            many.append(_number(part >= self.positive))
+            some.append(_number(part >= self.negative))
         return torch.cat(many, dim=1), torch.cat(some, dim=1)
 
 
@@ -177,6 +178,14 @@ def _blocks(matrix: Tensor) -> list[slice]:
     batch, width, count = matrix.shape
     step = max(1, PAIRS // max(1, batch * count))
     return [slice(start, min(start + step, width)) for start in range(0, width, step)]
+
+
+def _number(mask: Tensor) -> Tensor:
+    """How many are true [B, g] in a mask [B, g, A]; in eager CPU code without a copy of it as numbers."""
+    if mask.device.type != "cpu" or torch.compiler.is_compiling():
+        return mask.sum(dim=-1)
+    rows = mask.flatten(0, 1)
+    return torch.bincount(rows.nonzero(as_tuple=True)[0], minlength=len(rows)).view(mask.shape[:2])
 
 
 def _winners(measure: _Serving, many: Tensor, some: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
