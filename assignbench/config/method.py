@@ -157,6 +157,9 @@ def differences(method: MethodConfig, baseline: MethodConfig) -> tuple[str, ...]
     found: list[str] = []
     for part in differing_parts(method, baseline):
         theirs, ours = _entries(part, getattr(baseline, part)), _entries(part, getattr(method, part))
+        if part in theirs and part in ours and theirs[part] != ours[part]:
+            # Another criterion: its parameters are not comparable.
+            theirs, ours = {part: theirs[part]}, {part: ours[part]}
         for name in dict.fromkeys((*theirs, *ours)):
             before, after = theirs.get(name, "none"), ours.get(name, "none")
             if before != after:
