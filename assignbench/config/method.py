@@ -13,7 +13,7 @@ QualityKind = Literal["iou", "centerness", "objectness", "implicit"]
 PriorKind = Literal["anchor", "point"]
 Ranking = Literal["cls", "cls*quality", "sqrt(cls*quality)", "quality"]
 NmsKind = Literal["standard", "agnostic", "soft", "iou_guided", "none"]
-# Whose "+1" pixels: FreeAnchor's coder takes the centre at x1 + w/2 with w = x2 - x1 + 1, PAA's and ATSS's at (x1+x2)/2.
+# Whose "+1" pixels: FreeAnchor's coder takes the centre at x1 + w/2 with w = x2 - x1 + 1, PAA's at (x1 + x2) / 2.
 LegacyPlusOne = Literal["none", "freeanchor", "paa"]
 # Where a preset's choices come from when paper and released code differ.
 Source = Literal["printed", "released", "framework", "ours"]

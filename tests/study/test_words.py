@@ -1,4 +1,4 @@
-"""Words that are not known are refused by `plan`: generated from the registries, so that a new parameter is tested too."""
+"""Words that are not known are refused by `plan`: made from the registries, so that a new parameter is tested too."""
 
 from __future__ import annotations
 
@@ -251,15 +251,25 @@ def test_wrong_compositions_that_were_once_accepted(refused, preset, detector) -
     ("changes", "needed"),
     [
         ({"criterion": "ltm"}, ("bags", "assigner ltm")),
-        ({"criterion": {"cls": "quality_focal"}}, ("soft", "focal")),
+        ({"criterion": "musu", "quality": "centerness"}, ("'musu'", "set quality to one of: none, implicit")),
         ({"quality": "implicit"}, ("quality: implicit", "set quality to one of")),
-        ({"criterion": "musu"}, ("musu",)),
+        ({"criterion": "soft_module:Soft"}, ("learns soft targets, which the assigner 'max_iou'", "for a reason")),
     ],
 )
-def test_parts_that_do_not_go_together(refused, changes, needed) -> None:
+def test_parts_that_do_not_go_together(refused, tmp_path, monkeypatch, changes, needed) -> None:
+    elsewhere = tmp_path.parent / f"{tmp_path.name}-modules"
+    elsewhere.mkdir()
+    (elsewhere / "soft_module.py").write_text(SOFT)
+    monkeypatch.syspath_prepend(str(elsewhere))
     assert not refused(study(methods=[{"name": "probe", "preset": "iou", **changes}]), "methods.0", *needed)
 
 
+SOFT = """
+from assignbench.assigners.criteria import DenseCriterion
+from assignbench.config.method import Needs
+class Soft(DenseCriterion):
+    needs = Needs(soft=True, why="for a reason")
+"""
 MODULE = """
 import pathlib
 class Mine:
