@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from assignbench import select
 from assignbench.assigners import ASSIGNERS, Assigner, PerImageAssigner
 from assignbench.assigners.criteria import Criterion
 from assignbench.coders import coder_for
@@ -96,7 +97,7 @@ def unpadded(case: Case, i: int) -> tuple[Case, Tensor]:
         raise ValueError("the case has no padding")
     mask = case.priors.valid[i]
     keep = mask.nonzero().squeeze(1)
-    sizes = tuple(int(level.sum()) for level in mask.split(list(case.priors.level_sizes)))
+    sizes = tuple(int(level.sum()) for level in torch.split(mask, list(case.priors.level_sizes)))
     alone = _unpadded(case.images(i, i + 1))
     inner = alone.predictions.map(lambda tensor: tensor[:, keep])
     return replace(alone, priors=case.priors.take(keep, sizes), predictions=inner), keep
@@ -280,12 +281,17 @@ def deterministic_and_pure(build: Build, device: str) -> None:
 
 @check
 def chunked_equals_unchunked(build: Build, device: str) -> None:
-    """Working through the batch in slices changes nothing."""
+    """Working through the batch in slices of images, and of objects, changes nothing."""
     case = _ordinary(device)
     whole = assign(build, case)
     instance = build()
     object.__setattr__(instance, "MAX_PAIRS", 1)
-    same(instance(case.priors, case.predictions, case.objects, case.context), whole, "chunked against unchunked")
+    same(instance(case.priors, case.predictions, case.objects, case.context), whole, "image by image")
+    usual, select.PAIRS = select.PAIRS, 1
+    try:
+        same(assign(build, case), whole, "object by object")
+    finally:
+        select.PAIRS = usual
 
 
 @check
@@ -431,8 +437,8 @@ def losses_add_up(build: Build, criterion: Criterion) -> None:
         for what, parts in (("its unpadded images", images), ("its halves", halves)):
             summed = {name: sum((p[name] for p in parts[1:]), parts[0][name]) for name in parts[0]}
             expect(set(summed) == set(whole), f"{kind}, {quality}: {what} have other losses than the batch")
-            for name, term in {**whole, "total": whole}.items():
-                ours, theirs = _value(term), _value(summed if name == "total" else summed[name])
+            for name in (*whole, "total"):
+                ours, theirs = _value(whole, name), _value(summed, name)
                 close = abs(ours - theirs) <= 1e-6 * max(1.0, abs(ours))
                 expect(close, f"{kind}, {quality}: {name} is {ours} for a padded batch, {theirs} for {what}")
 
@@ -449,8 +455,8 @@ def _terms(assigner: Assigner, criterion: Criterion, case: Case) -> dict[str, Te
     return found
 
 
-def _value(term: Term | dict[str, Term]) -> float:
-    return float((total(term) if isinstance(term, dict) else term.value()).detach())
+def _value(terms: dict[str, Term], name: str) -> float:
+    return float((total(terms) if name == "total" else terms[name].value()).detach())
 
 
 def run_checks(build: Build, device: str = "cpu") -> dict[str, str]:

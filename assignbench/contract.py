@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -105,7 +106,8 @@ class Predictions:
     def map(self, change: Callable[[Tensor], Tensor]) -> Predictions:
         """The same predictions with every tensor changed."""
         tensors = {name: getattr(self, name) for name in _PREDICTED}
-        return replace(self, **{name: change(value) for name, value in tensors.items() if value is not None})
+        changed: dict[str, Any] = {name: change(value) for name, value in tensors.items() if value is not None}
+        return replace(self, **changed)
 
     def detached(self) -> Predictions:
         """float32 copies without gradient: what an assigner reads."""
@@ -142,7 +144,9 @@ class Context:
 
     def images(self, start: int, stop: int) -> Context:
         """The context of a slice of the batch."""
-        sizes = self.image_hw if _is_one_size(self.image_hw) else self.image_hw[start:stop]
+        sizes: ImageSizes = self.image_hw
+        if not _is_one_size(sizes):
+            sizes = sizes[start:stop]  # type: ignore[assignment]  # a pair per image
         return replace(self, image_ids=self.image_ids[start:stop], image_hw=sizes)
 
     def take(self, images: Sequence[int]) -> Context:

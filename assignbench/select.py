@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -11,6 +13,7 @@ from assignbench.priors import Priors
 
 _LOW = 0xFFFFFFFF
 BLOCK = 8_000_000  # values that are keyed at once
+PAIRS = 16_000_000  # entries of a matrix of objects x priors that is worked on at once
 
 
 def ordered_bits(values: Tensor) -> Tensor:
@@ -140,19 +143,20 @@ def segment_ranks(owner: Tensor, values: Tensor, count: int) -> Tensor:
 
 
 def hashed_uniform(
-    context: Context, objects: Objects, priors: Priors, salt: int, chosen: Tensor | None = None
+    context: Context, objects: Objects, priors: Priors, salt: int, chosen: Tensor | None = None, *, first: int = 0
 ) -> Tensor:
     """Uniform numbers [B, G, A] in [0, 1) that depend on (seed, epoch, image id, object, prior) alone.
 
     A prior is known by its point, its stride and its place at the point, so that padding changes no draw. With `chosen`
-    [B, G, K] only the numbers of those priors. A counter hash instead of a generator: no state, no host, the same on
+    [B, G, K] only the numbers of those priors. `first` is the place of the first object, if these are a slice of an
+    image's objects. A counter hash instead of a generator: no state, no host, the same on
     every device and for every batch.
     """
     batch, count = objects.labels.shape
     device = objects.boxes.device
     ids = torch.stack([torch.full((), i, dtype=torch.long, device=device) for i in context.named(batch).image_ids])
     start = ((context.seed * 1_000_003 + context.epoch) * 1_000_003 + salt) & 0x7FFFFFFF
-    rows = torch.arange(count, device=device)[None, :, None]
+    rows = torch.arange(first, first + count, device=device)[None, :, None]
     own = _prior_keys(priors)
     columns = own if chosen is None else own[chosen]
     mixed = (ids[:, None, None] * 2_654_435_761 + rows * 40_503 + columns * 2_246_822_519 + start) & _LOW
@@ -223,6 +227,45 @@ def labels_of(index: Tensor, labels: Tensor) -> Tensor:
 def boxes_of(index: Tensor, boxes: Tensor) -> Tensor:
     """Box [B, A, 4] of the object that index [B, A] names (of object 0 where it names none)."""
     return boxes.gather(1, index.clamp(min=0).unsqueeze(-1).expand(-1, -1, 4))
+
+
+def object_blocks(objects: Objects, num_priors: int) -> list[tuple[int, Objects]]:
+    """The objects in slices whose [B, g, A] matrices have at most `PAIRS` entries, each with its first object's place.
+
+    With few objects one slice, the whole. The slices depend on shapes alone, so nothing waits for the host.
+    """
+    batch, width = objects.labels.shape
+    step = max(1, PAIRS // max(1, batch * num_priors))
+    if step >= width:
+        return [(0, objects)]
+    return [
+        (start, Objects(*(t[:, start : start + step] for t in (objects.boxes, objects.labels, objects.valid))))
+        for start in range(0, width, step)
+    ]
+
+
+def joined_over_objects(
+    objects: Objects, num_priors: int, measure: Callable[[Objects], tuple[Tensor, ...]]
+) -> tuple[Tensor, ...]:
+    """What `measure` says of slices of the objects, tensors [B, g, ...], joined to [B, G, ...]."""
+    parts = [measure(part) for _, part in object_blocks(objects, num_priors)]
+    return parts[0] if len(parts) == 1 else tuple(torch.cat(same, dim=1) for same in zip(*parts, strict=True))
+
+
+def best_over_objects(
+    objects: Objects, num_priors: int, measure: Callable[[int, Objects], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Per prior the highest score [B, A] of any object and its index [B, A], lowest on ties; BACKGROUND at -inf.
+
+    `measure(start, objects)` gives scores [B, g, A] of a slice of the objects, whose first one has place `start`.
+    """
+    best, owner = torch.empty(0), torch.empty(0)
+    for start, part in object_blocks(objects, num_priors):
+        value, row = measure(start, part).max(dim=1)
+        better = torch.ones_like(row, dtype=torch.bool) if start == 0 else value > best
+        best = value if start == 0 else torch.where(better, value, best)
+        owner = row if start == 0 else torch.where(better, row + start, owner)
+    return best, torch.where(torch.isinf(best) & (best < 0), BACKGROUND, owner)
 
 
 def adopt_orphans(index: Tensor, priors: Priors, objects: Objects) -> Tensor:

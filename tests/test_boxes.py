@@ -78,4 +78,5 @@ def test_blocks_change_nothing(monkeypatch) -> None:
     whole = pairwise_iou(boxes[:, :7], boxes[0])
     monkeypatch.setattr("assignbench.boxes._MANY_PAIRS", 1)
     monkeypatch.setattr("assignbench.boxes._BLOCK", 64)
+    monkeypatch.setattr("assignbench.boxes._BLOCK_PAIRS", 4 * 64)
     assert torch.equal(pairwise_iou(boxes[:, :7], boxes[0]), whole)

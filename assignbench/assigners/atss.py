@@ -13,7 +13,7 @@ from assignbench.boxes import centres
 from assignbench.config.method import Nms, Part, Preset, preset
 from assignbench.contract import Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors
-from assignbench.select import matched_iou, resolve_conflicts, top_indices
+from assignbench.select import joined_over_objects, matched_iou, resolve_conflicts, top_indices
 
 
 @ASSIGNERS.register("atss")
@@ -49,7 +49,10 @@ class ATSS(Assigner):
 
     def candidates(self, priors: Priors, objects: Objects) -> Tensor:
         """Indices [B, G, K] of the `topk` priors of every level whose centres are nearest to the object's."""
-        middle = centres(objects.boxes)
+        return joined_over_objects(objects, len(priors), lambda part: (self._nearest(priors, part.boxes),))[0]
+
+    def _nearest(self, priors: Priors, boxes: Tensor) -> Tensor:
+        middle = centres(boxes)
         chosen = []
         for start, size in zip(priors.level_starts(), priors.level_sizes, strict=True):
             at = centres(priors.boxes[start : start + size])

@@ -39,8 +39,8 @@ class AutoAssign(Assigner):
         return Needs(priors=("point",), why="AutoAssign weighs points; take a detector with points, e.g. fcos-resnet18")
 
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
-        holds = (inside(priors.points, objects.boxes) > 0) & objects.valid.unsqueeze(-1)
-        targets = Targets.hard(smallest_owner(holds, objects))
+        index = smallest_owner(objects, len(priors), lambda part: inside(priors.points, part.boxes) > 0)
+        targets = Targets.hard(index)
         return Assignment(targets, targets)
 
 

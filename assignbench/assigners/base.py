@@ -112,7 +112,7 @@ class Assigner(ABC):
         for images in _same_size(masks, context):
             mask = masks[images[0]]
             keep = mask.nonzero().squeeze(1).to(device)
-            sizes = tuple(int(level.sum()) for level in mask.split(list(priors.level_sizes)))
+            sizes = tuple(int(level.sum()) for level in torch.split(mask, list(priors.level_sizes)))
             rows = torch.tensor(images, device=device)
             inner = predictions.map(lambda t, rows=rows, keep=keep: t[rows][:, keep])  # type: ignore[misc]
             part = self._sliced(priors.take(keep, sizes), inner, objects.take(rows), context.take(images))

@@ -11,7 +11,7 @@ from assignbench.assigners.max_iou import MaxIoU
 from assignbench.config.method import Preset, preset
 from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors
-from assignbench.select import hashed_uniform, predicted_iou, prior_iou, resolve_conflicts_dense, top_mask
+from assignbench.select import best_over_objects, hashed_uniform, predicted_iou, prior_iou, top_mask
 
 
 def _wanted(index: torch.Tensor, width: int) -> torch.Tensor:
@@ -46,12 +46,17 @@ class RandomMatched(Assigner):
         return ("order_of_objects", "ties_go_to_the_lowest_index")
 
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
-        iou = prior_iou(priors, objects)
-        static, _ = MaxIoU(self.positive, self.negative).match(iou, objects.valid)
-        eligible = iou >= self.overlap
-        luck = hashed_uniform(context, objects, priors, salt=29).masked_fill(~eligible, -1.0)
-        counts = _wanted(static, iou.shape[1]).minimum(eligible.sum(-1))
-        index = resolve_conflicts_dense(top_mask(luck, counts), luck)
+        static, _ = MaxIoU(self.positive, self.negative).match(prior_iou(priors, objects), objects.valid)
+        wanted = _wanted(static, objects.labels.shape[1])
+
+        def lot(start: int, part: Objects) -> torch.Tensor:
+            eligible = prior_iou(priors, part) >= self.overlap
+            own = slice(start, start + part.labels.shape[1])
+            luck = hashed_uniform(context, part, priors, salt=29, first=start).masked_fill(~eligible, -1.0)
+            chosen = top_mask(luck, wanted[:, own].minimum(eligible.sum(-1)))
+            return luck.masked_fill(~chosen, -float("inf"))
+
+        _, index = best_over_objects(objects, len(priors), lot)
         index = torch.where((index < 0) & (static != BACKGROUND), IGNORE, index)
         box = Targets.hard(index.masked_fill(index == IGNORE, BACKGROUND))
         return Assignment(Targets.hard(index), box)
@@ -77,9 +82,15 @@ class OracleIoU(Assigner):
 
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
         static, _ = MaxIoU(self.positive, self.negative).match(prior_iou(priors, objects), objects.valid)
-        now = predicted_iou(priors, predictions, objects)
-        counts = _wanted(static, now.shape[1]).minimum((now > 0).sum(-1))
-        index = resolve_conflicts_dense(top_mask(now, counts), now)
+        wanted = _wanted(static, objects.labels.shape[1])
+
+        def overlap(start: int, part: Objects) -> torch.Tensor:
+            now = predicted_iou(priors, predictions, part)
+            own = slice(start, start + part.labels.shape[1])
+            chosen = top_mask(now, wanted[:, own].minimum((now > 0).sum(-1)))
+            return now.masked_fill(~chosen, -float("inf"))
+
+        _, index = best_over_objects(objects, len(priors), overlap)
         targets = Targets.hard(index)
         return Assignment(targets, targets)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,9 @@ from torch import Tensor
 from assignbench.assigners.base import ASSIGNERS, Assigner, NonNegative, Positive
 from assignbench.boxes import areas, centres, inside
 from assignbench.config.method import CoderConfig, Needs, Nms, Part, Preset, preset
-from assignbench.contract import BACKGROUND, Assignment, Context, Objects, Predictions, Targets
+from assignbench.contract import Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors
-from assignbench.select import boxes_of
+from assignbench.select import best_over_objects, boxes_of
 
 
 def reach(points: Tensor, boxes: Tensor) -> Tensor:
@@ -30,11 +31,17 @@ def level_range(priors: Priors, extent: float = 8.0) -> tuple[Tensor, Tensor]:
     return low, torch.where(priors.strides == priors.strides.max(), float("inf"), high)
 
 
-def smallest_owner(candidate: Tensor, objects: Objects) -> Tensor:
-    """The smallest object [B, A] among those that a prior is a candidate of [B, G, A]; lowest index on ties."""
-    size = areas(objects.boxes).unsqueeze(-1).masked_fill(~candidate, float("inf"))
-    least, owner = size.min(dim=1)
-    return torch.where(torch.isinf(least), BACKGROUND, owner)
+def smallest_owner(objects: Objects, num_priors: int, candidate: Callable[[Objects], Tensor]) -> Tensor:
+    """The smallest object [B, A] among those that a prior is a candidate of; lowest index on ties.
+
+    `candidate` gives [B, g, A] for a slice of the objects; invalid ones are left out here.
+    """
+
+    def smallness(start: int, part: Objects) -> Tensor:
+        chosen = candidate(part) & part.valid.unsqueeze(-1)
+        return (-areas(part.boxes)).unsqueeze(-1).masked_fill(~chosen, -float("inf"))
+
+    return best_over_objects(objects, num_priors, smallness)[1]
 
 
 def central(priors: Priors, boxes: Tensor, radius: float) -> Tensor:
@@ -82,16 +89,18 @@ class FCOS(Assigner):
 
     def match(self, priors: Priors, objects: Objects) -> Tensor:
         """The object of every prior [B, A]."""
+        return smallest_owner(objects, len(priors), lambda part: self._candidates(priors, part.boxes))
+
+    def _candidates(self, priors: Priors, boxes: Tensor) -> Tensor:
         if self.center_radius > 0:
-            candidate = central(priors, objects.boxes, self.center_radius)
+            candidate = central(priors, boxes, self.center_radius)
         else:
-            candidate = inside(priors.points, objects.boxes) > 0
+            candidate = inside(priors.points, boxes) > 0
         if self.level_ranges:
-            distance = reach(priors.points, objects.boxes)
+            distance = reach(priors.points, boxes)
             low, high = level_range(priors, self.extent)
             candidate &= (distance >= low) & (distance <= high)
-        candidate &= objects.valid.unsqueeze(-1)
-        return smallest_owner(candidate, objects)
+        return candidate
 
 
 def centerness(points: Tensor, boxes: Tensor) -> Tensor:

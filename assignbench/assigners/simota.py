@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,29 +16,47 @@ from assignbench.boxes import centres, inside
 from assignbench.config.method import HeadInit, Nms, Part, Preset, preset
 from assignbench.contract import BACKGROUND, Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors
-from assignbench.select import boxes_of, first_true, matched_iou, predicted_iou, top_indices, top_mask
+from assignbench.select import boxes_of, first_true, matched_iou, object_blocks, predicted_iou, top_indices, top_mask
+
+Measured = tuple[Tensor, Tensor, Tensor]  # IoU, cost and whether it is a candidate, each [B, g, A]
 
 
-def dynamic_k(iou: Tensor, cost: Tensor, candidate: Tensor, topk: int) -> Tensor:
+def dynamic_k(objects: Objects, num_priors: int, topk: int, measure: Callable[[Objects], Measured]) -> Tensor:
     """The index [B, A] after each object took its k cheapest candidates; k = sum of its `topk` best IoUs, at least 1.
 
     A prior that several objects took goes to the object for which it is cheapest, of *all* objects: also to one that
-    did not take it (mmdet and YOLOX). The others are not refilled.
+    did not take it (mmdet and YOLOX). The others are not refilled. `measure` is asked slice by slice of the objects.
     """
-    iou = iou.masked_fill(~candidate, 0.0)
-    best = iou.gather(2, top_indices(iou, topk))
-    wanted = best.sum(-1).long().clamp(min=1).minimum(candidate.sum(-1))
-    cost = cost.masked_fill(~candidate, float("inf"))
-    chosen = top_mask(-cost, wanted) & candidate
-    takers = chosen.sum(dim=1)
-    owner = torch.where(takers > 1, cost.min(dim=1).indices, first_true(chosen)[0])
-    return torch.where(takers > 0, owner, BACKGROUND)
+    batch, device = objects.labels.shape[0], objects.boxes.device
+    least = torch.full((batch, num_priors), float("inf"), device=device)
+    taker, cheapest = (torch.full((batch, num_priors), BACKGROUND, device=device) for _ in range(2))
+    takers = torch.zeros(batch, num_priors, dtype=torch.long, device=device)
+    for start, part in object_blocks(objects, num_priors):
+        iou, cost, candidate = measure(part)
+        iou = iou.masked_fill(~candidate, 0.0)
+        wanted = iou.gather(2, top_indices(iou, topk)).sum(-1).long().clamp(min=1).minimum(candidate.sum(-1))
+        cost = cost.masked_fill(~candidate, float("inf"))
+        chosen = top_mask(-cost, wanted) & candidate
+        row, some = first_true(chosen)
+        taker = torch.where((taker < 0) & some, row + start, taker)
+        takers = takers + chosen.sum(dim=1)
+        low, row = cost.min(dim=1)
+        cheapest = torch.where(low < least, row + start, cheapest)  # strictly: the lower index stays on ties
+        least = least.minimum(low)
+    return torch.where(takers > 1, cheapest, taker)
 
 
-def _matched(iou: Tensor, index: Tensor) -> Tensor:
-    """IoU [B, A] with the matched object, 0 without one."""
-    value = iou.gather(1, index.clamp(min=0).unsqueeze(1)).squeeze(1)
-    return value.masked_fill(index < 0, 0.0)
+def _matched(priors: Priors, predictions: Predictions, objects: Objects, index: Tensor) -> Assignment:
+    """The assignment whose class targets are the IoUs with the matched objects."""
+    iou = matched_iou(priors, predictions.boxes, boxes_of(index, objects.boxes)).masked_fill(index < 0, 0.0)
+    targets = Targets(index, torch.ones_like(iou), iou)
+    return Assignment(targets, targets, diagnostics={"matched_iou": iou})
+
+
+def _any_object(objects: Objects, num_priors: int, holds: Callable[[Objects], Tensor]) -> Tensor:
+    """Whether any valid object holds a prior [B, 1, A]."""
+    found = [(holds(part) & part.valid.unsqueeze(-1)).any(dim=1) for _, part in object_blocks(objects, num_priors)]
+    return torch.stack(found).any(dim=0).unsqueeze(1)
 
 
 @ASSIGNERS.register("simota")
@@ -77,22 +96,32 @@ class SimOTA(Assigner):
         return matched_iou(priors, predictions.boxes, boxes_of(index, objects.boxes))
 
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
-        valid = objects.valid.unsqueeze(-1)
-        near = _in_centre(priors, objects.boxes, self.radius) & valid
-        holds = near if self.center_only else (inside(priors.points, objects.boxes) > 0) & valid
-        candidate = (near | holds).any(dim=1, keepdim=True) & valid
-        if self.zero_overlap == "skip":
-            candidate = candidate & (near | holds).any(dim=2, keepdim=True)
+        def reachable(part: Objects) -> Tensor:
+            near, holds = self._tests(priors, part)
+            return near | holds
+
         scores = predictions.cls_logits.sigmoid()
         if predictions.quality_logits is not None:
             scores = (scores * predictions.quality_logits.sigmoid().unsqueeze(-1)).sqrt()
-        iou = predicted_iou(priors, predictions, objects)
-        cost = self.cls_weight * binary_cost(scores, objects.labels)
-        cost = cost - self.iou_weight * (iou + 1e-7).log() + self.outside * (~(near & holds))
-        index = dynamic_k(iou, cost, candidate, self.topk)
-        matched = _matched(iou, index)
-        targets = Targets(index, torch.ones_like(matched), matched)
-        return Assignment(targets, targets, diagnostics={"matched_iou": matched})
+        anybody = _any_object(objects, len(priors), reachable)
+
+        def measure(part: Objects) -> Measured:
+            near, holds = self._tests(priors, part)
+            iou = predicted_iou(priors, predictions, part)
+            cost = binary_cost(scores, part.labels).mul_(self.cls_weight)
+            cost.sub_((iou + 1e-7).log_().mul_(self.iou_weight)).add_(~(near & holds), alpha=self.outside)
+            candidate = anybody & part.valid.unsqueeze(-1)
+            if self.zero_overlap == "skip":
+                candidate = candidate & (near | holds).any(dim=2, keepdim=True)
+            return iou, cost, candidate
+
+        index = dynamic_k(objects, len(priors), self.topk, measure)
+        return _matched(priors, predictions, objects, index)
+
+    def _tests(self, priors: Priors, objects: Objects) -> tuple[Tensor, Tensor]:
+        """Which priors lie near the centres and in the boxes, each [B, G, A]."""
+        near = _in_centre(priors, objects.boxes, self.radius)
+        return near, near if self.center_only else inside(priors.points, objects.boxes) > 0
 
 
 def _in_centre(priors: Priors, boxes: Tensor, radius: float) -> Tensor:
@@ -147,18 +176,22 @@ class DynamicSoftLabel(Assigner):
         return matched_iou(priors, predictions.boxes, boxes_of(index, objects.boxes))
 
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
-        valid = objects.valid.unsqueeze(-1)
-        holds = (inside(priors.points, objects.boxes) > 0) & valid
-        candidate = holds.any(dim=1, keepdim=True) & valid
-        if self.zero_overlap == "skip":
-            candidate = candidate & holds.any(dim=2, keepdim=True)
-        iou = predicted_iou(priors, predictions, objects)
-        cost = soft_class_cost(predictions.cls_logits, objects.labels, iou)
-        cost.sub_((iou + 1e-7).log_().mul_(self.iou_weight)).add_(self._centre_cost(priors, objects))
-        index = dynamic_k(iou, cost, candidate, self.topk)
-        matched = _matched(iou, index)
-        targets = Targets(index, torch.ones_like(matched), matched)
-        return Assignment(targets, targets, diagnostics={"matched_iou": matched})
+        def holds(part: Objects) -> Tensor:
+            return inside(priors.points, part.boxes) > 0
+
+        anybody = _any_object(objects, len(priors), holds)
+
+        def measure(part: Objects) -> Measured:
+            iou = predicted_iou(priors, predictions, part)
+            cost = soft_class_cost(predictions.cls_logits, part.labels, iou)
+            cost.sub_((iou + 1e-7).log_().mul_(self.iou_weight)).add_(self._centre_cost(priors, part))
+            candidate = anybody & part.valid.unsqueeze(-1)
+            if self.zero_overlap == "skip":
+                candidate = candidate & holds(part).any(dim=2, keepdim=True)
+            return iou, cost, candidate
+
+        index = dynamic_k(objects, len(priors), self.topk, measure)
+        return _matched(priors, predictions, objects, index)
 
     def _centre_cost(self, priors: Priors, objects: Objects) -> Tensor:
         """10^(distance in strides - `radius`) [B, G, A]; in place, as there are many pairs."""

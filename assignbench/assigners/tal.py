@@ -13,7 +13,15 @@ from assignbench.assigners.criteria import CRITERIA, Criterion, DenseCriterion
 from assignbench.config.method import Needs, Nms, Part, Preset, preset
 from assignbench.contract import Assignment, Context, Objects, Predictions, Targets, Term
 from assignbench.priors import Priors
-from assignbench.select import boxes_of, matched_iou, predicted_iou, resolve_conflicts, top_indices
+from assignbench.select import (
+    boxes_of,
+    joined_over_objects,
+    labels_of,
+    matched_iou,
+    predicted_iou,
+    resolve_conflicts,
+    top_indices,
+)
 
 
 def power(x: Tensor, exponent: float) -> Tensor:
@@ -69,26 +77,32 @@ class TAL(Assigner):
         if context.progress < self.static:
             found = ATSS().assign(priors, predictions, objects, context)
             return replace(found, diagnostics={"metric": found.cls.quality}, stage="static")
-        iou = predicted_iou(priors, predictions, objects)
-        logits = predictions.cls_logits.transpose(1, 2)
-        score = logits.gather(1, objects.labels.unsqueeze(-1).expand_as(iou)).sigmoid()
-        metric = power(score, self.alpha).mul_(power(iou, self.beta)).mul_(objects.valid.unsqueeze(-1))
-        prior = top_indices(metric, self.topk)
-        value, overlap = metric.gather(2, prior), iou.gather(2, prior)
+        prior, value, overlap = joined_over_objects(
+            objects, len(priors), lambda part: self._best(priors, predictions, part)
+        )
         points = priors.points[prior]
         corner = objects.boxes.unsqueeze(2)
         holds = ((points - corner[..., :2] > self.margin) & (corner[..., 2:] - points > self.margin)).all(-1)
         index = resolve_conflicts(prior, (value > 0) & holds, overlap, len(priors))
         positive = index >= 0
-        owner = index.clamp(min=0).unsqueeze(1)
-        t = metric.gather(1, owner).squeeze(1) * positive
-        u = iou.gather(1, owner).squeeze(1) * positive
-        zero = torch.zeros_like(metric[:, :, 0])
-        best_t = zero.scatter_reduce(1, owner.squeeze(1), t, "amax")
-        best_u = zero.scatter_reduce(1, owner.squeeze(1), u, "amax")
-        soft = t / (best_t.gather(1, owner.squeeze(1)) + 1e-7) * best_u.gather(1, owner.squeeze(1))
+        owner = index.clamp(min=0)
+        score = predictions.cls_logits.gather(2, labels_of(index, objects.labels).unsqueeze(-1)).squeeze(-1).sigmoid()
+        u = matched_iou(priors, predictions.boxes, boxes_of(index, objects.boxes)) * positive
+        t = power(score, self.alpha) * power(u, self.beta)
+        zero = torch.zeros_like(value[:, :, 0])
+        best_t, best_u = (zero.scatter_reduce(1, owner, v, "amax").gather(1, owner) for v in (t, u))
+        soft = t / (best_t + 1e-7) * best_u
         targets = Targets(index, torch.ones_like(soft), soft)
         return Assignment(targets, targets, diagnostics={"metric": t}, stage="aligned")
+
+    def _best(self, priors: Priors, predictions: Predictions, objects: Objects) -> tuple[Tensor, Tensor, Tensor]:
+        """The `topk` priors [B, G, K] of highest t, their t and their IoU."""
+        iou = predicted_iou(priors, predictions, objects)
+        logits = predictions.cls_logits.transpose(1, 2)
+        score = logits.gather(1, objects.labels.unsqueeze(-1).expand_as(iou)).sigmoid()
+        metric = power(score, self.alpha).mul_(power(iou, self.beta))
+        prior = top_indices(metric, self.topk)
+        return prior, metric.gather(2, prior), iou.gather(2, prior)
 
 
 @CRITERIA.register("tal")
