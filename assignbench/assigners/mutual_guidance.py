@@ -21,8 +21,8 @@ from assignbench.select import predicted_iou, prior_iou, top_mask
 
 # The released code's marks of a positive and of an ignored prior, where others keep their quality below 1.
 RAW_POSITIVE, RAW_IGNORED = 3.0, 2.0
-# Pairs that are amplified or ranked at once, so that temporary matrices stay small beside the one that is kept.
-PAIRS = 16_000_000
+# Pairs that are amplified or ranked at once, so that temporary matrices stay in a processor's cache.
+PAIRS = 1_000_000
 
 
 def amplified_iou(iou: Tensor, scores: Tensor, sigma: float = 2.0) -> Tensor:
@@ -82,23 +82,19 @@ class MutualGuidance(Assigner):
             raise ValueError(f"needs negative <= positive, got {self.negative} and {self.positive}")
 
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
-        iou = prior_iou(priors, objects)  # [B, G, A], the only matrix of this size that is kept
+        iou = prior_iou(priors, objects)  # [B, G, A]: one matrix of this size is alive at a time
         cls, box = self._static(iou, objects)
-        anchors = self._serving(iou.clone(), objects.valid)
-        some = (anchors >= self.negative).sum(dim=-1)  # Np + Ni
-        many = (anchors >= self.positive).sum(dim=-1)  # Np
+        many, some = self._counts(self._serving(iou, objects.valid))  # Np, Np + Ni
         told = {"positives_wanted": many, "ignored_wanted": some - many}
-        del anchors
         if self.localize == "amplified":
-            quality = self._serving(self._amplified(iou, predictions, objects), objects.valid)
-            owner, best, _ = _winners(quality, many)
-            box = owner
-            told["reg_quality_raw"] = torch.where(owner >= 0, RAW_POSITIVE, best)
-            del quality
+            amplified = self._serving(self._amplified(iou, predictions, objects), objects.valid)
+            box, best, _ = _winners(amplified, many)
+            told["reg_quality_raw"] = torch.where(box >= 0, RAW_POSITIVE, best)
+            del amplified
         del iou
         if self.classify == "regressed":
-            quality = self._serving(predicted_iou(priors, predictions, objects), objects.valid)
-            owner, best, ignored = _winners(quality, many, some)
+            regressed = self._serving(predicted_iou(priors, predictions, objects), objects.valid)
+            owner, best, ignored = _winners(regressed, many, some)
             cls = torch.where(ignored & (owner < 0), IGNORE, owner)
             told["cls_quality_raw"] = torch.where(owner >= 0, RAW_POSITIVE, torch.where(ignored, RAW_IGNORED, best))
         return Assignment(Targets.hard(cls), Targets.hard(box), diagnostics=told)
@@ -126,60 +122,109 @@ class MutualGuidance(Assigner):
 
     def _amplified(self, iou: Tensor, predictions: Predictions, objects: Objects) -> Tensor:
         """IoU [B, G, A] amplified in place by the score of each object's own class."""
-        logits = predictions.cls_logits.transpose(1, 2)  # [B, C, A]
+        scores = predictions.cls_logits.sigmoid().transpose(1, 2).contiguous()  # [B, C, A]
+        image = torch.arange(len(scores), device=scores.device).unsqueeze(1)
         for rows in _blocks(iou):
-            labels = objects.labels[:, rows].unsqueeze(-1).expand(-1, -1, logits.shape[-1])
-            iou[:, rows] = amplified_iou(iou[:, rows], logits.gather(1, labels).sigmoid(), self.sigma)
+            own = scores[image, objects.labels[:, rows]]
+            iou[:, rows] = amplified_iou(iou[:, rows], own, self.sigma)
         return iou
 
-    def _serving(self, quality: Tensor, valid: Tensor) -> Tensor:
-        """Quality [B, G, A], changed in place: the best prior of every object at 1, and zero where a prior serves
+    def _serving(self, quality: Tensor, valid: Tensor) -> _Serving:
+        """What counts of a measure [B, G, A]: the best prior of every object as 1, and nothing where a prior serves
         another object better (of equally well served ones all stay).
         """
+        peak, prior = quality.max(dim=-1)
         if self.forced:
-            peak, prior = quality.max(dim=-1, keepdim=True)
-            eligible = valid.unsqueeze(-1)
-            if self.zero_overlap == "skip":
-                eligible = eligible & (peak > 0)
-            quality.scatter_(-1, prior, torch.where(eligible, 1.0, peak))
+            eligible = valid & (peak > 0) if self.zero_overlap == "skip" else valid
+            peak = torch.where(eligible, 1.0, peak)
+        best = None
         if self.exclusive:
-            best = quality.amax(dim=1, keepdim=True)
-            for rows in _blocks(quality):
-                part = quality[:, rows]
-                part.masked_fill_(part < best, 0.0)
-        return quality
+            best = quality.amax(dim=1).scatter_reduce_(1, prior, peak, "amax")
+        return _Serving(quality, prior, peak, best)
+
+    def _counts(self, anchors: _Serving) -> tuple[Tensor, Tensor]:
+        """How many priors [B, G] reach the upper threshold, and the lower one."""
+        many, some = [], []
+        for rows in anchors.blocks():
+            part = anchors.rows(rows)
+            many.append(_number(part >= self.positive))
+            some.append(_number(part >= self.negative))
+        return torch.cat(many, dim=1), torch.cat(some, dim=1)
+
+
+@dataclass(frozen=True)
+class _Serving:
+    """A measure [B, G, A] with the best prior of each object [B, G], its value [B, G], and what a prior's object must
+    reach to keep it [B, A] (None: nothing). Blocks of objects are worked out when they are asked for.
+    """
+
+    quality: Tensor
+    prior: Tensor
+    peak: Tensor
+    best: Tensor | None
+
+    def blocks(self) -> list[slice]:
+        """Slices of the objects with at most PAIRS entries each, or of one object."""
+        return _blocks(self.quality)
+
+    def rows(self, rows: slice) -> Tensor:
+        """What counts of some objects [B, g, A]."""
+        part = self.quality[:, rows].clone()
+        part.scatter_(-1, self.prior[:, rows].unsqueeze(-1), self.peak[:, rows].unsqueeze(-1))
+        return part if self.best is None else part.masked_fill_(part < self.best.unsqueeze(1), 0.0)
 
 
 def _blocks(matrix: Tensor) -> list[slice]:
-    """Slices of the objects of a matrix [B, G, A] with at most PAIRS entries each, or of one object."""
     batch, width, count = matrix.shape
     step = max(1, PAIRS // max(1, batch * count))
     return [slice(start, min(start + step, width)) for start in range(0, width, step)]
 
 
-def _winners(quality: Tensor, many: Tensor, some: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """From quality [B, G, A] and how many priors each object wants [B, G]: the object [B, A] that a prior is positive
-    for (BACKGROUND: none), its highest quality [B, A], and whether it is among the `some` best of any object [B, A].
+def _number(mask: Tensor) -> Tensor:
+    """How many are true [B, g] in a mask [B, g, A]; in eager CPU code without a copy of it as numbers."""
+    if mask.device.type != "cpu" or torch.compiler.is_compiling():
+        return mask.sum(dim=-1)
+    rows = mask.flatten(0, 1)
+    return torch.bincount(rows.nonzero(as_tuple=True)[0], minlength=len(rows)).view(mask.shape[:2])
 
-    Only priors above zero can be chosen. Of several objects the one with the highest quality wins, the first on ties.
+
+def _winners(measure: _Serving, many: Tensor, some: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """From a measure and how many priors each object wants [B, G]: the object [B, A] that a prior is positive for
+    (BACKGROUND: none), its highest value [B, A], and whether it is among the `some` best of any object [B, A].
+
+    Only priors above zero can be chosen. Of several objects the one with the highest value wins, the first on ties.
     """
-    owner = torch.full_like(quality[:, 0], BACKGROUND, dtype=torch.long)
-    held = torch.zeros_like(quality[:, 0])
+    owner = torch.full_like(measure.quality[:, 0], BACKGROUND, dtype=torch.long)
+    held, best = torch.zeros_like(measure.quality[:, 0]), torch.zeros_like(measure.quality[:, 0])
     among = torch.zeros_like(owner, dtype=torch.bool)
-    for rows in _blocks(quality):
-        part = quality[:, rows]
-        positive = _best(part, many[:, rows])
-        value, row = part.masked_fill(~positive, 0.0).max(dim=1)
-        owner = torch.where(value > held, row + rows.start, owner)
-        held = held.maximum(value)
+    for rows in measure.blocks():
+        part = measure.rows(rows)
+        best = best.maximum(part.amax(dim=1))
         if some is not None:
             among |= _best(part, some[:, rows]).any(dim=1)
-    return owner, quality.amax(dim=1), among
+        positive = _best(part, many[:, rows])
+        value, row = part.masked_fill_(~positive, 0.0).max(dim=1)
+        owner = torch.where(value > held, row + rows.start, owner)
+        held = held.maximum(value)
+    return owner, best, among
 
 
 def _best(quality: Tensor, counts: Tensor) -> Tensor:
-    """The `counts` best priors of every object among those above zero."""
-    return top_mask(quality, counts.minimum((quality > 0).sum(dim=-1)))
+    """The `counts` [B, G] best priors of every object in quality [B, G, A] among those above zero."""
+    if quality.device.type != "cpu" or torch.compiler.is_compiling():
+        return top_mask(quality, counts.minimum((quality > 0).sum(dim=-1)))
+    # Few priors count for an object, so that eager CPU code ranks these alone: by value, then by object, both stable.
+    flat = quality.reshape(-1, quality.shape[-1])
+    row, column = flat.nonzero(as_tuple=True)
+    order = flat[row, column].sort(descending=True, stable=True).indices
+    order = order[row[order].sort(stable=True).indices]
+    row, column = row[order], column[order]
+    number = torch.bincount(row, minlength=len(flat))
+    place = torch.arange(len(row)) - (number.cumsum(0) - number)[row]
+    kept = place < counts.reshape(-1)[row]
+    mask = torch.zeros_like(flat, dtype=torch.bool)
+    mask[row[kept], column[kept]] = True
+    return mask.view_as(quality)
 
 
 RELEASED = Part(name="dense", parameters={"focal_gamma": 1.0, "box": "balanced_l1", "box_weight": 1.0})
