@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from assignbench.config.base import Config
 from assignbench.config.method import PriorKind
+from assignbench.config.words import complaint, words_of
 from assignbench.errors import InputError, nearest
 
 Norm = Literal["none", "bn", "gn"]
 Family = Literal["retinanet", "fcos", "rpn"]
+Ratio = Annotated[float, Field(gt=0)]
 BackboneName = Literal["slim", "squeezenet", "resnet18", "resnet34", "resnet50", "resnet101"]
 
 # What the priors of a family are: its head and its coder are made for them.
@@ -49,11 +50,11 @@ class HeadSpec(Config):
 
 
 class PriorSpec(Config):
-    """Anchors, one for every one of `scales` (in strides) with every one of `ratios` (w:h), or `per_location` points."""
+    """Anchors, every one of `scales` (in strides) with every one of `ratios` (w:h), or `per_location` points."""
 
     kind: PriorKind = "anchor"
-    scales: tuple[float, ...] = ()
-    ratios: tuple[float, ...] = ()
+    scales: tuple[Ratio, ...] = ()
+    ratios: tuple[Ratio, ...] = ()
     per_location: int = Field(1, ge=1, le=9)
 
     @model_validator(mode="after")
@@ -62,8 +63,8 @@ class PriorSpec(Config):
             if self.scales or self.ratios:
                 raise ValueError("scales and ratios are for anchors; points have per_location alone")
             return self
-        if not self.scales or not self.ratios or min(*self.scales, *self.ratios) <= 0:
-            raise ValueError("anchors need scales and ratios above 0, at least one of each")
+        if not self.scales or not self.ratios:
+            raise ValueError("anchors need at least one of scales and of ratios; name some")
         if self.per_location != 1:
             raise ValueError("per_location is for points; anchors come one per scale and ratio")
         return self
@@ -188,18 +189,17 @@ DETECTORS: dict[str, DetectorSpec] = {
 def resolve(name: str, overrides: Mapping[str, Any] | None = None) -> DetectorSpec:
     """The specification of a named detector, parts of it replaced as a study writes them.
 
-    A part that is given as a mapping is laid over the named detector's part. Raises InputError with the place, the
-    value and the nearest known word for everything that is not understood.
+    A part that is given as a mapping is laid over the named detector's part, entry by entry. Raises InputError with the
+    place, the value and the nearest that is known for everything that is not understood.
     """
     if name not in DETECTORS:
         raise InputError(f"unknown detector '{name}'{nearest(name, list(DETECTORS))}")
     content = _overlaid(DETECTORS[name].model_dump(mode="json"), overrides or {})
     try:
-        return DetectorSpec.model_validate_json(json.dumps(content), strict=True)
-    except TypeError as problem:
-        raise InputError(f"detector '{name}': parts must be plain values: {problem}") from problem
+        return DetectorSpec.model_validate(content)
     except ValidationError as problem:
-        raise InputError(f"detector '{name}': {_explained(problem)}") from problem
+        told = "; ".join(dict.fromkeys(complaint(e, words_of(DetectorSpec)) for e in problem.errors()))
+        raise InputError(f"detector '{name}': {told}") from None
 
 
 def _overlaid(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -208,35 +208,3 @@ def _overlaid(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
         held = below.get(key)
         result[key] = _overlaid(held, value) if isinstance(held, dict) and isinstance(value, Mapping) else value
     return result
-
-
-def _explained(problem: ValidationError) -> str:
-    """The first thing that is wrong: its place, its value, and what would be allowed."""
-    first = problem.errors()[0]
-    path = [str(step) for step in first["loc"]]
-    place = ".".join(path)
-    kind = first["type"]
-    if kind == "extra_forbidden":
-        known = _fields_at(path[:-1])
-        return f"has no '{place}'{nearest(path[-1], known)}"
-    if kind == "literal_error":
-        allowed = _words(str(first["ctx"]["expected"]))
-        return f"{place}: '{first['input']}' is not known{nearest(str(first['input']), allowed)}"
-    shown = f"{place}: " if place else ""
-    given = f" (given: {first['input']!r})" if place and not isinstance(first["input"], dict) else ""
-    return f"{shown}{first['msg'].removeprefix('Value error, ')}{given}"
-
-
-def _fields_at(path: list[str]) -> list[str]:
-    parts: dict[str, type[Config]] = {
-        "backbone": BackboneSpec,
-        "neck": NeckSpec,
-        "head": HeadSpec,
-        "priors": PriorSpec,
-    }
-    model = parts[path[0]] if path and path[0] in parts else DetectorSpec
-    return list(model.model_fields)
-
-
-def _words(expected: str) -> list[str]:
-    return [word.strip(" '") for word in expected.replace(" or ", ", ").split(",")]

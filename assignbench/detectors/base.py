@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from assignbench.coders import coder_for
-from assignbench.contract import Predictions, QualityKind
+from assignbench.config.method import QualityKind
+from assignbench.contract import Predictions
 from assignbench.detectors.backbones import Backbone
 from assignbench.detectors.heads import DenseHead, RPNHead
 from assignbench.detectors.necks import FPN

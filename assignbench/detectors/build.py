@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from assignbench.config.detector import DetectorSpec, Family
-from assignbench.config.method import CoderConfig
-from assignbench.contract import QualityKind
+from assignbench.config.method import CoderConfig, QualityKind
 from assignbench.detectors import fcos, retinanet, rpn
 from assignbench.detectors.backbones import Backbone, build_backbone, load_weights
 from assignbench.detectors.base import Detector, Parts

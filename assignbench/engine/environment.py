@@ -71,7 +71,7 @@ def peak_memory(device: torch.device) -> float:
 
 
 def gflops(detector: Detector, size: int) -> float:
-    """Multiply-adds of one forward pass of one square image, in units of 1e9. Leaves the detector in evaluation mode."""
+    """Multiply-adds, in units of 1e9, of the forward pass of one square image. The detector ends in evaluation mode."""
     from torch.utils.flop_counter import FlopCounterMode
 
     detector.eval()

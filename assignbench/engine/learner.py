@@ -47,8 +47,8 @@ class Update:
 class Learner:
     """A detector that learns by a method: `terms(batch)`, `gradient(...)`, `step()`, `state()`.
 
-    `steps` is the length of the whole run, which the rate and the methods' `progress` depend on. A learner that diverged
-    keeps the reason in `stopped` and sees no more batches.
+    `steps` is the length of the whole run, which the rate and the methods' `progress` depend on. A learner that
+    diverged keeps the reason in `stopped` and sees no more batches.
     """
 
     def __init__(self, name: str, detector: Detector, method: Built, schedule: Schedule, seed: int, steps: int) -> None:
@@ -112,7 +112,7 @@ class Learner:
         self.optimiser.step()
 
     def state(self) -> dict[str, Any]:
-        """Everything that a resumed learner needs: `weights` and `optimiser`."""
+        """What a resumed learner needs: `weights` and `optimiser`. The tensors are the live ones, not copies."""
         return {"weights": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -29,8 +29,8 @@ def probe_tables(
     """Two tables: for every object its priors with scores, IoUs, labels, weights and losses; and the objects themselves
     with what the assigner told of each (its diagnostics).
 
-    An object's priors are those assigned to it and, up to `KEPT_PER_OBJECT`, those that overlap it most now. The detector
-    is left in training mode.
+    An object's priors are those assigned to it and, up to `KEPT_PER_OBJECT`, those that overlap it most now. The
+    detector is left in training mode.
     """
     detector.eval()
     device = detector.get_buffer("mean").device

@@ -1,4 +1,7 @@
-"""One cell from its folder to its records: train, resume, evaluate. `python -m assignbench.engine.run FOLDER DEVICE PARENT`."""
+"""One cell from its folder to its records: train, resume, evaluate.
+
+A launcher starts it as `python -m assignbench.engine.run FOLDER DEVICE PARENT`.
+"""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from assignbench.config.method import HeadInit
 from assignbench.detectors import Detector
 
+PLAIN = HeadInit()
 IN_HEAD = 0.01  # standard deviation of the head's weights
 
 
@@ -20,7 +21,7 @@ def named_generator(seed: int, name: str) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
 
-def initialise(detector: Detector, seed: int, start: HeadInit = HeadInit(), *, keep_backbone: bool = False) -> None:
+def initialise(detector: Detector, seed: int, start: HeadInit = PLAIN, *, keep_backbone: bool = False) -> None:
     """Sets every parameter: He-normal convolutions, N(0, 0.01) in the head, then what the method's `start` says.
 
     With `keep_backbone`, parameters below `backbone.` (pretrained) stay as they are. Biases are 0, norms 1 and 0.

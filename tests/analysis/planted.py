@@ -8,9 +8,14 @@ import numpy as np
 import pandas as pd
 
 from assignbench.analysis import StudyRecord, read_study_record
-from assignbench.measure.coco import rank_correlation
-from assignbench.measure.matching import BOX, coco_numbers, crowdedness, overlaps_of
-from assignbench.records import write_json, write_table
+from assignbench.config import CellConfig, DataSpec, DetectorConfig, MethodConfig, Nms, Part, Schedule, Voting
+from assignbench.config.detector import BackboneSpec, DetectorSpec, HeadSpec, PriorSpec
+from assignbench.measure.boxes import aspect_ratio
+from assignbench.measure.coco import coco_numbers
+from assignbench.measure.correlation import rank_correlation
+from assignbench.measure.crowding import crowdedness
+from assignbench.measure.matching import BOX, overlaps_of
+from assignbench.records import write_config, write_json, write_table
 
 
 def boxes_table(rows: list[tuple], columns: str = "") -> pd.DataFrame:
@@ -21,10 +26,9 @@ def boxes_table(rows: list[tuple], columns: str = "") -> pd.DataFrame:
 def objects_table(rows: list[tuple], columns: str = "", **more: object) -> pd.DataFrame:
     """An object table with every column that analyses read; `more` replaces what would be computed."""
     table = boxes_table(rows, columns)
-    width, height = table.x2 - table.x1, table.y2 - table.y1
     table["object_id"] = np.arange(len(table)) + 1
-    table["area"] = width * height
-    table["aspect_ratio"] = np.maximum(width / height, height / width)
+    table["area"] = (table.x2 - table.x1) * (table.y2 - table.y1)
+    table["aspect_ratio"] = aspect_ratio(table[BOX].to_numpy(float))
     table["crowdedness"] = crowdedness(table.image_id.to_numpy(np.int64), table[BOX].to_numpy(float))
     table["image_crowdedness"] = table.groupby("image_id").crowdedness.transform("max")
     table["objects_in_image"] = table.groupby("image_id").object_id.transform("size")
@@ -37,9 +41,33 @@ def images_of(objects: pd.DataFrame, *, more: tuple[int, ...] = ()) -> pd.DataFr
     return pd.DataFrame({"image_id": ids, "name": [f"{i}.png" for i in ids], "width": 200, "height": 200})
 
 
+def method_of(
+    name: str, *, quality: str | None = None, nms: Nms | None = None, voting: Voting | None = None, criterion: str = ""
+) -> MethodConfig:
+    """A method that differs from the others of a planted study in its assigner's name alone, or as said."""
+    parts = {"quality": quality, "ranking": "cls*quality" if quality else "cls", "nms": nms or Nms(), "voting": voting}
+    loss = Part(name=criterion or "dense")
+    return MethodConfig.model_validate(
+        {"name": name, "preset": name, "assigner": Part(name=name), "criterion": loss, **parts}
+    )
+
+
+def config_of(method: MethodConfig, seed: int, detector: str, data: str) -> CellConfig:
+    """A cell's configuration; detector and data are named, never built."""
+    priors = PriorSpec(kind="anchor", scales=(2.5,), ratios=(1.0,))
+    spec = DetectorSpec(family="retinanet", backbone=BackboneSpec(name="slim"), head=HeadSpec(), priors=priors)
+    return CellConfig(
+        seed=seed,
+        detector=DetectorConfig(name=detector, label=detector, spec=spec),
+        method=method,
+        data=DataSpec(name=data, kind="coco"),
+        schedule=Schedule(steps=1),
+    )
+
+
 def write_cell(
     study: Path,
-    method: str,
+    method: str | MethodConfig,
     seed: int,
     objects: pd.DataFrame,
     detections: pd.DataFrame,
@@ -52,13 +80,8 @@ def write_cell(
     data: str = "planted",
 ) -> Path:
     """One finished cell; scores apart default to the score."""
-    folder = study / f"{detector}-{method}-{data}-seed{seed}"
-    config = {
-        "detector": {"name": detector, "label": detector},
-        "method": {"name": method, "quality": quality, "ranking": "cls*quality" if quality else "cls", "nms": 0.5},
-        "data": {"name": data, "kind": "coco"},
-        "seed": seed,
-    }
+    made = method_of(method, quality=quality) if isinstance(method, str) else method
+    folder = study / f"{detector}-{made.name}-{data}-seed{seed}"
     images = images_of(objects)
 
     def completed(table: pd.DataFrame) -> pd.DataFrame:
@@ -66,13 +89,16 @@ def write_cell(
             cls_score=table.get("cls_score", table.score), quality_score=table.get("quality_score", 1.0)
         )
 
+    def before(table: pd.DataFrame) -> pd.DataFrame:
+        return completed(table).rename(columns={"score": "ranking_score"})
+
     if candidates is not None:
         objects = objects.merge(rank_correlation(candidates), how="left", on="object_id")
         write_table(folder / "candidates.parquet", candidates)
     if pre_nms is not None:
-        write_table(folder / "pre_nms.parquet", completed(pre_nms))
+        write_table(folder / "pre_nms.parquet", before(pre_nms))
     numbers = coco_numbers(overlaps_of(images, objects, detections, len(classes)))
-    write_json(folder / "config.json", config)
+    write_config(folder, config_of(made, seed, detector, data))
     write_json(folder / "environment.json", {"classes": list(classes), "class_agnostic": False})
     write_json(folder / "summary.json", {k: None if np.isnan(v) else v for k, v in numbers.items()})
     write_json(folder / "status.json", {"state": "done"})
@@ -82,10 +108,13 @@ def write_cell(
     return folder
 
 
-def study_of(folder: Path, methods: tuple[str, ...], claims: tuple[str, ...] = ()) -> StudyRecord:
-    """The record of the cells under a folder, methods in the given order."""
+def study_of(
+    folder: Path, methods: tuple[str, ...], claims: tuple[str, ...] = (), baselines: dict[str, str] | None = None
+) -> StudyRecord:
+    """The record of the cells under a folder, methods in the given order; the first one is the others' baseline."""
     cells = sorted(p.name for p in folder.iterdir() if p.is_dir())
     cells.sort(key=lambda name: next(i for i, m in enumerate(methods) if f"-{m}-" in name))
-    about = {"study": "planted", "cells": cells, "claims": [{"claim": c} for c in claims]}
+    named = baselines or {m: "" if m == methods[0] else methods[0] for m in methods}
+    about = {"study": "planted", "cells": cells, "claims": [{"claim": c} for c in claims], "baselines": named}
     write_json(folder / "study.json", about)
     return read_study_record(folder)

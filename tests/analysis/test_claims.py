@@ -4,8 +4,8 @@ import pytest
 
 from assignbench.analysis import ORDER, chosen
 from assignbench.analysis.base import ANALYSES
-from assignbench.analysis.claims import Claim, overall, parse, verdict_of
-from assignbench.analysis.intervals import Interval
+from assignbench.analysis.claims import Claim, overall, parse
+from assignbench.analysis.intervals import decided
 from assignbench.errors import InputError
 
 
@@ -43,14 +43,12 @@ def test_mistakes(text, message) -> None:
 
 
 def test_verdicts() -> None:
-    assert verdict_of(Interval(0.02, 0.01, 3)) == "supported"
-    assert verdict_of(Interval(-0.02, 0.01, 3)) == "contradicted"
-    assert verdict_of(Interval(0.02, 0.03, 3)) == "not resolvable"
-    assert verdict_of(Interval(0.02, 0.001, 2)) == "not resolvable"
+    assert decided(0.02, 0.04) == "higher" and decided(-0.02, 0.04) == "lower"
+    assert decided(0.02, 0.06) == decided(0.02, float("nan")) == decided(0.0, 0.0) == "not resolvable"
     assert overall(["supported", "supported"]) == "supported"
     assert overall(["supported", "not resolvable"]) == "not resolvable"
     assert overall(["supported", "contradicted"]) == "contradicted"
-    assert overall([]) == "not resolvable"
+    assert overall([]) == "not testable"
 
 
 def test_every_analysis_explains_itself_and_has_a_place() -> None:
@@ -70,7 +68,9 @@ def test_analyses_by_name_and_by_module(tmp_path, monkeypatch) -> None:
     first, second = chosen(["nms", "my_questions:objects_per_class"], ORDER)
     assert first is ANALYSES["nms"]
     assert second.title == "Objects per class" and "Counted in the test split." in second.definition
-    assert isinstance(second.run(type("Study", (), {"data": lambda self: []})()), dict)
+    assert [r.key for r in second.run(type("Study", (), {"data": lambda self: []})())] == [
+        "my_questions:objects_per_class"
+    ]
     assert [a.name for a in chosen([], ORDER)][: len(ORDER)] == list(ORDER)
     with pytest.raises(InputError, match="unknown analysis 'nsm'; did you mean 'nms'"):
         chosen(["nsm"], ORDER)

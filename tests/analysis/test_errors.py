@@ -8,7 +8,7 @@ from assignbench.analysis import errors
 from assignbench.analysis.errors import KINDS, find_errors
 from assignbench.measure.matching import BOX
 from tests.analysis.planted import boxes_table, images_of, objects_table
-from tests.test_matching import scene
+from tests.measure.test_matching import scene
 
 OBJECTS = [
     (0, 0, 0.0, 0, 10, 10),  # found

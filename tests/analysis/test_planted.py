@@ -7,19 +7,24 @@ import pytest
 from assignbench.analysis import ANALYSES
 from assignbench.analysis.base import CellData
 from assignbench.analysis.divergence import summarise
+from assignbench.analysis.intervals import fitted_line, slope
 from assignbench.analysis.nms import THRESHOLDS
 from assignbench.analysis.quality import reliability
-from assignbench.analysis.intervals import fitted_line, slope
-from assignbench.measure.coco import rank_correlation
+from assignbench.measure.correlation import rank_correlation
 from assignbench.records import CellRecord
 from tests.analysis.planted import boxes_table, objects_table, study_of, write_cell
 
 SEEDS = 3
 
 
+def tables_of(name: str, study) -> dict[str, pd.DataFrame]:
+    """An analysis' tables by key."""
+    return {r.key: r.frame for r in ANALYSES[name].run(study)}
+
+
 def single(name: str, study) -> pd.DataFrame:
     """The first table of an analysis."""
-    return next(iter(ANALYSES[name].run(study).values()))
+    return ANALYSES[name].run(study)[0].frame
 
 
 def test_spearman_of_one_minus_one_and_zero() -> None:
@@ -27,16 +32,17 @@ def test_spearman_of_one_minus_one_and_zero() -> None:
     iou = np.array([0.2, 0.4, 0.6, 0.8])
     table = pd.concat(
         [
-            pd.DataFrame({"object_id": 1, "cls_score": iou / 2, "iou": iou}),
-            pd.DataFrame({"object_id": 2, "cls_score": 1 - iou, "iou": iou}),
-            pd.DataFrame({"object_id": 3, "cls_score": [0.2, 0.4, 0.1, 0.3], "iou": iou}),
-            pd.DataFrame({"object_id": 4, "cls_score": [0.5], "iou": [0.9]}),
-            pd.DataFrame({"object_id": 5, "cls_score": [0.5, 0.5], "iou": [0.9, 0.8]}),
+            pd.DataFrame({"object_id": 1, "ranking_score": iou / 2, "iou": iou}),
+            pd.DataFrame({"object_id": 2, "ranking_score": 1 - iou, "iou": iou}),
+            pd.DataFrame({"object_id": 3, "ranking_score": [0.2, 0.4, 0.1, 0.3], "iou": iou}),
+            pd.DataFrame({"object_id": 4, "ranking_score": [0.5], "iou": [0.9]}),
+            pd.DataFrame({"object_id": 5, "ranking_score": [0.5, 0.5], "iou": [0.9, 0.8]}),
         ]
     )
     found = rank_correlation(table).set_index("object_id").spearman
     assert found.loc[[1, 2, 3]].tolist() == pytest.approx([1, -1, 0], abs=1e-12)
     assert found.loc[[4, 5]].isna().all()
+    table["cls_score"] = -table.ranking_score
     told = summarise(pd.DataFrame({"object_id": [1, 2, 3, 4, 5, 6]}), table)
     assert (told["objects"], told["left_out"]) == (3, 3)
     assert told["spearman"] == pytest.approx(0, abs=1e-12)
@@ -58,12 +64,12 @@ def test_nms_loses_exactly_the_planted_share(tmp_path) -> None:
     """Three of ten objects keep a box of IoU 0.6 only: NR is 1 up to 0.60 and 0.7 above; their AP is lost there."""
     nms_cell(tmp_path, 3, 10)
     study = study_of(tmp_path, ("iou",))
-    tables = ANALYSES["nms"].run(study)
-    row = tables["NMS recall"].set_index("reading").loc["coverage"]
+    tables = tables_of("nms", study)
+    row = tables["nms"].set_index("reading").loc["coverage"]
     wanted = [1.0 if t <= 0.6 else 0.7 for t in THRESHOLDS]
     assert [row[f"NR{round(100 * t)}"] for t in THRESHOLDS] == pytest.approx(wanted)
     assert pytest.approx(np.mean(wanted)) == row.NR
-    oracle = tables["AP with NMS ranked by the true IoU"].iloc[0]
+    oracle = tables["nms.oracle"].iloc[0]
     assert oracle.AP_oracle == pytest.approx(1.0)
     # Above IoU 0.6 three of ten equally scored detections are wrong, and three objects are missed.
     assert oracle.misranking == pytest.approx(1 - oracle.AP) and oracle.misranking > 0.2
@@ -106,24 +112,24 @@ def planted_study(folder):
 
 def test_planted_gains_are_recovered_within_their_intervals(tmp_path) -> None:
     study = planted_study(tmp_path)
-    by_crowd = ANALYSES["crowdedness"].run(study)["By crowdedness of the object"]
+    by_crowd = single("crowdedness", study)
     ours = by_crowd[by_crowd.method == "better"].set_index("group")
     mean_length = np.mean([1.2, 2.0, 3.0, 5.0])
     for group, value in (("sparse", 0.05), ("medium", 0.3), ("dense", 0.7)):
         expected = OFFSET + BY_CROWD * value + BY_LENGTH * mean_length
         assert abs(ours.loc[group].gain - expected) < ours.loc[group].gain_half + STEP, group
         assert ours.loc[group].objects == PER_GROUP * GROUPS / 3
-    slopes = ANALYSES["factors"].run(study)["Slope of the gain"].set_index("factor")
+    slopes = single("factors", study).set_index("factor")
     for factor, expected, span in (("crowdedness", BY_CROWD, 0.65), ("aspect_ratio", BY_LENGTH, 3.8)):
-        half = slopes.loc[factor].slope_half
+        half = slopes.loc[factor].half
         assert 0 < half < expected and abs(slopes.loc[factor].slope - expected) < half + STEP / span, factor
-    length = ANALYSES["aspect_ratio"].run(study)["By aspect ratio of the object"]
+    length = single("aspect_ratio", study)
     gains = length[length.method == "better"].set_index("group").gain
     assert gains.is_monotonic_increasing and len(gains) == 4
 
 
 def test_verdicts_on_planted_claims(tmp_path) -> None:
-    table = ANALYSES["claims"].run(planted_study(tmp_path))["Verdicts"].set_index("claim").verdict
+    table = single("claims", planted_study(tmp_path)).set_index("claim").verdict
     assert table["better > iou on AP"] == "supported"
     assert table["iou > better on AP"] == "contradicted"
     assert table["gain of better grows with crowdedness"] == "supported"
@@ -150,19 +156,19 @@ def test_divergence_by_rule_and_its_correlation_with_ap(tmp_path) -> None:
     scores = {"low": [4, 3, 2, 1], "middle": [2, 4, 1, 3], "high": [1, 2, 3, 4]}
     for seed in range(SEEDS):
         for count, (name, order) in enumerate(scores.items(), start=1):
-            part = pd.DataFrame({"cls_score": np.array(order) / 10, "score": np.array(order) / 10, "iou": iou})
+            part = pd.DataFrame({"cls_score": 0.5, "ranking_score": np.array(order) / 10, "iou": iou})
             candidates = pd.concat([part.assign(object_id=i) for i in objects.object_id])
             candidates["in_jk"] = candidates.iou > 0.4
             found = boxes_table([(i, 0, 10.0, 10, 30, 30, 0.9) for i in range(2 * count)], "score")
             write_cell(tmp_path, name, seed, objects, found, candidates=candidates)
     study = study_of(tmp_path, tuple(scores), ("divergence predicts AP",))
-    tables = ANALYSES["divergence"].run(study)
-    by_rule = tables["By candidate rule"]
+    tables = tables_of("divergence", study)
+    by_rule = tables["divergence"]
     jk = by_rule[by_rule.candidates == "J_k"].set_index("method").spearman
     assert jk.loc[["low", "middle", "high"]].tolist() == pytest.approx([-1, 0, 1], abs=1e-12)
     strict = by_rule[by_rule.candidates == "IoU ≥ 0.5"].set_index("method")
     assert strict.loc["middle"].spearman == pytest.approx(-0.5)  # ranks 3, 1, 2 against 1, 2, 3
-    assert tables["Does it predict AP?"].correlation.tolist() == pytest.approx([1.0])
+    assert tables["divergence.predicts"].correlation.tolist() == pytest.approx([1.0])
     assert single("claims", study).verdict.tolist() == ["supported"]
 
 
@@ -173,8 +179,7 @@ def test_iou_prediction_by_hand(tmp_path) -> None:
     boxes = boxes_table(rows, "quality_score").assign(cls_score=0.5)
     boxes["score"] = boxes.cls_score * boxes.quality_score
     write_cell(tmp_path, "paa", 0, objects, boxes, pre_nms=boxes, quality="iou")
-    tables = ANALYSES["quality"].run(study_of(tmp_path, ("paa",)))
-    row = tables["Error of the predicted IoU"].iloc[0]
+    row = single("quality", study_of(tmp_path, ("paa",))).iloc[0]
     assert row.error_kept == pytest.approx(0.5 / 3) and row.bias_kept == pytest.approx(-0.1 / 3)
     rows = {r["bin"]: r for r in reliability(np.array([0.81, 0.89, 0.2]), np.array([0.7, 0.9, 0.1]))}
     assert rows["0.8-0.9"]["true"] == pytest.approx(0.8) and rows["0.2-0.3"]["boxes"] == 1
@@ -187,7 +192,7 @@ def test_oracle_iou_ranks_the_exact_box_first(tmp_path) -> None:
     before = boxes_table(poor + good, "cls_score quality_score")
     before["score"] = before.cls_score * before.quality_score
     write_cell(tmp_path, "paa", 0, objects, before[:4], pre_nms=before, quality="iou")
-    row = ANALYSES["quality"].run(study_of(tmp_path, ("paa",)))["AP with the true IoU in the ranking"].iloc[0]
+    row = tables_of("quality", study_of(tmp_path, ("paa",)))["quality.oracle"].iloc[0]
     assert pytest.approx(0.3) == row.AP and row.AP_oracle == pytest.approx(1.0)  # IoU 0.6: three of ten thresholds
 
 
@@ -196,11 +201,11 @@ def test_size_uses_the_studys_areas_and_says_na(tmp_path) -> None:
     write_cell(tmp_path, "iou", 0, objects, boxes_table([(0, 0, 0.0, 0, 10, 10, 0.9)], "score"))
     study = study_of(tmp_path, ("iou",))
     study.about.update(areas={"tiny": [0, 200], "rest": [200, 9000], "huge": [9000, 1e9]}, max_dets=[1, 300])
-    tables = ANALYSES["size"].run(study)
-    table = tables["By area of the object"].set_index("group")
+    tables = tables_of("size", study)
+    table = tables["size"].set_index("group")
     assert pytest.approx(1.0) == table.loc["tiny"].AP and table.loc["rest"].AP == 0.0
     assert np.isnan(table.loc["huge"].AP) and table.loc["huge"].objects == 0
-    assert tables["Recall by detections per image and class"].AR300.tolist() == [0.5]
+    assert tables["size.recall"].AR300.tolist() == [0.5]
 
 
 def test_lines_and_slopes_by_hand() -> None:

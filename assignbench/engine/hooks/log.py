@@ -89,7 +89,7 @@ def assignment_rows(step: int, batch: Batch, priors: Priors, assignment: Assignm
         "positives_both": positives_per_object(torch.where(cls == box, cls, -1), width),
     }
     for task, index in (("cls", cls), ("box", box)):
-        levels = index.split(list(priors.level_sizes), dim=1)
+        levels = torch.split(index, list(priors.level_sizes), dim=1)
         counts |= {f"level{n}_{task}": positives_per_object(level, width) for n, level in enumerate(levels)}
     table = {
         "step": np.full(len(number), step),
