@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,9 @@ from assignbench.analysis.result import Result
 ONE_SEED = "†"
 # Units whose numbers lie in 0..1 and are printed times 100; all others are printed as they are.
 HUNDREDTHS = {"share": "per cent", "AP": "points of AP"}
+_NUMBER = re.compile(r"[+-]?\d[\d.]*(?!\S)|n/a")
+# What identifies a row stands first.
+KEYS = ("data", "detector", "method", "baseline", "pair")
 FINE = ("p", "p_holm")  # columns with four decimals
 
 
@@ -27,6 +31,12 @@ class Table:
     header: list[str]
     rows: list[list[str]]
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def numeric(self) -> list[bool]:
+        """Per column whether it holds numbers, which stand to the right; texts stand to the left."""
+        columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.header)
+        return [any(_NUMBER.match(c) for c in column) for column in columns]
 
 
 def percent(mean: float | None, half: float | None = None, n: int = 3) -> str:
@@ -109,7 +119,8 @@ def result_table(result: Result, places: Sequence[tuple[str, str]] = ()) -> Tabl
     frame = over_seeds(result.frame) if "seed" in result.frame else result.frame
     if len(places) == 1:
         frame = frame.drop(columns=[c for c in ("data", "detector") if c in frame])
-    return tidy_table(result.caption, frame, result.units)
+    first = [c for c in KEYS if c in frame]
+    return tidy_table(result.caption, frame[[*first, *(c for c in frame if c not in first)]], result.units)
 
 
 def tidy_table(
@@ -169,7 +180,7 @@ def _shown(row: Mapping[Any, Any], column: str, scale: float, paired: bool, miss
     )
     if whole and np.isnan(half):
         return f"{number:.0f}"
-    tenths = abs(number) >= 1 and round(number, 1) == number  # a mean of counts
+    tenths = not paired and round(number, 1) == number  # a mean of counts
     digits = 4 if column in FINE else 1 if scale != 1.0 or abs(number) >= 100 or tenths else 3
     text = f"{scale * number:.{digits}f}"
     return text if np.isnan(half) else f"{text} ± {scale * half:.{digits}f}"

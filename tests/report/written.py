@@ -52,7 +52,7 @@ def write_study(
     truth = objects_of(images)
     cells = []
     for detector in detectors:
-        for name, method in chosen.items():
+        for method in chosen.values():
             for seed in range(seeds):
                 cells.append(write_cell(folder, detector, method, seed, truth, images, data).name)
     first = next(iter(chosen))
