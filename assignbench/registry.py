@@ -65,8 +65,8 @@ class Registry(Generic[T]):
             return found
         what = f"the class {found.__name__}" if isinstance(found, type) else f"a {type(found).__name__}"
         raise InputError(
-            f"{self.kind} '{name}' is {what}, which does not derive from {self.base.__module__}.{self.base.__qualname__}; "
-            f"write module:Class of a class that does"
+            f"{self.kind} '{name}' is {what}, which does not derive from "
+            f"{self.base.__module__}.{self.base.__qualname__}; write module:Class of a class that does"
         )
 
     def words(self, name: str) -> dict[str, Word]:

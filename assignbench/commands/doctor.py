@@ -16,7 +16,7 @@ from assignbench.errors import InputError
 
 
 def doctor(options: argparse.Namespace, console: Console) -> int:
-    """Prints versions and device; with a study it checks parameters and data. Raises InputError if something is wrong."""
+    """Prints versions and device; with a study checks parameters and data. Raises InputError if something is wrong."""
     import torch
     import torchvision
 

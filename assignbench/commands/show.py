@@ -59,9 +59,9 @@ def _trained(folder: Path) -> Cell:
 
 
 def _fitting(name: str, cell: Cell) -> Built:
-    """A method by its preset's name, if it works on the cell's detector and reads no quality head that is not there."""
+    """A method by its preset's name. Raises InputError unless it works on the cell's detector and quality head."""
     method = resolve(name)
-    known_methods.check(method, cell.config.detector.spec)
+    known_methods.check(method.model_copy(update={"quality": cell.config.method.quality}), cell.config.detector.spec)
     return build(method)
 
 

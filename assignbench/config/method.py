@@ -13,7 +13,7 @@ QualityKind = Literal["iou", "centerness", "objectness", "implicit"]
 PriorKind = Literal["anchor", "point"]
 Ranking = Literal["cls", "cls*quality", "sqrt(cls*quality)", "quality"]
 NmsKind = Literal["standard", "agnostic", "soft", "iou_guided", "none"]
-# Whose "+1" pixels: FreeAnchor's coder takes the centre at x1 + w/2 with w = x2 - x1 + 1, PAA's and ATSS's at (x1+x2)/2.
+# Whose "+1" pixels: FreeAnchor's coder takes the centre at x1 + w/2 with w = x2 - x1 + 1, PAA's at (x1 + x2) / 2.
 LegacyPlusOne = Literal["none", "freeanchor", "paa"]
 # Where a preset's choices come from when paper and released code differ.
 Source = Literal["printed", "released", "framework", "ours"]
@@ -157,6 +157,9 @@ def differences(method: MethodConfig, baseline: MethodConfig) -> tuple[str, ...]
     found: list[str] = []
     for part in differing_parts(method, baseline):
         theirs, ours = _entries(part, getattr(baseline, part)), _entries(part, getattr(method, part))
+        if part in theirs and part in ours and theirs[part] != ours[part]:
+            # Another criterion: its parameters are not comparable.
+            theirs, ours = {part: theirs[part]}, {part: ours[part]}
         for name in dict.fromkeys((*theirs, *ours)):
             before, after = theirs.get(name, "none"), ours.get(name, "none")
             if before != after:
