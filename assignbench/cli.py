@@ -1,10 +1,11 @@
-"""The command line: run, plan, status, report, list, show, doctor."""
+"""The command line: it parses, and hands over to the file of the command."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,18 @@ exit codes: 0 every requested cell is done · 1 a cell failed · 2 something tha
 Data is looked for as the study says, and under the folder that ASSIGNBENCH_DATA names."""
 
 
+# Where the function of a command's file is not called like the command.
+_FUNCTIONS = {"list": "listing"}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit code."""
     options = _parser().parse_args(arguments)
     console = Console(stderr=False, highlight=False, soft_wrap=True)
     try:
-        code: int = options.action(options, console)
+        # A command imports what it needs when it runs: help and most errors come without loading torch.
+        module = import_module(f"assignbench.commands.{options.command}")
+        code: int = getattr(module, _FUNCTIONS.get(options.command, options.command))(options, console)
     except InputError as problem:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"assignbench: {problem}", markup=False)
         return 2
@@ -55,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"assignbench {assignbench.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    run = _command(commands, "run", "train every cell of a study that is not done, then write the report", _run)
+    run = _command(commands, "run", "train every cell of a study that is not done, then write the report")
     _study_options(run)
     run.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to train (default: auto)")
     run.add_argument(
@@ -66,22 +73,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     _loudness(run)
 
-    plan = _command(commands, "plan", "show the cells of a study, their ids, what is done and the cost", _plan)
+    plan = _command(commands, "plan", "show the cells of a study, their ids, what is done and the cost")
     _study_options(plan)
 
-    status = _command(commands, "status", "show where the cells of a study stand", _status)
+    status = _command(commands, "status", "show where the cells of a study stand")
     _study_options(status)
 
-    report = _command(commands, "report", "write the report again from the run folder", _report)
+    report = _command(commands, "report", "write the report again from the run folder")
     _study_options(report)
     report.add_argument(
         "--publish", type=Path, metavar="DIR", help="write report.md and figures there, without pictures of data sets"
     )
 
-    listing = _command(commands, "list", "list what there is", _list)
+    listing = _command(commands, "list", "list what there is")
     listing.add_argument("what", choices=("detectors", "methods", "datasets", "analyses", "studies"))
 
-    show = _command(commands, "show", "draw what methods assign on an image, or an object's anchors", _show)
+    show = _command(commands, "show", "draw what methods assign on an image, or an object's anchors")
     show.add_argument("what", choices=("assign", "anchors"))
     show.add_argument(
         "target", type=Path, metavar="CELL|STUDY", help="a finished cell's folder, or a study (untrained)"
@@ -92,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--data", metavar="NAME", help="another data set for a study")
     show.add_argument("--picture", type=Path, default=Path("assignment.png"), metavar="FILE", help="where the PNG goes")
 
-    analyze = _command(commands, "analyze", "analyse any detector's COCO-style predictions", _analyze)
+    analyze = _command(commands, "analyze", "analyse any detector's COCO-style predictions")
     files: dict[str, Any] = {"type": Path, "nargs": "+", "metavar": "FILE"}
     analyze.add_argument("--gt", type=Path, required=True, metavar="FILE", help="ground truth, a COCO instances JSON")
     analyze.add_argument("--predictions", required=True, **files, help="result JSONs; the first is the baseline")
@@ -103,20 +110,20 @@ def _parser() -> argparse.ArgumentParser:
     analyze.add_argument("--name", metavar="NAME", help="name of the report's folder (default: the ground truth's)")
     analyze.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="run folder (default: runs)")
 
-    compare = _command(commands, "compare", "compare two finished cells by group and image by image", _compare)
+    compare = _command(commands, "compare", "compare two finished cells by group and image by image")
     compare.add_argument("cells", type=Path, nargs=2, metavar="CELL", help="folders of finished cells, baseline first")
     compare.add_argument("--images", type=Path, metavar="DIR", help="folder of pictures, for imported predictions")
     compare.add_argument(
         "--out", type=Path, default=Path("comparison"), metavar="DIR", help="where it is written (default: comparison)"
     )
 
-    doctor = _command(commands, "doctor", "check the environment and, for a study, its data", _doctor)
+    doctor = _command(commands, "doctor", "check the environment and, for a study, its data")
     _study_options(doctor, required=False)
     return parser
 
 
 def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, action: object
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         name,
@@ -125,7 +132,6 @@ def _command(
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(action=action)
     return parser
 
 
@@ -160,63 +166,6 @@ def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got '{text}'")
     return int(text)
-
-
-# The commands import what they need when they run: `--help` and most errors come without loading torch.
-
-
-def _run(options: argparse.Namespace, console: Console) -> int:
-    from assignbench.commands.studies import run
-
-    return run(options, console)
-
-
-def _plan(options: argparse.Namespace, console: Console) -> int:
-    from assignbench.commands.studies import plan
-
-    return plan(options, console)
-
-
-def _status(options: argparse.Namespace, console: Console) -> int:
-    from assignbench.commands.studies import status
-
-    return status(options, console)
-
-
-def _report(options: argparse.Namespace, console: Console) -> int:
-    from assignbench.commands.studies import report
-
-    return report(options, console)
-
-
-def _list(options: argparse.Namespace, console: Console) -> int:
-    from assignbench.commands.studies import listing
-
-    return listing(options, console)
-
-
-def _show(options: argparse.Namespace, console: Console) -> int:
-    from assignbench.commands.show import show
-
-    return show(options, console)
-
-
-def _analyze(options: argparse.Namespace, console: Console) -> int:
-    from assignbench.commands.analyze import analyze
-
-    return analyze(options, console)
-
-
-def _compare(options: argparse.Namespace, console: Console) -> int:
-    from assignbench.commands.compare import compare
-
-    return compare(options, console)
-
-
-def _doctor(options: argparse.Namespace, console: Console) -> int:
-    from assignbench.commands.studies import doctor
-
-    return doctor(options, console)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,21 @@
 """The one error that a user can mend; the command line prints it without a traceback and exits with 2."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 
 class InputError(ValueError):
     """Something that the user wrote or supplied is wrong: the message names the place, the value and the way out."""
 
 
-def nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
-    """The tail of an error message: the nearest known name if one is close, and the list of all of them."""
+def nearest(name: str, known: Sequence[str], *, always: bool = False) -> str:
+    """The tail of an error message: the nearest known name and the list of all of them.
+
+    Without `always` a name is offered only if it resembles the one that was written.
+    """
     import difflib
 
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.0 if always else 0.5)
     hint = f"; did you mean '{close[0]}'?" if close else ""
-    return f"{hint} (known: {', '.join(sorted(known))})"
+    return hint if always else f"{hint} (known: {', '.join(sorted(known))})"

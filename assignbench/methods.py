@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import pkgutil
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
-from torch import nn
+from pydantic import ValidationError
 
 from assignbench import assigners
 from assignbench.assigners import ASSIGNERS, Assigner
-from assignbench.assigners.criteria import CRITERIA
-from assignbench.config.method import MethodConfig, Preset
+from assignbench.assigners.criteria import CRITERIA, Criterion
+from assignbench.config.detector import DetectorSpec
+from assignbench.config.method import MethodConfig, Needs, Preset
+from assignbench.config.words import complaint, shown, words_of
 from assignbench.errors import InputError, nearest
+from assignbench.registry import Registry
+
+# The papers that AssignBench is about come first, then those that they are compared with, then controls.
+_PAPERS = ("mutual_guidance", "mlc", "musu", "ltm", "paa")
+_LAST = ("controls",)
+_PARTS = ("assigner", "criterion")
+# Parts of a method that a study changes by a mapping of entries.
+_NESTED = ("nms", "voting", "head_init", "coder")
 
 
-def _collected() -> Iterable[Preset]:
-    for module in vars(assigners).values():
-        yield from getattr(module, "PRESETS", ())
+def _collected() -> Iterator[Preset]:
+    """All presets: `iou`, which everything is compared with, then file by file."""
+    names = [module.name for module in pkgutil.iter_modules(assigners.__path__)]
+    others = [n for n in names if n not in _PAPERS + _LAST]
+    files = [import_module(f"{assigners.__name__}.{n}") for n in (*_PAPERS, *others, *_LAST)]
+    presets = [preset for file in files for preset in getattr(file, "PRESETS", ())]
+    yield from sorted(presets, key=lambda preset: preset.name != "iou")
 
 
 PRESETS: dict[str, Preset] = {preset.name: preset for preset in _collected()}
@@ -29,31 +45,117 @@ class Built:
 
     method: MethodConfig
     assigner: Assigner
-    criterion: nn.Module
+    criterion: Criterion
 
 
 def resolve(name: str, overrides: Mapping[str, Any] | None = None, *, label: str | None = None) -> MethodConfig:
-    """A preset with overrides. Raises InputError for what is unknown."""
+    """A preset with overrides, all parameters filled in and checked.
+
+    `overrides` are the fields of a MethodConfig as a study writes them: assigner and criterion are a name or a mapping
+    of parameters (with a `name` for another part); a bare number for `nms` is its IoU. Raises InputError for what is
+    unknown, naming the place, the value and the nearest that is known.
+    """
     if name not in PRESETS:
         raise InputError(f"unknown method '{name}'{nearest(name, list(PRESETS))}")
-    content = PRESETS[name].method.model_dump() | {"name": label or name}
+    content = PRESETS[name].method.model_dump(mode="json") | {"name": label or name}
+    known = [key for key in MethodConfig.model_fields if key not in ("name", "preset")]
     for key, value in (overrides or {}).items():
-        if isinstance(value, Mapping) and key in ("assigner", "criterion"):
-            given = dict(value)
-            part = given.pop("name", content[key]["name"])
-            kept = content[key]["parameters"] if part == content[key]["name"] else {}
-            content[key] = {"name": part, "parameters": {**kept, **given}}
-        elif isinstance(value, Mapping) and isinstance(content.get(key), dict):
-            content[key] = {**content[key], **value}
-        else:
-            content[key] = value
-    return MethodConfig.model_validate(content)
+        if key not in known:
+            raise InputError(f"method '{label or name}': unknown key '{key}'{nearest(key, known)}")
+        content[key] = _part(key, content[key], value) if key in _PARTS else _entry(key, content[key], value)
+    for key, registry in (("assigner", ASSIGNERS), ("criterion", CRITERIA)):
+        content[key]["parameters"] = _filled(registry, content[key], label or name)
+    try:
+        method = MethodConfig.model_validate(content)
+    except ValidationError as problem:
+        told = "; ".join(dict.fromkeys(complaint(e, words_of(MethodConfig)) for e in problem.errors()))
+        raise InputError(f"method '{label or name}': {told}") from None
+    build(method)  # rules between parameters
+    return method
+
+
+def _part(key: str, held: Mapping[str, Any], value: Any) -> dict[str, Any]:
+    """An assigner or criterion with changes; the parameters of another part start from that part's defaults."""
+    given = {"name": value} if isinstance(value, str) else value
+    if not isinstance(given, Mapping) or not isinstance(given.get("name", ""), str):
+        raise InputError(f"{key} is {shown(value)}; write a name, or a mapping of parameters, e.g. {{name: ..., ...}}")
+    part = given.get("name", held["name"])
+    kept = held["parameters"] if part == held["name"] else {}
+    return {"name": part, "parameters": {**kept, **{k: v for k, v in given.items() if k != "name"}}}
+
+
+def _entry(key: str, held: Any, value: Any) -> Any:
+    """Another field with changes: entries of a mapping are replaced one by one."""
+    if key == "nms" and isinstance(value, int | float) and not isinstance(value, bool):
+        value = {"iou": value}
+    if key in _NESTED and isinstance(value, Mapping):
+        return {**(held or {}), **value}
+    return value
+
+
+def _filled(registry: Registry[Any], part: Mapping[str, Any], method: str) -> dict[str, Any]:
+    try:
+        return registry.filled(part["name"], part["parameters"])
+    except InputError as problem:
+        raise InputError(f"method '{method}': {problem}") from None
+
+
+def baseline(preset: str) -> str:
+    """The preset that a preset is compared with, which differs in the assigner alone; empty where there is none."""
+    return PRESETS[preset].baseline
+
+
+def has_parameter(method: MethodConfig, part: str, parameter: str) -> bool:
+    """Whether the assigner or the criterion of a method has a parameter of this name."""
+    registries: dict[str, Registry[Any]] = {"assigner": ASSIGNERS, "criterion": CRITERIA}
+    return parameter in registries[part].words(getattr(method, part).name)
+
+
+def check(method: MethodConfig, spec: DetectorSpec) -> None:
+    """Raises InputError, with reason and remedy, if the method does not go with the detector or its parts not together."""
+    built = build(method)
+    for kind, part, needs in (
+        ("assigner", method.assigner.name, built.assigner.needs),
+        ("criterion", method.criterion.name, built.criterion.needs),
+    ):
+        problem = _unmet(needs, method, spec, built.assigner.gives)
+        if problem:
+            why = f" ({needs.why})" if needs.why else ""
+            raise InputError(f"method '{method.name}': the {kind} '{part}' {problem}{why}")
+
+
+def _unmet(needs: Needs, method: MethodConfig, spec: DetectorSpec, gives: frozenset[str]) -> str:
+    """What is missing and the way out; empty if nothing is."""
+    if spec.priors.kind not in needs.priors:
+        return (
+            f"works on {' or '.join(f'{k}s' for k in needs.priors)}, not on the {spec.priors.kind}s of this "
+            f"{spec.family}; keep the method to detectors that have them with `detectors: [...]`"
+        )
+    if needs.one_class and not spec.class_agnostic:
+        return (
+            f"is for detectors of one class, this {spec.family} learns all classes; keep the method to such detectors "
+            "with `detectors: [...]`, e.g. rpn-slim"
+        )
+    if method.quality not in needs.quality:
+        allowed = ", ".join(str(kind or "none") for kind in needs.quality)
+        return f"does not go with quality: {method.quality or 'none'}; set quality to one of: {allowed}"
+    if needs.bags and "bags" not in gives:
+        return f"reads bags, which the assigner '{method.assigner.name}' does not form; take the assigner ltm"
+    if needs.soft and "soft" not in gives:
+        return (
+            f"learns soft targets, which the assigner '{method.assigner.name}' does not give; take another assigner, "
+            "or losses on hard labels"
+        )
+    return ""
 
 
 def build(method: MethodConfig) -> Built:
     """The parts of a method, constructed. Raises InputError for refused parameter values."""
-    assigner = ASSIGNERS.build(method.assigner.name, method.assigner.parameters)
-    return Built(method, assigner, CRITERIA.build(method.criterion.name, method.criterion.parameters))
+    try:
+        assigner = ASSIGNERS.build(method.assigner.name, method.assigner.parameters)
+        return Built(method, assigner, CRITERIA.build(method.criterion.name, method.criterion.parameters))
+    except InputError as problem:
+        raise InputError(f"method '{method.name}': {problem}") from None
 
 
 def build_method(name: str, **overrides: Any) -> Built:

@@ -2,82 +2,176 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
+import json
+import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from importlib.metadata import entry_points
-from typing import Any, Generic, TypeVar
+from pathlib import Path
+from typing import Any, Generic, TypeVar, get_type_hints
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from assignbench.config.words import REQUIRED, Word, shown, word
 from assignbench.errors import InputError, nearest
 
 T = TypeVar("T")
+_STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 
 
 class Registry(Generic[T]):
-    """Names to factories. `kind` is what an error calls an entry, e.g. "assigner".
+    """Names to classes. `kind` is what an error calls an entry, e.g. "assigner"; `base` is what each must derive from.
 
     A name with a colon (`my_module:MyAssigner`) is imported; entry points of the group
-    `assignbench.<kind>s` are found by their names.
+    `assignbench.<kind>s` are found by their names. Nothing is called before it is known to derive from `base`.
     """
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self._factories: dict[str, Callable[..., T]] = {}
+    def __init__(self, kind: str, base: type[T]) -> None:
+        self.kind, self.base = kind, base
+        self._classes: dict[str, type[T]] = {}
 
-    def register(self, name: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
-        """Decorator that enters a class or factory under `name`."""
+    def register(self, name: str) -> Callable[[type[T]], type[T]]:
+        """Decorator that enters a class under `name`."""
 
-        def enter(factory: Callable[..., T]) -> Callable[..., T]:
-            if name in self._factories:
+        def enter(found: type[T]) -> type[T]:
+            if name in self._classes:
                 raise ValueError(f"{self.kind} '{name}' is registered twice")
-            self._factories[name] = factory
-            return factory
+            self._classes[name] = found
+            return found
 
         return enter
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._factories)
+        return iter(self._classes)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._factories
+        return name in self._classes
 
-    def factory(self, name: str) -> Callable[..., T]:
-        """The class behind `name`. Raises InputError with the nearest known name."""
-        if name in self._factories:
-            return self._factories[name]
+    def factory(self, name: str) -> type[T]:
+        """The class behind `name`. Raises InputError with the nearest known name, and for what is no such class."""
+        if name in self._classes:
+            return self._classes[name]
         if ":" in name:
-            return _imported(name, self.kind)
+            return self._checked(name, imported(name, self.kind))
         for entry in entry_points(group=f"assignbench.{self.kind}s", name=name):
-            loaded: Callable[..., T] = entry.load()
-            return loaded
-        raise InputError(f"unknown {self.kind} '{name}'{nearest(name, list(self._factories))}")
+            return self._checked(name, imported(entry.value, self.kind))
+        raise InputError(f"unknown {self.kind} '{name}'{nearest(name, list(self._classes))}")
 
-    def parameters(self, name: str) -> dict[str, Any]:
-        """The parameters of `name` with their defaults (`inspect.Parameter.empty` where there is none)."""
-        signature = inspect.signature(self.factory(name))
-        return {key: parameter.default for key, parameter in signature.parameters.items()}
+    def _checked(self, name: str, found: object) -> type[T]:
+        if isinstance(found, type) and issubclass(found, self.base):
+            return found
+        what = f"the class {found.__name__}" if isinstance(found, type) else f"a {type(found).__name__}"
+        raise InputError(
+            f"{self.kind} '{name}' is {what}, which does not derive from "
+            f"{self.base.__module__}.{self.base.__qualname__}; write module:Class of a class that does"
+        )
+
+    def words(self, name: str) -> dict[str, Word]:
+        """The parameters of `name`, their defaults and what they may be."""
+        hints = self._hints(name)
+        return {key: word(key, hint, default) for key, (hint, default) in hints.items()}
+
+    def filled(self, name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """All parameters of `name` as plain values: those given, checked, and the defaults of the rest.
+
+        Raises InputError for a parameter that `name` does not have, for a value that it does not take, and for one
+        that must be given and is not.
+        """
+        self.check(name, parameters)
+        found: dict[str, Any] = {}
+        for key, (_, default) in self._hints(name).items():
+            if key in parameters:
+                found[key] = parameters[key]
+            elif default is REQUIRED:
+                raise InputError(f"{self.kind} '{name}': the parameter '{key}' is missing")
+            else:
+                found[key] = default
+        plain: dict[str, Any] = json.loads(json.dumps(found))
+        return plain
 
     def check(self, name: str, parameters: Mapping[str, Any]) -> None:
-        """Raises InputError for a parameter that `name` does not have."""
-        known = list(self.parameters(name))
-        for key in parameters:
-            if key not in known:
-                raise InputError(f"{self.kind} '{name}' has no parameter '{key}'{nearest(key, known)}")
+        """Raises InputError for a parameter that `name` does not have, and for a value that it does not take."""
+        hints = self._hints(name)
+        for key, value in parameters.items():
+            if key not in hints:
+                raise InputError(f"{self.kind} '{name}' has no parameter '{key}'{nearest(str(key), list(hints))}")
+            hint, default = hints[key]
+            try:
+                _adapter(hint).validate_json(json.dumps(value))
+            except (ValidationError, TypeError, ValueError):
+                may = word(key, hint, default)
+                allowed = f" (allowed: {may.allowed})" if may.allowed else ""
+                problem = f"parameter '{key}' is {shown(value)}{may.nearest(value)}{allowed}"
+                raise InputError(f"{self.kind} '{name}': {problem}") from None
 
     def build(self, name: str, parameters: Mapping[str, Any] | None = None) -> T:
         """An instance of `name`. Raises InputError for unknown names, parameters and refused values."""
         given = dict(parameters or {})
         self.check(name, given)
+        hints = self._hints(name)
+        typed = {key: _adapter(hints[key][0]).validate_json(json.dumps(value)) for key, value in given.items()}
         try:
-            return self.factory(name)(**given)
+            return self.factory(name)(**typed)
         except (TypeError, ValueError) as problem:
             raise InputError(f"{self.kind} '{name}': {problem}") from problem
 
+    def _hints(self, name: str) -> dict[str, tuple[Any, Any]]:
+        """Annotation and default of every parameter."""
+        return _hints_of(self.factory(name))
 
-def _imported(path: str, kind: str) -> Callable[..., Any]:
+
+@lru_cache(maxsize=1024)
+def _hints_of(found: type[Any]) -> dict[str, tuple[Any, Any]]:
+    if dataclasses.is_dataclass(found):
+        hints = get_type_hints(found, include_extras=True)
+        return {f.name: (hints[f.name], _default(f)) for f in dataclasses.fields(found) if f.init}
+    hints = get_type_hints(found.__init__, include_extras=True)
+    signature = inspect.signature(found)
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    empty = inspect.Parameter.empty
+    return {
+        key: (hints.get(key, Any), REQUIRED if p.default is empty else p.default)
+        for key, p in signature.parameters.items()
+        if p.kind in named
+    }
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    if field.default is not dataclasses.MISSING:
+        return field.default
+    return REQUIRED if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
+_ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
+
+
+def _adapter(hint: Any) -> TypeAdapter[Any]:
+    """What checks values of an annotation; kept by what the annotation reads as, since not all can be hashed."""
+    key = repr(hint)
+    if key not in _ADAPTERS:
+        _ADAPTERS[key] = TypeAdapter(hint, config=_STRICT)
+    return _ADAPTERS[key]
+
+
+def imported(path: str, kind: str) -> Any:
+    """What `module:name` stands for; modules of the current folder can be named too.
+
+    Raises InputError if it cannot be imported, also if the module ends the program while it is imported.
+    """
     module, _, attribute = path.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
     try:
-        found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as problem:
-        raise InputError(f"{kind} '{path}' cannot be imported: {problem}") from problem
-    return found
+        found = importlib.import_module(module)
+    except ImportError as problem:
+        raise InputError(f"{kind} '{path}' cannot be imported: {problem}; is it importable from {here}?") from problem
+    except (Exception, SystemExit) as problem:
+        raise InputError(f"{kind} '{path}': importing {module} raised {type(problem).__name__}: {problem}") from problem
+    if not attribute or not hasattr(found, attribute):
+        names = [n for n, v in vars(found).items() if isinstance(v, type) and v.__module__ == module]
+        raise InputError(f"{kind} '{path}': {module} has no '{attribute}'{nearest(attribute, names)}")
+    return getattr(found, attribute)

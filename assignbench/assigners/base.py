@@ -229,4 +229,4 @@ def _level(tensors: list[Tensor]) -> list[Tensor]:
     return [F.pad(t, (0, width - t.shape[-1])) if t.shape[-1] < width else t for t in tensors]
 
 
-ASSIGNERS: Registry[Assigner] = Registry("assigner")
+ASSIGNERS: Registry[Assigner] = Registry("assigner", Assigner)  # type: ignore[type-abstract]

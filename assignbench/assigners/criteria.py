@@ -68,7 +68,7 @@ class Criterion(nn.Module, ABC):
         """The losses before they are normalised."""
 
 
-CRITERIA: Registry[Criterion] = Registry("criterion")
+CRITERIA: Registry[Criterion] = Registry("criterion", Criterion)  # type: ignore[type-abstract]
 
 
 def _without_padding(predictions: Predictions, valid: Tensor) -> Predictions:

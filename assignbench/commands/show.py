@@ -10,18 +10,19 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from assignbench import methods as known_methods
 from assignbench.contract import Context
 from assignbench.data.base import DetectionData
 from assignbench.data.stream import Batch, evaluation_batches
 from assignbench.engine import checkpoint
-from assignbench.engine.telemetry import probe_table
-from assignbench.engine.trainer import Cell, build_cell, prepare
+from assignbench.engine.cell import Cell, build_cell, prepare
+from assignbench.engine.probing import probe_tables
 from assignbench.errors import InputError, nearest
-from assignbench.methods import build, resolve
+from assignbench.methods import Built, build, resolve
 from assignbench.records import CellRecord
 from assignbench.report import pictures
 from assignbench.study.grid import cells_of
-from assignbench.study.spec import read_study
+from assignbench.study.reading import read_study
 
 SHOWN = 13
 
@@ -31,14 +32,15 @@ def show(options: argparse.Namespace, console: Console) -> int:
     trained = (options.target / "config.json").is_file()
     wanted = [m for m in (options.methods or "").split(",") if m]
     cell = _trained(options.target) if trained else _untrained(options, wanted)
+    size = cell.config.data.image_size
     data, index = _find(cell, options.image)
-    (batch,) = evaluation_batches(data, [index], cell.spec.image_size, 1)
+    (batch,) = evaluation_batches(data, [index], size, 1)
     name = data.images[index].name
+    context = Context(progress=1.0 if trained else 0.0, image_ids=batch.image_ids, image_hw=(size, size))
     if options.what == "anchors":
-        return _anchors(cell, batch, options, console, name)
-    methods = {n: build(resolve(n)) for n in wanted} or {cell.method.method.name: cell.method}
-    context = Context(progress=1.0 if trained else 0.0, image_ids=batch.image_ids, image_hw=(cell.spec.image_size,) * 2)
-    tables = {n: probe_table(cell.detector, m, [batch], context) for n, m in methods.items()}
+        return _anchors(cell, batch, context, options, console, name)
+    methods = {n: _fitting(n, cell) for n in wanted} or {cell.config.method.name: cell.learner.method}
+    tables = {n: probe_tables(cell.learner.detector, m, [batch], context)[0] for n, m in methods.items()}
     path = pictures.assignment_picture(tables, batch.images[0].permute(1, 2, 0).numpy(), _boxes(batch), options.picture)
     _print_counts(console, tables, batch, data.classes, name)
     console.print(f"picture: {path}", markup=False)
@@ -48,22 +50,30 @@ def show(options: argparse.Namespace, console: Console) -> int:
 def _trained(folder: Path) -> Cell:
     """A finished cell with its final weights."""
     record = CellRecord(folder)
+    _ = record.trained  # records of another format are refused before anything else is said of them
     if record.state != "done":
         raise InputError(f"{folder}: this cell is {record.state}; only finished cells can be shown")
     cell = prepare(folder, "cpu")
-    checkpoint.load_final(folder / "checkpoint", cell.whole)
+    checkpoint.load_final(folder / "checkpoint", cell.learner.model)
     return cell
+
+
+def _fitting(name: str, cell: Cell) -> Built:
+    """A method by its preset's name. Raises InputError unless it works on the cell's detector and quality head."""
+    method = resolve(name)
+    known_methods.check(method.model_copy(update={"quality": cell.config.method.quality}), cell.config.detector.spec)
+    return build(method)
 
 
 def _untrained(options: argparse.Namespace, methods: list[str]) -> Cell:
     """The first cell of a study with its initial weights: enough for methods that do not read predictions."""
     study = read_study(options.target, data=options.data)
     cache = Path("runs/.cache")
-    found = cells_of(study, cache=cache.resolve() if cache.is_dir() else None)
+    found = cells_of(study, known_methods, cache=cache.resolve() if cache.is_dir() else None)
     for name in methods:
         resolve(name)
-    chosen = next((c for c in found if c.method in methods), found[0])
-    return build_cell(Path(), chosen.config, chosen.local, "cpu")
+    chosen = next((c for c in found if c.config.method.name in methods), found[0])
+    return build_cell(Path(), chosen.config, chosen.paths, "cpu")
 
 
 def _find(cell: Cell, wanted: str | None) -> tuple[DetectionData, int]:
@@ -77,7 +87,7 @@ def _find(cell: Cell, wanted: str | None) -> tuple[DetectionData, int]:
             if wanted in (image.name, Path(image.name).stem, str(image.id)):
                 return data, index
     known = [i.name for data in splits for i in data.images]
-    raise InputError(f"no image '{wanted}' in {cell.spec.name}{nearest(wanted, known)[:400]}")
+    raise InputError(f"no image '{wanted}' in {cell.config.data.name}{nearest(wanted, known)[:400]}")
 
 
 def _boxes(batch: Batch) -> list[list[float]]:
@@ -104,22 +114,23 @@ def _print_counts(
     console.print(table, soft_wrap=True)
 
 
-def _anchors(cell: Cell, batch: Batch, options: argparse.Namespace, console: Console, name: str) -> int:
+def _anchors(
+    cell: Cell, batch: Batch, context: Context, options: argparse.Namespace, console: Console, name: str
+) -> int:
     """The anchors that overlap an object most, with IoU, regressed IoU, class score and amplified IoU (Eq. 1)."""
-    context = Context(image_ids=batch.image_ids, image_hw=(cell.spec.image_size,) * 2)
-    rows = probe_table(cell.detector, cell.method, [batch], context)
+    rows, _ = probe_tables(cell.learner.detector, cell.learner.method, [batch], context)
     mine = rows[rows.object == options.object].sort_values("prior_iou", ascending=False, kind="stable").head(SHOWN)
     if mine.empty:
         raise InputError(
             f"image {name} has no object {options.object} with an anchor; it has {len(_boxes(batch))} objects"
         )
     sigma = 2.0
-    amplified = mine.prior_iou ** ((sigma - mine.score) / sigma)
+    amplified = mine.prior_iou ** ((sigma - mine.cls_score) / sigma)
     table = Table(title=f"{name}, object {options.object}", box=None)
     for column in ("anchor", "IoU_anchor", "IoU_regressed", "score", "IoU_amplified"):
         table.add_column(column, justify="right")
     for place, (row, value) in enumerate(zip(mine.itertuples(index=False), amplified, strict=True)):
-        numbers = (row.prior_iou, row.iou, row.score, value)
+        numbers = (row.prior_iou, row.iou, row.cls_score, value)
         table.add_row(chr(ord("A") + place), *(f"{100 * v:.0f}%" for v in numbers))
     console.print(table, soft_wrap=True)
     pixels: Any = batch.images[0].permute(1, 2, 0).numpy()

@@ -1,4 +1,4 @@
-"""What a cell is, as plain frozen data: imports no torch, so that studies, records, analyses and reports run without."""
+"""What a cell is, as plain frozen data without torch, so that studies, records, analyses and reports need none."""
 
 from assignbench.config.base import Config
 from assignbench.config.cell import CellConfig, LocalPaths

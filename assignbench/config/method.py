@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, model_validator
 
@@ -13,7 +13,7 @@ QualityKind = Literal["iou", "centerness", "objectness", "implicit"]
 PriorKind = Literal["anchor", "point"]
 Ranking = Literal["cls", "cls*quality", "sqrt(cls*quality)", "quality"]
 NmsKind = Literal["standard", "agnostic", "soft", "iou_guided", "none"]
-# Whose "+1" pixels: FreeAnchor's coder takes the centre at x1 + w/2 with w = x2 - x1 + 1, PAA's and ATSS's at (x1+x2)/2.
+# Whose "+1" pixels: FreeAnchor's coder takes the centre at x1 + w/2 with w = x2 - x1 + 1, PAA's at (x1 + x2) / 2.
 LegacyPlusOne = Literal["none", "freeanchor", "paa"]
 # Where a preset's choices come from when paper and released code differ.
 Source = Literal["printed", "released", "framework", "ours"]
@@ -68,15 +68,9 @@ class CoderConfig(Config):
     every IoU of the method, as maskrcnn-benchmark's descendants do.
     """
 
-    stds: tuple[float, float] = (0.1, 0.2)
+    stds: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (0.1, 0.2)
     distance: Literal["exp", "relu"] = "exp"
     legacy_plus_one: LegacyPlusOne = "none"
-
-    @model_validator(mode="after")
-    def _positive(self) -> CoderConfig:
-        if min(self.stds) <= 0:
-            raise ValueError(f"stds must be above 0, got {list(self.stds)}")
-        return self
 
 
 class MethodConfig(Config):
@@ -156,3 +150,27 @@ def differing_parts(method: MethodConfig, baseline: MethodConfig) -> tuple[str, 
     """
     names = (n for n in MethodConfig.model_fields if n not in ("name", "preset", "assigner"))
     return tuple(n for n in names if getattr(method, n) != getattr(baseline, n))
+
+
+def differences(method: MethodConfig, baseline: MethodConfig) -> tuple[str, ...]:
+    """What `differing_parts` found, entry by entry for people: "criterion.box_weight 2.0 -> 1.3"."""
+    found: list[str] = []
+    for part in differing_parts(method, baseline):
+        theirs, ours = _entries(part, getattr(baseline, part)), _entries(part, getattr(method, part))
+        if part in theirs and part in ours and theirs[part] != ours[part]:
+            # Another criterion: its parameters are not comparable.
+            theirs, ours = {part: theirs[part]}, {part: ours[part]}
+        for name in dict.fromkeys((*theirs, *ours)):
+            before, after = theirs.get(name, "none"), ours.get(name, "none")
+            if before != after:
+                found.append(f"{name} {before} -> {after}")
+    return tuple(found)
+
+
+def _entries(part: str, value: object) -> dict[str, object]:
+    """The entries of a part by their places; parameters stand right below the part."""
+    if isinstance(value, Part):
+        return {part: value.name, **{f"{part}.{k}": v for k, v in value.parameters.items()}}
+    if isinstance(value, Config):
+        return {f"{part}.{k}": v for k, v in value.model_dump(mode="json").items()}
+    return {part: "none" if value is None else value}

@@ -1,5 +1,6 @@
 """Detectors: they turn pixels into predictions on priors and know nothing of assigners' rules."""
 
-from assignbench.detectors.zoo import DETECTORS, Detector
+from assignbench.detectors.base import Detector
+from assignbench.detectors.build import build_detector
 
-__all__ = ["DETECTORS", "Detector"]
+__all__ = ["Detector", "build_detector"]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-Norm = Literal["none", "bn", "gn"]
+from assignbench.config.detector import DetectorSpec, HeadSpec, Norm
 
 
 class Tower(nn.Module):
@@ -41,8 +40,7 @@ class DenseHead(nn.Module):
     """Class logits [B, A, C], deltas [B, A, 4] and, if asked for, one quality logit per prior [B, A].
 
     Priors are ordered level, row, column, prior of the location. The quality layer sits on the box tower.
-    `level_scale` gives every level a learned factor on its deltas (FCOS, ATSS). `box_shapes` > 1: the priors of
-    a location start as boxes of drawn scale and ratio (MuSu's several anchors per point).
+    `box_shapes` > 1: the priors of a location start as boxes of drawn scale and ratio (several anchors per point).
     """
 
     def __init__(
@@ -51,22 +49,19 @@ class DenseHead(nn.Module):
         levels: int,
         num_classes: int,
         per_location: int,
+        spec: HeadSpec,
         *,
-        width: int = 256,
-        depth: int = 4,
-        norm: Norm = "none",
         quality: bool = False,
-        level_scale: bool = False,
         box_shapes: int = 1,
     ) -> None:
         super().__init__()
-        self.cls_tower = Tower(inputs, width, depth, levels, norm)
-        self.box_tower = Tower(inputs, width, depth, levels, norm)
-        last = width if depth else inputs
+        self.cls_tower = Tower(inputs, spec.width, spec.depth, levels, spec.norm)
+        self.box_tower = Tower(inputs, spec.width, spec.depth, levels, spec.norm)
+        last = spec.width if spec.depth else inputs
         self.cls = nn.Conv2d(last, per_location * num_classes, 3, 1, 1)
         self.box = nn.Conv2d(last, per_location * 4, 3, 1, 1)
         self.quality = nn.Conv2d(last, per_location, 3, 1, 1) if quality else None
-        self.scales = nn.Parameter(torch.ones(levels)) if level_scale else None
+        self.scales = nn.Parameter(torch.ones(levels)) if spec.level_scale else None
         self.num_classes = num_classes
         self.box_shapes = box_shapes
 
@@ -103,6 +98,15 @@ class RPNHead(nn.Module):
         if self.quality is None:
             return logits, deltas, None
         return logits, deltas, torch.cat([_flat(self.quality(x), 1) for x in shared], dim=1).squeeze(-1).float()
+
+
+def dense_head(spec: DetectorSpec, levels: int, num_classes: int, *, quality: bool, box_shapes: int = 1) -> DenseHead:
+    """The head of a description over `levels` maps of its neck."""
+    if spec.head is None:
+        raise ValueError(f"family '{spec.family}' needs a head")
+    return DenseHead(
+        spec.neck.width, levels, num_classes, spec.priors.count, spec.head, quality=quality, box_shapes=box_shapes
+    )
 
 
 def _flat(x: Tensor, values: int) -> Tensor:

@@ -8,6 +8,9 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from assignbench.config.detector import NeckSpec
+from assignbench.detectors.backbones import Backbone
+
 
 class FPN(nn.Module):
     """Maps of one width for every backbone level and `extra` stride-2 levels above.
@@ -49,3 +52,8 @@ class FPN(nn.Module):
             last = layer(last if place == 0 else F.relu(last))
             pyramid.append(last)
         return pyramid
+
+
+def build_neck(spec: NeckSpec, backbone: Backbone) -> FPN:
+    """The neck of a description on a backbone."""
+    return FPN(backbone.channels, backbone.strides, spec.width, spec.extra, spec.extra_from, spec.norm)

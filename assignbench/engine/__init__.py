@@ -1,1 +1,1 @@
-"""The engine: trains cells and writes their records."""
+"""The engine: trains cells and writes their records. It knows no single paper."""

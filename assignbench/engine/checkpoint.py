@@ -7,39 +7,42 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
+
+from assignbench.engine.learner import Learner
 
 STATE = "training.pt"
 FINAL = "weights.safetensors"
 
 
-def save(folder: Path, step: int, model: nn.Module, optimiser: torch.optim.Optimizer, extra: dict[str, Any]) -> None:
+def save(folder: Path, step: int, learner: Learner, seconds: float) -> None:
     """Writes weights-STEP and then the state that names them; older weights go last."""
     folder.mkdir(parents=True, exist_ok=True)
+    state = learner.state()
     weights = folder / f"weights-{step:08d}.safetensors"
-    _save_weights(weights, model)
+    _save_weights(weights, state["weights"])
     partial = folder / (STATE + ".partial")
-    torch.save({"step": step, "weights": weights.name, "optimiser": optimiser.state_dict(), "extra": extra}, partial)
+    content = {"step": step, "weights": weights.name, "optimiser": state["optimiser"], "seconds": seconds}
+    torch.save(content, partial)
     partial.replace(folder / STATE)
     for old in folder.glob("weights-*.safetensors"):
         if old != weights:
             old.unlink()
 
 
-def restore(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[int, dict[str, Any]]:
-    """The step to go on from and what `extra` held; (0, {}) without a checkpoint."""
+def restore(folder: Path, learner: Learner) -> tuple[int, float]:
+    """The step to go on from and the seconds that were spent before; (0, 0) without a checkpoint."""
     if not (folder / STATE).is_file():
-        return 0, {}
-    state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
-    model.load_state_dict(load_file(folder / state["weights"]))
-    optimiser.load_state_dict(state["optimiser"])
-    return int(state["step"]), dict(state["extra"])
+        return 0, 0.0
+    state: dict[str, Any] = torch.load(folder / STATE, map_location="cpu", weights_only=True)
+    learner.restore({"weights": load_file(folder / state["weights"]), "optimiser": state["optimiser"]})
+    return int(state["step"]), float(state["seconds"])
 
 
 def finish(folder: Path, model: nn.Module) -> None:
     """Leaves the final weights alone in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    _save_weights(folder / FINAL, model)
+    _save_weights(folder / FINAL, model.state_dict())
     for old in [folder / STATE, *folder.glob("weights-*.safetensors")]:
         old.unlink(missing_ok=True)
 
@@ -49,7 +52,7 @@ def load_final(folder: Path, model: nn.Module) -> None:
     model.load_state_dict(load_file(folder / FINAL))
 
 
-def _save_weights(path: Path, model: nn.Module) -> None:
+def _save_weights(path: Path, weights: dict[str, Tensor]) -> None:
     partial = path.with_suffix(".partial")
-    save_file({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, partial)
+    save_file({k: v.detach().cpu().contiguous() for k, v in weights.items()}, partial)
     partial.replace(path)

@@ -3,37 +3,33 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
 from torch import Tensor
 
-from assignbench.assigners.mlc import MutualLabeling
+from assignbench.assigners.candidates import divergence_candidates
 from assignbench.boxes import pairwise_iou
-from assignbench.contract import Objects, Predictions
+from assignbench.config.evaluation import Evaluation
+from assignbench.config.method import MethodConfig
+from assignbench.contract import Predictions
 from assignbench.data.base import DetectionData
 from assignbench.data.stream import Batch, evaluation_batches
 from assignbench.detectors import Detector
-from assignbench.engine.postprocess import Candidates, candidates_of, ranking_scores, suppress, vote
-from assignbench.engine.telemetry import seen_by
-from assignbench.measure.coco import rank_correlation
-from assignbench.measure.matching import crowdedness, overlaps_of
-from assignbench.methods import Method
+from assignbench.engine.probing import levels_of
+from assignbench.engine.scoring import boxes_before_nms, ranking_scores
+from assignbench.measure.correlation import rank_correlation
+from assignbench.measure.crowding import crowdedness
+from assignbench.measure.matching import overlaps_of
+from assignbench.measure.nms import Boxes, thin_out, vote
 from assignbench.priors import Priors
 
-CANDIDATE_IOU = 0.1  # predictions below this IoU with an object are not its candidates
-
-
-@dataclass(frozen=True)
-class EvaluationSettings:
-    """`floor` on class scores, `pre_nms` boxes per image before and `max_detections` after NMS."""
-
-    floor: float = 0.01
-    pre_nms: int = 1000
-    max_detections: int = 100
-    batch: int = 8
+CANDIDATE_IOU = 0.1  # predictions below this IoU with an object are not recorded as its candidates
+Tables = dict[str, pd.DataFrame]
 
 
 def image_table(data: DetectionData) -> pd.DataFrame:
@@ -68,102 +64,112 @@ def object_table(data: DetectionData) -> pd.DataFrame:
 
 
 def predict(
-    detector: Detector, method: Method, data: DetectionData, size: int, settings: EvaluationSettings
-) -> tuple[dict[str, pd.DataFrame], dict[str, float]]:
-    """Tables detections, pre_nms and candidates of a split (boxes in original px), and seconds per image."""
+    detector: Detector, method: MethodConfig, data: DetectionData, size: int, evaluation: Evaluation
+) -> tuple[Tables, dict[str, float]]:
+    """Tables detections, pre_nms and candidates of a split (boxes in original px), and milliseconds per image."""
     device = detector.get_buffer("mean").device
     detector.eval()
     tables: dict[str, list[pd.DataFrame]] = {"detections": [], "pre_nms": [], "candidates": []}
     seconds = {"forward": 0.0, "postprocess": 0.0}
     with torch.no_grad():
-        for batch in evaluation_batches(data, list(range(len(data))), size, settings.batch):
+        for batch in evaluation_batches(data, list(range(len(data))), size, evaluation.batch):
             start = time.perf_counter()
-            batch = replace(batch, objects=seen_by(detector, batch.objects))
             priors, predictions = detector(batch.images.to(device))
-            predictions = predictions.to("cpu")
+            priors, predictions = priors.to("cpu"), predictions.to("cpu")
             middle = time.perf_counter()
-            before = candidates_of(predictions, method.ranking, (size, size), settings.floor, settings.pre_nms)
-            after = [suppress(c, method.nms, settings.max_detections, method.nms_kind) for c in before]
-            if method.voting > 0:
-                after = [vote(a, b, method.voting) for a, b in zip(after, before, strict=True)]
+            before = boxes_before_nms(predictions, priors, method, evaluation, (size, size), batch.scale)
+            after = [detections_of(boxes, method, evaluation.max_detections) for boxes in before]
             seconds["forward"] += middle - start
             seconds["postprocess"] += time.perf_counter() - middle
-            tables["pre_nms"] += [_boxes(c, batch, i) for i, c in enumerate(before)]
-            tables["detections"] += [_boxes(c, batch, i) for i, c in enumerate(after)]
-            tables["candidates"].append(_candidates(predictions, method.ranking, batch, priors.to("cpu")))
+            tables["pre_nms"].append(_box_rows(before, batch, "ranking_score"))
+            tables["detections"].append(_box_rows(after, batch, "score"))
+            if detector.class_agnostic:
+                batch = replace(batch, objects=batch.objects.class_agnostic())
+            tables["candidates"].append(_candidate_rows(predictions, method, batch, priors))
     cost = {f"{k}_ms_per_image": 1e3 * v / max(1, len(data)) for k, v in seconds.items()}
     return {k: pd.concat(v, ignore_index=True) for k, v in tables.items()}, cost
 
 
-def _boxes(found: Candidates, batch: Batch, place: int) -> pd.DataFrame:
-    scale = batch.scale[place].repeat(2)
-    boxes = (found.boxes * scale).numpy()
+def detections_of(before: Boxes, method: MethodConfig, limit: int) -> Boxes:
+    """What the method's NMS, and its voting where it has one, make of the boxes of one image."""
+    kept = thin_out(before, method.nms, limit)
+    return kept if method.voting is None else vote(kept, before, method.voting)
+
+
+def _box_rows(found: Sequence[Boxes], batch: Batch, score: str) -> pd.DataFrame:
+    """The boxes of a batch's images as a table whose column `score` holds their scores."""
+
+    def column(name: str) -> npt.NDArray[np.generic]:
+        return np.concatenate([getattr(boxes, name) for boxes in found])
+
+    corners = column("boxes")
     return pd.DataFrame(
         {
-            "image_id": np.full(len(boxes), batch.image_ids[place]),
-            "label": found.labels.numpy(),
-            "score": found.scores.numpy(),
-            "cls_score": found.cls_scores.numpy(),
-            "quality_score": found.quality_scores.numpy(),
-            "prior": found.priors.numpy(),
-            **{n: boxes[:, i] for i, n in enumerate(("x1", "y1", "x2", "y2"))},
+            "image_id": np.repeat(np.asarray(batch.image_ids), [len(boxes) for boxes in found]),
+            "label": column("labels"),
+            score: column("scores"),
+            "cls_score": column("cls_scores"),
+            "quality_score": column("quality_scores"),
+            "prior": column("priors"),
+            **{n: corners[:, i] for i, n in enumerate(("x1", "y1", "x2", "y2"))},
         }
     )
 
 
-def _candidates(predictions: Predictions, ranking: str, batch: Batch, priors: Priors) -> pd.DataFrame:
+def _candidate_rows(predictions: Predictions, method: MethodConfig, batch: Batch, priors: Priors) -> pd.DataFrame:
     """Every prediction with IoU >= CANDIDATE_IOU to an object, whatever its score, and every one of its set J_k.
 
-    J_k are MLC's candidates (column `in_jk`): for anchors those that RetinaNet's rule gives or would ignore, for points
-    those inside the object.
+    `in_jk` marks the members of J_k, which depend on priors and objects alone (`divergence_candidates`).
     """
-    objects: Objects = batch.objects
-    if not objects.labels.shape[1]:
-        objects = objects.with_room()
+    objects = batch.objects.with_room()
     overlap = pairwise_iou(objects.boxes, predictions.boxes) * objects.valid.unsqueeze(-1)
-    owner, _, _ = MutualLabeling("retina" if priors.kind == "anchor" else "fcos").match(priors, objects)
+    owner = divergence_candidates(priors, objects)
     in_jk = owner.unsqueeze(1) == torch.arange(objects.labels.shape[1])[None, :, None]
     b, g, a = torch.nonzero((overlap >= CANDIDATE_IOU) | in_jk, as_tuple=True)
     label = objects.labels[b, g]
-    scores, cls, quality = ranking_scores(predictions, ranking)
-    level = torch.bucketize(a, torch.tensor(priors.level_starts()), right=True) - 1
+    ranking, cls, quality = ranking_scores(predictions, method.ranking)
 
-    def column(values: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-        return values[b, a, label].numpy()
+    def column(values: Tensor) -> npt.NDArray[np.float32]:
+        return np.asarray(values[b, a, label].numpy(), np.float32)
 
     return pd.DataFrame(
         {
             "image_id": np.asarray(batch.image_ids)[b.numpy()],
             "object_id": (batch.object_ids[b, g] if batch.object_ids.shape[1] else label).numpy(),
             "prior": a.numpy(),
-            "level": level.numpy().astype(np.int8),
+            "level": levels_of(a, priors).numpy().astype(np.int8),
             "in_jk": in_jk[b, g, a].numpy(),
             "cls_score": column(cls),
             "quality_score": column(quality),
-            "score": column(scores),
+            "ranking_score": column(ranking),
             "iou": overlap[b, g, a].numpy(),
         }
     )
 
 
-def describe_objects(objects: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """The object table with candidates (J_k) counted, their rank correlation, and the best IoU before and after NMS."""
+def describe_objects(objects: pd.DataFrame, tables: Tables) -> pd.DataFrame:
+    """The object table with candidates (J_k) counted, the rank correlations of their IoU with the ranking score and
+    with the class score alone, and the best IoU before and after NMS.
+    """
     candidates = tables["candidates"]
     candidates = candidates[candidates.in_jk]
-    grouped = candidates.groupby("object_id")
-    objects = objects.merge(grouped.size().rename("num_candidates").reset_index(), how="left", on="object_id")
+    sizes = candidates.groupby("object_id").size().rename("num_candidates").reset_index()
+    objects = objects.merge(sizes, how="left", on="object_id")
     objects["num_candidates"] = objects["num_candidates"].fillna(0).astype(int)
-    objects = objects.merge(rank_correlation(candidates), how="left", on="object_id")
+    for column, score in (("spearman", "ranking_score"), ("spearman_cls", "cls_score")):
+        found = rank_correlation(candidates, score).rename(columns={"spearman": column})
+        objects = objects.merge(found, how="left", on="object_id")
     objects["best_iou_before"] = _best_iou(objects, tables["pre_nms"])
     objects["best_iou_after"] = _best_iou(objects, tables["detections"])
     return objects
 
 
-def _best_iou(objects: pd.DataFrame, boxes: pd.DataFrame) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def _best_iou(objects: pd.DataFrame, boxes: pd.DataFrame) -> npt.NDArray[np.float64]:
     """Largest IoU of each object with a box of its class in its image (0 without one)."""
     images = pd.DataFrame({"image_id": objects.image_id.unique()})
     classes = 1 + int(np.concatenate([objects.label, boxes.label, [0]]).max())
-    pairs = overlaps_of(images, objects.assign(crowd=False), boxes, classes, least=1e-9)
+    found = boxes.rename(columns={"ranking_score": "score"})
+    pairs = overlaps_of(images, objects.assign(crowd=False), found, classes, least=1e-9)
     best = np.zeros(len(objects))
     np.maximum.at(best, pairs.pair_object, pairs.pair_iou)
     return best

@@ -8,6 +8,12 @@ import math
 import torch
 from torch import Tensor, nn
 
+from assignbench.config.method import HeadInit
+from assignbench.detectors import Detector
+
+PLAIN = HeadInit()
+IN_HEAD = 0.01  # standard deviation of the head's weights
+
 
 def named_generator(seed: int, name: str) -> torch.Generator:
     """A generator keyed by (seed, name)."""
@@ -15,10 +21,8 @@ def named_generator(seed: int, name: str) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
 
-def initialise(
-    detector: nn.Module, seed: int, prior_prob: float = 0.01, *, keep_backbone: bool = False, zero_box: bool = False
-) -> None:
-    """Sets every parameter: He-normal convolutions, N(0, 0.01) in the head, class bias at the prior probability.
+def initialise(detector: Detector, seed: int, start: HeadInit = PLAIN, *, keep_backbone: bool = False) -> None:
+    """Sets every parameter: He-normal convolutions, N(0, 0.01) in the head, then what the method's `start` says.
 
     With `keep_backbone`, parameters below `backbone.` (pretrained) stay as they are. Biases are 0, norms 1 and 0.
     """
@@ -33,28 +37,47 @@ def initialise(
             elif isinstance(module, nn.BatchNorm2d | nn.GroupNorm) and module.weight is not None:
                 module.weight.fill_(1.0)
                 module.bias.zero_()
-        shapes = detector.get_submodule("head").box_shapes
-        box = detector.get_submodule("head.box")
-        if isinstance(box, nn.Conv2d) and box.bias is not None:
-            if zero_box:
-                box.weight.zero_()
-            if isinstance(shapes, int) and shapes > 1:
-                box.bias.copy_(_shape_biases(shapes, seed))
-        bias = detector.get_submodule("head.cls").bias
-        if isinstance(bias, Tensor):
-            bias.fill_(-math.log((1 - prior_prob) / prior_prob))
+        _start_head(detector, seed, start)
 
 
-def _shape_biases(count: int, seed: int) -> Tensor:
-    """Biases [4 * count] that give the points' boxes scales of 1-2 and aspect ratios of 1/2-2.  MuSu, section 4.3"""
+def _start_head(detector: Detector, seed: int, start: HeadInit) -> None:
+    head = detector.head
+    if start.zero_box:
+        head.box.weight.zero_()
+    _bias(head.box).fill_(start.box_bias)
+    if head.box_shapes > 1:
+        distance = detector.priors((64, 64)).coding.distance
+        _bias(head.box).add_(box_shapes(head.box_shapes, seed, distance))
+    _bias(head.cls).fill_(logit(start.prior_prob))
+    if head.quality is not None:
+        _bias(head.quality).fill_(logit(start.quality_prob))
+
+
+def logit(probability: float) -> float:
+    """The logit whose sigmoid is a probability."""
+    return math.log(probability / (1 - probability))
+
+
+def box_shapes(count: int, seed: int, distance: str) -> Tensor:
+    """Biases [4 * count] that give the several boxes of a point their own shapes: scales U[1, 2], aspects U[1/2, 2].
+
+    `distance` is the activation that turns an output into a distance in strides (CoderConfig).
+    """
     drawn = torch.rand(count, 2, generator=named_generator(seed, "head.box.bias"))
-    log_scale = (1 + drawn[:, 0]).log()
-    log_ratio = (2 * drawn[:, 1] - 1) * math.log(2.0)
-    across, down = log_scale + log_ratio / 2, log_scale - log_ratio / 2
-    return torch.stack([across, down, across, down], dim=1).flatten()
+    scale, aspect = 1 + drawn[:, 0], 0.5 + 1.5 * drawn[:, 1]
+    across, down = scale * aspect.sqrt(), scale / aspect.sqrt()
+    distances = torch.stack([across, down, across, down], dim=1).flatten()
+    inverse = {"exp": torch.log, "relu": torch.relu}
+    return inverse[distance](distances)
+
+
+def _bias(layer: nn.Conv2d) -> Tensor:
+    if layer.bias is None:
+        raise ValueError("the last layers of a head have biases")
+    return layer.bias
 
 
 def _fill(weight: Tensor, name: str, seed: int, *, in_head: bool) -> None:
     fan_in = weight[0].numel()
-    std = 0.01 if in_head else math.sqrt(2.0 / fan_in)
+    std = IN_HEAD if in_head else math.sqrt(2.0 / fan_in)
     weight.copy_(torch.randn(weight.shape, generator=named_generator(seed, name)) * std)

@@ -1,201 +1,249 @@
-"""From a study to its cells: every detector x method x data set x seed, each with an id that its content decides."""
+"""From a study to its cells: every detector x method x data set x seed. Without torch: methods are asked for by name."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from inspect import Parameter
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 
-from assignbench.assigners import ASSIGNERS
-from assignbench.assigners.criteria import CRITERIA
+from assignbench.config import detector as detectors
+from assignbench.config.cell import CellConfig, LocalPaths
+from assignbench.config.detector import DetectorConfig, DetectorSpec
+from assignbench.config.method import MethodConfig
 from assignbench.config.recipe import Schedule
-from assignbench.detectors import DETECTORS
+from assignbench.config.words import complaint, words_of
 from assignbench.errors import InputError, nearest
-from assignbench.methods import Method, build, resolve
-from assignbench.registry import Registry
-from assignbench.study.spec import DataEntry, DetectorEntry, MethodEntry, Study, local_path
+from assignbench.study.reading import Study, local_path
+from assignbench.study.spec import DataEntry, DetectorEntry, MethodEntry
 
-FORMAT = 1  # raised when records of older runs can no longer be read
+_WITH_PARAMETERS = ("assigner", "criterion")
+
+
+class Resolver(Protocol):
+    """What the grid asks of methods; `assignbench.methods` is one."""
+
+    def resolve(
+        self, name: str, overrides: Mapping[str, Any] | None = None, *, label: str | None = None
+    ) -> MethodConfig:
+        """A preset with overrides, all parameters filled in and checked."""
+
+    def has_parameter(self, method: MethodConfig, part: str, parameter: str) -> bool:
+        """Whether the assigner or the criterion of a method has a parameter of this name."""
+
+    def check(self, method: MethodConfig, spec: DetectorSpec) -> None:
+        """Raises InputError if the method does not work on the detector."""
+
+    def baseline(self, preset: str) -> str:
+        """The preset that a preset is compared with; empty where there is none."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One unit of work: `config` decides the id, `local` says where things lie on this machine."""
+    """One unit of work: `config` decides the id, `paths` say where things lie on this machine."""
 
-    detector: str
-    method: str
-    data: str
-    seed: int
-    config: dict[str, Any]
-    local: dict[str, Any]
+    config: CellConfig
+    paths: LocalPaths
+
+    @property
+    def id(self) -> str:
+        """The name of its folder."""
+        return self.config.id
 
     @property
     def slug(self) -> str:
         """Detector, method, data set and seed, readable."""
-        return f"{self.detector}/{self.method}/{self.data}/seed{self.seed}"
-
-    @property
-    def id(self) -> str:
-        """The readable slug and 8 hex digits of the resolved configuration."""
-        text = json.dumps(_identity(self.config), sort_keys=True)
-        return re.sub(r"[^A-Za-z0-9_.-]+", "-", self.slug) + "-" + hashlib.sha256(text.encode()).hexdigest()[:8]
+        return self.config.slug
 
 
-def cells_of(study: Study, *, only: str | None = None, cache: Path | None = None) -> list[Cell]:
-    """The cells of a study in the order methods, data sets, detectors, seeds.
+def cells_of(study: Study, resolver: Resolver, *, only: str | None = None, cache: Path | None = None) -> list[Cell]:
+    """The cells of a study in the order seeds, detectors, data sets, methods; everything in them is checked.
 
-    `only` is a glob on slugs or ids. Raises InputError for unknown names and parameters, and for an empty choice.
+    `only` is a glob on slugs, ids or method names. Raises InputError for unknown names and values, for a method that
+    does not work on its detector, and for an empty choice.
     """
+    _check_names(study)
     spec = study.spec
-    _check_detectors(study)
-    methods = [(m, _method(m, study)) for m in spec.methods]
-    found = []
-    for seed, detector, data in product(spec.seeds, spec.detectors, spec.data):
-        for entry, method in methods:
-            if _belongs(detector, entry, data):
-                found.append(_cell(study, detector, entry, method, data, seed, cache))
-    if only is not None:
-        chosen = [c for c in found if any(fnmatch(name, only) for name in (c.slug, c.id, c.method))]
-        if not chosen:
-            raise InputError(f"--only {only}: no cell matches; the cells are\n  " + "\n  ".join(c.slug for c in found))
-        return chosen
-    names = [c.slug for c in found]
-    twice = {n for n in names if names.count(n) > 1}
-    if twice:
-        raise InputError(f"{study.path}: two cells are called {sorted(twice)[0]}; give one a `label` or another name")
+    methods = methods_of(study, resolver)
+    found_detectors = [_detector(study, place, entry) for place, entry in enumerate(spec.detectors)]
+    schedules = [_schedule(study, data) for data in spec.data]
+    _check_pairs(study, methods, found_detectors, resolver)
+    found = [
+        _cell(study, entry, detector, methods[method.name], data, schedule, seed, cache)
+        for seed, (entry, detector), (data, schedule) in product(
+            spec.seeds,
+            zip(spec.detectors, found_detectors, strict=True),
+            zip(spec.data, schedules, strict=True),
+        )
+        for method in spec.methods
+        if belongs(entry, method, data)
+    ]
+    if not found:
+        raise InputError(f"{study.path}: no cell is left: no method goes with a detector and a data set of the study")
+    return _chosen(found, only)
+
+
+def methods_of(study: Study, resolver: Resolver) -> dict[str, MethodConfig]:
+    """The methods of a study by name, in its order. Raises InputError for what is unknown."""
+    found: dict[str, MethodConfig] = {}
+    known: set[tuple[str, str]] = set()
+    for place, entry in enumerate(study.spec.methods):
+        try:
+            # What a default may be set on depends on which assigner and criterion the method ends up with.
+            parts = {k: _named(v) for k, v in entry.overrides().items() if k in _WITH_PARAMETERS}
+            plain = resolver.resolve(entry.start, parts, label=entry.name)
+            defaults, taken = _defaults_for(study.spec.method_defaults, plain, resolver)
+            known |= taken
+            found[entry.name] = resolver.resolve(entry.start, _over(defaults, entry.overrides()), label=entry.name)
+        except InputError as problem:
+            raise InputError(f"{study.where('methods', place)}: {problem}") from None
+    for part in _WITH_PARAMETERS:
+        for parameter in _named_parameters(study.spec.method_defaults.get(part)):
+            if (part, parameter) not in known:
+                there = sorted({p for m in found.values() for p in getattr(m, part).parameters})
+                raise InputError(
+                    f"{study.where('method_defaults', part, parameter)}: no method of the study has a {part} with the "
+                    f"parameter '{parameter}'{nearest(parameter, there)}"
+                )
     return found
 
 
-def _belongs(detector: DetectorEntry, method: MethodEntry, data: DataEntry) -> bool:
+def _named(value: Any) -> Any:
+    """Which part is meant, without its parameters."""
+    return {k: v for k, v in value.items() if k == "name"} if isinstance(value, Mapping) else value
+
+
+def _named_parameters(value: Any) -> list[str]:
+    return [k for k in value if k != "name"] if isinstance(value, Mapping) else []
+
+
+def _defaults_for(
+    defaults: Mapping[str, Any], method: MethodConfig, resolver: Resolver
+) -> tuple[dict[str, Any], set[tuple[str, str]]]:
+    """The study's defaults that this method has a place for, and which parameters these are."""
+    found: dict[str, Any] = {}
+    taken: set[tuple[str, str]] = set()
+    for key, value in defaults.items():
+        if key not in _WITH_PARAMETERS or not isinstance(value, Mapping) or "name" in value:
+            found[key] = value
+            taken |= {(key, parameter) for parameter in _named_parameters(value)}
+            continue
+        kept = {k: v for k, v in value.items() if resolver.has_parameter(method, key, k)}
+        taken |= {(key, parameter) for parameter in kept}
+        found[key] = kept
+    return found, taken
+
+
+def _over(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """A method's own changes over the study's defaults, entry by entry where both are mappings."""
+    result = dict(defaults)
+    for key, value in own.items():
+        below = result.get(key)
+        if isinstance(value, str) and key in _WITH_PARAMETERS and isinstance(below, Mapping):
+            value = {"name": value}
+        result[key] = {**below, **value} if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def belongs(detector: DetectorEntry, method: MethodEntry, data: DataEntry) -> bool:
     """Whether neither the method nor the data set is kept to other detectors or methods."""
-    names = {detector.label, detector.name}
-    allowed = all(not chosen or names & set(chosen) for chosen in (method.detectors, data.detectors))
+    allowed = goes_with(method, detector) and (not data.detectors or _is_among(detector, data.detectors))
     return allowed and (not data.methods or method.name in data.methods)
 
 
-def _check_detectors(study: Study) -> None:
-    """Every detector that a method or a data set names must be in the study, and so must a data set's methods."""
-    known = [name for d in study.spec.detectors for name in (d.label, d.name) if name]
-    methods = [m.name for m in study.spec.methods]
-    for data in study.spec.data:
-        for kind, names, there in (("detector", data.detectors, known), ("method", data.methods, methods)):
-            for name in names:
-                if name not in there:
-                    raise InputError(f"{study.path}: data set '{data.name}': no {kind} '{name}'{nearest(name, there)}")
-    for entry in study.spec.methods:
-        for name in entry.detectors:
-            if name not in known:
-                raise InputError(f"{study.path}: method '{entry.name}': no detector '{name}'{nearest(name, known)}")
+def goes_with(method: MethodEntry, detector: DetectorEntry) -> bool:
+    """Whether the method is not kept to other detectors."""
+    return not method.detectors or _is_among(detector, method.detectors)
 
 
-def _method(entry: MethodEntry, study: Study) -> Method:
-    from assignbench.methods import PRESETS
-
-    preset = entry.preset or entry.name
-    base = PRESETS[preset].assigner.name if preset in PRESETS else None
-    overrides: dict[str, Any] = dict(entry.overrides())
-    for key, value in study.spec.method_defaults.items():
-        if key in ("assigner", "criterion") and isinstance(value, dict) and isinstance(overrides.get(key), dict | None):
-            overrides[key] = {**value, **(overrides.get(key) or {})}
-        else:
-            overrides.setdefault(key, value)
-    if base is None:
-        resolve(preset, overrides)  # raises the error with the nearest name
-    method = resolve(preset, overrides, label=entry.name)
-    build(method)
-    return method
+def _is_among(detector: DetectorEntry, names: list[str]) -> bool:
+    return bool({detector.shown, detector.name} & set(names))
 
 
-def _cell(
-    study: Study,
-    detector: DetectorEntry,
-    entry: MethodEntry,
-    method: Method,
-    data: DataEntry,
-    seed: int,
-    cache: Path | None,
-) -> Cell:
+def _check_names(study: Study) -> None:
+    """Every detector and method that an entry names must be in the study."""
     spec = study.spec
-    DETECTORS.check(detector.name, detector.parameters)
-    folder = study.path.resolve().parent
-    weights = local_path(detector.weights, folder) if detector.weights else None
-    config = {
-        "format": FORMAT,
-        "seed": seed,
-        "detector": {
-            "name": detector.name,
-            "label": detector.label or detector.name,
-            "parameters": _plain(_full(DETECTORS, detector.name, detector.parameters, drop=_RUNTIME)),
-            "weights": Path(detector.weights).name,
-        },
-        "method": {
-            "name": entry.name,
-            "preset": entry.preset or entry.name,
-            "assigner": _part(ASSIGNERS, method.assigner.name, dict(method.assigner.parameters)),
-            "criterion": _part(CRITERIA, method.criterion.name, dict(method.criterion.parameters)),
-            "quality": method.quality,
-            "ranking": method.ranking,
-            "nms": method.nms,
-            "nms_kind": method.nms_kind,
-            "voting": method.voting,
-            "prior_prob": method.prior_prob,
-            "zero_box": method.zero_box,
-        },
-        "data": data.data_set(),
-        "schedule": _schedule(study, data).model_dump(mode="json"),
-        "evaluation": spec.evaluation.model_dump(mode="json"),
-        "probe_images": spec.probe_images,
-    }
-    local = {
-        "root": str(data.where(folder)),
-        "weights": str(weights) if weights else "",
-        "cache": str(cache) if cache else "",
-    }
-    return Cell(detector.label or detector.name, entry.name, data.name, seed, config, local)
+    known = list(dict.fromkeys(name for d in spec.detectors for name in (d.shown, d.name)))
+    methods = [m.name for m in spec.methods]
+    sets = [d.name for d in spec.data]
+    asked = [("data", i, "detectors", "detector", d.detectors, known) for i, d in enumerate(spec.data)]
+    asked += [("data", i, "methods", "method", d.methods, methods) for i, d in enumerate(spec.data)]
+    asked += [("methods", i, "detectors", "detector", m.detectors, known) for i, m in enumerate(spec.methods)]
+    asked += [("claims", i, "data", "data set", c.data, sets) for i, c in enumerate(spec.claims)]
+    for part, place, key, kind, names, there in asked:
+        for name in names:
+            if name not in there:
+                raise InputError(f"{study.where(part, place, key)}: no {kind} '{name}'{nearest(name, there)}")
+
+
+def _check_pairs(
+    study: Study, methods: Mapping[str, MethodConfig], found: list[DetectorConfig], resolver: Resolver
+) -> None:
+    """Every method must work on every detector that it meets."""
+    for place, method in enumerate(study.spec.methods):
+        for entry, detector in zip(study.spec.detectors, found, strict=True):
+            if any(belongs(entry, method, data) for data in study.spec.data):
+                try:
+                    resolver.check(methods[method.name], detector.spec)
+                except InputError as problem:
+                    where = f"{study.where('methods', place)} on detector '{detector.label}'"
+                    raise InputError(f"{where}: {problem}") from None
+
+
+def _detector(study: Study, place: int, entry: DetectorEntry) -> DetectorConfig:
+    try:
+        spec = detectors.resolve(entry.name, entry.spec)
+    except InputError as problem:
+        raise InputError(f"{study.where('detectors', place)}: {problem}") from None
+    return DetectorConfig(name=entry.name, label=entry.shown, spec=spec, weights=Path(entry.weights).name)
 
 
 def _schedule(study: Study, data: DataEntry) -> Schedule:
     try:
         return data.schedule_over(study.spec.schedule)
     except ValidationError as problem:
-        first = problem.errors()[0]
-        where = f"{study.path}: data set '{data.name}': schedule.{'.'.join(str(p) for p in first['loc'])}"
-        known = nearest(str(first["loc"][-1]), list(Schedule.model_fields)) if first["loc"] else ""
-        raise InputError(f"{where}: {first['msg']}{known}") from None
+        told = "; ".join(dict.fromkeys(complaint(e, words_of(Schedule)) for e in problem.errors()))
+        place = study.spec.data.index(data)
+        key = ("data", "schedule") if ("data", "schedule") in study.lines else ("data", place, "schedule")
+        raise InputError(f"{study.where(*key)} of data set '{data.name}': {told}") from None
 
 
-_RUNTIME = ("num_classes", "quality_kind", "weights")
+def _cell(
+    study: Study,
+    entry: DetectorEntry,
+    detector: DetectorConfig,
+    method: MethodConfig,
+    data: DataEntry,
+    schedule: Schedule,
+    seed: int,
+    cache: Path | None,
+) -> Cell:
+    folder = study.path.resolve().parent
+    config = CellConfig(
+        seed=seed,
+        detector=detector,
+        method=method,
+        data=data.data_set(),
+        schedule=schedule,
+        evaluation=study.spec.evaluation,
+        probe_images=study.spec.probe_images,
+    )
+    paths = LocalPaths(
+        root=str(data.where(folder)),
+        weights=str(local_path(entry.weights, folder)) if entry.weights else "",
+        cache=str(cache) if cache else "",
+    )
+    return Cell(config, paths)
 
 
-def _part(registry: Registry[Any], name: str, given: dict[str, Any]) -> dict[str, Any]:
-    return {"name": name, "parameters": _plain(_full(registry, name, given))}
-
-
-def _full(registry: Registry[Any], name: str, given: dict[str, Any], drop: tuple[str, ...] = ()) -> dict[str, Any]:
-    """All parameters with their values, so that a changed default changes the cell id too."""
-    defaults = {k: v for k, v in registry.parameters(name).items() if v is not Parameter.empty and k not in drop}
-    return {**defaults, **given}
-
-
-def _plain(value: dict[str, Any]) -> dict[str, Any]:
-    """The same through JSON: tuples become lists, what is not plain data is refused."""
-    try:
-        plain: dict[str, Any] = json.loads(json.dumps(value))
-    except TypeError as problem:
-        raise InputError(f"parameters must be plain values: {problem}") from problem
-    return plain
-
-
-def _identity(config: dict[str, Any]) -> dict[str, Any]:
-    """What makes two cells the same: not where files lie, not how many threads prepare batches, no titles."""
-    data = {k: v for k, v in config["data"].items() if k not in ("root", "title", "obtain")}
-    schedule = {k: v for k, v in config["schedule"].items() if k not in ("loader_workers", "checkpoint_every")}
-    return {**config, "data": data, "schedule": schedule}
+def _chosen(found: list[Cell], only: str | None) -> list[Cell]:
+    if only is None:
+        return found
+    chosen = [c for c in found if any(fnmatch(name, only) for name in (c.slug, c.id, c.config.method.name))]
+    if not chosen:
+        raise InputError(f"--only {only}: no cell matches; the cells are\n  " + "\n  ".join(c.slug for c in found))
+    return chosen

@@ -1,68 +1,103 @@
-"""The study file: typed, with errors that name the line and the nearest known key."""
+"""What stands in a study file: its keys, their types and ranges. Imports no torch; names of parts are checked later."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from copy import deepcopy
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from assignbench.config.catalog import CATALOG
-from assignbench.config.data import Augment, DataSpec, SceneFactors
+from assignbench.config.base import Config
+from assignbench.config.data import DataSpec
+from assignbench.config.evaluation import Evaluation
 from assignbench.config.recipe import Schedule
-from assignbench.errors import InputError, nearest
-from assignbench.study.yaml_lines import Lines, line_of, read
+
+# Keys of earlier versions, and what is written in their place.
+_MOVED_METHOD_KEYS = {
+    "nms_kind": "nms: {kind: ...}",
+    "prior_prob": "head_init: {prior_prob: ...}",
+    "zero_box": "head_init: {zero_box: ...}",
+}
+MOST_SEEDS = 1000
+_PARTS = ("assigner", "criterion", "quality", "ranking", "floor_on", "nms", "voting", "head_init", "coder")
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class DetectorEntry(Config):
+    """A detector of the grid: its registered name, a label for tables, a weights file, changed parts of its `spec`."""
 
-
-class DetectorEntry(_Strict):
-    """A detector of the grid: its registered name, a label for tables, a weights file, changed parameters."""
-
-    name: str
+    name: str = Field(min_length=1)
     label: str = ""
     weights: str = ""
-    parameters: dict[str, Any] = {}
+    spec: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_parameters(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "parameters" in given:
+            raise ValueError(
+                "'parameters' is now written spec: {...}, by part, e.g. spec: {head: {depth: 2}, neck: {width: 64}}"
+            )
+        return given
+
+    @property
+    def shown(self) -> str:
+        """What tables call it."""
+        return self.label or self.name
 
 
-class MethodEntry(_Strict):
-    """A method of the grid: a label, the preset that it starts from, its detectors, and overrides of its parts."""
+class MethodEntry(Config):
+    """A method of the grid: a label, the preset that it starts from, what it is compared with, its detectors, changes.
 
-    name: str
+    `baseline` is the name of another method of the study. The parts are those of a MethodConfig: an assigner or a
+    criterion by name or as a mapping of parameters, `nms` as a mapping or as its IoU, the others as they are there.
+    """
+
+    name: str = Field(min_length=1)
     preset: str = ""
+    baseline: str = ""
     detectors: list[str] = []  # labels or names of the detectors that it goes with; all if empty
     assigner: str | dict[str, Any] = {}
     criterion: str | dict[str, Any] = {}
     quality: str | None = None
     ranking: str | None = None
-    nms: float | None = None
-    nms_kind: str | None = None
-    voting: float | None = None
-    prior_prob: float | None = None
-    zero_box: bool | None = None
+    floor_on: str | None = None
+    nms: float | dict[str, Any] = {}
+    voting: dict[str, Any] | None = None
+    head_init: dict[str, Any] = {}
+    coder: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_old_keys(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        for key, new in _MOVED_METHOD_KEYS.items():
+            if key in given:
+                raise ValueError(f"'{key}' is now written {new}")
+        if isinstance(given.get("voting"), int | float):
+            raise ValueError("a number for 'voting' is now written voting: {sigma: ...}")
+        return given
+
+    @property
+    def start(self) -> str:
+        """The preset that it starts from: its own name unless it says so."""
+        return self.preset or self.name
 
     def overrides(self) -> dict[str, Any]:
         """The parts that this entry changes."""
-        given = self.model_dump(exclude={"name", "preset", "detectors"}, exclude_unset=True)
+        given = self.model_dump(include=set(_PARTS), exclude_unset=True)
         return {k: v for k, v in given.items() if v != {}}
 
 
 class DataEntry(DataSpec):
     """A data set of the grid; it may be kept to some detectors and methods, and change entries of the schedule."""
 
-    detectors: list[str] = Field([])  # labels or names; all if empty
-    methods: list[str] = Field([])
-    schedule: dict[str, Any] = Field({})
+    detectors: list[str] = []  # labels or names; all if empty
+    methods: list[str] = []
+    schedule: dict[str, Any] = {}
 
-    def data_set(self) -> dict[str, Any]:
-        """What describes the data alone, as plain values."""
-        return self.model_dump(mode="json", exclude={"detectors", "methods", "schedule"})
+    def data_set(self) -> DataSpec:
+        """What describes the data alone."""
+        return DataSpec.model_validate(self.model_dump(exclude={"detectors", "methods", "schedule"}))
 
     def schedule_over(self, base: Schedule) -> Schedule:
         """The study's schedule with this data set's changes; `steps` and `epochs` replace each other."""
@@ -72,7 +107,7 @@ class DataEntry(DataSpec):
         return Schedule.model_validate({**given, **self.schedule})
 
 
-class Claim(_Strict):
+class Claim(Config):
     """A statement that the study tests, in the language of analysis/claims.py, its source and the printed effect."""
 
     claim: str
@@ -81,16 +116,7 @@ class Claim(_Strict):
     data: list[str] = []  # names of data sets that it is tested on; all if empty
 
 
-class Evaluation(_Strict):
-    """`floor` on class scores, boxes per image before NMS, detections per image, images per batch."""
-
-    floor: float = Field(0.01, ge=0, lt=1)
-    pre_nms: int = Field(1000, ge=1)
-    max_detections: int = Field(100, ge=1)
-    batch: int = Field(8, ge=1)
-
-
-class StudySpec(_Strict):
+class StudySpec(Config):
     """A study after presets and overrides are applied."""
 
     study: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
@@ -102,15 +128,15 @@ class StudySpec(_Strict):
     methods: list[MethodEntry] = Field(min_length=1)
     method_defaults: dict[str, Any] = {}
     data: list[DataEntry] = Field(min_length=1)
-    seeds: list[int] = [0]
+    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1)
     schedule: Schedule
     evaluation: Evaluation = Evaluation()
     probe_images: int = Field(8, ge=0)
     published: str = ""
     analyses: list[str] = []  # names or module:function; all that come with the package if empty
     claims: list[Claim] = []
-    areas: dict[str, tuple[float, float]] = {}  # px² of the original image; COCO's small, medium, large if empty
-    max_dets: list[int] = []  # detections per image and class for recall; 1, 10, 100 if empty
+    areas: dict[str, tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)]]] = {}  # px² of the original
+    max_dets: list[Annotated[int, Field(ge=1)]] = []  # detections per image and class for recall; 1, 10, 100 if empty
     presets: dict[str, dict[str, Any]] = {}
 
     @field_validator("detectors", "methods", mode="before")
@@ -123,202 +149,35 @@ class StudySpec(_Strict):
     @classmethod
     def _count(cls, value: Any) -> Any:
         """A number n stands for the seeds 0 to n - 1."""
-        return list(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+        if not isinstance(value, int) or isinstance(value, bool):
+            return value
+        if not 1 <= value <= MOST_SEEDS:
+            raise ValueError(f"a number of seeds is from 1 to {MOST_SEEDS}, got {value}")
+        return list(range(value))
 
+    @field_validator("method_defaults")
+    @classmethod
+    def _parts_alone(cls, value: dict[str, Any]) -> dict[str, Any]:
+        """The defaults are checked as a method's own changes are."""
+        try:
+            return MethodEntry.model_validate({"name": "any", **value}).overrides()
+        except ValidationError as problem:
+            first = problem.errors()[0]
+            place = ".".join(str(p) for p in first["loc"])
+            raise ValueError(f"{place}: {first['msg']}".removeprefix(": ").replace("Value error, ", "")) from None
 
-class Study(BaseModel):
-    """A read study: its specification, its file, and the sets that were asked for on the command line."""
-
-    model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
-
-    spec: StudySpec
-    path: Path
-
-
-def read_study(
-    path: Path,
-    *,
-    sets: Sequence[str] = (),
-    preset: str | None = None,
-    data: str | None = None,
-    seeds: int | None = None,
-) -> Study:
-    """Reads and checks a study file. Raises InputError for everything that the user has to mend."""
-    path = find_study(path)
-    raw, lines = read(path)
-    content = deepcopy(raw)
-    changed: list[str] = []
-    presets: dict[str, Any] = raw["presets"] if isinstance(raw.get("presets"), dict) else {}
-    if preset is not None:
-        if preset not in presets:
-            raise InputError(f"{path}: has no preset '{preset}'{nearest(preset, list(presets))}")
-        content = merge(content, presets[preset])
-    if data is not None:
-        if data in presets:
-            content = merge(content, presets[data])
-        elif data not in CATALOG:
-            raise InputError(f"unknown data set '{data}'{nearest(data, [*CATALOG, *presets])}")
-        content["data"] = _merged_data(content.get("data"), data)
-    if seeds is not None:
-        content["seeds"] = seeds
-    content["data"] = _data_list(content.get("data"), path, lines)
-    for assignment in sets:
-        changed.append(_set(content, assignment))
-    content["data"] = [_with_catalog(d, path, lines) for d in content["data"]]
-    try:
-        spec = StudySpec.model_validate(content)
-    except ValidationError as problem:
-        raise InputError(_explain(problem, path, lines, content)) from None
-    return Study(spec=spec, path=path)
-
-
-def find_study(path: Path) -> Path:
-    """The file itself, or the one of that name among the studies that come with the package."""
-    if path.exists() or (path.parent != Path() and path.parent.name != "studies"):
-        return path
-    for folder in study_folders():
-        for name in (path.name, path.name + ".yaml"):
-            if (folder / name).is_file():
-                return folder / name
-    return path
-
-
-def study_folders() -> list[Path]:
-    """Where studies lie: `studies` here and in the source tree, and what was installed with the package."""
-    package = Path(__file__).resolve().parents[1]
-    folders = [Path("studies"), package.parent / "studies", package / "_studies"]
-    return [f for f in folders if f.is_dir()]
-
-
-def merge(base: Any, change: Any) -> Any:
-    """`change` over `base`: mappings are merged key by key, everything else is replaced."""
-    if isinstance(base, Mapping) and isinstance(change, Mapping):
-        return {**base, **{k: merge(base.get(k), v) for k, v in change.items()}}
-    return deepcopy(change)
-
-
-def _data_list(value: Any, path: Path, lines: Lines) -> list[dict[str, Any]]:
-    where = f"{path}: line {line_of(lines, ('data',)) or 1}"
-    entries = value if isinstance(value, list) else [value]
-    found = []
-    for entry in entries:
-        if isinstance(entry, str):
-            entry = {"name": entry}
-        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
-            raise InputError(f"{where}: `data` is the name of a data set or a mapping with a `name`, got {entry!r}")
-        found.append(dict(entry))
-    return found
-
-
-def _merged_data(value: Any, name: str) -> Any:
-    entries = value if isinstance(value, list) else [value]
-    for entry in entries:
-        if isinstance(entry, dict) and entry.get("name") == name:
-            return [entry]
-    return [{"name": name}]
-
-
-def _with_catalog(entry: dict[str, Any], path: Path, lines: Lines) -> dict[str, Any]:
-    """The catalogue's entry of that name under the study's; a data set with a `kind` of its own may have any name."""
-    name = entry["name"]
-    if name in CATALOG:
-        return {**merge(CATALOG[name], entry)}
-    if "kind" not in entry:
-        where = f"{path}: line {line_of(lines, ('data',)) or 1}"
-        raise InputError(
-            f"{where}: unknown data set '{name}'{nearest(name, list(CATALOG))}; give your own set a `kind`: voc or coco"
-        )
-    return entry
-
-
-def _set(content: dict[str, Any], assignment: str) -> str:
-    """Applies one key=value; `data.x` goes to every data set of the study. Returns the key."""
-    key, sign, text = assignment.partition("=")
-    if not sign or not key:
-        raise InputError(f"--set {assignment}: write key=value, e.g. --set schedule.steps=500")
-    try:
-        value = yaml.safe_load(text) if text else ""
-    except yaml.YAMLError as problem:
-        raise InputError(f"--set {assignment}: the value is not YAML ({problem!s:.80})") from problem
-    first, *rest = key.split(".")
-    if first == "data" and rest:
-        for entry in content["data"]:
-            _put(entry, rest, value, assignment)
-    else:
-        _put(content, [first, *rest], value, assignment)
-        if first == "schedule" and rest and rest[0] in ("steps", "epochs"):
-            # The two exclude each other, so that setting one replaces the other.
-            content["schedule"].pop("epochs" if rest[0] == "steps" else "steps", None)
-        if first == "data":
-            content["data"] = _data_list(value, Path("--set"), {})
-    return key
-
-
-def _put(target: Any, keys: list[str], value: Any, assignment: str) -> None:
-    for key in keys[:-1]:
-        if isinstance(target, list) and key.isdigit() and int(key) < len(target):
-            target = target[int(key)]
-        elif isinstance(target, dict):
-            target = target.setdefault(key, {})
-        else:
-            raise InputError(f"--set {assignment}: '{key}' is not inside a mapping")
-    if not isinstance(target, dict):
-        raise InputError(f"--set {assignment}: '{keys[-1]}' is not inside a mapping")
-    target[keys[-1]] = value
-
-
-def _explain(problem: ValidationError, path: Path, lines: Lines, content: dict[str, Any]) -> str:
-    """All complaints of a validation, one per line, each with its place and a way out."""
-    told = []
-    for error in problem.errors():
-        place = tuple(p for p in error["loc"] if not (isinstance(p, str) and p.startswith("function-")))
-        line = line_of(lines, _as_written(place, content))
-        name = ".".join(str(p) for p in place)
-        where = f"{path}: line {line}: " if line else f"{path}: "
-        if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            told.append(f"{where}unknown key '{name}'{nearest(str(place[-1]), _known(place[:-1]))}")
-        elif error["type"] == "missing":
-            told.append(f"{where}the key '{name}' is missing")
-        else:
-            told.append(f"{where}{name}: {error['msg']} (got {error.get('input')!r:.60})")
-    return "\n".join(dict.fromkeys(told))
-
-
-def _as_written(place: tuple[str | int, ...], content: dict[str, Any]) -> tuple[str | int, ...]:
-    """The path in the file: a single data set is usually written without a list."""
-    if place[:2] == ("data", 0) and len(content.get("data", [])) == 1:
-        return ("data", *place[2:])
-    return place
-
-
-def _known(place: tuple[str | int, ...]) -> list[str]:
-    """The keys that are allowed at a place."""
-    models: dict[str, list[str]] = {
-        "schedule": list(Schedule.model_fields),
-        "evaluation": list(Evaluation.model_fields),
-        "methods": list(MethodEntry.model_fields),
-        "detectors": list(DetectorEntry.model_fields),
-        "data": list(DataEntry.model_fields),
-        "claims": list(Claim.model_fields),
-        "factors": list(SceneFactors.model_fields),
-        "augment": list(Augment.model_fields),
-    }
-    for part in reversed(place):
-        if str(part) in models:
-            return models[str(part)]
-    return list(StudySpec.model_fields)
-
-
-def local_path(written: str, study_folder: Path) -> Path:
-    """A file named in a study: absolute, under ASSIGNBENCH_DATA, or relative to the study file."""
-    expanded = Path(os.path.expandvars(written)).expanduser()
-    if expanded.is_absolute():
-        return expanded
-    shared = os.environ.get("ASSIGNBENCH_DATA")
-    if shared:
-        base = Path(shared).expanduser()
-        tails = [Path(*expanded.parts[i:]) for i in range(len(expanded.parts))]
-        for tail in tails:
-            if ".." not in tail.parts and (base / tail).exists():
-                return base / tail
-    return Path(os.path.normpath(study_folder / expanded))
+    @model_validator(mode="after")
+    def _distinct(self) -> StudySpec:
+        for what, names in (
+            ("methods", [m.name for m in self.methods]),
+            ("detectors", [d.shown for d in self.detectors]),
+            ("data sets", [d.name for d in self.data]),
+            ("seeds", [str(s) for s in self.seeds]),
+        ):
+            twice = sorted({n for n in names if names.count(n) > 1})
+            if twice:
+                raise ValueError(f"two {what} are called '{twice[0]}'; give one another name or a label")
+        for name, (low, high) in self.areas.items():
+            if low >= high:
+                raise ValueError(f"areas.{name}: needs two areas in rising order, got {low:g} and {high:g}")
+        return self

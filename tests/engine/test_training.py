@@ -8,30 +8,23 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from assignbench.cli import main
-from assignbench.config.data import DataSpec
 from assignbench.config.recipe import Schedule, learning_rate
 from assignbench.data.catalog import load
-from assignbench.data.stream import TrainLoader
 from assignbench.engine import checkpoint
-from assignbench.engine.trainer import build_detector, method_of, run_cell
-from assignbench.errors import InputError
-from assignbench.launch.local import choose_device
-from assignbench.methods import PRESETS, resolve
+from assignbench.engine.cell import loader_of, seeded_detector
+from assignbench.engine.run import run_cell
+from assignbench.methods import PRESETS
 from assignbench.records import CellRecord, read_json, write_json
-from assignbench.study.grid import cells_of
-from assignbench.study.spec import read_study
+from tests.engine.cells import place, tiny
 
-
-def place(cell, folder: Path) -> Path:
-    """Writes a cell's folder as the launcher does."""
-    write_json(folder / "config.json", cell.config)
-    write_json(folder / "local.json", cell.local)
-    return folder
+TABLES = ("detections", "objects", "candidates", "pre_nms", "assignments", "images")
+CLOCKS = ["images_per_second", "assign_ms", "criterion_ms"]
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -42,43 +35,51 @@ def identical(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
-def test_methods_of_one_seed_share_initial_weights_order_and_augmentation(tiny_study) -> None:
-    cells = cells_of(read_study(tiny_study))
-    detectors = [build_detector(c.config["detector"], method_of(c.config["method"]), 8, c.seed) for c in cells]
-    first, second = (d.state_dict() for d in detectors)
-    assert identical(first, second)
-    spec = DataSpec.model_validate(cells[0].config["data"])
-    data = load(spec, "train", Path())
-    one, two = (TrainLoader(data, 64, 4, c.seed, spec.augment) for c in cells)
+def same_records(a: Path, b: Path) -> None:
+    """Everything that two cells leave, but the clocks."""
+    assert identical(weights(a), weights(b))
+    one, two = CellRecord(a), CellRecord(b)
+    for table in TABLES:
+        pd.testing.assert_frame_equal(one.table(table), two.table(table), obj=table)
+    pd.testing.assert_frame_equal(one.metrics().drop(columns=CLOCKS), two.metrics().drop(columns=CLOCKS))
+    names = [sorted(p.name for p in (f / "probes").glob("*.parquet")) for f in (a, b)]
+    assert names[0] == names[1] and len(names[0]) >= 4
+    for name in names[0]:
+        found = [pd.read_parquet(f / "probes" / name) for f in (a, b)]
+        pd.testing.assert_frame_equal(*found, obj=name)
+    assert [one.summary[k] for k in ("AP", "AP50", "AR100")] == [two.summary[k] for k in ("AP", "AP50", "AR100")]
+
+
+def test_methods_of_one_seed_share_initial_weights_order_and_augmentation() -> None:
+    cells = [tiny("iou"), tiny("mutual_guidance")]
+    first, second = (seeded_detector(c, 8).state_dict() for c in cells)
+    shared = first.keys() & second.keys()
+    assert len(shared) >= len(first) and all(torch.equal(first[k], second[k]) for k in shared)
+    data = load(cells[0].data, "train", Path())
+    one, two = (loader_of(c, data) for c in cells)
     for a, b in zip(one.batches(0, 8), two.batches(0, 8), strict=True):
         assert torch.equal(a.images, b.images) and torch.equal(a.objects.boxes, b.objects.boxes)
 
 
 def test_a_quality_head_leaves_the_other_initial_weights_alone() -> None:
-    config = {"name": "retinanet-slim", "parameters": {}}
-    plain = build_detector(config, resolve("iou"), 8, 0).state_dict()
-    more = build_detector(config, resolve("iou", {"quality": "iou"}), 8, 0).state_dict()
+    plain = seeded_detector(tiny("iou"), 8).state_dict()
+    more = seeded_detector(tiny("iou", parts={"quality": "iou"}), 8).state_dict()
     assert set(more) - set(plain) == {"head.quality.weight", "head.quality.bias"}
     assert all(torch.equal(more[k], v) for k, v in plain.items())
-    other = build_detector(config, resolve("iou"), 8, 1).state_dict()
+    other = seeded_detector(tiny("iou", seed=1), 8).state_dict()
     assert not torch.equal(other["head.cls.weight"], plain["head.cls.weight"])
 
 
-def test_two_runs_of_a_cell_are_bit_identical_whatever_the_loader(tiny_study, tmp_path) -> None:
-    (one, _) = cells_of(read_study(tiny_study))
-    (two, _) = cells_of(read_study(tiny_study, sets=["schedule.loader_workers=2"]))
+def test_two_runs_of_a_cell_are_bit_identical_whatever_the_loader(tmp_path) -> None:
+    one, two = tiny("iou"), tiny("iou", loader_workers=2)
     assert one.id == two.id
     folders = [place(c, tmp_path / n) for c, n in ((one, "a"), (two, "b"))]
     assert [run_cell(f, "cpu") for f in folders] == ["done", "done"]
-    assert identical(*(weights(f) for f in folders))
-    a, b = (CellRecord(f) for f in folders)
-    for table in ("detections", "objects", "candidates", "pre_nms", "assignments", "images"):
-        assert a.table(table).equals(b.table(table)), table
-    assert a.summary["AP"] == b.summary["AP"]
+    same_records(*folders)
 
 
-def test_a_stopped_cell_goes_on_to_the_same_end(tiny_study, tmp_path) -> None:
-    (cell, _) = cells_of(read_study(tiny_study))
+def test_a_stopped_cell_goes_on_to_the_same_end(tmp_path) -> None:
+    cell = tiny("paa")
     whole, halved = place(cell, tmp_path / "whole"), place(cell, tmp_path / "halved")
     run_cell(whole, "cpu")
     calls = iter(range(1000))
@@ -86,58 +87,65 @@ def test_a_stopped_cell_goes_on_to_the_same_end(tiny_study, tmp_path) -> None:
     assert read_json(halved / "status.json")["state"] == "running"
     assert (halved / "checkpoint" / checkpoint.STATE).is_file()
     assert run_cell(halved, "cpu") == "done"
-    assert identical(weights(whole), weights(halved))
-    a, b = CellRecord(whole), CellRecord(halved)
-    clocks = ["images_per_second", "assign_ms", "criterion_ms"]
-    assert a.metrics().drop(columns=clocks).equals(b.metrics().drop(columns=clocks))
-    for table in ("detections", "assignments"):
-        assert a.table(table).equals(b.table(table)), table
-    assert [p.name for p in a.probe_visits()] == [p.name for p in b.probe_visits()]
+    same_records(whole, halved)
+
+
+COMMAND = [sys.executable, "-m", "assignbench.engine.run"]
 
 
 @pytest.mark.slow
-def test_sigkill_in_the_second_cell(tiny_study, tmp_path) -> None:
-    """The whole process tree is killed; the same command ends the study, keeps the first cell, changes no number."""
-    sets = ["--set", "schedule.steps=60", "--workers", "1", "--out"]
-    command = [sys.executable, "-m", "assignbench", "run", str(tiny_study), *sets, str(tmp_path / "killed")]
-    with subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL) as process:
-        deadline = time.time() + 120
-        second = None
-        while time.time() < deadline and second is None:
-            time.sleep(0.05)
-            found = list((tmp_path / "killed" / "tiny").glob("*mutual*/status.json"))
-            if found and int(read_json(found[0]).get("step", 0)) >= 6:
-                second = found[0]
-        assert second is not None, "the second cell never trained"
-        os.killpg(process.pid, signal.SIGKILL)
-    first = next((tmp_path / "killed" / "tiny").glob("*iou*/summary.json"))
-    before = first.stat().st_mtime_ns
-    assert CellRecord(second.parent).state == "running"
-    assert main(["run", str(tiny_study), *sets, str(tmp_path / "killed"), "--quiet"]) == 0
-    assert first.stat().st_mtime_ns == before
-    assert main(["run", str(tiny_study), *sets, str(tmp_path / "whole"), "--quiet"]) == 0
-    for folder in (tmp_path / "whole" / "tiny").glob("*/config.json"):
-        name = folder.parent.name
-        assert identical(weights(folder.parent), weights(tmp_path / "killed" / "tiny" / name))
-        a, b = CellRecord(folder.parent).summary, CellRecord(tmp_path / "killed" / "tiny" / name).summary
-        assert [a[k] for k in ("AP", "AP50", "AR100")] == [b[k] for k in ("AP", "AP50", "AR100")]
+def test_sigkill_at_random_steps_changes_no_number(tmp_path) -> None:
+    """A cell's own process is killed five times, wherever it is; the last try ends with the same bits."""
+    cell = tiny("mutual_guidance", steps=60)
+    whole, killed = place(cell, tmp_path / "whole"), place(cell, tmp_path / "killed")
+    run_cell(whole, "cpu")
+    for step in sorted(np.random.default_rng(0).choice(np.arange(3, 55), 5, replace=False)):
+        with subprocess.Popen([*COMMAND, str(killed), "cpu", str(os.getpid())]) as process:
+            _await_step(killed, int(step), process)
+            process.send_signal(signal.SIGKILL)
+        assert CellRecord(killed).state == "running", "the cell ended before it was killed"
+    ended = subprocess.run([*COMMAND, str(killed), "cpu", str(os.getpid())], check=False)
+    assert ended.returncode == 0 and CellRecord(killed).state == "done"
+    same_records(whole, killed)
 
 
-def test_a_diverged_cell_says_where(tiny_study, tmp_path) -> None:
-    study = read_study(tiny_study, sets=["schedule.lr=1.0e30", "schedule.clip_grad=1.0e30", "schedule.amp=none"])
-    folder = place(cells_of(study)[0], tmp_path / "cell")
+def _await_step(folder: Path, step: int, process: subprocess.Popen[bytes]) -> None:
+    """Waits until the metrics of a step are on disk, which happens at every second step."""
+    deadline = time.time() + 120
+    path = folder / "metrics.jsonl"
+    while time.time() < deadline and process.poll() is None:
+        lines = path.read_text().splitlines() if path.is_file() else []
+        if lines and lines[-1].endswith("}") and json.loads(lines[-1])["step"] >= step:
+            return
+        time.sleep(0.005)
+    raise AssertionError(f"step {step} was never reached")
+
+
+def test_a_process_whose_launcher_is_gone_stops_and_can_be_resumed(tmp_path) -> None:
+    folder = place(tiny(), tmp_path / "cell")
+    ended = subprocess.run([*COMMAND, str(folder), "cpu", "1"], check=False)
+    assert ended.returncode == 1 and CellRecord(folder).state == "pending"
+    assert run_cell(folder, "cpu") == "done"
+    missing = subprocess.run([*COMMAND, str(tmp_path / "nothing"), "cpu", "1"], check=False)
+    assert missing.returncode == 1
+
+
+def test_a_diverged_cell_says_where(tmp_path) -> None:
+    folder = place(tiny(lr=1.0e30, clip_grad=1.0e30, amp="none"), tmp_path / "cell")
     assert run_cell(folder, "cpu") == "diverged"
     dump = json.loads((folder / "diverged.json").read_text())
-    assert {"step", "losses", "grad_norm", "image_ids"} <= set(dump)
-    assert "not finite" in CellRecord(folder).status["reason"]
+    assert {"step", "losses", "grad_norm", "image_ids"} == set(dump)
+    assert set(dump["losses"]) == {"loss_cls", "loss_box"} and len(dump["image_ids"]) == 4
+    assert f"step {dump['step']}: not finite" in CellRecord(folder).status["reason"]
 
 
-def test_a_failed_cell_keeps_its_reason(tiny_study, tmp_path) -> None:
-    folder = place(cells_of(read_study(tiny_study))[0], tmp_path / "cell")
+def test_a_failed_cell_keeps_its_reason(tmp_path) -> None:
+    folder = place(tiny(), tmp_path / "cell")
     config = read_json(folder / "config.json")
-    write_json(folder / "config.json", {**config, "detector": {**config["detector"], "name": "gone"}})
+    config["detector"]["spec"]["backbone"]["name"] = "gone"
+    write_json(folder / "config.json", config)
     assert run_cell(folder, "cpu") == "failed"
-    assert "unknown detector 'gone'" in CellRecord(folder).status["reason"]
+    assert "backbone.name" in CellRecord(folder).status["reason"]
     assert (folder / "error.txt").read_text().startswith("Traceback")
 
 
@@ -152,17 +160,10 @@ def test_learning_rate() -> None:
         Schedule(steps=3, epochs=1)
 
 
-def test_devices() -> None:
-    assert choose_device("cpu") == ("cpu", choose_device("cpu")[1])
-    if not torch.cuda.is_available():
-        with pytest.raises(InputError, match="no usable GPU"):
-            choose_device("cuda")
-        assert choose_device("auto")[0] == "cpu"
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
 @pytest.mark.parametrize("name", list(PRESETS))
-def test_a_cell_trains_on_a_gpu(tiny_study, tmp_path, name) -> None:
-    study = read_study(tiny_study, sets=[f"methods=[{name}]"])
-    folder = place(cells_of(study)[0], tmp_path / "cell")
+def test_a_cell_trains_on_a_gpu(tmp_path, name) -> None:
+    from tests.engine.test_every_method import detector_for
+
+    folder = place(tiny(name, detector_for(name)), tmp_path / "cell")
     assert run_cell(folder, "cuda") == "done", (folder / "error.txt").read_text()

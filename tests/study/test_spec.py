@@ -1,14 +1,24 @@
 """Study files: what is understood, and what is said about the rest."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from assignbench import methods
+from assignbench.config.cell import CellConfig
+from assignbench.config.method import differing_parts
 from assignbench.errors import InputError
-from assignbench.study.grid import cells_of
+from assignbench.study.baselines import baselines_of, pair_lines
+from assignbench.study.grid import Cell, cells_of, methods_of
 from assignbench.study.published import PUBLISHED
-from assignbench.study.spec import read_study
+from assignbench.study.reading import Study, read_study
 from tests.conftest import ROOT, STUDY
+
+
+def planned(study: Study, *, only: str | None = None) -> list[Cell]:
+    return cells_of(study, methods, only=only)
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -26,8 +36,8 @@ def write(tmp_path: Path, text: str) -> Path:
         ("mutual_guidance", "mutual_guidence", r"unknown method 'mutual_guidence'; did you mean 'mutual_guidance'"),
         ("retinanet-slim", "retina-slim", r"unknown detector 'retina-slim'; did you mean 'retinanet-slim'"),
         ("name: shapes", "name: shape", r"unknown data set 'shape'; did you mean 'shapes'"),
-        ("box: giou", "bx: giou", r"criterion 'dense' has no parameter 'bx'; did you mean 'box'"),
-        ("steps: 8", "steps: eight", r"line 11: schedule.steps: .*(got 'eight')"),
+        ("box: giou", "bx: giou", r"line 8: method_defaults.criterion.bx: no method .*'bx'; did you mean 'box'"),
+        ("steps: 8", "steps: eight", r"line 11: schedule.steps is 'eight' .allowed: a whole number"),
         ("steps: 8", "steps: 8, epochs: 2", r"set exactly one of epochs and steps"),
         ("cost: seconds\n", "", r"the key 'cost' is missing"),
         ("max_size: 40", "max_size: 400", r"max_size <= image_size"),
@@ -36,7 +46,7 @@ def write(tmp_path: Path, text: str) -> Path:
 def test_mistakes_name_the_line_and_the_nearest_name(tmp_path, old, new, message) -> None:
     assert old in STUDY
     with pytest.raises(InputError, match=message):
-        cells_of(read_study(write(tmp_path, STUDY.replace(old, new))))
+        planned(read_study(write(tmp_path, STUDY.replace(old, new))))
 
 
 @pytest.mark.parametrize(
@@ -84,7 +94,7 @@ def test_another_data_set(tmp_path) -> None:
 
 def test_cell_ids_follow_the_configuration(tiny_study) -> None:
     def ids(*sets: str) -> list[str]:
-        return [c.id for c in cells_of(read_study(tiny_study, sets=list(sets)))]
+        return [c.id for c in planned(read_study(tiny_study, sets=list(sets)))]
 
     plain = ids()
     assert len(plain) == 2 and len(set(plain)) == 2
@@ -97,36 +107,41 @@ def test_cell_ids_follow_the_configuration(tiny_study) -> None:
 
 def test_only_chooses_cells(tiny_study) -> None:
     study = read_study(tiny_study, seeds=2)
-    assert [c.slug for c in cells_of(study, only="*mutual*/seed1".replace("/", "/*"))] == [
+    assert [c.slug for c in planned(study, only="*mutual*/seed1".replace("/", "/*"))] == [
         "retinanet-slim/mutual_guidance/shapes/seed1"
     ]
-    assert len(cells_of(study, only="iou")) == 2
+    assert len(planned(study, only="iou")) == 2
     with pytest.raises(InputError, match="no cell matches; the cells are"):
-        cells_of(study, only="nothing")
+        planned(study, only="nothing")
 
 
 def test_method_entries_override_parts(tmp_path) -> None:
     entry = "methods: [iou, {name: mg3, preset: mutual_guidance, assigner: {sigma: 3.0}, nms: 0.6}]"
-    cells = cells_of(read_study(write(tmp_path, STUDY.replace("methods: [iou, mutual_guidance]", entry))))
-    method = cells[1].config["method"]
-    assert (method["name"], method["preset"], method["nms"]) == ("mg3", "mutual_guidance", 0.6)
-    assert method["assigner"]["parameters"]["sigma"] == 3.0
-    assert method["criterion"]["parameters"]["box"] == "giou"
+    cells = planned(read_study(write(tmp_path, STUDY.replace("methods: [iou, mutual_guidance]", entry))))
+    method = cells[1].config.method
+    assert (method.name, method.preset, method.nms.iou) == ("mg3", "mutual_guidance", 0.6)
+    assert method.assigner.parameters["sigma"] == 3.0
+    assert method.criterion.parameters["box"] == "giou"
     needy = STUDY.replace("methods: [iou, mutual_guidance]", "methods: [{name: iou, ranking: cls*quality}]")
     with pytest.raises(InputError, match="needs a quality head"):
-        cells_of(read_study(write(tmp_path, needy)))
+        planned(read_study(write(tmp_path, needy)))
+
+
+def lines_of(study: Study) -> list[str]:
+    return pair_lines(methods_of(study, methods), baselines_of(study, methods))
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "studies").glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_study_reads_and_says_what_it_is_for(path) -> None:
     study = read_study(path)
-    assert cells_of(study)
+    assert planned(study)
     head = path.read_text()
     for word in ("# Answers:", "# Cost:", "# Expect:"):
         assert word in head, f"{path.name} does not state its {word}"
     assert not study.spec.published or study.spec.published in PUBLISHED
+    assert not any(" against " in line and "atss" in line and "recipe" in line for line in lines_of(study))
     for preset in study.spec.presets:
-        assert cells_of(read_study(path, preset=preset))
+        assert planned(read_study(path, preset=preset))
 
 
 def test_published_numbers_of_table_1() -> None:
@@ -134,3 +149,97 @@ def test_published_numbers_of_table_1() -> None:
     assert len(rows) == 20
     assert rows["retinanet-resnet18", "iou"] == {"AP": 51.1, "AP50": 75.8, "AP75": 54.8}
     assert rows["rfbnet-vgg16", "mutual_guidance"] == {"AP": 57.9, "AP50": 81.5, "AP75": 62.6}
+
+
+def entries(tmp_path: Path, *given: str, detectors: str = "[retinanet-slim]") -> Study:
+    text = STUDY.replace("methods: [iou, mutual_guidance]", f"methods: [{', '.join(given)}]")
+    return read_study(write(tmp_path, text.replace("\ndetectors: [retinanet-slim]", f"\ndetectors: {detectors}")))
+
+
+def test_baselines_come_from_the_entry_the_preset_or_the_first_method(tmp_path) -> None:
+    study = entries(tmp_path, "iou", "paa", "iou_paa", "{name: mine, preset: paa, baseline: iou}", "atss_plain", "ltm")
+    assert baselines_of(study, methods) == {
+        "iou": "",
+        "paa": "iou_paa",
+        "iou_paa": "iou",
+        "mine": "iou",
+        "atss_plain": "iou",
+        "ltm": "iou",
+    }
+    # A preset's baseline is found by its preset too, whatever the study calls it.
+    study = entries(tmp_path, "atss_plain", "paa", "{name: plain, preset: iou_paa}")
+    assert baselines_of(study, methods) == {"atss_plain": "", "paa": "plain", "plain": "atss_plain"}
+    # Methods that meet on no detector are never compared.
+    both = "[retinanet-slim, fcos-slim]"
+    anchors, points = "detectors: [retinanet-slim]", "detectors: [fcos-slim]"
+    study = entries(
+        tmp_path,
+        f"{{name: iou, {anchors}}}",
+        f"{{name: fcos_plus_plus, {points}}}",
+        f"{{name: musu, {points}}}",
+        f"{{name: paa, {anchors}}}",
+        detectors=both,
+    )
+    assert baselines_of(study, methods) == {"iou": "", "fcos_plus_plus": "", "musu": "fcos_plus_plus", "paa": "iou"}
+    apart = f"{{name: musu, baseline: iou, {points}}}"
+    with pytest.raises(InputError, match=r"methods\.1\.baseline: 'iou' goes with no detector of 'musu'"):
+        baselines_of(entries(tmp_path, f"{{name: iou, {anchors}}}", apart, detectors=both), methods)
+
+
+def test_pairs_name_what_differs_beyond_the_assigner(tmp_path) -> None:
+    study = entries(
+        tmp_path, "iou", "atss_plain", "{name: heavy, preset: atss_plain, criterion: {box_weight: 3.5}}", "ltm"
+    )
+    lines = dict(line.split(maxsplit=1) for line in lines_of(study))
+    assert lines["atss_plain"] == "against iou: the assigner alone differs"
+    assert lines["heavy"] == "against iou: a recipe; beyond the assigner differ criterion.box_weight 2.0 -> 3.5"
+    assert "a recipe" in lines["ltm"] and "criterion dense -> ltm" in lines["ltm"]
+
+
+def test_presets_say_what_they_are_compared_with() -> None:
+    """A preset's baseline exists, and the two differ in the assigner alone."""
+    for preset in methods.PRESETS.values():
+        if preset.baseline:
+            ours, theirs = methods.resolve(preset.name), methods.resolve(preset.baseline)
+            assert differing_parts(ours, theirs) == (), f"{preset.name} and its baseline {preset.baseline}"
+            assert ours.assigner != theirs.assigner, preset.name
+    assert next(iter(methods.PRESETS)) == "iou"
+
+
+def test_defaults_go_to_the_methods_that_have_the_parameter(tmp_path) -> None:
+    text = STUDY.replace("box_weight: 2.0", "box_weight: 2.0, negative: eq11").replace("mutual_guidance]", "ltm]")
+    one, two = (c.config.method.criterion.parameters for c in planned(read_study(write(tmp_path, text))))
+    assert one["box_weight"] == 2.0 and "negative" not in one
+    assert two["negative"] == "eq11" and "box_weight" not in two
+    with pytest.raises(InputError, match="no method of the study has a criterion with the parameter 'negative'"):
+        planned(read_study(write(tmp_path, STUDY.replace("box_weight: 2.0", "box_weight: 2.0, negative: eq11"))))
+
+
+def test_a_module_of_the_current_folder_is_found(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [p for p in sys.path if p not in ("", str(tmp_path))])
+    (tmp_path / "study_own_rule.py").write_text(
+        "from dataclasses import dataclass\nfrom assignbench.assigners.max_iou import MaxIoU\n"
+        "@dataclass(frozen=True)\nclass Mine(MaxIoU):\n    extra: float = 1.5\n"
+    )
+    entry = "{name: mine, preset: iou, assigner: {name: 'study_own_rule:Mine', extra: 2.5}}"
+    cells = planned(entries(tmp_path, "iou", entry))
+    assert cells[1].config.method.assigner.parameters["extra"] == 2.5
+    with pytest.raises(InputError, match="has no parameter 'extar'; did you mean 'extra'"):
+        planned(entries(tmp_path, "iou", entry.replace("extra", "extar")))
+
+
+def test_cells_survive_json(tiny_study) -> None:
+    for cell in planned(read_study(tiny_study)):
+        again = CellConfig.model_validate_json(cell.config.model_dump_json())
+        assert again == cell.config and again.id == cell.id
+        assert CellConfig.model_validate(cell.config.model_dump(mode="json")) == cell.config
+
+
+def test_descriptions_load_no_torch() -> None:
+    code = (
+        "import sys, assignbench.study.grid, assignbench.study.baselines, assignbench.study.about\n"
+        "import assignbench.launch.local\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,1 +1,5 @@
-"""Kinds of data sets: one file for each."""
+"""Kinds of data sets, one file each; importing this package registers them all."""
+
+from assignbench.data.kinds import coco, shapes, voc
+
+__all__ = ["coco", "shapes", "voc"]

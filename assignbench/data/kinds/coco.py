@@ -8,9 +8,24 @@ from typing import Any
 
 import numpy as np
 
+from assignbench.config.data import DataSpec
 from assignbench.data.base import DetectionData, ImageRecord, PixelCache, Problem, settle, within
 from assignbench.data.checks import box_problem, image_problem, missing_root, read_pixels
+from assignbench.data.readers import Split, listed, reads
 from assignbench.errors import InputError
+
+
+@reads("coco")
+def read(spec: DataSpec, split: Split, root: Path, cache: Path | None) -> DetectionData:
+    """A split of a study's COCO data: one annotation file and its image folder."""
+    pairs = listed(spec, split, root)
+    if len(pairs) != 1:
+        raise InputError(
+            f"data set '{spec.name}': coco needs one (annotations, folder) pair for {split}, got {len(pairs)}; "
+            f"give data.{split} one pair"
+        )
+    annotations, folder = pairs[0]
+    return read_coco(root, annotations, folder, name=spec.name, classes=spec.classes or None, on_bad=spec.on_bad)
 
 
 def read_coco(

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from assignbench.config.data import SceneFactors
+from assignbench.config.data import DataSpec, SceneFactors
 from assignbench.data.base import DetectionData, ImageRecord, Pixels
+from assignbench.data.readers import Split, reads
 
 SHAPE_CLASSES = ("disc", "box", "triangle", "ring", "plus", "star", "lollipop", "hammer")
 # Where a shape's telling part lies, as a share of the half side between box centre (0) and edge (1).
@@ -23,6 +24,13 @@ VERSION = 1  # part of the cache's name: raise it when the bytes change
 UNIT = 8  # positions are integers in eighths of a pixel
 
 Grid = npt.NDArray[np.int64]
+
+
+@reads("shapes")
+def read(spec: DataSpec, split: Split, root: Path, cache: Path | None) -> DetectionData:
+    """A split of a study's embedded scenes; they need no folder."""
+    count = {"train": spec.train_images, "test": spec.test_images}[split]
+    return read_shapes(split, count, spec.factors, seed=spec.scenes_seed, cache=cache)
 
 
 def read_shapes(

@@ -8,14 +8,23 @@ from xml.etree.ElementTree import Element
 import numpy as np
 from defusedxml import DefusedXmlException, ElementTree
 
+from assignbench.config.data import DataSpec
 from assignbench.data.base import DetectionData, ImageRecord, PixelCache, Problem, settle, within
 from assignbench.data.checks import box_problem, image_problem, missing_root, read_pixels
+from assignbench.data.readers import Split, listed, reads
 from assignbench.errors import InputError
 
 VOC_CLASSES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog"),
     *("horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 )
+
+
+@reads("voc")
+def read(spec: DataSpec, split: Split, root: Path, cache: Path | None) -> DetectionData:
+    """A split of a study's VOC data; the twenty classes of VOC where it names none."""
+    pairs = listed(spec, split, root)
+    return read_voc(root, pairs, spec.classes or list(VOC_CLASSES), name=spec.name, on_bad=spec.on_bad)
 
 
 def read_voc(

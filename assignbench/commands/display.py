@@ -1,0 +1,80 @@
+"""How a run shows where its cells stand: bars on a terminal, lines elsewhere, a table at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bars, TaskID, TextColumn
+
+from assignbench.launch.base import Progress, Watch
+from assignbench.records import CellRecord
+from assignbench.study.grid import Cell
+
+LINE_SECONDS = 15.0
+
+
+class Display:
+    """Progress bars on a terminal; otherwise one plain line per interval; nothing when quiet."""
+
+    def __init__(self, console: Console, total: int, *, quiet: bool) -> None:
+        self.console, self.total, self.quiet = console, total, quiet
+        self.last = time.monotonic()
+        self.bars: Bars | None = None
+        self.tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Watch:
+        if self.console.is_terminal and not self.quiet and self.total:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[note]}"),
+            )
+            self.bars = Bars(*columns, console=self.console, transient=True)
+            self.bars.start()
+            self.tasks[""] = self.bars.add_task("cells", total=self.total, note="")
+        return self._update
+
+    def __exit__(self, *_: object) -> None:
+        if self.bars is not None:
+            self.bars.stop()
+
+    def _update(self, running: list[Progress], ended: int) -> None:
+        if self.bars is not None:
+            self.bars.update(self.tasks[""], completed=ended)
+            for name in set(self.tasks) - {p.name for p in running} - {""}:
+                self.bars.remove_task(self.tasks.pop(name))
+            for p in running:
+                if p.name not in self.tasks:
+                    self.tasks[p.name] = self.bars.add_task(escape(p.name), total=p.steps or 1, note="")
+                self.bars.update(self.tasks[p.name], completed=p.step, total=p.steps or 1, note=_note(p))
+        elif not self.quiet and time.monotonic() - self.last >= LINE_SECONDS:
+            self.last = time.monotonic()
+            shown = " | ".join(f"{p.name} step {p.step}/{p.steps} {_note(p)}" for p in running)
+            self.console.print(f"{time.strftime('%H:%M:%S')} {ended}/{self.total} cells | {shown}", markup=False)
+
+
+def _note(p: Progress) -> str:
+    left = "" if p.seconds_left is None else f", {int(p.seconds_left) // 60}:{int(p.seconds_left) % 60:02d} left"
+    return f"{p.phase} {p.images_per_second:.0f} images/s{left}" if p.phase == "training" else p.phase
+
+
+def closing_table(console: Console, cells: Sequence[Cell], records: Mapping[str, CellRecord]) -> None:
+    """One line per cell, never cut: the closing table is what logs keep."""
+    rows = [("cell", "state", "AP", "AP50", "AP75", "reason")]
+    for cell in cells:
+        record = records[cell.id]
+        ap, ap50, ap75 = (_per_cent(record.summary.get(m)) for m in ("AP", "AP50", "AP75"))
+        rows.append((cell.slug, record.state, ap, ap50, ap75, str(record.status.get("reason", ""))))
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    for row in rows:
+        left = f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}"
+        right = "  ".join(f"{row[i]:>{widths[i]}}" for i in (2, 3, 4))
+        console.print(f"{left}  {right}  {row[5]}".rstrip(), markup=False, no_wrap=True, overflow="ignore", crop=False)
+
+
+def _per_cent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"

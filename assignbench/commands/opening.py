@@ -1,0 +1,79 @@
+"""What the commands on studies share: the study that the options mean, its folder, its cells, and their checks."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from assignbench.config.method import MethodConfig
+from assignbench.errors import InputError
+from assignbench.study.about import about, published_of
+from assignbench.study.baselines import baselines_of
+from assignbench.study.grid import Cell, cells_of, methods_of
+from assignbench.study.reading import Study, read_study
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A study with everything in it checked: all its cells, those that were asked for, its methods and their pairs."""
+
+    study: Study
+    folder: Path
+    everything: tuple[Cell, ...]
+    cells: tuple[Cell, ...]
+    methods: dict[str, MethodConfig]
+    baselines: dict[str, str]
+
+    def about(self) -> dict[str, object]:
+        """The content of study.json."""
+        return about(self.study, [c.id for c in self.everything], self.baselines)
+
+
+def read(options: argparse.Namespace) -> Study:
+    """The study that the options mean, with the names checked that need no method. Imports no torch."""
+    study = read_study(options.study, sets=options.sets, preset=options.preset, data=options.data, seeds=options.seeds)
+    check_questions(study)
+    return study
+
+
+def open_study(options: argparse.Namespace) -> Opened:
+    """The study and its cells, checked as a whole. Loads the methods and with them torch."""
+    from assignbench import methods
+
+    study = read(options)
+    cache = (options.out / ".cache").resolve()
+    return Opened(
+        study=study,
+        folder=run_folder(options, study),
+        everything=tuple(cells_of(study, methods, cache=cache)),
+        cells=tuple(cells_of(study, methods, only=options.only, cache=cache)),
+        methods=methods_of(study, methods),
+        baselines=baselines_of(study, methods),
+    )
+
+
+def check_questions(study: Study) -> None:
+    """Claims, analyses and printed tables must be known before hours of training, not after. Raises InputError."""
+    from assignbench.analysis import ORDER, chosen
+    from assignbench.analysis.claims import parse
+
+    names = [m.name for m in study.spec.methods]
+    for place, name in enumerate(study.spec.analyses):
+        try:
+            chosen([name], ORDER)
+        except InputError as problem:
+            raise InputError(f"{study.where('analyses', place)}: {problem}") from None
+    for place, claim in enumerate(study.spec.claims):
+        try:
+            parse(claim.claim, names)
+        except InputError as problem:
+            raise InputError(f"{study.where('claims', place)}: {problem}") from None
+    published_of(study)
+
+
+def run_folder(options: argparse.Namespace, study: Study) -> Path:
+    """runs/<study>, with the variant's name behind it, so that a rehearsal never mixes with the real thing."""
+    parts = [study.spec.study, *(p for p in (options.preset, options.data) if p)]
+    out: Path = options.out
+    return out / "-".join(parts)

@@ -1,0 +1,29 @@
+"""`assignbench report`: writes the report again from the run folder."""
+
+from __future__ import annotations
+
+import argparse
+
+from rich.console import Console
+
+from assignbench.commands.opening import read, run_folder
+from assignbench.errors import InputError
+from assignbench.records import read_json, write_json
+from assignbench.report import build_report, publish_report
+from assignbench.study.about import about
+
+
+def report(options: argparse.Namespace, console: Console) -> int:
+    """Writes the report again from what is on disk; texts, analyses and claims are those of the study file now."""
+    study = read(options)
+    folder = run_folder(options, study)
+    before = read_json(folder / "study.json")
+    if not before or not any(folder.glob("*/config.json")):
+        raise InputError(f"no cells in {folder}; run `assignbench run {options.study}` first")
+    # The cells are those of the last run, and so is what they are compared with unless the file names it.
+    named = {m.name: m.baseline for m in study.spec.methods if m.baseline}
+    content = about(study, before["cells"], {**before.get("baselines", {}), **named})
+    write_json(folder / "study.json", content)
+    made = publish_report(folder, options.publish) if options.publish else build_report(folder)
+    console.print(f"report: {made}", markup=False)
+    return 0

@@ -1,0 +1,182 @@
+"""What values a parameter may take, read from its annotation, and what is said about a value that it may not take."""
+
+from __future__ import annotations
+
+import math
+import types
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, GroupedMetadata, Gt, Le, Lt
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from assignbench.errors import nearest
+
+
+class _Missing:
+    """Marks a parameter without a default."""
+
+    def __repr__(self) -> str:
+        return "no default"
+
+
+REQUIRED: Final = _Missing()
+_TYPES: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+
+
+@dataclass(frozen=True)
+class Word:
+    """A parameter and what it may be: one of `options`, a number between `low` and `high`, or something of `kinds`.
+
+    `low_open` and `high_open` say that the bound itself is not allowed. `item` is what a list holds, `fields` what a
+    mapping holds; `nullable` says that the parameter may be left empty.
+    """
+
+    name: str
+    default: Any = REQUIRED
+    options: tuple[Any, ...] = ()
+    kinds: tuple[type, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    low_open: bool = False
+    high_open: bool = False
+    nullable: bool = False
+    item: Word | None = None
+    fields: tuple[Word, ...] = ()
+
+    @property
+    def allowed(self) -> str:
+        """What may stand here, in words."""
+        if self.options:
+            text = "one of " + ", ".join(str(o) for o in self.options)
+        elif self.fields:
+            text = "a mapping with " + ", ".join(f.name for f in self.fields)
+        elif self.item is not None:
+            text = f"a list, each {self.item.allowed}" if self.item.allowed else "a list"
+        else:
+            text = " or ".join(_TYPES[k] for k in self.kinds if k in _TYPES) + self._range()
+        return f"{text} or nothing" if self.nullable and text else text
+
+    def _range(self) -> str:
+        low = "" if self.low is None else f"{'above' if self.low_open else 'at least'} {self.low:g}"
+        high = "" if self.high is None else f"{'below' if self.high_open else 'at most'} {self.high:g}"
+        return "".join(f" {part}" for part in (low, "and" if low and high else "", high) if part)
+
+    def nearest(self, value: Any) -> str:
+        """The allowed value that is nearest to a refused one, in words; empty where none can be named."""
+        if self.options:
+            return nearest(str(value), [str(o) for o in self.options], always=True)
+        if isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value):
+            if self.low is not None and (value < self.low or (self.low_open and value == self.low)):
+                return f"; the nearest is {'just above ' if self.low_open else ''}{self.low:g}"
+            if self.high is not None and (value > self.high or (self.high_open and value == self.high)):
+                return f"; the nearest is {'just below ' if self.high_open else ''}{self.high:g}"
+        return ""
+
+
+def word(name: str, annotation: Any, default: Any = REQUIRED, metadata: Iterable[Any] = ()) -> Word:
+    """What a parameter of this annotation may be."""
+    found = Word(name, default)
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        found = word(name, arguments[0], default, arguments[1:])
+    elif origin is Literal:
+        found = replace(found, options=arguments)
+    elif origin in (Union, types.UnionType):
+        found = _union(found, arguments)
+    elif origin in (tuple, list, Sequence) and arguments:
+        found = replace(found, item=word(name, arguments[0]))
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        found = replace(found, fields=words_of(annotation))
+    elif isinstance(annotation, type):
+        found = replace(found, kinds=(annotation,))
+    return _bounded(found, metadata)
+
+
+def words_of(model: type[BaseModel]) -> tuple[Word, ...]:
+    """What the fields of a description may be."""
+    return tuple(
+        word(name, f.annotation, REQUIRED if f.is_required() else f.get_default(call_default_factory=True), f.metadata)
+        for name, f in model.model_fields.items()
+    )
+
+
+def _union(found: Word, arguments: tuple[Any, ...]) -> Word:
+    """The words of all members together."""
+    for argument in arguments:
+        if argument is type(None):
+            found = replace(found, nullable=True)
+            continue
+        part = word(found.name, argument)
+        found = replace(
+            found,
+            options=(*found.options, *part.options),
+            kinds=(*found.kinds, *part.kinds),
+            low=part.low if found.low is None else found.low,
+            high=part.high if found.high is None else found.high,
+            low_open=found.low_open or part.low_open,
+            high_open=found.high_open or part.high_open,
+            item=found.item or part.item,
+            fields=(*found.fields, *part.fields),
+        )
+    return found
+
+
+def _bounded(found: Word, metadata: Iterable[Any]) -> Word:
+    for mark in metadata:
+        if isinstance(mark, FieldInfo):
+            found = _bounded(found, mark.metadata)
+        elif isinstance(mark, GroupedMetadata):
+            found = _bounded(found, list(mark))
+        elif isinstance(mark, Ge):
+            found = replace(found, low=float(mark.ge))  # type: ignore[arg-type]
+        elif isinstance(mark, Gt):
+            found = replace(found, low=float(mark.gt), low_open=True)  # type: ignore[arg-type]
+        elif isinstance(mark, Le):
+            found = replace(found, high=float(mark.le))  # type: ignore[arg-type]
+        elif isinstance(mark, Lt):
+            found = replace(found, high=float(mark.lt), high_open=True)  # type: ignore[arg-type]
+    return found
+
+
+def complaint(error: ErrorDetails, words: Sequence[Word]) -> str:
+    """One of pydantic's errors in our words: the place, the value, what is allowed and the nearest of it."""
+    place = tuple(p for p in error["loc"] if not (isinstance(p, str) and p.startswith("function-")))
+    name = ".".join(str(p) for p in place)
+    found, siblings = _found(place, words)
+    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"unknown key '{name}'{nearest(str(place[-1]), [w.name for w in siblings])}"
+    if error["type"] == "missing":
+        return f"the key '{name}' is missing"
+    if error["type"] == "value_error":
+        return f"{name}: {error['msg'].removeprefix('Value error, ')}".removeprefix(": ")
+    if found is not None and found.allowed:
+        return f"{name} is {shown(error.get('input'))}{found.nearest(error.get('input'))} (allowed: {found.allowed})"
+    return f"{name}: {error['msg']} (got {shown(error.get('input'))})"
+
+
+def shown(value: Any) -> str:
+    """A value as an error shows it: short, and text in quotes."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _found(place: tuple[int | str, ...], words: Sequence[Word]) -> tuple[Word | None, Sequence[Word]]:
+    """The word at a place, and the words that stand beside it."""
+    found: Word | None = None
+    for step in place:
+        if isinstance(step, int):
+            found = found.item if found is not None else None
+            words = found.fields if found is not None else ()
+            continue
+        by_name: Mapping[str, Word] = {w.name: w for w in words}
+        if step not in by_name:
+            return None, words
+        found, siblings = by_name[step], words
+        words = found.fields
+        if step == place[-1]:
+            return found, siblings
+    return found, words

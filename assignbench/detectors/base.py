@@ -1,0 +1,84 @@
+"""The detector itself: backbone, neck and head put together over priors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from assignbench.coders import coder_for
+from assignbench.config.method import QualityKind
+from assignbench.contract import Predictions
+from assignbench.detectors.backbones import Backbone
+from assignbench.detectors.heads import DenseHead, RPNHead
+from assignbench.detectors.necks import FPN
+from assignbench.priors import Priors
+
+MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # of ImageNet's pixels, RGB
+
+Grid = Callable[[tuple[int, int]], Priors]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a family makes of its description: a neck, a head, and the priors of an image size."""
+
+    neck: FPN
+    head: DenseHead | RPNHead
+    grid: Grid
+
+
+class Detector(nn.Module):
+    """Pixels [B, 3, H, W] (uint8 or 0-255 floats, RGB) to (Priors, Predictions).
+
+    A `class_agnostic` one has a single class, whatever the data's classes are.
+    """
+
+    def __init__(
+        self, backbone: Backbone, parts: Parts, quality_kind: QualityKind | None, *, class_agnostic: bool
+    ) -> None:
+        super().__init__()
+        self.class_agnostic = class_agnostic
+        self.backbone, self.neck, self.head = backbone, parts.neck, parts.head
+        self.quality_kind = quality_kind
+        self._grid = parts.grid
+        self._placed: dict[tuple[tuple[int, int], torch.device], Priors] = {}
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
+
+    def priors(self, image_hw: tuple[int, int], device: torch.device | str = "cpu") -> Priors:
+        """The priors of an image size, kept per size and device."""
+        key = (image_hw, torch.device(device))
+        if key not in self._placed:
+            self._placed[key] = self._grid(image_hw).to(device)
+        return self._placed[key]
+
+    def forward(self, images: Tensor, sizes: Sequence[tuple[int, int]] | None = None) -> tuple[Priors, Predictions]:
+        """`sizes` are the (height, width) of the images where some of them are padded to the batch's size.
+
+        The priors' `valid` then tells which priors an image of its own size would have had.
+        """
+        mean, std = self.get_buffer("mean"), self.get_buffer("std")
+        x = ((images.float() - mean) / std).contiguous(memory_format=torch.channels_last)
+        logits, deltas, quality = self.head(self.neck(self.backbone(x)))
+        whole = (images.shape[-2], images.shape[-1])
+        priors = self.priors(whole, images.device)
+        with torch.autocast(images.device.type, enabled=False):
+            boxes = coder_for(priors).decode(priors, deltas)
+        if sizes is not None and any(tuple(size) != whole for size in sizes):
+            priors = replace(priors, valid=unpadded(priors, sizes, whole))
+        return priors, Predictions(logits, deltas, boxes, quality, self.quality_kind)
+
+
+def unpadded(priors: Priors, sizes: Sequence[tuple[int, int]], whole: tuple[int, int]) -> Tensor:
+    """Which priors [B, A] the images of these (height, width) have themselves: a level of stride s has ceil(side / s)
+    rows or columns, so a cell belongs to the image if it begins inside it.
+    """
+    for size in sizes:
+        if size[0] > whole[0] or size[1] > whole[1]:
+            raise ValueError(f"an image of (height, width) {tuple(size)} does not fit into the batch's {whole}")
+    height, width = torch.tensor(sizes, dtype=torch.float32, device=priors.points.device).unbind(-1)
+    begin = priors.points - priors.strides.unsqueeze(-1) / 2
+    return (begin[:, 0] < width.unsqueeze(-1)) & (begin[:, 1] < height.unsqueeze(-1))

@@ -1,0 +1,73 @@
+"""A cell ready to be trained: built from its configuration, which nothing else adds to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from assignbench.config.cell import CellConfig, LocalPaths
+from assignbench.data.base import DetectionData
+from assignbench.data.catalog import load
+from assignbench.data.stream import TrainLoader
+from assignbench.detectors import Detector, build_detector
+from assignbench.engine.learner import Learner
+from assignbench.engine.seeding import initialise
+from assignbench.methods import build
+from assignbench.records import CellRecord, read_json
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Where a cell leaves its records, what it is, both splits of its data, and what learns."""
+
+    folder: Path
+    config: CellConfig
+    train: DetectionData
+    test: DetectionData
+    loader: TrainLoader
+    learner: Learner
+
+
+def prepare(folder: Path, device: str) -> Cell:
+    """Builds a cell from its folder. Raises InputError for what the user has to mend."""
+    local = LocalPaths.model_validate(read_json(folder / "local.json"))
+    return build_cell(folder, CellRecord(folder).trained, local, device)
+
+
+def build_cell(folder: Path, config: CellConfig, local: LocalPaths, device: str) -> Cell:
+    """Builds a cell from its configuration; the folder is where it would leave its records."""
+    root, cache = Path(local.root), Path(local.cache) if local.cache else None
+    train, test = (load(config.data, split, root, cache) for split in ("train", "test"))
+    loader = loader_of(config, train)
+    method = build(config.method)
+    weights = Path(local.weights) if local.weights else None
+    detector = seeded_detector(config, len(train.classes), weights)
+    detector = detector.to(device=torch.device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]
+    method.criterion.to(device)
+    steps = config.schedule.total_steps(loader.steps_per_epoch)
+    learner = Learner(config.slug, detector, method, config.schedule, config.seed, steps)
+    return Cell(folder, config, train, test, loader, learner)
+
+
+def loader_of(config: CellConfig, train: DetectionData) -> TrainLoader:
+    """The batches of a cell's training; cells of one data set, schedule and seed get the same ones."""
+    data, schedule = config.data, config.schedule
+    return TrainLoader(
+        train,
+        data.image_size,
+        schedule.batch_size,
+        config.seed,
+        data.augment,
+        data.use_difficult,
+        schedule.loader_workers,
+    )
+
+
+def seeded_detector(config: CellConfig, num_classes: int, weights: Path | None = None) -> Detector:
+    """The cell's detector with the initial weights of its seed; pretrained features are read from their file."""
+    method = config.method
+    detector = build_detector(config.detector.spec, method.coder, num_classes, method.quality, weights)
+    initialise(detector, config.seed, method.head_init, keep_backbone=weights is not None)
+    return detector

@@ -1,0 +1,82 @@
+"""Where and on what a cell ran, and what a forward pass costs."""
+
+from __future__ import annotations
+
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from assignbench.detectors import Detector
+from assignbench.engine.cell import Cell
+
+
+def environment(cell: Cell) -> dict[str, Any]:
+    """Versions, device, data fingerprints, classes, priors: what environment.json holds."""
+    import torchvision
+
+    size, detector = cell.config.data.image_size, cell.learner.detector
+    device = cell.learner.device
+    priors = detector.priors((size, size), device)
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "device": device.type,
+        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "data": {
+            split: {
+                "split": data.split,
+                "images": len(data),
+                "objects": int(sum(len(i.labels) for i in data.images)),
+                "fingerprint": data.fingerprint(),
+                "skipped": [str(p) for p in data.skipped],
+            }
+            for split, data in (("train", cell.train), ("test", cell.test))
+        },
+        "classes": list(cell.train.classes),
+        "parameters": sum(p.numel() for p in detector.parameters()),
+        "class_agnostic": detector.class_agnostic,
+        "priors": {
+            "kind": priors.kind,
+            "level_sizes": list(priors.level_sizes),
+            "strides": [float(priors.strides[i]) for i in priors.level_starts()],
+            "anchors_per_location": priors.anchors_per_location,
+        },
+        "image_size": size,
+    }
+
+
+def processor() -> str:
+    """The processor's name."""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def peak_memory(device: torch.device) -> float:
+    """MiB: allocated on the GPU, or resident in this process (Linux counts it in KiB)."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def gflops(detector: Detector, size: int) -> float:
+    """Multiply-adds, in units of 1e9, of the forward pass of one square image. The detector ends in evaluation mode."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    detector.eval()
+    device = detector.get_buffer("mean").device
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        detector(torch.zeros(1, 3, size, size, dtype=torch.uint8, device=device))
+    return counter.get_total_flops() / 2e9

@@ -1,0 +1,35 @@
+"""Saves a learner every so many steps, so that a killed cell goes on where it was."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from assignbench.engine import checkpoint
+from assignbench.engine.hooks.base import Hook
+from assignbench.engine.learner import Learner, Outcome, Update
+
+
+class Checkpoint(Hook):
+    """Writes a checkpoint after every `checkpoint_every` steps but the last; knows how long training took in all.
+
+    It has to come after the hooks whose files a resumed cell goes on with.
+    """
+
+    def __init__(self, learner: Learner, folder: Path, spent: float = 0.0) -> None:
+        super().__init__(learner)
+        self.folder, self.spent = folder, spent
+        self._begun = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training so far, those before a kill counted in."""
+        return self.spent + time.perf_counter() - self._begun
+
+    def begin(self, first: int) -> None:
+        self._begun = time.perf_counter()
+
+    def after_update(self, outcome: Outcome, update: Update) -> None:
+        done = outcome.step + 1
+        if done % self.learner.schedule.checkpoint_every == 0 and done < self.learner.steps:
+            checkpoint.save(self.folder, done, self.learner, self.seconds)

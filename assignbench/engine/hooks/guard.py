@@ -1,0 +1,32 @@
+"""Stops a learner whose loss or gradient is not finite, before its weights are spoilt."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from assignbench.engine.hooks.base import Hook
+from assignbench.engine.learner import Diverged, Learner, Outcome, Update
+from assignbench.records import write_json
+
+
+class Guard(Hook):
+    """Writes diverged.json (step, terms, gradient norm, images) and raises Diverged."""
+
+    def __init__(self, learner: Learner, folder: Path) -> None:
+        super().__init__(learner)
+        self.folder = folder
+
+    def before_update(self, outcome: Outcome, update: Update) -> None:
+        if bool(torch.isfinite(update.norm + update.loss)):
+            return
+        dump = {
+            "step": outcome.step,
+            "losses": {name: float(term.value().detach()) for name, term in outcome.terms.items()},
+            "grad_norm": float(update.norm),
+            "image_ids": list(outcome.batch.image_ids),
+        }
+        write_json(self.folder / "diverged.json", dump)
+        raise Diverged(f"step {outcome.step}: not finite: {json.dumps(dump)}")

@@ -1,0 +1,112 @@
+"""The log of training: losses and speed per logging step, and what the assigner gave the objects of that batch."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from assignbench.boxes import areas
+from assignbench.contract import Assignment
+from assignbench.data.stream import Batch
+from assignbench.engine.hooks.base import Hook
+from assignbench.engine.learner import Learner, Outcome, Update
+from assignbench.priors import Priors
+from assignbench.records import append_lines, write_table
+
+
+class Log(Hook):
+    """Appends to metrics.jsonl and collects assignments.parquet, whose parts are written at every checkpoint."""
+
+    def __init__(self, learner: Learner, folder: Path) -> None:
+        super().__init__(learner)
+        self.folder = folder
+        self._rows: list[pd.DataFrame] = []
+        self._since, self._images = time.perf_counter(), 0
+
+    def begin(self, first: int) -> None:
+        self._since, self._images = time.perf_counter(), 0
+
+    def after_update(self, outcome: Outcome, update: Update) -> None:
+        schedule, done = self.learner.schedule, outcome.step + 1
+        self._images += len(outcome.batch.image_ids)
+        if outcome.step % schedule.log_every == 0:
+            append_lines(self.folder / "metrics.jsonl", [self._line(outcome, update)])
+            self._rows.append(assignment_rows(outcome.step, outcome.batch, outcome.priors, outcome.assignment))
+        if done % schedule.checkpoint_every == 0 and done < self.learner.steps:
+            self._flush(done)
+
+    def end(self) -> None:
+        self._flush(self.learner.steps)
+        parts = [pd.read_parquet(p) for p in sorted((self.folder / "assignments").glob("*.parquet"))]
+        if parts:
+            write_table(self.folder / "assignments.parquet", pd.concat(parts, ignore_index=True))
+
+    def _line(self, outcome: Outcome, update: Update) -> dict[str, Any]:
+        now = time.perf_counter()
+        speed = self._images / max(now - self._since, 1e-9)
+        self._since, self._images = now, 0
+        line = {
+            "step": outcome.step,
+            "epoch": outcome.batch.epoch,
+            "loss": float(update.loss),
+            **{name: float(term.value().detach()) for name, term in outcome.terms.items()},
+            "grad_norm": float(update.norm),
+            "lr": self.learner.rate(outcome.step),
+            "images_per_second": speed,
+        }
+        if self.learner.device.type == "cpu":  # a GPU works on after the call has returned: see benchmarks/assigners.py
+            line |= {"assign_ms": outcome.assign_ms, "criterion_ms": outcome.criterion_ms}
+        return line
+
+    def _flush(self, done: int) -> None:
+        if self._rows:
+            part = self.folder / "assignments" / f"part-{done:08d}.parquet"
+            write_table(part, pd.concat(self._rows, ignore_index=True))
+            self._rows.clear()
+
+
+def positives_per_object(index: Tensor, width: int) -> Tensor:
+    """How many priors name each object [B, G]."""
+    counts = torch.zeros(index.shape[0], max(width, 1), dtype=torch.long, device=index.device)
+    return counts.scatter_add_(1, index.clamp(min=0), (index >= 0).long())
+
+
+def assignment_rows(step: int, batch: Batch, priors: Priors, assignment: Assignment) -> pd.DataFrame:
+    """One row per object of a batch: positives of both tasks, shared ones, mean weights, positives per level."""
+    valid = batch.objects.valid
+    width = valid.shape[1]
+    cls, box = assignment.cls.index.cpu(), assignment.box.index.cpu()
+    number, place = torch.nonzero(valid, as_tuple=True)
+    counts = {
+        "positives_cls": positives_per_object(cls, width),
+        "positives_box": positives_per_object(box, width),
+        "positives_both": positives_per_object(torch.where(cls == box, cls, -1), width),
+    }
+    for task, index in (("cls", cls), ("box", box)):
+        levels = torch.split(index, list(priors.level_sizes), dim=1)
+        counts |= {f"level{n}_{task}": positives_per_object(level, width) for n, level in enumerate(levels)}
+    table = {
+        "step": np.full(len(number), step),
+        "epoch": np.full(len(number), batch.epoch),
+        "image_id": np.asarray(batch.image_ids)[number.numpy()],
+        "object_id": batch.object_ids[number, place].numpy(),
+        "label": batch.objects.labels[number, place].numpy(),
+        "network_area": areas(batch.objects.boxes)[number, place].numpy(),
+        **{name: count[number, place].numpy() for name, count in counts.items()},
+        "weight_cls": _mean_weight(cls, assignment.cls.weight, width)[number, place].numpy(),
+        "weight_box": _mean_weight(box, assignment.box.weight, width)[number, place].numpy(),
+    }
+    return pd.DataFrame(table)
+
+
+def _mean_weight(index: Tensor, weight: Tensor, width: int) -> Tensor:
+    """Mean weight [B, G] of the priors that name an object, 0 without one."""
+    sums = torch.zeros(index.shape[0], max(width, 1))
+    sums.scatter_add_(1, index.clamp(min=0), weight.cpu().float() * (index >= 0))
+    return sums / positives_per_object(index, width).clamp(min=1)

@@ -1,0 +1,45 @@
+"""The loop: one stream of batches, one or several learners that see the same of them, and hooks that watch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from assignbench.data.stream import Batch
+from assignbench.engine.hooks.base import Hook
+from assignbench.engine.learner import Diverged, Learner
+
+
+def loop(stream: Iterable[Batch], learners: Sequence[Learner], hooks: Sequence[Hook], first: int = 0) -> None:
+    """Trains every learner on the batches of steps `first` on. Each hook watches one learner, in the given order.
+
+    Learners share nothing but the batches, so each ends with the weights that it would have alone. One that diverges is
+    left out from then on and keeps the reason in `stopped`; any other error ends the loop.
+    """
+    watching = {learner.name: [h for h in hooks if h.learner is learner] for learner in learners}
+    for learner in learners:
+        learner.detector.train()
+        for hook in watching[learner.name]:
+            hook.begin(first)
+    for step, batch in enumerate(stream, start=first):
+        going = [learner for learner in learners if learner.stopped is None]
+        if not going:
+            return
+        for learner in going:
+            try:
+                _one_step(learner, batch, step, watching[learner.name])
+            except Diverged as problem:
+                learner.stopped = problem
+    for learner in learners:
+        if learner.stopped is None:
+            for hook in watching[learner.name]:
+                hook.end()
+
+
+def _one_step(learner: Learner, batch: Batch, step: int, hooks: Sequence[Hook]) -> None:
+    outcome = learner.terms(batch, step)
+    update = learner.gradient(outcome.terms)
+    for hook in hooks:
+        hook.before_update(outcome, update)
+    learner.step(step)
+    for hook in hooks:
+        hook.after_update(outcome, update)

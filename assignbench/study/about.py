@@ -1,0 +1,57 @@
+"""study.json: what the analyses and the report of a run folder know about the study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import assignbench
+from assignbench.errors import InputError, nearest
+from assignbench.study.published import PUBLISHED, Published
+from assignbench.study.reading import Study
+
+
+def about(study: Study, cells: Sequence[str], baselines: Mapping[str, str]) -> dict[str, Any]:
+    """The content of study.json; `cells` are the ids of all cells, also of those that --only left out."""
+    spec = study.spec
+    return {
+        "study": spec.study,
+        "title": spec.title or spec.study,
+        "answers": spec.answers,
+        "expect": spec.expect,
+        "cost": spec.cost,
+        "version": assignbench.__version__,
+        "cells": list(cells),
+        "analyses": spec.analyses,
+        "claims": [c.model_dump(mode="json") for c in spec.claims],
+        "areas": {k: list(v) for k, v in spec.areas.items()},
+        "max_dets": spec.max_dets,
+        "published": _content(published_of(study)),
+        "baselines": dict(baselines),
+        "notes": [],
+        "imported": False,
+    }
+
+
+def published_of(study: Study) -> Published | None:
+    """The printed table that the study answers to. Raises InputError for a name that is not known."""
+    name = study.spec.published
+    if not name:
+        return None
+    if name not in PUBLISHED:
+        raise InputError(f"{study.where('published')}: unknown table '{name}'{nearest(name, list(PUBLISHED))}")
+    return PUBLISHED[name]
+
+
+def _content(published: Published | None) -> dict[str, Any] | None:
+    if published is None:
+        return None
+    rows: dict[str, dict[str, dict[str, float]]] = {}
+    for (detector, method), values in published.rows.items():
+        rows.setdefault(detector, {})[method] = values
+    return {
+        "source": published.source,
+        "setting": published.setting,
+        "metric_names": published.metric_names,
+        "rows": rows,
+    }

@@ -1,0 +1,68 @@
+"""What every method of a study is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from assignbench.config.method import MethodConfig, differences
+from assignbench.errors import InputError, nearest
+from assignbench.study.grid import Resolver, goes_with
+from assignbench.study.reading import Study
+from assignbench.study.spec import MethodEntry
+
+
+def baselines_of(study: Study, resolver: Resolver) -> dict[str, str]:
+    """The baseline of every method by name; empty for one that is compared with nothing.
+
+    An entry's own `baseline` decides; else the baseline of its preset, if a method of that name or preset is in the
+    study and goes with one of the same detectors; else the study's first method that does. Raises InputError for a
+    baseline that is not in the study, that is the method itself, or that never meets it on a detector.
+    """
+    entries = study.spec.methods
+    found: dict[str, str] = {}
+    for place, entry in enumerate(entries):
+        meet = [other for other in entries if _meet(study, entry, other)]
+        if entry.baseline:
+            _check(study, place, entry, [m.name for m in meet])
+            found[entry.name] = entry.baseline
+            continue
+        wanted = resolver.baseline(entry.start)
+        others = [m for m in meet if m.name != entry.name]
+        of_paper = [m.name for m in others if m.name == wanted] + [m.name for m in others if m.start == wanted]
+        first = meet[0].name if meet else entry.name
+        found[entry.name] = of_paper[0] if of_paper else ("" if first == entry.name else first)
+    return found
+
+
+def pair_line(method: MethodConfig, baseline: MethodConfig | None) -> str:
+    """One line on a pair: what the method is compared with, and what differs beyond the assigner."""
+    if baseline is None:
+        return f"{method.name}: compared with nothing"
+    parts = differences(method, baseline)
+    if parts:
+        return f"{method.name} against {baseline.name}: a recipe; beyond the assigner differ " + ", ".join(parts)
+    return f"{method.name} against {baseline.name}: the assigner alone differs"
+
+
+def pair_lines(methods: Mapping[str, MethodConfig], baselines: Mapping[str, str]) -> list[str]:
+    """The pairs of a study, a line each."""
+    return [pair_line(method, methods.get(baselines[name])) for name, method in methods.items()]
+
+
+def _meet(study: Study, one: MethodEntry, other: MethodEntry) -> bool:
+    return any(goes_with(one, d) and goes_with(other, d) for d in study.spec.detectors)
+
+
+def _check(study: Study, place: int, entry: MethodEntry, meet: list[str]) -> None:
+    where = study.where("methods", place, "baseline")
+    names = [m.name for m in study.spec.methods]
+    others = [n for n in names if n != entry.name]
+    if entry.baseline not in names:
+        raise InputError(f"{where}: no method '{entry.baseline}' in the study{nearest(entry.baseline, others)}")
+    if entry.baseline == entry.name:
+        raise InputError(f"{where}: method '{entry.name}' cannot be its own baseline (known: {', '.join(others)})")
+    if entry.baseline not in meet:
+        raise InputError(
+            f"{where}: '{entry.baseline}' goes with no detector of '{entry.name}', so the two are never compared; "
+            f"name one of: {', '.join(n for n in meet if n != entry.name)}"
+        )

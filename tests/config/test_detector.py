@@ -1,0 +1,59 @@
+"""Detectors as data: a study replaces parts of a named one, and everything that is not understood is refused."""
+
+import pytest
+
+from assignbench.config.detector import DETECTORS, DetectorConfig, DetectorSpec, resolve
+from assignbench.errors import InputError
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_specification_survives_json(name) -> None:
+    spec = resolve(name)
+    assert spec == DETECTORS[name]
+    assert DetectorSpec.model_validate_json(spec.model_dump_json()) == spec
+    config = DetectorConfig(name=name, label=name, spec=spec)
+    assert DetectorConfig.model_validate(config.model_dump(mode="json")) == config
+
+
+def test_parts_are_laid_over_entry_by_entry() -> None:
+    spec = resolve("retinanet-slim", {"head": {"depth": 2}, "priors": {"scales": [2.0, 3]}})
+    plain = DETECTORS["retinanet-slim"]
+    assert spec.head is not None and plain.head is not None
+    assert (spec.head.depth, spec.head.width, spec.head.norm) == (2, plain.head.width, plain.head.norm)
+    assert spec.priors.scales == (2.0, 3.0) and spec.priors.ratios == plain.priors.ratios
+    assert spec.priors.count == 6
+    assert spec.neck == plain.neck and spec.backbone == plain.backbone
+    assert DETECTORS["retinanet-slim"].head == plain.head
+    assert resolve("fcos-slim", {"priors": {"per_location": 3}}).priors.count == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "told"),
+    [
+        ("retinanet-slimm", {}, "unknown detector 'retinanet-slimm'; did you mean 'retinanet-slim'"),
+        ("retinanet-slim", {"haed": {}}, "unknown key 'haed'; did you mean 'head'"),
+        ("retinanet-slim", {"head": {"detph": 2}}, "unknown key 'head.detph'; did you mean 'depth'"),
+        ("retinanet-slim", {"head": {"norm": "gnn"}}, "head.norm is 'gnn'; did you mean 'gn'"),
+        ("retinanet-slim", {"head": {"depth": 9}}, "head.depth is 9; the nearest is 8"),
+        ("retinanet-slim", {"head": {"depth": True}}, "head.depth is True"),
+        ("retinanet-slim", {"head": {"depth": "2"}}, "head.depth is '2'"),
+        ("retinanet-slim", {"head": None}, "needs a head"),
+        ("retinanet-slim", {"head": 2}, "head is 2"),
+        ("retinanet-slim", {"neck": {"extra_from": "c6"}}, "neck.extra_from is 'c6'"),
+        ("retinanet-slim", {"neck": {"width": 0}}, "neck.width is 0; the nearest is 1"),
+        ("retinanet-slim", {"backbone": {"name": "resnet19"}}, "backbone.name is 'resnet19'; did you mean 'resnet18'"),
+        ("retinanet-slim", {"priors": {"scales": []}}, "at least one of scales"),
+        ("retinanet-slim", {"priors": {"scales": [0.0]}}, "priors.scales.0 is 0.0"),
+        ("retinanet-slim", {"priors": {"ratios": [float("nan")]}}, "priors.ratios.0 is nan"),
+        ("retinanet-slim", {"priors": {"per_location": 3}}, "per_location is for points"),
+        ("retinanet-slim", {"priors": {"kind": "point", "scales": [], "ratios": []}}, "works on anchors"),
+        ("retinanet-slim", {"family": "retinant"}, "family is 'retinant'; did you mean 'retinanet'"),
+        ("fcos-slim", {"priors": {"scales": [4.0]}}, "scales and ratios are for anchors"),
+        ("fcos-slim", {"priors": {"per_location": 10}}, "priors.per_location is 10; the nearest is 9"),
+        ("rpn-slim", {"head": {"depth": 2}}, "family 'rpn' has no towers"),
+    ],
+)
+def test_what_is_not_understood_is_refused(name, overrides, told) -> None:
+    with pytest.raises(InputError) as problem:
+        resolve(name, overrides)
+    assert told in str(problem.value)
