@@ -107,7 +107,7 @@ def test_the_assigner_of_contributing_conforms(tmp_path, monkeypatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     parts = {"assigner": {"name": "my_module:MyRule", "threshold": 0.4}, "criterion": {"name": "my_module:MyLosses"}}
     built = build_method("iou", **parts)
-    assert run_checks(lambda: built.assigner) == {}
+    assert run_checks(lambda: build_method("iou", **parts).assigner) == {}
     priors, predictions, objects = three_anchors()
     plain = replace(predictions, quality_logits=None, quality_kind=None)
     terms = built.criterion(priors, plain, objects, built.assigner(priors, plain, objects), Context())
