@@ -247,17 +247,18 @@ def test_no_object_at_all() -> None:
 
 
 def test_released_pixels_reach_the_first_pass() -> None:
-    """Boxes of 4 x 4 and 4 x 8 inclusive pixels: 5 x 5 and 5 x 9 counted. IoU .5 without, 5/9 with the "+1"."""
-    boxes = torch.tensor([[0.0, 0, 4, 4]])
+    """A box of 4 x 4 px in an object of 4 x 8 has IoU 1/2; counted inclusively they are 5 x 5 and 5 x 9: IoU 5/9."""
     objects = Objects(torch.tensor([[0.0, 0, 4, 8]]), torch.tensor([0]))
-    found = []
+    found = {}
     for convention in ("none", "paa"):
-        coding = CoderConfig(legacy_plus_one=convention)
-        priors = Priors(boxes, strides=torch.ones(1), kind="anchor", coding=coding)
-        found.append(PAA(overlap=0.52, forced="forcing").first_pass(priors, objects).tolist())
-        index = replace(PAA(overlap=0.52), forced="own")
-        assert index.first_pass(priors, objects).tolist() == [[0]]  # the object's best prior in any case
-    assert found == [[[0]], [[0]]]
+        priors = Priors(
+            torch.tensor([[0.0, 0, 4, 4], [0, 0, 4, 8]]),
+            strides=torch.ones(2),
+            kind="anchor",
+            coding=CoderConfig(legacy_plus_one=convention),
+        )
+        found[convention] = PAA(overlap=0.53).first_pass(priors, objects).tolist()
+    assert found == {"none": [[-1, 0]], "paa": [[0, 0]]}
 
 
 def test_presets_differ_from_their_baseline_in_the_assigner_alone() -> None:
