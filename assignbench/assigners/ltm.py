@@ -1,59 +1,53 @@
-"""LTM: "Learning to Match Anchors for Visual Object Detection" (Zhang et al., TPAMI 2021), sections 3.1-3.4.
+"""LTM: "Learning to Match Anchors for Visual Object Detection" (Zhang et al., TPAMI 2021), sections 3.1 to 3.3.
 
-Its first part is FreeAnchor (NeurIPS 2019), whose negative loss is kept as a variant.
+Its first part is FreeAnchor (NeurIPS 2019), whose negative loss is kept as a variant. The mean-max functions, Eqs. 10,
+11 and 25, are in mean_max.py.
+Equations: 4, 5, 12, 13, 14
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from assignbench.assigners.base import ASSIGNERS, Assigner
-from assignbench.assigners.criteria import CRITERIA
-from assignbench.boxes import centres, inside, paired_giou, pairwise_iou, plus_one
-from assignbench.coders import DeltaCoder
-from assignbench.config.method import HeadInit, Part, Preset, preset
-from assignbench.contract import Assignment, Context, Objects, Predictions, Targets
+from assignbench.assigners.base import ASSIGNERS, Assigner, Count, CountOrNone, NonNegative, Positive, Share
+from assignbench.assigners.criteria import CRITERIA, Criterion
+from assignbench.assigners.mean_max import (
+    BAG_SCORES,
+    log_mean_max,
+    log_mean_max_minus,
+    log_one_minus,
+    mean_max_rows,
+    released_nll,
+)
+from assignbench.boxes import centres, inside, paired_giou, pairwise_iou
+from assignbench.coders import DeltaCoder, coder_for
+from assignbench.config.method import CoderConfig, HeadInit, Needs, Part, Preset, preset
+from assignbench.contract import Assignment, Bags, Context, Objects, Predictions, Targets, Term
 from assignbench.losses import background_focal_sum, smooth_l1
 from assignbench.priors import Priors
-from assignbench.select import hashed_uniform, prior_iou, resolve_conflicts, top_indices
+from assignbench.select import (
+    counted,
+    hashed_uniform,
+    matched_iou,
+    predicted_iou,
+    prior_iou,
+    resolve_conflicts,
+    top_indices as top,
+)
 
 TINY = 1e-30
 BoxTerm = Literal["smooth_l1", "giou"]
 
 
-def log_one_minus(log_phi: Tensor) -> Tensor:
-    """ln(1 - phi) from ln phi; phi is kept below 1 by 1e-12, FreeAnchor's guard."""
-    return (-torch.expm1(log_phi.clamp(max=-1e-12))).log()
-
-
-def log_mean_max(log_phi: Tensor, mask: Tensor) -> Tensor:
-    """ln M+ [...] of bags of ln phi [..., K]: the mean of phi weighted by 1 / (1 - phi).  Eq. (10)"""
-    rest = log_one_minus(log_phi).masked_fill(~mask, 0.0)
-    dropped = torch.where(mask, 0.0, -1e9)
-    return torch.logsumexp(log_phi - rest + dropped, -1) - torch.logsumexp(-rest + dropped, -1)
-
-
-def log_mean_max_minus(log_phi: Tensor, mask: Tensor, *, equation_11: bool = False) -> Tensor:
-    """ln M- [...]: the mean of 1 - phi weighted by phi / (1 - phi)^2.  Eq. (25); 0 where all phi are 0.
-
-    The printed Eq. (11) has the denominator sum 1 / (1 - phi)^2, which rewards false positives; a misprint.
-    """
-    rest = log_one_minus(log_phi).masked_fill(~mask, 0.0)
-    dropped = torch.where(mask, 0.0, -1e9)
-    weight = -2 * rest if equation_11 else log_phi - 2 * rest
-    return torch.logsumexp(log_phi - rest + dropped, -1) - torch.logsumexp(weight + dropped, -1)
-
-
 def class_log_scores(predictions: Predictions, prior: Tensor, labels: Tensor) -> Tensor:
     """ln of the object's class score [B, G, K] at priors [B, G, K]."""
-    logits = predictions.cls_logits.float()
-    classes = logits.shape[-1]
-    flat = prior * classes + labels.unsqueeze(-1)
+    logits = predictions.cls_logits
+    flat = prior * logits.shape[-1] + labels.unsqueeze(-1)
     batch = prior.shape[0]
     return F.logsigmoid(logits.reshape(batch, -1).gather(1, flat.reshape(batch, -1))).view(prior.shape)
 
@@ -64,31 +58,47 @@ def bag_boxes(values: Tensor, prior: Tensor) -> Tensor:
     return values.gather(1, flat).view(*prior.shape, 4)
 
 
-def log_phi_plus(
+def box_term(priors: Priors, predictions: Predictions, objects: Objects, prior: Tensor, kind: str) -> Tensor:
+    """The box loss [B, G, K] of bag members: smooth L1 summed over four encoded coordinates, or 1 - GIoU."""
+    boxes = objects.boxes.unsqueeze(2)
+    if kind == "giou":
+        found = bag_boxes(predictions.boxes, prior)
+        return 1 - paired_giou(found, boxes.expand_as(found))
+    coder = coder_for(priors)
+    if kind != "smooth_l1" or not isinstance(coder, DeltaCoder) or predictions.deltas is None:
+        raise ValueError(f"box term '{kind}' is 'giou', or 'smooth_l1' on anchors with encoded predictions")
+    target = coder.encode_pairs(priors.boxes[prior], boxes)
+    return smooth_l1(bag_boxes(predictions.deltas, prior) - target).sum(-1)
+
+
+def log_phi_plus(priors: Priors, predictions: Predictions, objects: Objects, bags: Bags, score: Tensor) -> Tensor:
+    """ln phi+ [B, G, K] of the bags' members, from the ln of their class scores [B, G, K]."""
+    return score - bags.beta * box_term(priors, predictions, objects, bags.prior, bags.box)  # Eq. (4)
+
+
+def log_phi_minus(
     priors: Priors,
     predictions: Predictions,
     objects: Objects,
-    prior: Tensor,
+    bags: Bags,
     score: Tensor,
-    beta: float,
-    term: BoxTerm,
+    *,
+    through_iou: bool = False,
 ) -> Tensor:
-    """ln of class score (given as ln [B, G, K]) times exp(-beta x box loss) [B, G, K].  Eq. (4)"""
-    boxes = objects.boxes.unsqueeze(2)
-    if term == "giou":
-        found = bag_boxes(predictions.boxes.float(), prior)
-        return score - beta * (1 - paired_giou(found, boxes.expand_as(found)))
-    target = DeltaCoder().encode_pairs(priors.boxes[prior], boxes)
-    return score - beta * smooth_l1(bag_boxes(predictions.deltas.float(), prior) - target).sum(-1)
+    """ln phi- [B, G, K] of the bags' members, from the ln of their class scores [B, G, K].
 
-
-def inclusive(priors: Priors, predictions: Predictions, objects: Objects) -> tuple[Priors, Predictions, Objects]:
-    """The same with all boxes counted inclusively ("+1"), as FreeAnchor's released code measures and encodes them."""
-    return (
-        replace(priors, boxes=plus_one(priors.boxes)),
-        replace(predictions, boxes=plus_one(predictions.boxes)),
-        replace(objects, boxes=plus_one(objects.boxes)),
-    )
+    It is -inf where a predicted box is exactly an object's. The IoU teaches the box only with `through_iou`.
+    """
+    found = bag_boxes(predictions.boxes, bags.prior).flatten(1, 2)
+    overlap = pairwise_iou(counted(found.detach(), priors), counted(objects.boxes, priors))
+    overlap = overlap.mul_(objects.valid.unsqueeze(1))  # [B, G x K, G]: of the members alone, not of all priors
+    closest, which = overlap.max(dim=2)
+    if through_iou:
+        nearest = objects.boxes.gather(1, which.unsqueeze(-1).expand(-1, -1, 4))
+        some = objects.valid.any(dim=1, keepdim=True)
+        closest = torch.where(some, matched_iou(priors, found, nearest), 0.0)
+    apart = (1 - closest).view(score.shape)
+    return score + apart.clamp(min=TINY).log().masked_fill(apart <= 0, -float("inf"))  # Eq. (5)
 
 
 @ASSIGNERS.register("ltm")
@@ -98,50 +108,78 @@ class LTM(Assigner):
 
     Bags may overlap and ignore thresholds. `random_from` > 0 draws the bag at random from so many best ones (Table 3).
     With `kind` = "distance" (LTM-AF, section 3.3) only points strictly inside an object count and a bag may be smaller,
-    even empty. The criterion learns the matching; what is filled into `cls` and `box` is what the bags imply now:
-    a prior is positive for the object in whose bag it has most mean-max weight (Eq. 10) if that is its equal share or
-    more and it overlaps the object, weighted by it; all others are background.
+    even empty. `beta` weighs the box loss `box` in a member's likelihood; these and the nominal bag size reach the
+    criterion with the bags, so that they are said once.
 
-    An object that touches no prior gets the lowest-indexed ones as its bag (as FreeAnchor), and no implied positive.
-    `legacy_plus_one` measures and encodes boxes inclusively, which FreeAnchor's released code does; give it to the
-    criterion too. Differs from nothing in the paper's text; ties go to the lowest index.
+    The criterion learns the matching. What is filled into `cls` and `box` says what the bags imply now. `labels` =
+    "matched": a prior is positive for the object in whose bag it has most mean-max weight (Eq. 10) if that is its equal
+    share or more and it overlaps the object, weighted by it; all others are background. "bag": all members are positive
+    alike, and one of several bags belongs to the object of highest IoU (the paper's "K anchors", for a criterion that
+    learns labels). An object that touches no prior gets the lowest-indexed ones as its bag (as FreeAnchor), and no
+    implied positive.
+
+    Diagnostics per object: `bag_size`, `m_plus` and `m_minus` (Eqs. 10 and 25), `phi_plus` and `phi_minus` of each
+    member, NaN where there is no member.
+
+    Differs from the paper in nothing that it states; left open there: ties (the lowest index), small and empty bags,
+    the class of a random draw's key. Differs from FreeAnchor's code in pixels, which are continuous here unless
+    `coder: {legacy_plus_one: freeanchor}` counts them inclusively.
 
     >>> from assignbench.examples import three_anchors
-    >>> LTM(bag=2)(*three_anchors()).bags[0]  # the priors of the object's bag
+    >>> LTM(bag=2)(*three_anchors()).bags.prior  # the priors of the object's bag
     tensor([[[0, 1]]])
     """
 
-    bag: int = 40
-    random_from: int = 0
+    bag: Count = 40
+    random_from: CountOrNone = 0
     kind: Literal["iou", "distance"] = "iou"
-    beta: float = 0.5
+    beta: NonNegative = 0.5
     box: BoxTerm = "smooth_l1"
-    legacy_plus_one: bool = False
+    labels: Literal["matched", "bag"] = "matched"
 
     def __post_init__(self) -> None:
         if self.bag < 1 or (self.random_from and self.random_from < self.bag):
             raise ValueError(f"needs 1 <= bag <= random_from, got {self.bag} and {self.random_from}")
+        if self.kind == "distance" and self.box == "smooth_l1":
+            raise ValueError("bags by distance are points, and box 'smooth_l1' acts on encoded anchors; set box: giou")
+
+    @property
+    def needs(self) -> Needs:
+        """Anchors for bags by IoU and for a box loss on encoded boxes, points for bags by distance."""
+        if self.kind == "distance":
+            return Needs(priors=("point",), why="LTM-AF's bags are points by their normalised distance")
+        return Needs(priors=("anchor",), why="LTM's bags are the anchors of highest IoU; set kind: distance for points")
+
+    @property
+    def gives(self) -> frozenset[str]:
+        """Bags."""
+        return frozenset({"bags"})
+
+    def formulas(self) -> list[dict[str, float | str]]:
+        """Fig. 2: M+ and M- of a bag of two."""
+        return mean_max_rows()
 
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
-        if self.legacy_plus_one:
-            priors, predictions, objects = inclusive(priors, predictions, objects)
         iou = prior_iou(priors, objects)
         prior, mask = self._bags(priors, objects, iou, context)
         mask = mask & objects.valid.unsqueeze(-1)
+        bags = Bags(prior, mask, mask.float(), self.bag, self.beta, self.box)
         score = class_log_scores(predictions, prior, objects.labels)
-        log_phi = log_phi_plus(priors, predictions, objects, prior, score, self.beta, self.box)
-        rest = log_one_minus(log_phi)
-        weight = torch.softmax(torch.where(mask, -rest, -1e9), dim=-1) * mask
+        plus = log_phi_plus(priors, predictions, objects, bags, score)
+        told = _told(plus, log_phi_minus(priors, predictions, objects, bags, score), mask)
+        weight = torch.softmax(torch.where(mask, -log_one_minus(plus), -1e9), dim=-1) * mask
         share = 1 / mask.sum(dim=-1, keepdim=True).clamp(min=1)
-        chosen = mask & (weight >= share * (1 - 1e-3))
         touching = iou.gather(2, prior) > 0 if self.kind == "iou" else mask
-        index = resolve_conflicts(prior, chosen & touching, weight, len(priors))
-        strength = torch.zeros(index.shape, device=index.device)
-        strength.scatter_reduce_(1, prior.flatten(1), (weight / share).flatten(1), "amax")
+        rank = weight if self.labels == "matched" else iou.gather(2, prior)
+        chosen = mask & touching & ((weight >= share * (1 - 1e-3)) | (self.labels == "bag"))
+        index = resolve_conflicts(prior, chosen, rank, len(priors))
         positive = index >= 0
+        strength = positive.float()
+        if self.labels == "matched":
+            strength.zero_().scatter_reduce_(1, prior.flatten(1), (weight / share).flatten(1), "amax")
         targets = Targets(index, torch.where(positive, strength, 1.0), positive.float())
-        bags = (prior, mask, weight)
-        return Assignment(targets, Targets(index, strength * positive, positive.float()), bags)
+        box = Targets(index, strength * positive, positive.float())
+        return Assignment(targets, box, Bags(prior, mask, weight, self.bag, self.beta, self.box), told)
 
     def _bags(self, priors: Priors, objects: Objects, iou: Tensor, context: Context) -> tuple[Tensor, Tensor]:
         """Prior indices [B, G, K] and which of them count."""
@@ -149,187 +187,227 @@ class LTM(Assigner):
         if self.kind == "distance":
             key = normalised_distance(priors, objects.boxes)
             key = key.masked_fill(~(inside(priors.points, objects.boxes) > 0), float("inf"))
-            prior = top_indices(-key, depth)
+            prior = top(-key, depth)
             mask = torch.isfinite(key.gather(2, prior))
         else:
-            prior = top_indices(iou, depth)
+            prior = top(iou, depth)
             mask = torch.ones_like(prior, dtype=torch.bool)
         if self.random_from:
-            luck = hashed_uniform(context, objects, depth, salt=17).masked_fill(~mask, -1.0)
-            drawn = top_indices(luck, min(self.bag, depth)).sort(dim=-1).values
+            luck = hashed_uniform(context, objects, priors, salt=17, chosen=prior).masked_fill(~mask, -1.0)
+            drawn = top(luck, min(self.bag, depth)).sort(dim=-1).values
             prior, mask = prior.gather(2, drawn), mask.gather(2, drawn)
         return prior, mask
 
 
+def _told(plus: Tensor, minus: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    """The likelihoods and the mean-max of every bag; NaN where there is no member."""
+    nothing = float("nan")
+    empty = ~mask.any(dim=-1)
+    return {
+        "bag_size": mask.sum(dim=-1),
+        "m_plus": log_mean_max(plus, mask).exp().masked_fill(empty, nothing),
+        "m_minus": log_mean_max_minus(minus, mask).exp().masked_fill(empty, nothing),
+        "phi_plus": plus.exp().masked_fill(~mask, nothing),
+        "phi_minus": minus.exp().masked_fill(~mask, nothing),
+    }
+
+
 def normalised_distance(priors: Priors, boxes: Tensor) -> Tensor:
-    """max(|dx| / w, |dy| / h) in strides [B, G, A], from the object's centre.  LTM-AF, section 3.3"""
+    """max(|dx| / w, |dy| / h) in strides [B, G, A], float64, from the object's centre.  LTM-AF, section 3.3.
+
+    Double precision, since whole rows and columns of points tie exactly: rounding must not decide between them.
+    """
+    boxes, points, strides = boxes.double(), priors.points.double(), priors.strides.double()
     middle, sides = centres(boxes), (boxes[..., 2:] - boxes[..., :2]).clamp(min=1e-6)
-    dx = (priors.points[:, 0] - middle[..., :1]).abs() / (sides[..., :1] * priors.strides)
-    dy = (priors.points[:, 1] - middle[..., 1:]).abs() / (sides[..., 1:] * priors.strides)
+    dx = (points[:, 0] - middle[..., :1]).abs() / (sides[..., :1] * strides)
+    dy = (points[:, 1] - middle[..., 1:]).abs() / (sides[..., 1:] * strides)
     return dx.maximum(dy)
 
 
 @CRITERIA.register("ltm")
-class LTMCriterion(nn.Module):
-    """-ln M+ and -ln M- over the bags and a focal term over the rest, each times `alpha`.  Eqs. (12)-(14)
+class LTMCriterion(Criterion):
+    """-ln M+ and -ln M- over the bags and a focal term over the rest, each times `balance` (Eqs. 12 to 14).
 
     `negative`: "eq25" (the derivation), "eq11" (as printed), "freeanchor" (NeurIPS: focal over all priors on the score
-    times the chance to match nothing, with IoUs saturated between `saturation` and the object's best), "none" (M+ with
-    the focal term alone). `matching` = False drops the learning to match: all bag members teach alike.
-    `other_classes` keeps the focal loss on the other classes of bag members, which the paper leaves unsaid.
-    Both matching terms are divided by the number of objects of the global batch, the focal term by `bag` times that.
+    times the chance to match nothing, with IoUs saturated between `saturation` and the object's best; its positive loss
+    has the released code's floor, ln M+ >= -100), "none" (M+ with the focal term alone). `matching`: "mean_max", "max"
+    (multiple instance learning: the best member stands for the bag) or "average" (no learning to match: all members
+    teach alike). `other_classes` keeps the focal loss on the other classes of bag members, which the paper leaves
+    unsaid. `through_iou` lets M- teach the boxes by the IoU of Eq. 5.
+
+    The matching terms are divided by the number of objects of the global batch, the focal term by that times the
+    nominal bag size. Bag size, beta and the box loss come with the assigner's bags.
     Keys: loss_positive, loss_negative, loss_focal (zero where a variant has none).
+
+    Differs from the paper in `balance` (0.5 each as in FreeAnchor, where Eqs. 13 and 14 have 1), in M- by Eq. 25, in
+    `other_classes`, and in the focal term's divisor, which the paper calls N and never defines.
     """
 
     def __init__(
         self,
         *,
-        beta: float = 0.5,
-        box: BoxTerm = "smooth_l1",
         negative: Literal["eq25", "eq11", "freeanchor", "none"] = "eq25",
-        matching: bool = True,
+        matching: Literal["mean_max", "max", "average"] = "mean_max",
         other_classes: bool = True,
-        bag: int = 40,
-        alpha: float = 0.5,
-        gamma: float = 2.0,
-        saturation: float = 0.6,
-        legacy_plus_one: bool = False,
+        through_iou: bool = False,
+        balance: Share = 0.5,
+        focal_gamma: Positive = 2.0,
+        saturation: Share = 0.6,
     ) -> None:
         super().__init__()
-        self.beta, self.box_term, self.negative, self.matching = beta, box, negative, matching
-        self.other_classes, self.bag, self.alpha, self.gamma = other_classes, bag, alpha, gamma
-        self.saturation, self.legacy_plus_one = saturation, legacy_plus_one
+        self.negative, self.matching, self.other_classes = negative, matching, other_classes
+        self.through_iou, self.balance, self.focal_gamma = through_iou, balance, focal_gamma
+        self.saturation = saturation
 
-    def forward(
+    @property
+    def needs(self) -> Needs:
+        """Bags, and no quality head, which nothing here would teach."""
+        return Needs(quality=(None,), bags=True, why="LTM's loss reads bags and has no quality head; assigner: ltm")
+
+    def terms(
         self, priors: Priors, predictions: Predictions, objects: Objects, assignment: Assignment, context: Context
-    ) -> dict[str, Tensor]:
-        if assignment.bags is None:
+    ) -> dict[str, Term]:
+        bags = assignment.bags
+        if bags is None:
             raise ValueError("the criterion 'ltm' needs bags; use the assigner 'ltm'")
-        objects = objects.with_room()
-        if self.legacy_plus_one:
-            priors, predictions, objects = inclusive(priors, predictions, objects)
-        prior, mask, _ = assignment.bags
-        filled = mask.any(dim=-1)
-        total = context.reduce(objects.valid.sum())
-        count, spread = total.clamp(min=1), (total * self.bag).clamp(min=1)
-        overlap = pairwise_iou(objects.boxes, predictions.boxes.detach().float()).mul_(objects.valid.unsqueeze(-1))
+        images, filled = len(objects.boxes), bags.mask.any(dim=-1)
         if predictions.cls_logits.device.type == "cpu" and not torch.compiler.is_compiling():
-            score, focal = self._sparse(predictions, objects, prior, mask, overlap)
+            score, focal = self._sparse(priors, predictions, objects, bags)
         else:
-            score, focal = self._dense(predictions, objects, prior, mask, overlap)
-        log_phi = log_phi_plus(priors, predictions, objects, prior, score, self.beta, self.box_term)
-        if self.matching:
-            likelihood = log_mean_max(log_phi, mask)
+            score, focal = self._dense(priors, predictions, objects, bags)
+        plus = log_phi_plus(priors, predictions, objects, bags, score)
+        if self.negative == "freeanchor":
+            missed = released_nll(BAG_SCORES[self.matching](plus, bags.mask))
         else:
-            likelihood = (log_phi * mask).sum(-1) / mask.sum(-1).clamp(min=1)
-        positive = -self.alpha * torch.where(filled, likelihood, 0.0).sum() / count
-        losses = {"loss_positive": positive, "loss_negative": positive * 0, "loss_focal": focal / spread}
+            missed = -BAG_SCORES[self.matching](plus, bags.mask)
+        # Sums over objects here, divided by their number over the global batch when terms are valued.
+        positive = self.balance * torch.where(filled, missed, 0.0).sum()  # Eqs. (12), (13)
+        negative = positive * 0
         if self.negative in ("eq25", "eq11"):
-            apart = (1 - overlap.amax(dim=1)).clamp(min=TINY).log()  # 1 - the largest IoU with any object
-            minus = score + apart.gather(1, prior.flatten(1)).view(prior.shape)  # Eq. (5)
-            value = log_mean_max_minus(minus, mask, equation_11=self.negative == "eq11")
-            losses["loss_negative"] = -self.alpha * torch.where(filled, value, 0.0).sum() / count
-        return losses
+            minus = log_phi_minus(priors, predictions, objects, bags, score, through_iou=self.through_iou)
+            value = log_mean_max_minus(minus, bags.mask, equation_11=self.negative == "eq11")
+            negative = -self.balance * torch.where(filled, value, 0.0).sum()
+        count = objects.valid.sum()
+        return {  # Eq. (14)
+            "loss_positive": Term(positive, count, images),
+            "loss_negative": Term(negative, count, images),
+            "loss_focal": Term(focal, count * bags.size, images),
+        }
 
-    def _match(self, overlap: Tensor) -> Tensor:
-        """FreeAnchor's chance to match [B, G, A]: IoU saturated between `saturation` and the object's best."""
-        best = overlap.amax(dim=-1, keepdim=True)
-        span = (best - self.saturation).clamp(min=1e-12)
-        match = ((overlap - self.saturation) / span).clamp_(0, 1)
-        return torch.where(best > self.saturation, match, 0.0)
-
-    def _sparse(
-        self, predictions: Predictions, objects: Objects, prior: Tensor, mask: Tensor, overlap: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _sparse(self, priors: Priors, predictions: Predictions, objects: Objects, bags: Bags) -> tuple[Tensor, Tensor]:
         """ln scores of the bags [B, G, K] and the focal term, for eager CPU code: only exceptions are worked on."""
-        logits = predictions.cls_logits.float()
+        logits, prior = predictions.cls_logits, bags.prior
         batch, count, classes = logits.shape
-        images = torch.arange(batch)[:, None, None]
-        row = images * count + prior
+        row = torch.arange(batch)[:, None, None] * count + prior
         picked = row * classes + objects.labels.unsqueeze(-1)
         if self.negative == "freeanchor":
-            best = overlap.amax(dim=-1)
+            overlap = predicted_iou(priors, predictions.detached(), objects)
             b, g, a = torch.nonzero(overlap > self.saturation, as_tuple=True)
-            span = (best[b, g] - self.saturation).clamp(min=1e-12)
-            match = ((overlap[b, g, a] - self.saturation) / span).clamp_(max=1)
+            match = self._saturated(overlap[b, g, a], overlap.amax(dim=-1)[b, g])
             where, place = torch.unique((b * count + a) * classes + objects.labels[b, g], return_inverse=True)
             keep = 1 - torch.zeros(len(where)).scatter_reduce(0, place, match, "amax")
         else:
-            where = torch.unique(picked[mask])
+            where = torch.unique(picked[bags.mask])
             if not self.other_classes:
-                where = (torch.unique(row[mask]).unsqueeze(1) * classes + torch.arange(classes)).flatten()
+                where = (torch.unique(row[bags.mask]).unsqueeze(1) * classes + torch.arange(classes)).flatten()
             keep = torch.zeros(len(where))
-        total, own = background_focal_sum(logits, self.gamma, where, keep, picked.flatten())
+        total, own = background_focal_sum(logits, self.focal_gamma, where, keep, picked.flatten())
         return F.logsigmoid(own).view(prior.shape), self._focal_weight * total
 
-    def _dense(
-        self, predictions: Predictions, objects: Objects, prior: Tensor, mask: Tensor, overlap: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _dense(self, priors: Priors, predictions: Predictions, objects: Objects, bags: Bags) -> tuple[Tensor, Tensor]:
         """The same without data-dependent shapes."""
-        logits = predictions.cls_logits.float()
+        logits, prior = predictions.cls_logits, bags.prior
         score = class_log_scores(predictions, prior, objects.labels)
         if self.negative == "freeanchor":
-            match = self._match(overlap)
+            overlap = predicted_iou(priors, predictions.detached(), objects)
+            match = self._saturated(overlap, overlap.amax(dim=-1, keepdim=True))
             rows = objects.labels.unsqueeze(-1).expand_as(match)
             chance = torch.zeros_like(logits.transpose(1, 2)).scatter_reduce(1, rows, match, "amax").transpose(1, 2)
             q = (logits.sigmoid() * (1 - chance)).clamp(max=1 - 1e-7)
-            return score, self._focal_weight * (q.pow(self.gamma) * -torch.log1p(-q)).sum()
+            return score, self._focal_weight * (q.pow(self.focal_gamma) * -torch.log1p(-q)).sum()
         batch, count, classes = logits.shape
         taught = torch.zeros(batch, count * classes + 1, dtype=torch.bool, device=logits.device)
         flat = (prior * classes + objects.labels.unsqueeze(-1)).flatten(1)
         # Padding of a bag is sent to the spare last entry.
-        taught = taught.scatter(1, flat.masked_fill(~mask.flatten(1), count * classes), True)[:, :-1].view_as(logits)
+        taught = taught.scatter(1, flat.masked_fill(~bags.mask.flatten(1), count * classes), True)[:, :-1]
+        taught = taught.view_as(logits)
         if not self.other_classes:
             taught = taught.any(dim=-1, keepdim=True).expand_as(logits)
-        focal = logits.sigmoid().pow(self.gamma) * F.softplus(logits)
+        focal = logits.sigmoid().pow(self.focal_gamma) * F.softplus(logits)
         return score, self._focal_weight * focal.masked_fill(taught, 0.0).sum()
+
+    def _saturated(self, overlap: Tensor, best: Tensor) -> Tensor:
+        """FreeAnchor's chance to match: the IoU on a scale from `saturation` to the object's best, 0 where none is."""
+        span = (best - self.saturation).clamp(min=1e-12)
+        return torch.where(best > self.saturation, ((overlap - self.saturation) / span).clamp(0, 1), 0.0)
 
     @property
     def _focal_weight(self) -> float:
-        return 1 - self.alpha if self.negative == "freeanchor" else self.alpha
+        return 1 - self.balance if self.negative == "freeanchor" else self.balance
 
+
+PRIOR = HeadInit(prior_prob=0.02)
+LEGACY = CoderConfig(legacy_plus_one="freeanchor")
+
+
+def _variant(
+    name: str, about: str, rule: dict[str, object], losses: dict[str, object] | None = None, **parts: object
+) -> Preset:
+    """A preset of LTM's assigner and criterion."""
+    assigner = Part.model_validate({"name": "ltm", "parameters": rule})
+    criterion = Part.model_validate({"name": "ltm", "parameters": losses or {}})
+    source = parts.pop("source", "printed")
+    return preset(name, assigner, about, source=source, criterion=criterion, head_init=PRIOR, **parts)  # type: ignore[arg-type]
+
+
+RETINANET = Part(
+    name="dense", parameters={"box": "smooth_l1", "box_weight": 1.0, "box_beta": 0.11, "box_coordinates": "sum"}
+)
+FREEANCHOR: dict[str, object] = {"negative": "freeanchor"}
 
 PRESETS: tuple[Preset, ...] = (
-    preset(
-        "ltm",
-        Part(name="ltm", parameters={"beta": 0.5, "bag": 40}),
-        "bags of 40 anchors, mean-max matching M+ and M- (LTM)",
-        criterion=Part(name="ltm", parameters={"beta": 0.5, "bag": 40}),
-        head_init=HeadInit(prior_prob=0.02),
-    ),
-    preset(
-        "ltm_plus",
-        Part(name="ltm", parameters={"beta": 0.5, "bag": 40}),
-        "LTM with M+ alone and FreeAnchor's negative loss",
-        criterion=Part(name="ltm", parameters={"beta": 0.5, "bag": 40, "negative": "freeanchor"}),
-        head_init=HeadInit(prior_prob=0.02),
-    ),
-    preset(
+    _variant("ltm", "bags of 40 anchors, mean-max matching M+ and M- (LTM)", {}),
+    _variant("ltm_plus", "LTM with M+ alone and FreeAnchor's negative loss", {}, FREEANCHOR),
+    _variant(
         "freeanchor",
-        Part(name="ltm", parameters={"beta": 0.75, "bag": 50}),
-        "FreeAnchor as released (50 anchors, weight 0.75)",
-        criterion=Part(name="ltm", parameters={"beta": 0.75, "bag": 50, "negative": "freeanchor"}),
-        head_init=HeadInit(prior_prob=0.02),
+        "FreeAnchor as released (50 anchors, weight 0.75, inclusive pixels)",
+        {"beta": 0.75, "bag": 50},
+        FREEANCHOR,
+        source="released",
+        coder=LEGACY,
     ),
-    preset(
+    _variant(
         "mal_bag",
-        Part(name="ltm", parameters={"beta": 0.75, "bag": 40}),
         "MAL's bag score: FreeAnchor's loss with 40 anchors",
-        criterion=Part(name="ltm", parameters={"beta": 0.75, "bag": 40, "negative": "freeanchor"}),
-        head_init=HeadInit(prior_prob=0.02),
+        {"beta": 0.75, "bag": 40},
+        FREEANCHOR,
+        source="released",
+        coder=LEGACY,
     ),
-    preset(
+    _variant(
         "bag_average",
-        Part(name="ltm", parameters={"beta": 0.5, "bag": 40}),
-        "LTM's ablation: 40 anchors that teach alike, no matching",
-        criterion=Part(name="ltm", parameters={"beta": 0.5, "bag": 40, "negative": "none", "matching": False}),
-        head_init=HeadInit(prior_prob=0.02),
+        "LTM's losses with 40 anchors that teach alike, no matching",
+        {},
+        {"negative": "none", "matching": "average"},
+        source="ours",
+    ),
+    _variant("ltm_max", "multiple instance learning: the best anchor stands for its bag", {}, {"matching": "max"}),
+    _variant("ltm_af", "LTM for points: bags by normalised distance", {"beta": 5.5, "kind": "distance", "box": "giou"}),
+    preset(
+        "k_anchors",
+        Part(name="ltm", parameters={"labels": "bag"}),
+        "RetinaNet's losses on the 40 anchors of highest IoU, no matching (LTM, Table 1)",
+        baseline="iou_ltm",
+        source="printed",
+        criterion=RETINANET,
+        head_init=PRIOR,
     ),
     preset(
-        "ltm_af",
-        Part(name="ltm", parameters={"beta": 5.5, "bag": 40, "kind": "distance", "box": "giou"}),
-        "LTM for points: bags by normalised distance",
-        criterion=Part(name="ltm", parameters={"beta": 5.5, "bag": 40, "box": "giou"}),
-        head_init=HeadInit(prior_prob=0.02),
+        "iou_ltm",
+        Part(name="max_iou", parameters={"low_quality": "torchvision"}),
+        "RetinaNet's static matching and losses with LTM's head init: its baseline (another loss, so a recipe)",
+        source="printed",
+        criterion=RETINANET,
+        head_init=PRIOR,
     ),
 )

@@ -1,13 +1,18 @@
 """Mutual Guidance: Eq. 1 with the rows of Fig. 2, hand-worked labels, and the official code's vectors."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 
-from assignbench.assigners.criteria import DenseCriterion
+from assignbench.assigners import mutual_guidance
 from assignbench.assigners.max_iou import MaxIoU
 from assignbench.assigners.mutual_guidance import MutualGuidance, amplified_iou
-from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions
+from assignbench.conformance import make_case, random_boxes
+from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets, Term, total
+from assignbench.methods import PRESETS, build
 from assignbench.priors import Priors
 from tests.conftest import golden
 
@@ -31,12 +36,16 @@ def test_sigma_one_with_a_certain_score_gives_one() -> None:
         MutualGuidance(sigma=0.5)
 
 
+def priors_of(boxes: list[list[float]]) -> Priors:
+    return Priors(torch.tensor(boxes), strides=torch.ones(len(boxes)), kind="anchor")
+
+
 def case(regressed: list[list[float]], scores: list[float]) -> tuple[Priors, Predictions, Objects]:
     """Object (0, 0, 10, 10); priors with IoU 1, .6, .45 and 0 to it."""
-    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 6, 10], [0, 0, 4.5, 10], [40, 40, 50, 50]])
+    priors = priors_of([[0.0, 0, 10, 10], [0, 0, 6, 10], [0, 0, 4.5, 10], [40, 40, 50, 50]])
     logits = torch.logit(torch.tensor(scores))[:, None]
     objects = Objects(torch.tensor([[0.0, 0, 10, 10]]), torch.tensor([0]))
-    return Priors(boxes), Predictions(logits, torch.zeros(4, 4), torch.tensor(regressed)), objects
+    return priors, Predictions(logits, torch.zeros(4, 4), torch.tensor(regressed)), objects
 
 
 def test_labels_by_hand() -> None:
@@ -59,53 +68,170 @@ def test_halves_mix_with_the_static_rule() -> None:
     assert classify.box.index[0].tolist() == [0, BACKGROUND, 0, BACKGROUND]
 
 
+def test_the_printed_variant_forces_nothing_and_ranks_every_object_on_its_own() -> None:
+    """Two objects want prior 0; object 1 has no prior of its own that reaches 0.5, so it gets none.
+
+    IoUs with object 0: 1, .6, 0; with object 1 (twice as wide): .5, .3, 0.
+    """
+    priors = priors_of([[0.0, 0, 10, 10], [0, 0, 6, 10], [40, 40, 50, 50]])
+    objects = Objects(torch.tensor([[0.0, 0, 10, 10], [0, 0, 20.5, 10]]), torch.tensor([0, 0]))
+    predictions = Predictions(torch.zeros(3, 1), boxes=torch.tensor([[0.0, 0, 20, 10], [0, 0, 9, 10], [40, 0, 41, 1]]))
+    printed = MutualGuidance(forced=False, exclusive=False)(priors, predictions, objects)
+    assert printed.diagnostics["positives_wanted"].tolist() == [[2, 0]]
+    assert printed.diagnostics["ignored_wanted"].tolist() == [[0, 1]]
+    # By regressed IoU (.5 and .9 for object 0) both stay positive for object 0; its own best of object 1 is prior 0.
+    assert printed.cls.index[0].tolist() == [0, 0, BACKGROUND]
+    assert printed.box.index[0].tolist() == [0, 0, BACKGROUND]
+    # As released, prior 0 serves object 1 better after regression and counts for it alone, where it is forced.
+    released = MutualGuidance()(priors, predictions, objects)
+    assert released.cls.index[0].tolist() == [1, 0, BACKGROUND]
+
+
+def test_a_prior_that_several_objects_chose_goes_to_the_highest_measure() -> None:
+    priors = priors_of([[0.0, 0, 10, 10], [0, 0, 6, 10]])
+    objects = Objects(torch.tensor([[0.0, 0, 9, 10], [0, 0, 10, 10]]), torch.tensor([0, 1]))
+    predictions = Predictions(torch.zeros(2, 2), boxes=torch.tensor([[0.0, 0, 9.8, 10], [0, 0, 9.1, 10]]))
+    found = MutualGuidance(forced=False, exclusive=False)(priors, predictions, objects)
+    assert found.cls.index[0].tolist() == [1, 0]
+
+
+def test_blocks_of_objects_change_nothing(monkeypatch) -> None:
+    case = make_case([random_boxes(9, 1), random_boxes(2, 2), random_boxes(0, 3)])
+    for parameters in ({}, {"forced": False, "exclusive": False}):
+        whole = MutualGuidance(**parameters)(case.priors, case.predictions, case.objects, case.context)
+        monkeypatch.setattr(mutual_guidance, "PAIRS", 1)
+        parts = MutualGuidance(**parameters)(case.priors, case.predictions, case.objects, case.context)
+        monkeypatch.undo()
+        assert torch.equal(whole.cls.index, parts.cls.index)
+        assert torch.equal(whole.box.index, parts.box.index)
+        for name, value in whole.diagnostics.items():
+            assert torch.equal(value, parts.diagnostics[name]), name
+
+
+def test_only_the_class_score_amplifies() -> None:
+    """A quality head changes nothing."""
+    case = make_case([random_boxes(4, 1)])
+    plain = Predictions(case.predictions.cls_logits, case.predictions.deltas, case.predictions.boxes)
+    with_head, without = (
+        MutualGuidance()(case.priors, p, case.objects, case.context) for p in (case.predictions, plain)
+    )
+    assert torch.equal(with_head.box.index, without.box.index)
+
+
+CROWD = """
+import resource, torch
+from assignbench.assigners.mutual_guidance import MutualGuidance
+from assignbench.contract import Objects, Predictions
+from assignbench.priors import anchor_grid
+torch.set_num_threads(1)
+torch.manual_seed(0)
+size, objects, classes = %d, %d, 20
+priors = anchor_grid((size, size), (8, 16, 32, 64, 128), (4.0, 5.04, 6.35), (0.5, 1.0, 2.0))
+corner, sides = torch.rand(objects, 2) * size * 0.9, 8 + torch.rand(objects, 2) * 90
+boxes = torch.cat([corner, corner + sides], 1)
+labels = torch.randint(classes, (objects,))
+predicted = priors.boxes + torch.randn(len(priors), 4) * 4
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+predictions = Predictions(torch.randn(len(priors), classes), boxes=predicted)
+found = MutualGuidance()(priors, predictions, Objects(boxes, labels))
+after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+assert int((found.cls.index >= 0).sum()) > 0
+print(len(priors), (after - before) / 1024, after / 1024)
+"""
+
+
+def test_memory_is_bounded_by_a_few_matrices() -> None:
+    """300 objects on 49,104 priors: a matrix is 56 MB; not more than three are alive at once, beside the blocks."""
+    run = subprocess.run([sys.executable, "-c", CROWD % (512, 300)], capture_output=True, text=True, check=True)
+    priors, grown, _ = run.stdout.split()
+    matrix = int(priors) * 300 * 4 / 2**20
+    assert float(grown) < 5 * matrix + 250
+
+
 def official_priors(data) -> Priors:
     """The clamped anchors that the official code really uses, in pixels, in float32 as it computes."""
     norm = data["anchors_cxcywh_norm"] * np.float32(data["image_size"])
     corners = np.concatenate([norm[:, :2] - norm[:, 2:] / 2, norm[:, :2] + norm[:, 2:] / 2], axis=1)
-    return Priors(torch.from_numpy(corners), level_sizes=tuple(data["level_counts"].tolist()))
+    sizes = tuple(int(n) for n in data["level_counts"])
+    strides = torch.cat([torch.full((n,), 8.0 * 2**i) for i, n in enumerate(sizes)])
+    return Priors(torch.from_numpy(corners), strides=strides, level_sizes=sizes, kind="anchor")
 
 
-def losses(
-    priors: Priors, predictions: Predictions, objects: Objects, assignment: Assignment
-) -> dict[str, torch.Tensor]:
-    criterion = DenseCriterion(alpha=0.25, gamma=1.0, box="balanced_l1", box_weight=1.0)
-    return criterion(priors, predictions, objects, assignment, Context())
+def losses(priors: Priors, predictions: Predictions, objects: Objects, assignment: Assignment) -> dict[str, Term]:
+    """By the preset's own criterion: the released losses."""
+    return build(PRESETS["mutual_guidance"].method).criterion(priors, predictions, objects, assignment, Context())
 
 
 RULES = {"": MutualGuidance(zero_overlap="force"), "static_": MaxIoU(zero_overlap="force")}
-SINGLE = [p for p in golden("mutual_guidance/mgv1_*.npz") if "zero_gt" not in str(p) and "batch_of" not in str(p)]
 
 
-@pytest.mark.parametrize("path", SINGLE)
-def test_official_assignments_losses_and_gradients(path) -> None:
+def single(pattern: str) -> list[object]:
+    """The files of one image with objects; the other two kinds have tests of their own."""
+    other = ("zero_gt", "batch_of")
+    return [p for p in golden(pattern) if not any(name in str(p) for name in other)]
+
+
+@pytest.mark.parametrize("path", single("mutual_guidance/mgv1_*.npz"))
+@pytest.mark.parametrize("prefix", list(RULES))
+def test_official_assignments_losses_and_gradients(path, prefix) -> None:
     data = np.load(path, allow_pickle=False)
     objects = Objects(torch.from_numpy(data["gt_boxes"]), torch.from_numpy(data["gt_labels"]))
-    for prefix, assigner in RULES.items():
-        priors = official_priors(data)
-        logits = torch.from_numpy(data["cls_logits"]).requires_grad_()
-        deltas = torch.from_numpy(data["deltas"]).requires_grad_()
-        predictions = Predictions(logits, deltas, torch.from_numpy(data["pred_boxes"]))
-        result = assigner(priors, predictions, objects)
-        affected = bool((data["zero_picks_cls_per_gt"] + data["zero_picks_reg_per_gt"]).any())
-        if prefix:
-            np.testing.assert_array_equal(result.cls.index[0].numpy(), data["static_assign"])
-        else:
-            assert result.diagnostics["positives_wanted"][0].tolist() == data["n_pos_per_gt"].tolist()
-            if not affected:  # elsewhere top-k of the official code picks among zeros in arbitrary order
-                np.testing.assert_array_equal(result.cls.index[0].numpy(), data["cls_assign"])
-                np.testing.assert_array_equal(result.box.index[0].numpy(), data["reg_assign"])
-        if affected and not prefix:
-            continue
-        parts = losses(priors, predictions, objects, result)
-        assert parts["loss_cls"].item() == pytest.approx(float(data[f"{prefix}loss_cls"]), rel=1e-4)
-        assert parts["loss_box"].item() == pytest.approx(float(data[f"{prefix}loss_reg"]), rel=1e-4)
-        torch.stack(list(parts.values())).sum().backward()
-        assert logits.grad.abs().sum().item() == pytest.approx(float(data[f"{prefix}grad_logits_abs_sum"]), rel=1e-4)
-        assert deltas.grad.abs().sum().item() == pytest.approx(float(data[f"{prefix}grad_deltas_abs_sum"]), rel=1e-4)
-        if f"{prefix}grad_deltas" in data:
-            np.testing.assert_allclose(deltas.grad.numpy(), data[f"{prefix}grad_deltas"], rtol=1e-3, atol=1e-6)
-            np.testing.assert_allclose(logits.grad.numpy(), data[f"{prefix}grad_logits"], rtol=1e-3, atol=1e-6)
+    priors = official_priors(data)
+    logits = torch.from_numpy(data["cls_logits"]).requires_grad_()
+    deltas = torch.from_numpy(data["deltas"]).requires_grad_()
+    predictions = Predictions(logits, deltas, torch.from_numpy(data["pred_boxes"]))
+    result = RULES[prefix](priors, predictions, objects)
+    if prefix:
+        np.testing.assert_array_equal(result.cls.index[0].numpy(), data["static_assign"])
+    else:
+        told = {name: value[0].numpy() for name, value in result.diagnostics.items()}
+        np.testing.assert_array_equal(told["positives_wanted"], data["n_pos_per_gt"])
+        wanted = told["positives_wanted"] + told["ignored_wanted"]
+        np.testing.assert_array_equal(wanted, data["n_pos_plus_ign_per_gt"])
+        # Where an object has fewer priors above zero than it wants, top-k of the official code picks zeros in arbitrary
+        # order, once among positive and ignored ones and once among positive ones: ours may differ from as many priors,
+        # and only by leaving them out.
+        picked = 0
+        for ours, theirs, raw, zeros in (
+            (result.cls.index, "cls_assign", "cls_quality_raw", "zero_picks_cls_per_gt"),
+            (result.box.index, "reg_assign", "reg_quality_raw", "zero_picks_reg_per_gt"),
+        ):
+            differs = ours[0].numpy() != data[theirs]
+            above_zero = data["n_pos_plus_ign_per_gt"] - data[zeros]
+            twice = np.maximum(data["n_pos_per_gt"] - above_zero, 0) * (data[zeros] > 0)
+            picked += int(data[zeros].sum())
+            assert int(differs.sum()) <= int((data[zeros] + twice).sum())
+            assert (data[raw][differs] >= 2).all() and (told[raw][differs] < 3).all()
+            np.testing.assert_allclose(told[raw][~differs], data[raw][~differs], rtol=1e-5, atol=1e-7)
+        if picked:  # the losses follow the official picks
+            result = Assignment(*(targets(data[name]) for name in ("cls_assign", "reg_assign")))
+    parts = losses(priors, predictions, objects, result)
+    assert parts["loss_cls"].value().item() == pytest.approx(float(data[f"{prefix}loss_cls"]), rel=1e-4)
+    assert parts["loss_box"].value().item() == pytest.approx(float(data[f"{prefix}loss_reg"]), rel=1e-4)
+    total(parts).backward()
+    assert logits.grad.abs().sum().item() == pytest.approx(float(data[f"{prefix}grad_logits_abs_sum"]), rel=1e-4)
+    assert deltas.grad.abs().sum().item() == pytest.approx(float(data[f"{prefix}grad_deltas_abs_sum"]), rel=1e-4)
+    if f"{prefix}grad_deltas" in data:
+        np.testing.assert_allclose(deltas.grad.numpy(), data[f"{prefix}grad_deltas"], rtol=1e-3, atol=1e-6)
+        np.testing.assert_allclose(logits.grad.numpy(), data[f"{prefix}grad_logits"], rtol=1e-3, atol=1e-6)
+
+
+def targets(index: np.ndarray) -> Targets:
+    return Targets.hard(torch.from_numpy(index)[None])
+
+
+@pytest.mark.parametrize("path", golden("mutual_guidance/mgv1_*zero_gt*.npz"))
+def test_an_image_without_objects(path) -> None:
+    """The official code's loss is infinite on its placeholder (an empty box); without objects nothing is positive."""
+    data = np.load(path, allow_pickle=False)
+    assert not np.isfinite(float(data["loss_reg"]))
+    predictions = Predictions(*(torch.from_numpy(data[n]) for n in ("cls_logits", "deltas", "pred_boxes")))
+    objects = Objects(torch.zeros(0, 4), torch.zeros(0, dtype=torch.long))
+    result = MutualGuidance()(official_priors(data), predictions, objects)
+    assert int(result.cls.index.max()) == int(result.box.index.max()) == BACKGROUND
+    parts = losses(official_priors(data), predictions, objects, result)
+    assert parts["loss_box"].value().item() == 0
+    assert np.isfinite(parts["loss_cls"].value().item())
 
 
 @pytest.mark.parametrize("path", golden("mutual_guidance/mgv1_22_batch_of_3.npz"))
@@ -126,5 +252,21 @@ def test_official_batch_normalises_over_all_images(path) -> None:
     assert torch.equal(result.box.index, stacked("reg_assign"))
     for prefix, assigner in RULES.items():
         parts = losses(priors, predictions, objects, assigner(priors, predictions, objects))
-        assert parts["loss_cls"].item() == pytest.approx(float(data[f"{prefix}loss_cls"]), rel=1e-4)
-        assert parts["loss_box"].item() == pytest.approx(float(data[f"{prefix}loss_reg"]), rel=1e-4)
+        assert parts["loss_cls"].value().item() == pytest.approx(float(data[f"{prefix}loss_cls"]), rel=1e-4)
+        assert parts["loss_box"].value().item() == pytest.approx(float(data[f"{prefix}loss_reg"]), rel=1e-4)
+
+
+def test_presets_and_their_baseline_differ_in_the_assigner_alone() -> None:
+    base = PRESETS["iou_mg"].method
+    for name in ("mutual_guidance", "mutual_guidance_printed", "localize_to_classify", "classify_to_localize"):
+        method = PRESETS[name].method
+        assert PRESETS[name].baseline == "iou_mg"
+        same = base.model_copy(update={"name": name, "preset": name, "assigner": method.assigner})
+        assert same == method
+
+
+def test_the_curves_of_figure_3_are_the_formula() -> None:
+    rows = MutualGuidance(sigma=3.0).formulas()
+    assert {row["curve"] for row in rows} == {"p = 0", "p = 0.25", "p = 0.5", "p = 0.75", "p = 1"}
+    for row in rows[::17]:
+        assert row["value"] == pytest.approx(row["x"] ** ((3 - row["y"]) / 3))
