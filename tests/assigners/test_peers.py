@@ -13,7 +13,7 @@ from assignbench.assigners.hungarian import Hungarian
 from assignbench.assigners.max_iou import MaxIoU
 from assignbench.assigners.simota import DynamicSoftLabel, SimOTA, binary_absence, binary_cost
 from assignbench.assigners.tal import TAL, power
-from assignbench.conformance import make_case, random_boxes
+from assignbench.conformance_cases import make_case, random_boxes
 from assignbench.contract import Context, Objects, Predictions, total
 from assignbench.priors import point_grid
 from assignbench.select import labels_of
