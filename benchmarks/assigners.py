@@ -14,18 +14,19 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from assignbench.contract import Context, Objects, Predictions
+from assignbench.contract import Context, Objects, Predictions, total
 from assignbench.methods import PRESETS, build_method
 from assignbench.priors import Priors, anchor_grid, point_grid
 
 STRIDES = (8, 16, 32, 64, 128)
 POINTS = {"fcos", "musu", "mlc_fcos", "ltm_af", "autoassign"}
 METHODS = (
-    *("iou", "iou_mmdet", "atss", "mutual_guidance", "mlc", "ltm", "freeanchor", "paa", "tal", "simota"),
+    *("iou", "iou_mmdet", "retinanet", "atss", "mutual_guidance", "mlc", "ltm", "freeanchor", "paa", "tal", "simota"),
     *("dynamic_soft_label", "oracle_iou", "random_matched", "hungarian", "fcos", "musu", "mlc_fcos", "ltm_af"),
     "autoassign",
 )
@@ -51,10 +52,11 @@ def inputs(
     shift = torch.randn(batch, count, 4, generator=random) * 4
     predicted = grid.boxes + shift
     predicted[..., 2:] = predicted[..., 2:].maximum(predicted[..., :2] + 1)
-    quality = torch.randn(batch, count, generator=random) if PRESETS[method].quality else None
-    kind = PRESETS[method].quality
+    quality = torch.randn(batch, count, generator=random) if PRESETS[method].method.quality else None
+    kind = PRESETS[method].method.quality
     scores = None if quality is None else quality.to(device)
     predictions = Predictions(logits.to(device), shift.to(device) / 8, predicted.to(device), scores, kind)
+    grid = replace(grid, coding=PRESETS[method].method.coder)
     return grid.to(device), predictions, Objects(boxes.to(device), labels.to(device))
 
 
@@ -124,8 +126,7 @@ def row(method: str, objects: int, batch: int, options: argparse.Namespace) -> s
         logits = predictions.cls_logits.detach().requires_grad_()
         deltas = predictions.deltas.detach().requires_grad_()
         again = Predictions(logits, deltas, predictions.boxes, predictions.quality_logits, predictions.quality_kind)
-        losses = built.criterion(priors, again, truth, assignment, Context())
-        torch.stack(list(losses.values())).sum().backward()
+        total(built.criterion(priors, again, truth, assignment, Context())).backward()
 
     loss = clock(learn, options.reps, device)
     return f"| {method} | {len(priors)} | {objects} | {batch} | {assign:.1f} | {peak:.0f} | {loss:.1f} |"

@@ -16,11 +16,9 @@ from assignbench.conformance import (
     fits,
     fitting,
     losses_add_up,
-    make_case,
-    padded_case,
-    random_boxes,
     run_checks,
 )
+from assignbench.conformance_cases import make_case, padded_case, random_boxes
 from assignbench.contract import Assignment, Context, Objects, Predictions, Targets, Term, total
 from assignbench.methods import PRESETS, build_method
 from assignbench.priors import Priors

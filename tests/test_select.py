@@ -1,14 +1,19 @@
 """The exact selections: ties, signs, and agreement with plain sorting."""
 
+import pytest
 import torch
 from hypothesis import given, strategies as st
+from torchvision.ops import box_iou
 
-from assignbench.contract import IGNORE, Context, Objects
+from assignbench.config.method import CoderConfig
+from assignbench.contract import IGNORE, Context, Objects, Predictions
 from assignbench.priors import Priors, anchor_grid
 from assignbench.select import (
     adopt_orphans,
     first_true,
     hashed_uniform,
+    matched_iou,
+    predicted_iou,
     prior_iou,
     resolve_conflicts,
     sample_balanced,
@@ -127,6 +132,24 @@ def test_draws_are_uniform_and_belong_to_the_prior() -> None:
     chosen = torch.tensor([[[3, 8], [1, 0], [5, 5]]]).expand(2, -1, -1)
     some = hashed_uniform(Context(image_ids=(5, 9)), objects, priors, salt=3, chosen=chosen)
     assert torch.equal(some, luck.gather(2, chosen))
+
+
+@pytest.mark.parametrize("convention", ["none", "freeanchor", "paa"])
+def test_ious_count_pixels_as_the_coding_says(convention) -> None:
+    random = torch.Generator().manual_seed(0)
+    corner = (50 * torch.rand(12, 2, generator=random)).round()
+    boxes = torch.cat([corner, corner + (30 * torch.rand(12, 2, generator=random)).round()], dim=-1)
+    coding = CoderConfig(legacy_plus_one=convention)
+    priors = Priors(boxes[:8], strides=torch.ones(8), kind="anchor", coding=coding)
+    objects = Objects(boxes[8:], torch.zeros(4).long(), torch.tensor([True, True, True, False]))
+    extra = torch.tensor([0.0, 0, 1, 1]) * (convention != "none")
+    expected = box_iou(boxes[8:] + extra, boxes[:8] + extra).nan_to_num(0)
+    expected[3] = 0
+    torch.testing.assert_close(prior_iou(priors, objects)[0], expected)
+    predictions = Predictions(torch.zeros(1, 8, 1), None, boxes[None, :8])
+    torch.testing.assert_close(predicted_iou(priors, predictions, objects)[0], expected)
+    paired = matched_iou(priors, boxes[:3], boxes[8:11])
+    torch.testing.assert_close(paired, expected[:3, :3].diagonal())
 
 
 def test_orphans_that_want_the_same_prior() -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from assignbench.assigners.atss import ATSS
-from assignbench.assigners.base import ASSIGNERS, Assigner, Count, NonNegative, Share
+from assignbench.assigners.base import ASSIGNERS, Assigner, Count, NonNegative, Positive, Share
 from assignbench.assigners.criteria import CRITERIA, Criterion, DenseCriterion
 from assignbench.config.method import Needs, Nms, Part, Preset, preset
 from assignbench.contract import Assignment, Context, Objects, Predictions, Targets, Term
@@ -60,7 +60,7 @@ class TAL(Assigner):
 
     topk: Count = 13
     alpha: NonNegative = 1.0
-    beta: NonNegative = 6.0
+    beta: Positive = 6.0
     margin: NonNegative = 0.01
     static: Share = 1 / 3
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.models.detection import _utils as theirs
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.fcos import FCOSHead
@@ -19,7 +20,7 @@ from assignbench.assigners.tal import TALCriterion
 from assignbench.boxes import paired_iou
 from assignbench.coders import coder_for
 from assignbench.config.method import CoderConfig
-from assignbench.conformance import CLASSES, make_case, random_boxes
+from assignbench.conformance_cases import CLASSES, make_case, random_boxes
 from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Targets, total
 from assignbench.methods import PRESETS, build_method
 
@@ -332,3 +333,32 @@ def test_terms_of_everything_sum_to_the_loss() -> None:
 
 def test_centerness_of_a_point_outside_is_zero() -> None:
     assert centerness(torch.tensor([[20.0, 5.0]]), torch.tensor([[[0.0, 0, 6, 10]]])).item() == 0.0
+
+
+class Sizes(TorchDispatchMode):
+    """Notes the largest tensor of whole numbers that any operation makes."""
+
+    largest = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor) and made.dtype == torch.int64:
+            self.largest = max(self.largest, made.numel())
+        return made
+
+
+def test_no_whole_numbers_as_large_as_the_logits() -> None:
+    """An int64 one-hot would take twice the logits' memory in float32, and ten times with its copies."""
+    case = make_case([random_boxes(4, 5), random_boxes(6, 6)])
+    built = build_method("iou")
+    given = (case.priors, case.predictions, case.objects)
+    assignment = built.assigner(*given)
+    with Sizes() as sizes:
+        built.criterion(*given, assignment, case.context)
+    # Boxes are gathered by places of four coordinates each; there are as many classes.
+    assert 0 < sizes.largest <= assignment.cls.index.numel() * 4
+    wide = case.predictions.cls_logits.repeat(1, 1, 5)
+    with Sizes() as sizes:
+        predictions = replace(case.predictions, cls_logits=wide)
+        built.criterion(case.priors, predictions, case.objects, assignment, case.context)
+    assert sizes.largest <= assignment.cls.index.numel() * 4

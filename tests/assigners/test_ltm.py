@@ -12,7 +12,7 @@ from assignbench.assigners.mean_max import log_max, log_mean_max, log_mean_max_m
 from assignbench.boxes import pairwise_iou
 from assignbench.coders import coder_for
 from assignbench.config.method import CoderConfig
-from assignbench.conformance import make_case, random_boxes
+from assignbench.conformance_cases import make_case, random_boxes
 from assignbench.contract import Assignment, Context, Objects, Predictions, Targets, total
 from assignbench.methods import PRESETS, build
 from assignbench.priors import Priors

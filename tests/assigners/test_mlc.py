@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 
 from assignbench.assigners.mlc import BEFORE, MLCCriterion, MutualLabeling
 from assignbench.assigners.otsu import exact_otsu, histogram_otsu, segment_spearman
-from assignbench.conformance import make_case, random_boxes
+from assignbench.conformance_cases import make_case, random_boxes
 from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets
 from assignbench.methods import PRESETS, build
 from assignbench.priors import Priors

@@ -10,7 +10,7 @@ import torch
 from assignbench.assigners import mutual_guidance
 from assignbench.assigners.max_iou import MaxIoU
 from assignbench.assigners.mutual_guidance import MutualGuidance, amplified_iou
-from assignbench.conformance import make_case, random_boxes
+from assignbench.conformance_cases import make_case, random_boxes
 from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets, Term, total
 from assignbench.methods import PRESETS, build
 from assignbench.priors import Priors

@@ -155,37 +155,46 @@ def test_golden_mixtures(path) -> None:
             np.testing.assert_allclose(density, case["out_cand_logdens"][g, :number], rtol=1e-9, atol=1e-9)
 
 
-def held_by_two(rules: PAA, priors: Priors, owner: torch.Tensor, loss: torch.Tensor, width: int) -> set[int]:
-    """Candidates of objects one of whose components holds exactly two samples: their densities are equal, so that a
-    bare arg-max follows rounding (golden README).
+SPREAD = 5e-3  # losses of an object that lie closer together than this leave mmdet's labels to rounding
+
+
+def open_cases(
+    rules: PAA, priors: Priors, owner: torch.Tensor, loss: torch.Tensor, width: int
+) -> tuple[set[int], set[int]]:
+    """Candidates whose label rounding decides (golden README): of objects one of whose components holds exactly two
+    samples, whose densities are equal; and of objects whose losses are nearly equal.
     """
     prior, values, mask = rules._candidates(priors, owner, loss, max(1, width))
     component = fit_mixture(values, mask).component
-    found: set[int] = set()
+    tied: set[int] = set()
+    flat: set[int] = set()
     for g in range(mask.shape[1]):
         own = mask[0, g]
+        if not own.any():
+            continue
         sizes = [int((own & (component[0, g] == c)).sum()) for c in (0, 1)]
+        told = values[0, g][own]
         if 2 in sizes:
-            found |= set(prior[0, g][own].tolist())
-    return found
+            tied |= set(prior[0, g][own].tolist())
+        if float(told.max() - told.min()) < SPREAD:
+            flat |= set(prior[0, g][own].tolist())
+    return tied, flat
 
 
-def check_labels(found: np.ndarray, expected: np.ndarray, owner: np.ndarray, tied: set[int]) -> None:
-    """Equal, but for one prior per object that is tied in a component of two."""
-    differing = np.flatnonzero(found != expected)
-    assert set(differing.tolist()) <= tied
+def check_labels(found: np.ndarray, expected: np.ndarray, owner: np.ndarray, tied: set[int], flat: set[int]) -> None:
+    """Equal, but for one prior per object that is tied in a component of two, and for nearly equal losses."""
+    differing = [a for a in np.flatnonzero(found != expected).tolist() if a not in flat]
+    assert set(differing) <= tied
     assert len(set(owner[differing].tolist())) == len(differing)
 
 
 MMDET = PRESETS["paa_mmdet"].method
 
 
-@pytest.mark.parametrize("path", [p for p in golden("paa/mmdet_given_*.npz") if "flat" not in str(p)])
+@pytest.mark.parametrize("path", golden("paa/mmdet_given_*.npz"))
 @pytest.mark.parametrize("covariance", ["diag", "full"])
 def test_golden_mmdet_rules(path, covariance) -> None:
-    """Scores are one number each, so that both kinds of covariance are the same mixture. ("flat" losses are nearly
-    equal; the vectors' README says that mmdet's labels there are rounding noise.)
-    """
+    """Scores are one number each, so that both kinds of covariance are the same mixture."""
     case = read(path)
     rules = replace(build(MMDET).assigner, zero_overlap="force")
     priors, objects = anchors_of(case), objects_of(case)
@@ -194,9 +203,9 @@ def test_golden_mmdet_rules(path, covariance) -> None:
     count = len(case["gt_boxes"])
     found = rules.separate(priors, owner, loss, count).cls.index[0].numpy()
     expected = np.where(case["out_tie_sensitive"], found, case[f"out_assigned__{covariance}"])
-    tied = held_by_two(rules, priors, owner, loss, count)
-    check_labels(found, expected, owner[0].numpy(), tied)
-    if not (case["out_tie_sensitive"].any() or tied):
+    tied, flat = open_cases(rules, priors, owner, loss, count)
+    check_labels(found, expected, owner[0].numpy(), tied, flat)
+    if not (case["out_tie_sensitive"].any() or tied or flat):
         assert int((found >= 0).sum()) == int(case[f"out_num_pos__{covariance}"])
 
 
@@ -214,8 +223,8 @@ def test_golden_mmdet_losses_and_gradients(path) -> None:
     scores = rules.scores(predictions, objects, owner)
     np.testing.assert_allclose(scores[0].numpy()[first], case["out_anchor_loss"][first], rtol=1e-4, atol=1e-5)
     found = rules(priors, predictions, objects).cls.index[0].numpy()
-    tied = held_by_two(rules, priors, owner, scores, len(case["gt_boxes"]))
-    check_labels(found, case["out_assigned"], owner[0].numpy(), tied)
+    tied, flat = open_cases(rules, priors, owner, scores, len(case["gt_boxes"]))
+    check_labels(found, case["out_assigned"], owner[0].numpy(), tied, flat)
     targets = Targets.hard(tensor(case, "out_assigned")[None])
     logits, deltas, quality = (tensor(case, n).requires_grad_() for n in ("cls_logits", "deltas", "iou_logits"))
     again = Predictions(logits, deltas, coder_for(priors).decode(priors, deltas), quality, "iou")
@@ -247,17 +256,18 @@ def test_no_object_at_all() -> None:
 
 
 def test_released_pixels_reach_the_first_pass() -> None:
-    """Boxes of 4 x 4 and 4 x 8 inclusive pixels: 5 x 5 and 5 x 9 counted. IoU .5 without, 5/9 with the "+1"."""
-    boxes = torch.tensor([[0.0, 0, 4, 4]])
+    """A box of 4 x 4 px in an object of 4 x 8 has IoU 1/2; counted inclusively they are 5 x 5 and 5 x 9: IoU 5/9."""
     objects = Objects(torch.tensor([[0.0, 0, 4, 8]]), torch.tensor([0]))
-    found = []
+    found = {}
     for convention in ("none", "paa"):
-        coding = CoderConfig(legacy_plus_one=convention)
-        priors = Priors(boxes, strides=torch.ones(1), kind="anchor", coding=coding)
-        found.append(PAA(overlap=0.52, forced="forcing").first_pass(priors, objects).tolist())
-        index = replace(PAA(overlap=0.52), forced="own")
-        assert index.first_pass(priors, objects).tolist() == [[0]]  # the object's best prior in any case
-    assert found == [[[0]], [[0]]]
+        priors = Priors(
+            torch.tensor([[0.0, 0, 4, 4], [0, 0, 4, 8]]),
+            strides=torch.ones(2),
+            kind="anchor",
+            coding=CoderConfig(legacy_plus_one=convention),
+        )
+        found[convention] = PAA(overlap=0.53).first_pass(priors, objects).tolist()
+    assert found == {"none": [[-1, 0]], "paa": [[0, 0]]}
 
 
 def test_presets_differ_from_their_baseline_in_the_assigner_alone() -> None:

@@ -7,7 +7,7 @@ import torch
 
 from assignbench.assigners.simota import DynamicSoftLabel, SimOTA
 from assignbench.boxes import pairwise_iou
-from assignbench.conformance import CLASSES, Case, make_case
+from assignbench.conformance_cases import CLASSES, Case, make_case
 
 
 def crowd(seed: int, count: int) -> Case:
