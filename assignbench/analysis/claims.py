@@ -163,7 +163,8 @@ def _difference_of_gains(claim: Claim, study: StudyRecord) -> list[Effect]:
     keys = ["data", "detector", "method", "baseline", "pair"]
     both = first.merge(second[[*keys, "seed", "gain"]], on=[*keys, "seed"], suffixes=("", "_second"))
     both = both.assign(effect=both.gain - both.gain_second)
-    return [Effect(*key, *_over_seeds(g.effect.tolist())) for key, g in both.groupby(keys, sort=False)]
+    groups = both.groupby(keys, sort=False)
+    return [Effect(*(str(k) for k in key), *_over_seeds(g.effect.tolist())) for key, g in groups]  # type: ignore[call-arg]
 
 
 def _predicts(claim: Claim, study: StudyRecord) -> list[Effect]:
