@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,14 @@ import yaml
 
 from assignbench.cli import main
 from assignbench.conformance import run_checks
+from assignbench.contract import Context
+from assignbench.examples import three_anchors
 from assignbench.methods import build_method
 from assignbench.study.spec import read_study
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -97,13 +101,39 @@ def test_every_study_is_in_the_readme() -> None:
 
 
 def test_the_assigner_of_contributing_conforms(tmp_path, monkeypatch) -> None:
-    text = (ROOT / "CONTRIBUTING.md").read_text()
-    (code,) = blocks(re.sub(r"(?m)^   ", "", text), "python")
-    unregistered = code.replace('@ASSIGNERS.register("my_rule")\n', "")
+    code = blocks(re.sub(r"(?m)^   ", "", CONTRIBUTING), "python")[0]
+    unregistered = re.sub(r"@\w+\.register\(.*\)\n", "", code)
     (tmp_path / "my_module.py").write_text(unregistered)
     monkeypatch.syspath_prepend(tmp_path)
-    built = build_method("iou", assigner={"name": "my_module:MyRule", "threshold": 0.4})
-    assert run_checks(type(built.assigner)) == {}
+    parts = {"assigner": {"name": "my_module:MyRule", "threshold": 0.4}, "criterion": {"name": "my_module:MyLosses"}}
+    built = build_method("iou", **parts)
+    assert run_checks(lambda: build_method("iou", **parts).assigner) == {}
+    priors, predictions, objects = three_anchors()
+    plain = replace(predictions, quality_logits=None, quality_kind=None)
+    terms = built.criterion(priors, plain, objects, built.assigner(priors, plain, objects), Context())
+    assert {name: torch.isfinite(term.value()).item() for name, term in terms.items()} == {
+        "loss_cls": True,
+        "loss_box": True,
+    }
+
+
+def test_the_presets_of_contributing_name_their_baseline(tmp_path) -> None:
+    """Run in a process of its own, so that the example's names do not stay in the registries."""
+    code = blocks(re.sub(r"(?m)^   ", "", CONTRIBUTING), "python")[0]
+    told = "\nprint([(p.name, p.baseline) for p in PRESETS])"
+    done = subprocess.run([sys.executable, "-c", code + told], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "('my_rule', 'my_rule_iou')" in done.stdout
+
+
+def test_the_analysis_of_contributing_runs(tmp_path) -> None:
+    code = blocks(CONTRIBUTING, "python")[-1]
+    told = (
+        "\nfrom pathlib import Path\nfrom assignbench.analysis.base import ANALYSES, read_study_record"
+        f"\nprint(ANALYSES['missed'].run(read_study_record(Path({str(tmp_path)!r})))[0].key)"
+        "\nimport sys; print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code + told], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["missed", "False"]
 
 
 def test_conformance_command(capsys) -> None:

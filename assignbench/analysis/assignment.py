@@ -18,7 +18,7 @@ BINS = 12
     question="How many priors does an object teach, and does that change as the detector learns?",
     definition=(
         "Mean number of priors that name an object as their target, per task, over the objects of the sampled "
-        "training batches, in twelve equal parts of training. PAA Fig. 4(b)."
+        "training batches, in twelve equal parts of training."
     ),
     paper="PAA, Fig. 4(b)",
 )

@@ -364,7 +364,7 @@ STUDY = TableSchema(
         Column("analyses", "list", "Names of the analyses, empty for all.", "", True),
         Column("claims", "list", "The claims that get a verdict.", "", True),
         Column("areas", "object", "Ranges of area by name, in px².", "", True),
-        Column("max_dets", "int", "Detections per image that AP counts.", "", True, missing="where COCO's 100 count"),
+        Column("max_dets", "list", "Detections per image for recall, empty for 1, 10 and 100.", "", True),
         Column("published", "object", "Published numbers.", "", True, missing="where the study names none"),
         Column("notes", "list", "What was left out while reading.", "", True),
         Column("imported", "bool", "Whether the cells are predictions that were read from files.", "", True),

@@ -199,7 +199,7 @@ def _insert_samples(sections: list[Section], study: StudyRecord, target: Target)
     """Pictures of images stand before the analyses of training, which explain what they show."""
     names = [s.name for s in sections]
     before = names.index("positives") if "positives" in names else len(sections)
-    for title, draw in (("What the detectors see", detection_pictures), ("What the rules choose", assignment_pictures)):
+    for title, draw in (("What the rules choose", assignment_pictures), ("What the detectors see", detection_pictures)):
         saved = target.save(draw(study))
         if saved:
             sections.insert(before, Section("", title, pictures=saved))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,9 @@ from assignbench.analysis.result import Result
 ONE_SEED = "†"
 # Units whose numbers lie in 0..1 and are printed times 100; all others are printed as they are.
 HUNDREDTHS = {"share": "per cent", "AP": "points of AP"}
+_NUMBER = re.compile(r"[+-]?\d[\d.]*†?( ± [\d.]+)?( \(n=.*\))?|n/a")
+# What identifies a row stands first.
+KEYS = ("data", "detector", "method", "baseline", "pair")
 FINE = ("p", "p_holm")  # columns with four decimals
 
 
@@ -27,6 +31,12 @@ class Table:
     header: list[str]
     rows: list[list[str]]
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def numeric(self) -> list[bool]:
+        """Per column whether it holds numbers, which stand to the right; texts stand to the left."""
+        columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.header)
+        return [any(_NUMBER.fullmatch(c) for c in column) for column in columns]
 
 
 def percent(mean: float | None, half: float | None = None, n: int = 3) -> str:
@@ -109,7 +119,8 @@ def result_table(result: Result, places: Sequence[tuple[str, str]] = ()) -> Tabl
     frame = over_seeds(result.frame) if "seed" in result.frame else result.frame
     if len(places) == 1:
         frame = frame.drop(columns=[c for c in ("data", "detector") if c in frame])
-    return tidy_table(result.caption, frame, result.units)
+    first = [c for c in KEYS if c in frame]
+    return tidy_table(result.caption, frame[[*first, *(c for c in frame if c not in first)]], result.units)
 
 
 def tidy_table(
@@ -121,14 +132,19 @@ def tidy_table(
     """
     units = units or {}
     shown = frame.dropna(axis=1, how="all")
+    # The mean of a property of the data (the middle of a group) does not vary over seeds: no interval.
+    fixed = [c for c in shown.columns if str(c).endswith("_half") and float(shown[c].abs().max()) < 1e-9]
+    shown = shown.drop(columns=[c for c in fixed if units.get(str(c).removesuffix("_half")) not in HUNDREDTHS])
     paired = {c.removesuffix("_half") for c in shown.columns if str(c).endswith("_half")} & set(shown.columns)
     columns = [c for c in shown.columns if str(c).removesuffix("_half") not in paired or c in paired]
     scaled = {c for c in columns if units.get(c) in HUNDREDTHS and pd.api.types.is_float_dtype(shown[c])}
     if "difference" in scaled and "half" in shown:
         scaled.add("half")
     rows = []
+    # A text without value is none ("–"), a number without value could not be measured ("n/a").
+    missing = {c: "n/a" if pd.api.types.is_numeric_dtype(shown[c]) else "–" for c in columns}
     for row in shown.to_dict("records"):
-        rows.append([_shown(row, c, 100.0 if c in scaled else 1.0, c in paired) for c in columns])
+        rows.append([_shown(row, c, 100.0 if c in scaled else 1.0, c in paired, missing[c]) for c in columns])
     told = list(notes)
     for unit, words in HUNDREDTHS.items():
         named = [
@@ -149,19 +165,22 @@ def _heading(column: str, unit: str) -> str:
     return f"{name} ({unit})"
 
 
-def _shown(row: Mapping[Any, Any], column: str, scale: float, paired: bool) -> str:
+def _shown(row: Mapping[Any, Any], column: str, scale: float, paired: bool, missing: str) -> str:
     value = row[column]
-    if value is None or isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        return "n/a" if value is None else str(value)
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        return str(value)
     number = float(value)
     if np.isnan(number):
-        return "n/a"
+        return missing
     half = float(row.get(f"{column}_half", np.nan)) if paired else np.nan
     whole = (
         scale == 1.0 and number == int(number) and (abs(number) >= 1 or number == 0) if np.isfinite(number) else False
     )
     if whole and np.isnan(half):
         return f"{number:.0f}"
-    digits = 4 if column in FINE else 1 if scale != 1.0 or abs(number) >= 100 else 3
+    tenths = not paired and round(number, 1) == number  # a mean of counts
+    digits = 4 if column in FINE else 1 if scale != 1.0 or abs(number) >= 100 or tenths else 3
     text = f"{scale * number:.{digits}f}"
     return text if np.isnan(half) else f"{text} ± {scale * half:.{digits}f}"

@@ -12,7 +12,9 @@ from assignbench.records import CellRecord, ImportedConfig, ImportedData, Import
 
 def cell(**changes) -> CellConfig:
     """A small cell; `changes` replace whole parts of it."""
-    spec = {"family": "retinanet", "backbone": {"name": "slim"}}
+    priors = {"kind": "anchor", "scales": [4.0], "ratios": [1.0]}
+    parts = {"backbone": {"name": "slim"}, "neck": {"width": 16}, "head": {"width": 16, "depth": 1}, "priors": priors}
+    spec = {"family": "retinanet", **parts}
     parts = {
         "seed": 3,
         "detector": {"name": "retinanet-slim", "label": "retinanet-slim", "spec": spec},

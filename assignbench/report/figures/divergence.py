@@ -7,9 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from assignbench.analysis import StudyRecord
-from assignbench.analysis.divergence import density_sample
 from assignbench.report.panels import per_place
-from assignbench.report.style import Drawn, Found, colour, figure_of, finished, panels, place_name, slug
+from assignbench.report.style import Drawn, Found, colour, figure_of, finished, panels, place_name, present, slug
 
 
 @figure_of("divergence.cells")
@@ -23,35 +22,31 @@ def divergence(study: StudyRecord, found: Found) -> list[Drawn]:
             for method in methods:
                 mine = part[part.method == method]
                 ax.plot(mine.spearman, 100 * mine.AP.astype(float), "o", ms=5, color=colour(method), label=method)
-            ax.set_xlabel("Spearman of score and IoU, mean over objects (J_k)")
+            ax.set_xlabel("Spearman of ranking score and IoU, mean over objects (J_k)")
             ax.set_ylabel("AP")
 
         caption = "Divergence against AP, a point per cell: does the one predict the other (MLC, Table 1)?"
         made.append(Drawn("divergence", caption, per_place(cells, study.methods, draw)))
-    return [*made, *_densities(study)]
+    return [*made, *_densities(study, found.get("divergence.density", pd.DataFrame()))]
 
 
-def _densities(study: StudyRecord) -> list[Drawn]:
-    cells = study.data()
-    least = min((c.keys["seed"] for c in cells), default=0)
+def _densities(study: StudyRecord, table: pd.DataFrame) -> list[Drawn]:
+    """A panel per method for every place: where ranking score and IoU of the predictions lie."""
     made = []
-    for place in dict.fromkeys((c.keys["data"], c.keys["detector"]) for c in cells):
-        mine = [c for c in cells if (c.keys["data"], c.keys["detector"], c.keys["seed"]) == (*place, least)]
-        figure, axes = panels(len(mine), columns=4, size=(2.2, 2.2))
-        for ax, cell in zip(axes, mine, strict=True):
-            sample = density_sample(cell)
-            ax.hist2d(
-                sample.iou,
-                sample.cls_score,
-                bins=40,
-                range=np.array([[0.1, 1.0], [0.0, 1.0]]),
-                cmap="cividis",
-                norm="log",
-                cmin=1,
-            )
-            ax.set_title(cell.keys["method"])
+    for place in study.places if len(table) else []:
+        here = table[(table.data == place[0]) & (table.detector == place[1])]
+        names = present(study.methods, here)
+        figure, axes = panels(len(names), columns=4, size=(2.2, 2.2))
+        reach = np.array([[0.1, 1.0], [0.0, 1.0]])
+        for ax, method in zip(axes, names, strict=True):
+            mine = here[here.method == method]
+            ax.hist2d(mine.iou, mine.ranking_score, bins=40, range=reach, cmap="cividis", norm="log", cmin=1)
+            ax.set_title(method)
             ax.set_xlabel("IoU")
-        axes[0].set_ylabel("score of the true class")
-        caption = f"Score and IoU of the predictions with IoU ≥ 0.1, log density, first seed{place_name(study, place)}."
+        axes[0].set_ylabel("ranking score")
+        caption = (
+            "Ranking score and IoU of the predictions with IoU ≥ 0.1, log density, first seed"
+            f"{place_name(study, place)}."
+        )
         made.append(Drawn(slug("divergence-density", *place), caption, finished(figure)))
     return made

@@ -60,12 +60,13 @@ def _strips(study: StudyRecord, moments: int = 5) -> list[Drawn]:
         chosen = probe_object(usable)
         if chosen is None:
             continue
-        figure, axes = panels(len(usable) * moments, columns=moments, size=(1.9, 2.1))
+        shown = min(moments, *(len(c.probe_visits()) for c in usable))
+        figure, axes = panels(len(usable) * shown, columns=shown, size=(1.9, 2.1))
         for row, cell in enumerate(usable):
             paths = cell.probe_visits()
-            for column, at in enumerate(np.linspace(0, len(paths) - 1, moments).round().astype(int)):
+            for column, at in enumerate(np.linspace(0, len(paths) - 1, shown).round().astype(int)):
                 table = pd.read_parquet(paths[at])
-                ax = axes[row * moments + column]
+                ax = axes[row * shown + column]
                 name = cell.config.method.name
                 title = f"{name}, {100 * table.progress.iloc[0]:.0f} %" if len(table) else name
                 draw_priors(ax, cell, table[table.object_id == chosen], "cls_score", title)

@@ -35,7 +35,7 @@ def levels(study: StudyRecord, found: Found) -> list[Drawn]:
                 ax.text(at, -2, method, rotation=90, ha="center", va="top", fontsize=5)
         middle = [s * (len(methods) + 1) + (len(methods) - 1) / 2 for s in range(len(sizes))]
         ax.set_xticks(middle, sizes)
-        ax.tick_params(axis="x", pad=36)
+        ax.tick_params(axis="x", pad=8 + 3 * max(map(len, methods), default=0))
         ax.set_ylabel("positives, per cent")
 
     figure: Figure | None = per_place(table, study.methods, draw, size=(8.0, 3.0))

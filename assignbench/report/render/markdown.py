@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 # Backslash, code, emphasis, links and table cells; an underscore inside a word is no markup, at its edge it is.
 _MARKUP = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])")
-_OPENING = re.compile(r"^(\s*)([#+>-]|\d+(?=[.)]))")  # what makes a heading, a list or a quotation of a line
+_OPENING = re.compile(r"^(\s*)([#+>-]|\d+(?=[.)]\s))")  # what makes a heading, a list or a quotation of a line
 
 
 def escaped(text: object) -> str:
@@ -39,7 +39,11 @@ def markdown_table(table: Table) -> str:
     def line(cells: list[str]) -> str:
         return "| " + " | ".join(escaped(c) for c in cells) + " |"
 
-    body = [line(table.header), "|" + "---|" * len(table.header), *(line(r) for r in table.rows)]
+    body = [
+        line(table.header),
+        "|" + "".join("---:|" if n else "---|" for n in table.numeric),
+        *(line(r) for r in table.rows),
+    ]
     notes = [f"{paragraph(n)}  " for n in table.notes]
     return "\n".join([f"**{escaped(table.caption)}**", "", *(body if table.rows else []), "", *notes])
 

@@ -1,0 +1,208 @@
+"""The page of a study written by hand: what stands first, figures by key, escaping, what fails and what is hidden."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from assignbench.analysis import ANALYSES, Analysis, Result, read_study_record
+from assignbench.config import MethodConfig
+from assignbench.errors import InputError
+from assignbench.records import read_json, write_json
+from assignbench.report import build_report, publish_report, write_report
+from assignbench.report.figures import FIGURES
+from tests.report.written import METHODS, write_study
+
+SEPARATOR = re.compile(r"(?<!\\)\|")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Three methods, three seeds, one detector."""
+    return write_study(tmp_path_factory.mktemp("written"), images=24)
+
+
+@pytest.fixture(scope="module")
+def report(folder) -> Path:
+    """The folder of its report."""
+    return build_report(folder).parent
+
+
+def rows_under(text: str, caption: str) -> list[list[str]]:
+    """The cells of the markdown table with that caption: header first, the ruler left out."""
+    lines = text[text.index(f"**{caption}") :].splitlines()[2:]
+    table = [line for line in lines[: lines.index("")]]
+    cells = [[c.strip() for c in SEPARATOR.split(line)[1:-1]] for line in table]
+    return [cells[0], *cells[2:]]
+
+
+def test_the_first_section_says_what_is_compared(report) -> None:
+    text = (report / "report.md").read_text()
+    assert text.index("## What is compared") < text.index("## Average precision")
+    header, iou, guidance, paa = rows_under(text, "Each method and its baseline: slim on scenes")
+    assert header[:4] == ["method", "compared with", "differs in", "beyond the assigner"]
+    assert iou[:4] == ["iou", "–", "–", "–"]
+    assert guidance[:4] == ["mutual_guidance", "iou", "assigner alone", "nothing"]
+    assert paa[:4] == ["paa", "iou", "recipe", "quality, ranking, nms"]
+    assert guidance[-1] == "higher" and paa[-1] == "lower"  # as planted; the verdicts are the corrected ones
+    (differences,) = (r.frame for r in ANALYSES["differences"].run(read_study_record(report.parent))[:1])
+    planted = differences[differences.metric == "AP"].set_index("method").verdict
+    assert planted.to_dict() == {"mutual_guidance": "higher", "paa": "lower"}
+
+
+def test_every_section_is_there_and_nothing_failed(report) -> None:
+    page = (report / "index.html").read_text()
+    assert "failed:" not in page and "UNFAIR" not in page
+    for name in ("averages", "differences", "crowdedness", "nms", "churn", "scores", "curves", "formulas", "cost"):
+        assert f"<h2>{ANALYSES[name].title.replace(chr(39), '&#39;')}</h2>" in page
+    assert not re.search(r'src="(?!data:image/(png|jpeg);base64,)', page)  # self-contained
+
+
+def test_one_place_is_named_once_and_several_in_every_row(report, tmp_path) -> None:
+    text = (report / "report.md").read_text()
+    assert all("slim" not in cell for row in rows_under(text, "Paired differences over seeds") for cell in row)
+    study = write_study(tmp_path, seeds=1, images=6, detectors=("slim", "wide"), analyses=["averages", "differences"])
+    text = (build_report(study).parent / "report.md").read_text()
+    header, *rows = rows_under(text, "Paired differences over seeds")
+    assert header[:2] == ["data", "detector"] and {r[1] for r in rows} == {"slim", "wide"}
+    header, *rows = rows_under(text, "Each method and its baseline")
+    assert header[:3] == ["data", "detector", "method"] and len(rows) == 2 * len(METHODS)
+    assert {r[-1] for r in rows if r[3] != "–"} == {"not resolvable"}  # one seed
+
+
+def test_renaming_every_caption_changes_no_figure(folder, report, tmp_path, monkeypatch) -> None:
+    run = Analysis.run
+
+    def renamed(self: Analysis, study: object) -> list[Result]:
+        return [dataclasses.replace(r, caption=f"caption {i}") for i, r in enumerate(run(self, study))]
+
+    monkeypatch.setattr(Analysis, "run", renamed)
+    write_report(read_study_record(folder), tmp_path)
+    before = {p.name: p.read_bytes() for p in (report / "figures").iterdir()}
+    after = {p.name: p.read_bytes() for p in (tmp_path / "figures").iterdir()}
+    assert len(before) > 20 and before == after
+    assert "caption 0" in (tmp_path / "report.md").read_text()
+
+
+def test_every_figure_is_drawn_from_a_key_that_an_analysis_gives(folder) -> None:
+    study = read_study_record(folder)
+    results = [r for a in ANALYSES.values() for r in a.run(study)]
+    keys = {r.key for r in results if len(r.frame)}
+    assert set(FIGURES) <= keys
+    assert len({r.key for r in results}) == len(results)  # a key names one table
+    for name, analysis in ANALYSES.items():
+        assert all(r.key == name or r.key.startswith(f"{name}.") for r in analysis.run(study))
+
+
+HOSTILE = "<script>alert(1)</script> a|b `c` *d* [e](f) & _g_"
+
+
+def test_what_users_write_is_shown_and_never_markup(tmp_path) -> None:
+    evil = MethodConfig(name="<b>|x*", preset="iou", assigner=METHODS["iou"].assigner)
+    study = write_study(
+        tmp_path, seeds=1, images=6, methods={"iou": METHODS["iou"], evil.name: evil}, data="<i>d|ata",
+        title=HOSTILE, answers=f"# {HOSTILE}", analyses=["averages", "configuration", "differences", "scores"],
+    )  # fmt: skip
+    out = build_report(study).parent
+    page, text = (out / "index.html").read_text(), (out / "report.md").read_text()
+    assert "&lt;script&gt;alert(1)" in page and "<script" not in page and "<b>|x" not in page and "<i>d" not in page
+    assert "<script" not in text and "<b>" not in text and "<i>" not in text
+    assert text.splitlines()[0].startswith(
+        "# &lt;script&gt;alert(1)&lt;/script&gt; a\\|b \\`c\\` \\*d\\* \\[e\\](f) &amp;"
+    )
+    assert text.splitlines()[2].startswith("\\# &lt;script&gt;")
+    for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        assert len({len(SEPARATOR.findall(line)) for line in block.splitlines()}) == 1
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+", p.name) for p in (out / "figures").iterdir())
+
+
+def test_pictures_of_hidden_data_are_not_shown(folder, tmp_path) -> None:
+    write_report(read_study_record(folder), tmp_path, hidden=frozenset({"scenes"}))
+    assert not list((tmp_path / "figures").glob("*.jpg")) and list((tmp_path / "figures").glob("*.png"))
+
+
+def test_publishing_shows_our_own_scenes_and_leaves_no_page(folder, tmp_path) -> None:
+    assert publish_report(folder, tmp_path) == tmp_path / "report.md"
+    assert not (tmp_path / "index.html").exists() and list((tmp_path / "figures").glob("*.jpg"))
+
+
+def test_a_difference_of_data_is_called_unfair(tmp_path) -> None:
+    study = write_study(tmp_path, seeds=1, images=6, analyses=["averages"])
+    cell = study / read_json(study / "study.json")["cells"][0]
+    environment = read_json(cell / "environment.json")
+    environment["data"]["train"]["fingerprint"] = "other"
+    write_json(cell / "environment.json", environment)
+    assert "UNFAIR" in (build_report(study).parent / "report.md").read_text()
+
+
+THIRD = '''
+import pandas as pd
+from assignbench.analysis import Result
+
+def bare(study):
+    """How many cells there are."""
+    return pd.DataFrame({"cells": [len(study.done)]})
+
+def keyed(study):
+    return Result("mine", "Mine", pd.DataFrame({"share": [0.25]}), {"share": "share"})
+
+def broken(study):
+    raise KeyError("no such column")
+
+def wrong(study):
+    return {"a caption": pd.DataFrame()}
+
+def twice(study):
+    return [Result("mine", "A", pd.DataFrame()), Result("mine", "B", pd.DataFrame())]
+'''
+
+
+@pytest.fixture
+def third(tmp_path, monkeypatch) -> str:
+    """A module of somebody's own analyses."""
+    (tmp_path / "their_analyses.py").write_text(THIRD)
+    monkeypatch.syspath_prepend(tmp_path)
+    return "their_analyses"
+
+
+def test_analyses_of_third_parties(third, tmp_path) -> None:
+    names = [f"{third}:{n}" for n in ("bare", "keyed", "broken")]
+    study = write_study(tmp_path / "s", seeds=1, images=6, analyses=[*names, "averages"])
+    text = (build_report(study).parent / "report.md").read_text()
+    assert "How many cells there are" in text and rows_under(text, "Mine") == [["share"], ["25.0"]]
+    assert "This analysis failed: KeyError: 'no such column' (their\\_analyses.py" in text.replace(
+        "their_a", "their\\_a"
+    )
+    assert "## Average precision" in text  # one broken analysis costs only itself
+
+
+@pytest.mark.parametrize(("name", "told"), [("wrong", "returned a dict"), ("twice", "two results of the key 'mine'")])
+def test_an_analysis_that_returns_something_else_is_refused(third, tmp_path, name, told) -> None:
+    study = write_study(tmp_path / "s", seeds=1, images=6, analyses=[f"{third}:{name}"])
+    with pytest.raises(InputError, match=told):
+        build_report(study)
+
+
+def test_an_unknown_analysis_is_refused(tmp_path) -> None:
+    study = write_study(tmp_path, seeds=1, images=6, analyses=["averagess"])
+    with pytest.raises(InputError, match="averages"):
+        build_report(study)
+
+
+def test_report_and_compare_never_import_torch() -> None:
+    code = (
+        "import sys, assignbench.report, assignbench.analysis, assignbench.commands.compare, "
+        "assignbench.commands.analyze; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_study_without_cells_still_has_a_page(tmp_path) -> None:
+    write_json(tmp_path / "study.json", {"study": "empty", "answers": "?", "version": "1", "cells": []})
+    text = (build_report(tmp_path).parent / "report.md").read_text()
+    assert "# empty" in text and "## Runs" in text
