@@ -206,7 +206,7 @@ def factors(study: StudyRecord) -> list[Result]:
     table = with_verdicts(pd.concat(slopes, ignore_index=True), "slope")
     return [
         Result("factors", "Slope of the gain", table, {"slope": "AP", "half": "AP"}),
-        Result("factors.groups", "Gain by group", by_group, UNITS),
+        Result("factors.groups", "Gain by group", by_group, {"AP": "AP", "gain": "AP"}),
     ]
 
 
