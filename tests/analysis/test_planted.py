@@ -224,3 +224,26 @@ def test_a_cells_group_numbers_count_what_can_be_missed(tmp_path) -> None:
     cell = CellData(CellRecord(folder))
     assert cell.group_numbers(np.array([True, True]))["objects"] == 1
     assert np.isnan(cell.group_numbers(np.array([False, True]))["AP"])
+
+
+def test_an_import_without_candidates_has_no_jk(tmp_path) -> None:
+    """Its boxes stand in for the predictions near an object, but nobody knows which priors were its candidates."""
+    objects = objects_table([(i, 0, 50.0, 50, 60, 60) for i in range(3)])
+    rows = [(i, 0, 50.0 + s, 50, 60 + s, 60, 0.9 - s / 10) for i in range(3) for s in (0, 1, 2)]
+    before = boxes_table(rows, "score")
+    write_cell(tmp_path, "iou", 0, objects, before, pre_nms=before)
+    tables = tables_of("divergence", study_of(tmp_path, ("iou",), ("divergence predicts AP",)))
+    assert tables["divergence"].candidates.tolist() == ["IoU ≥ 0.5"]
+    assert tables["divergence"].spearman.tolist() == pytest.approx([1.0])
+    assert tables["divergence.predicts"].empty and tables["divergence.cells"].empty
+
+
+def test_every_result_is_listed_once(tmp_path) -> None:
+    """Keys are the analysis' name or begin with it, no two are the same, and units name columns that are there."""
+    study, keys = planted_study(tmp_path), []
+    for name in ("size", "crowdedness", "aspect_ratio", "factors", "errors", "differences", "claims"):
+        for result in ANALYSES[name].run(study):
+            keys.append(result.key)
+            assert result.key == name or result.key.startswith(f"{name}."), result.key
+            assert result.frame.empty or set(result.units) <= set(result.frame.columns), result.key
+    assert len(keys) == len(set(keys)) and len(keys) >= 12
