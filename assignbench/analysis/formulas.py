@@ -9,7 +9,7 @@ from assignbench.analysis.base import StudyRecord, analysis
 from assignbench.analysis.result import Result
 
 COLUMNS = ["method", "formula", "curve", "x", "y", "value"]
-ROWS = 9  # of a printed table; the figure draws every recorded point
+ROWS, SIDE = 9, 3  # places of a printed curve, and of each side of a surface; the figure draws every point
 
 
 @analysis(
@@ -28,8 +28,18 @@ def formulas(study: StudyRecord) -> list[Result]:
     points = recorded(study)
     results = [Result("formulas.points", "Recorded points of the formulas", points, role="figure")]
     for formula, part in points.groupby("formula", sort=False):
-        results.append(Result(f"formulas.{formula}", str(formula), few(part)))
+        lines = part[~surfaces(part)]
+        if len(lines):
+            results.append(Result(f"formulas.{formula}", str(formula), few_of_lines(lines)))
+        for curve, surface in part[surfaces(part)].groupby("curve", sort=False):
+            name = f"{formula}: {curve}" if curve else str(formula)
+            results.append(Result(f"formulas.{name}", name, few_of_surface(surface)))
     return results
+
+
+def surfaces(part: pd.DataFrame) -> pd.Series:
+    """Per row whether its curve has two arguments: `y` varies along it."""
+    return part.groupby(["formula", "curve"]).y.transform("nunique") > 1
 
 
 def recorded(study: StudyRecord) -> pd.DataFrame:
@@ -46,15 +56,23 @@ def recorded(study: StudyRecord) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[COLUMNS] if parts else pd.DataFrame(columns=COLUMNS)
 
 
-def few(part: pd.DataFrame) -> pd.DataFrame:
-    """A formula's points at a few places: a column per curve, or a row per pair of places for a surface."""
-    places = np.sort(part.x.unique())
-    surface = bool(part.y.notna().all())
-    picked = places[np.linspace(0, len(places) - 1, min(3 if surface else ROWS, len(places))).round().astype(int)]
-    if surface:
-        shown = part[part.x.isin(picked) & part.y.isin(picked) & (part.x <= part.y)]
-        return shown.sort_values(["x", "y"])[["x", "y", "value"]].round(4).reset_index(drop=True)
+def few_of_lines(part: pd.DataFrame) -> pd.DataFrame:
+    """Values at a few places: a column per curve."""
     order = list(dict.fromkeys(part.curve))
-    wide = part[part.x.isin(picked)].pivot_table(index="x", columns="curve", values="value", sort=True)[order]
+    shown = part[part.x.isin(_spread(part.x, ROWS))]
+    wide = shown.pivot_table(index="x", columns="curve", values="value", sort=True)[order]
     wide.columns = [str(c) for c in wide.columns]
     return wide.round(4).reset_index()
+
+
+def few_of_surface(part: pd.DataFrame) -> pd.DataFrame:
+    """Values at a few pairs of places: x, y, value."""
+    shown = part[part.x.isin(_spread(part.x, SIDE)) & part.y.isin(_spread(part.y, SIDE))]
+    return shown.sort_values(["x", "y"])[["x", "y", "value"]].round(4).reset_index(drop=True)
+
+
+def _spread(values: pd.Series, count: int) -> list[float]:
+    """Up to `count` of the different values, evenly spread, the ends included."""
+    places = np.sort(values.unique())
+    picked: list[float] = places[np.linspace(0, len(places) - 1, min(count, len(places))).round().astype(int)].tolist()
+    return picked

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,16 @@ from assignbench.config import CellConfig, LocalPaths
 from assignbench.data.base import DetectionData
 from assignbench.data.catalog import load
 from assignbench.errors import InputError
-from assignbench.measure.groups import CROWDING, ELONGATION, group_precision, named
-from assignbench.measure.matching import average_precision, match, mean_over_classes
+from assignbench.measure.coco import AREAS
+from assignbench.measure.groups import CROWDING, ELONGATION, group_precision
+from assignbench.measure.matching import Floats, average_precision, match, mean_over_classes
 from assignbench.records import CellRecord, read_json, write_table, write_text
 from assignbench.report.render.markdown import markdown_table
 from assignbench.report.sheet import difference_sheet
 from assignbench.report.tables import tidy_table
 
 REPLICATES = 1000
+AREA_NAMES = {"s": "small", "m": "medium", "l": "large"}
 SHEET_IMAGES = 4  # per direction
 
 
@@ -52,7 +56,7 @@ def compare(options: argparse.Namespace, console: Console) -> int:
 UNITS = {name: "AP" for name in ("AP_first", "AP_second", "difference", "low", "high")}
 RULE = (
     "AP of a group: objects outside it are left out, an unmatched detection counts with the group's share of the "
-    "objects of its class (the report's rule)."
+    "objects of its class (the report's rule); areas by COCO's rule."
 )
 NOTE = (
     "low, high: 95 % percentile interval over resampled test images (1000 replicates) of this one trained pair; it "
@@ -73,36 +77,47 @@ def _open(path: Path) -> CellData:
 def group_differences(first: CellData, second: CellData) -> pd.DataFrame:
     """by, group, objects, AP of both, difference, low, high: all objects, crowdedness, aspect ratio, area, class."""
     objects = first.objects
-    area = named("area", (0.0, 32.0**2, 96.0**2), " px²")
-    rows: list[dict[str, Any]] = [_row("all", "all", first, second, np.ones(len(objects), np.bool_))]
-    for by, grouping in (("crowdedness", CROWDING), ("aspect ratio", ELONGATION), ("area", area)):
+    rows = [_row("all", "all", len(objects), first, second, partial(_of_group, np.ones(len(objects), np.bool_)))]
+    for by, grouping in (("crowdedness", CROWDING), ("aspect ratio", ELONGATION)):
         place = grouping.place(objects[grouping.column])
         for number, name in enumerate(grouping.names):
-            if (place == number).any():
-                rows.append(_row(by, name, first, second, place == number))
+            inside = place == number
+            if inside.any():
+                rows.append(_row(by, name, int(inside.sum()), first, second, partial(_of_group, inside)))
+    for name, area in AREAS.items():
+        count = int(objects.area.between(*area).sum())
+        if count:
+            rows.append(_row("area", AREA_NAMES[name], count, first, second, partial(_of_area, area)))
     for label, name in enumerate(first.classes):
-        mine = (objects.label == label).to_numpy()
-        if mine.any() and len(first.classes) > 1:
-            rows.append(_row("class", name, first, second, mine, label))
+        count = int((objects.label == label).sum())
+        if count and len(first.classes) > 1:
+            rows.append(_row("class", name, count, first, second, partial(_of_class, label)))
     return pd.DataFrame(rows)
 
 
+def _of_group(inside: npt.NDArray[np.bool_], cell: CellData, weights: Floats) -> Floats:
+    return mean_over_classes(group_precision(cell.overlaps, inside, weights=weights))
+
+
+def _of_area(area: tuple[float, float], cell: CellData, weights: Floats) -> Floats:
+    return mean_over_classes(average_precision(match(cell.overlaps, area=area), weights))
+
+
+def _of_class(label: int, cell: CellData, weights: Floats) -> Floats:
+    return np.asarray(average_precision(match(cell.overlaps), weights)[:, :, label].mean(axis=1))
+
+
 def _row(
-    by: str, name: str, first: CellData, second: CellData, inside: npt.NDArray[np.bool_], label: int | None = None
+    by: str, name: str, objects: int, first: CellData, second: CellData, judge: Callable[[CellData, Floats], Floats]
 ) -> dict[str, Any]:
-    """AP of both in a group and the bootstrap of the difference; a class is judged by its own AP alone."""
+    """AP of both in a group and the bootstrap of the difference; `judge` gives a cell's AP [R] by weights [R, I]."""
     draws = image_draws(len(first.images), REPLICATES, np.random.default_rng(23))
     weights = np.concatenate([np.ones((1, draws.shape[1])), draws])
-    both = []
-    for cell in (first, second):
-        if label is None:
-            both.append(mean_over_classes(group_precision(cell.overlaps, inside, weights=weights)))
-        else:
-            both.append(average_precision(match(cell.overlaps), weights)[:, :, label].mean(axis=1))
+    both = [judge(cell, weights) for cell in (first, second)]
     gap = both[1] - both[0]
     known = gap[1:][np.isfinite(gap[1:])]
     low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
-    row = {"by": by, "group": name, "objects": int(inside.sum()), "AP_first": float(both[0][0])}
+    row = {"by": by, "group": name, "objects": objects, "AP_first": float(both[0][0])}
     row |= {"AP_second": float(both[1][0]), "difference": float(gap[0]), "low": float(low), "high": float(high)}
     return row
 

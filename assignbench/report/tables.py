@@ -183,4 +183,5 @@ def _shown(row: Mapping[Any, Any], column: str, scale: float, paired: bool, miss
     tenths = not paired and round(number, 1) == number  # a mean of counts
     digits = 4 if column in FINE else 1 if scale != 1.0 or abs(number) >= 100 or tenths else 3
     text = f"{scale * number:.{digits}f}"
+    text = text.removeprefix("-") if float(text) == 0 else text
     return text if np.isnan(half) else f"{text} ± {scale * half:.{digits}f}"

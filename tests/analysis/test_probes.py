@@ -136,18 +136,21 @@ def test_the_gap_counts_pooled_deviations(study) -> None:
 
 
 def test_formulas_are_shown_once_as_recorded(study) -> None:
-    """A curve becomes a column, a surface rows; nothing is computed here."""
+    """A curve becomes a column, a surface rows of its own; nothing is computed here."""
     x = np.linspace(0, 1, 5)
     curve = pd.DataFrame({"formula": "root", "curve": "p = 1", "x": x, "y": np.nan, "value": np.sqrt(x)})
     pairs = pd.DataFrame([(a, b) for a in x for b in x], columns=["x", "y"])
     surface = pairs.assign(formula="product", curve="", value=pairs.x * pairs.y)
-    write_table(study.done[0].folder / "formulas.parquet", pd.concat([curve, surface], ignore_index=True))
+    other = surface.assign(curve="other", formula="product")
+    fixed = curve.assign(curve="p = 2", y=2.0, value=x)  # one value of y along the curve: still a line
+    write_table(study.done[0].folder / "formulas.parquet", pd.concat([curve, fixed, surface, other], ignore_index=True))
     results = {r.key: r for r in ANALYSES["formulas"].run(study)}
-    assert list(results) == ["formulas.points", "formulas.root", "formulas.product"]
-    assert results["formulas.points"].role == "figure" and len(results["formulas.points"].frame) == 5 + 25
+    assert list(results) == ["formulas.points", "formulas.root", "formulas.product", "formulas.product: other"]
+    assert results["formulas.points"].role == "figure" and len(results["formulas.points"].frame) == 10 + 50
     assert results["formulas.root"].frame["p = 1"].tolist() == pytest.approx(np.sqrt(x).round(4).tolist())
+    assert results["formulas.root"].frame["p = 2"].tolist() == pytest.approx(x.tolist())
     product = results["formulas.product"].frame
-    assert (product.x <= product.y).all() and (product.value == (product.x * product.y).round(4)).all()
+    assert len(product) == 9 and (product.value == (product.x * product.y).round(4)).all()
 
 
 def test_sizes_are_half_open() -> None:

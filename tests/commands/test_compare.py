@@ -40,6 +40,12 @@ def test_its_groups_are_the_report_s(study, cells) -> None:
         for side, method in (("AP_first", "iou"), ("AP_second", "mutual_guidance")):
             for group, value in mine[side].items():
                 assert value == pytest.approx(told[method, group], abs=1e-12)
+    sizes = ANALYSES["size"].run(record)[0].frame.set_index(["method", "group"]).AP
+    areas = table[table.by == "area"].set_index("group")
+    assert len(areas) > 1
+    for group, row in areas.iterrows():  # COCO's rule in both
+        assert row.AP_first == pytest.approx(sizes["iou", group], abs=1e-12)
+        assert row.AP_second == pytest.approx(sizes["mutual_guidance", group], abs=1e-12)
     whole = table[table.by == "all"].iloc[0]
     averages = ANALYSES["averages"].run(record)[0].frame.query("metric == 'AP'").set_index("method")["mean"]
     assert whole.AP_first == pytest.approx(averages["iou"], abs=1e-9)

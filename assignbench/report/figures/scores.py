@@ -11,7 +11,7 @@ from assignbench.analysis.base import keys_of
 from assignbench.analysis.probes import prior_losses, visits
 from assignbench.records import CellRecord
 from assignbench.report.samples import first_seed, probe_object
-from assignbench.report.style import BLUE, Drawn, Found, figure_of, finished, legend, panels, place_name, slug
+from assignbench.report.style import BLUE, Drawn, Found, figure_of, finished, panels, place_name, slug
 
 
 @figure_of("scores")
@@ -32,7 +32,7 @@ def scores(study: StudyRecord, found: Found) -> list[Drawn]:
             _histogram(next(left), table[table.object_id == chosen], cell.config.method.name)
             if cell.id in fitted:
                 _densities(next(left), fitted[cell.id].iloc[0], f"{cell.config.method.name}: its mixture")
-        legend(axes[min(len(axes), 4) - 1])
+        axes[0].legend(frameon=False, fontsize=7)
         caption = (
             f"−ln(class score × IoU) of the priors of one probe object at the end of training"
             f"{place_name(study, (data, detector))}: positives for classification and others. Where the rule fits a "
