@@ -112,7 +112,7 @@ def has_parameter(method: MethodConfig, part: str, parameter: str) -> bool:
 
 
 def check(method: MethodConfig, spec: DetectorSpec) -> None:
-    """Raises InputError, with reason and remedy, if the method does not go with the detector or its parts not together."""
+    """Raises InputError, with reason and remedy, if the detector does not suit the method or its parts do not fit."""
     built = build(method)
     for kind, part, needs in (
         ("assigner", method.assigner.name, built.assigner.needs),

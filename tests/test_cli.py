@@ -11,7 +11,7 @@ import pytest
 
 from assignbench.analysis import ANALYSES, CellData
 from assignbench.cli import main
-from assignbench.measure.matching import coco_numbers
+from assignbench.measure.coco import coco_numbers
 from assignbench.records import CellRecord
 from tests.conftest import STUDY, write_voc_xml
 
@@ -46,7 +46,7 @@ def test_a_study_from_start_to_report(finished, tiny_study, capsys) -> None:
         candidates = cell.table("candidates")
         assert ((candidates.iou >= 0.1) | candidates.in_jk).all() and candidates.in_jk.any()
         assert len(cell.probe_visits()) == 3
-        assert {"score", "iou", "positive_cls", "weight_box", "loss_cls"} <= set(
+        assert {"cls_score", "quality_score", "iou", "positive_cls", "weight_box", "loss_cls"} <= set(
             pd.read_parquet(cell.probe_visits()[0])
         )
     page = (folder / "report" / "index.html").read_text()

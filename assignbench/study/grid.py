@@ -1,4 +1,4 @@
-"""From a study to its cells: every detector x method x data set x seed. Without torch: methods are asked for by name."""
+"""From a study to its cells: every detector x method x data set x seed. No torch: methods are asked for by name."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from assignbench.config.catalog import CATALOG
 from assignbench.config.words import complaint, words_of
 from assignbench.errors import InputError, nearest
 from assignbench.study.spec import StudySpec
-from assignbench.study.yaml_lines import Lines, line_of, read
+from assignbench.study.yaml_lines import Lines, line_of, parse, read
 
 Place = tuple[str | int, ...]
 
@@ -135,7 +135,7 @@ def _set(content: dict[str, Any], assignment: str) -> None:
     if not sign or not key:
         raise InputError(f"--set {assignment}: write key=value, e.g. --set schedule.steps=500")
     try:
-        value = yaml.safe_load(text) if text else ""
+        value = parse(text) if text else ""
     except yaml.YAMLError as problem:
         raise InputError(f"--set {assignment}: the value is not YAML ({problem!s:.80})") from problem
     first, *rest = key.split(".")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,20 @@ import yaml
 from assignbench.errors import InputError
 
 Lines = dict[tuple[str | int, ...], int]
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which 1e-3 and 1.0e30 are numbers, as in YAML 1.2 and everywhere else; YAML 1.1 calls them text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def parse(text: str) -> Any:
+    """The value that a piece of YAML stands for. Raises yaml.YAMLError."""
+    return yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader)
 
 
 def read(path: Path) -> tuple[dict[str, Any], Lines]:
@@ -21,8 +36,8 @@ def read(path: Path) -> tuple[dict[str, Any], Lines]:
     except (OSError, UnicodeDecodeError) as problem:
         raise InputError(f"{path}: cannot be read ({problem})") from problem
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
+        node = yaml.compose(text, Loader=_Loader)
+        content = parse(text)
     except yaml.YAMLError as problem:
         mark = getattr(problem, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""

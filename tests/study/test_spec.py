@@ -243,3 +243,9 @@ def test_descriptions_load_no_torch() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("text", ["1e-3", "1.0e-3", "0.001", "1E-3", ".1e-2", "+1.e-3"])
+def test_numbers_are_read_as_people_write_them(tmp_path, text) -> None:
+    assert read_study(write(tmp_path, STUDY.replace("lr: 1.0e-3", f"lr: {text}"))).spec.schedule.lr == 0.001
+    assert read_study(write(tmp_path, STUDY), sets=[f"schedule.lr={text}"]).spec.schedule.lr == 0.001
