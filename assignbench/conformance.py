@@ -287,11 +287,13 @@ def chunked_equals_unchunked(build: Build, device: str) -> None:
     instance = build()
     object.__setattr__(instance, "MAX_PAIRS", 1)
     same(instance(case.priors, case.predictions, case.objects, case.context), whole, "image by image")
-    usual, select.PAIRS = select.PAIRS, 1
+    usual = dict(select.PAIRS)
+    select.PAIRS[torch.device(device).type] = 1
     try:
         same(assign(build, case), whole, "object by object")
     finally:
-        select.PAIRS = usual
+        select.PAIRS.clear()
+        select.PAIRS.update(usual)
 
 
 @check

@@ -13,7 +13,10 @@ from assignbench.priors import Priors
 
 _LOW = 0xFFFFFFFF
 BLOCK = 8_000_000  # values that are keyed at once
-PAIRS = 16_000_000  # entries of a matrix of objects x priors that is worked on at once
+# Entries of a matrix of objects x priors that is worked on at once. On a CPU so few that memory is used again instead
+# of fetched afresh, which costs more than the arithmetic; an accelerator wants few launches.
+PAIRS = {"cpu": 2_000_000}
+PAIRS_ELSEWHERE = 64_000_000
 
 
 def ordered_bits(values: Tensor) -> Tensor:
@@ -230,12 +233,13 @@ def boxes_of(index: Tensor, boxes: Tensor) -> Tensor:
 
 
 def object_blocks(objects: Objects, num_priors: int) -> list[tuple[int, Objects]]:
-    """The objects in slices whose [B, g, A] matrices have at most `PAIRS` entries, each with its first object's place.
+    """The objects in slices of so many entries [B, g, A] as suit the device, each with its first object's place.
 
     With few objects one slice, the whole. The slices depend on shapes alone, so nothing waits for the host.
     """
     batch, width = objects.labels.shape
-    step = max(1, PAIRS // max(1, batch * num_priors))
+    pairs = PAIRS.get(objects.boxes.device.type, PAIRS_ELSEWHERE)
+    step = max(1, pairs // max(1, batch * num_priors))
     if step >= width:
         return [(0, objects)]
     return [

@@ -89,6 +89,7 @@ class FCOS(Assigner):
 
     def match(self, priors: Priors, objects: Objects) -> Tensor:
         """The object of every prior [B, A]."""
+        objects = objects.with_room()
         return smallest_owner(objects, len(priors), lambda part: self._candidates(priors, part.boxes))
 
     def _candidates(self, priors: Priors, boxes: Tensor) -> Tensor:

@@ -72,7 +72,9 @@ class MaxIoU(Assigner):
         return Assignment(targets, targets, diagnostics={"max_iou": iou.amax(dim=1)})
 
     def match(self, iou: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """Index [B, A] and which priors were forced [B, A], from IoU [B, G, A] and valid [B, G]."""
+        """Index [B, A] and which priors were forced [B, A], from IoU [B, G, A] and valid [B, G]; G may be 0."""
+        if not iou.shape[1]:
+            iou, valid = iou.new_zeros(iou.shape[0], 1, iou.shape[2]), valid.new_zeros(iou.shape[0], 1)
         best, owner = iou.max(dim=1)
         index = torch.where(best >= self.positive, owner, BACKGROUND)
         index = index.masked_fill((best < self.positive) & (best >= self.negative), IGNORE)

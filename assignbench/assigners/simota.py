@@ -103,12 +103,12 @@ class SimOTA(Assigner):
         scores = predictions.cls_logits.sigmoid()
         if predictions.quality_logits is not None:
             scores = (scores * predictions.quality_logits.sigmoid().unsqueeze(-1)).sqrt()
-        anybody = _any_object(objects, len(priors), reachable)
+        anybody, absent = _any_object(objects, len(priors), reachable), binary_absence(scores)
 
         def measure(part: Objects) -> Measured:
             near, holds = self._tests(priors, part)
             iou = predicted_iou(priors, predictions, part)
-            cost = binary_cost(scores, part.labels).mul_(self.cls_weight)
+            cost = binary_cost(scores, part.labels, absent).mul_(self.cls_weight)
             cost.sub_((iou + 1e-7).log_().mul_(self.iou_weight)).add_(~(near & holds), alpha=self.outside)
             candidate = anybody & part.valid.unsqueeze(-1)
             if self.zero_overlap == "skip":
@@ -133,16 +133,20 @@ def _in_centre(priors: Priors, boxes: Tensor, radius: float) -> Tensor:
     return (dx < reach) & (dy < reach)
 
 
-def binary_cost(scores: Tensor, labels: Tensor) -> Tensor:
+def binary_absence(scores: Tensor) -> Tensor:
+    """Binary cross-entropy [B, 1, A] of scores [B, A, C] against no class at all."""
+    return -torch.log1p(-scores).clamp(min=-100).sum(-1).unsqueeze(1)
+
+
+def binary_cost(scores: Tensor, labels: Tensor, absent: Tensor) -> Tensor:
     """Binary cross-entropy [B, G, A] of scores [B, A, C] against one-hot labels [B, G], summed over classes.
 
-    The sum over classes is taken once per prior; only the object's own class is exchanged. Logarithms are floored at
-    -100, as torch's loss does.
+    `absent` is `binary_absence(scores)`, taken once per prior; only the object's own class is exchanged. Logarithms are
+    floored at -100, as torch's loss does.
     """
-    log_no = torch.log1p(-scores).clamp(min=-100)
     own = scores.transpose(1, 2).gather(1, labels.unsqueeze(-1).expand(-1, -1, scores.shape[1]))
     exchange = torch.log1p(-own).clamp(min=-100) - own.log().clamp(min=-100)
-    return exchange - log_no.sum(-1).unsqueeze(1)
+    return exchange.add_(absent)
 
 
 @ASSIGNERS.register("dynamic_soft_label")
@@ -179,11 +183,11 @@ class DynamicSoftLabel(Assigner):
         def holds(part: Objects) -> Tensor:
             return inside(priors.points, part.boxes) > 0
 
-        anybody = _any_object(objects, len(priors), holds)
+        anybody, absent = _any_object(objects, len(priors), holds), soft_absence(predictions.cls_logits)
 
         def measure(part: Objects) -> Measured:
             iou = predicted_iou(priors, predictions, part)
-            cost = soft_class_cost(predictions.cls_logits, part.labels, iou)
+            cost = soft_class_cost(predictions.cls_logits, part.labels, iou, absent)
             cost.sub_((iou + 1e-7).log_().mul_(self.iou_weight)).add_(self._centre_cost(priors, part))
             candidate = anybody & part.valid.unsqueeze(-1)
             if self.zero_overlap == "skip":
@@ -201,9 +205,16 @@ class DynamicSoftLabel(Assigner):
         return distance.sqrt_().div_(priors.strides).sub_(self.radius).mul_(math.log(10.0)).exp_()
 
 
-def soft_class_cost(logits: Tensor, labels: Tensor, iou: Tensor) -> Tensor:
-    """Quality focal cost [B, G, A] of logits [B, A, C] against IoU-soft labels, summed over classes."""
-    absent = (F.softplus(logits) * logits.sigmoid().square()).sum(-1).unsqueeze(1)
+def soft_absence(logits: Tensor) -> Tensor:
+    """Quality focal cost [B, 1, A] of logits [B, A, C] against no class at all."""
+    return (F.softplus(logits) * logits.sigmoid().square()).sum(-1).unsqueeze(1)
+
+
+def soft_class_cost(logits: Tensor, labels: Tensor, iou: Tensor, absent: Tensor) -> Tensor:
+    """Quality focal cost [B, G, A] of logits [B, A, C] against IoU-soft labels, summed over classes.
+
+    `absent` is `soft_absence(logits)`, taken once per prior.
+    """
     own = logits.transpose(1, 2).gather(1, labels.unsqueeze(-1).expand(-1, -1, logits.shape[1]))
     p = own.sigmoid()
     entropy = F.softplus(own)

@@ -51,6 +51,12 @@ def test_an_object_that_touches_nothing() -> None:
     assert index(MaxIoU(low_quality="mmdet", zero_overlap="force"), far) == [1, 1, 1, 1]
 
 
+def test_matching_nothing() -> None:
+    index, forced = MaxIoU().match(torch.zeros(2, 0, 5), torch.zeros(2, 0, dtype=torch.bool))
+    assert index.tolist() == [[BACKGROUND] * 5] * 2
+    assert not bool(forced.any())
+
+
 def test_least_iou_for_forcing() -> None:
     assert index(MaxIoU(low_quality="mmdet", min_iou=0.2), [[5, 5, 9, 9]]) == [-1, -1, -1, -1]
 

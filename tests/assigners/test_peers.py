@@ -11,10 +11,11 @@ from assignbench.assigners.controls import OracleIoU, RandomMatched
 from assignbench.assigners.fcos import FCOS, centerness
 from assignbench.assigners.hungarian import Hungarian
 from assignbench.assigners.max_iou import MaxIoU
-from assignbench.assigners.simota import DynamicSoftLabel, SimOTA, binary_cost
+from assignbench.assigners.simota import DynamicSoftLabel, SimOTA, binary_absence, binary_cost
 from assignbench.assigners.tal import TAL, power
 from assignbench.conformance import make_case, random_boxes
 from assignbench.contract import Context, Objects, Predictions, total
+from assignbench.priors import point_grid
 from assignbench.select import labels_of
 from tests.assigners.cases import anchors_of, meta, objects_of, points_of, predictions_of, read, tensor
 from tests.conftest import golden
@@ -62,7 +63,7 @@ def test_binary_cost_equals_torch() -> None:
     labels = torch.tensor([[2, 0]])
     onehot = torch.nn.functional.one_hot(labels, 4).float()[:, :, None, :].expand(-1, -1, 6, -1)
     expected = torch.nn.functional.binary_cross_entropy(scores[:, None].expand_as(onehot), onehot, reduction="none")
-    torch.testing.assert_close(binary_cost(scores, labels), expected.sum(-1))
+    torch.testing.assert_close(binary_cost(scores, labels, binary_absence(scores)), expected.sum(-1))
 
 
 @pytest.mark.parametrize("path", golden("dynamic_soft_label/*.npz"))
@@ -138,6 +139,25 @@ def test_hungarian(path) -> None:
             np.testing.assert_allclose(cost[0].numpy(), case[f"out_cost__{name}"], rtol=1e-4, atol=1e-4)
         found = rule.solve(cost, objects.valid)[0].numpy()
         np.testing.assert_array_equal(found, case[f"out_assigned__{name}"])
+
+
+def test_fcos_matches_nothing() -> None:
+    priors = point_grid((32, 32), (8, 16))
+    none = Objects(torch.zeros(1, 0, 4), torch.zeros(1, 0, dtype=torch.long))
+    assert bool((FCOS().match(priors, none) == -1).all())
+
+
+def test_an_orphan_of_autoassign_learns_from_the_point_it_got() -> None:
+    """A box between four points holds none; it costs 100 without a point, and less with one."""
+    case = make_case([torch.tensor([[5.0, 5, 7, 7]])], kind="point", quality="implicit")
+    criterion = AutoAssignCriterion(classes=4)
+    given = (case.priors, case.predictions, case.objects)
+    kept, adopted = (
+        criterion(*given, AutoAssign(orphan=rule)(*given), case.context)["loss_positive"].value().item()
+        for rule in ("keep", "best_prior")
+    )
+    assert kept == pytest.approx(25.0)  # a quarter of the floor
+    assert adopted < 25.0
 
 
 def test_controls_have_the_baselines_counts() -> None:
