@@ -170,9 +170,8 @@ def _ordinary(device: str) -> Case:
 
 @check
 def ordinary_batches(build: Build, device: str) -> None:
-    """Shapes, types and ranges, on anchors and on points."""
-    kinds: tuple[PriorKind, ...] = ("anchor", "point")
-    for kind in kinds:
+    """Shapes, types and ranges, on all kinds of priors that the rule works on."""
+    for kind in build().needs.priors:
         case = make_case([random_boxes(5, 1), random_boxes(2, 2)], kind=kind, device=device)
         verify(case, assign(build, case))
 
