@@ -18,7 +18,7 @@ from assignbench.conformance import run_checks
 from assignbench.contract import Context
 from assignbench.examples import three_anchors
 from assignbench.methods import build_method
-from assignbench.study.spec import read_study
+from assignbench.study.reading import read_study
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -107,7 +107,7 @@ def test_the_assigner_of_contributing_conforms(tmp_path, monkeypatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     parts = {"assigner": {"name": "my_module:MyRule", "threshold": 0.4}, "criterion": {"name": "my_module:MyLosses"}}
     built = build_method("iou", **parts)
-    assert run_checks(lambda: built.assigner) == {}
+    assert run_checks(lambda: build_method("iou", **parts).assigner) == {}
     priors, predictions, objects = three_anchors()
     plain = replace(predictions, quality_logits=None, quality_kind=None)
     terms = built.criterion(priors, plain, objects, built.assigner(priors, plain, objects), Context())
@@ -165,3 +165,21 @@ def test_the_code_of_a_notebook_runs(path) -> None:
     code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     assert all(not c["outputs"] for c in cells if c["cell_type"] == "code"), "commit notebooks without outputs"
+
+
+def test_the_readme_names_every_preset() -> None:
+    from assignbench.methods import PRESETS
+
+    table = README[README.index("## Methods") :]
+    named = set(re.findall(r"`([a-z_]+)`", table))
+    assert set(PRESETS) - named == set()
+
+
+def test_the_readme_shows_the_keys_of_a_method() -> None:
+    from assignbench.config import MethodConfig
+
+    table = README[README.index("| key of a method |") : README.index("Unknown keys, values")]
+    shown = set(
+        re.findall(r"`(\w+)`(?=[,` |])", "\n".join(line.split("|")[1] + " |" for line in table.splitlines()[:-1]))
+    )
+    assert shown == set(MethodConfig.model_fields) - {"name", "preset"}

@@ -112,7 +112,7 @@ class DetectorConfig(Config):
 
 # Anchors of the small detectors: 20 and 28 px at stride 8.
 SMALL = PriorSpec(scales=(2.5, 3.54), ratios=(1.0, 2.0, 0.5))
-# The anchors of Mutual Guidance: 24 px and its root-two fold at stride 8 and so on, three ratios (facts, section 1.1).
+# The anchors of Mutual Guidance: 24 px and its root-two fold at stride 8 and so on, three ratios.
 MUTUAL = PriorSpec(scales=(3.0, 3.0 * 2**0.5), ratios=(1.0, 2.0, 0.5))
 # RetinaNet's own: 4 x stride x 2^(k/3).
 RETINA = PriorSpec(scales=(4.0, 4.0 * 2 ** (1 / 3), 4.0 * 2 ** (2 / 3)), ratios=(0.5, 1.0, 2.0))

@@ -14,6 +14,7 @@ from assignbench.data.stream import TrainLoader
 from assignbench.detectors import Detector, build_detector
 from assignbench.engine.learner import Learner
 from assignbench.engine.seeding import initialise
+from assignbench.errors import InputError
 from assignbench.methods import build
 from assignbench.records import CellRecord, read_json
 
@@ -42,6 +43,11 @@ def build_cell(folder: Path, config: CellConfig, local: LocalPaths, device: str)
     train, test = (load(config.data, split, root, cache) for split in ("train", "test"))
     loader = loader_of(config, train)
     method = build(config.method)
+    if config.detector.weights and not local.weights:
+        raise InputError(
+            f"{folder / 'local.json'}: weights is empty, but the cell starts from '{config.detector.weights}'; "
+            "name that file there, or run the study again"
+        )
     weights = Path(local.weights) if local.weights else None
     detector = seeded_detector(config, len(train.classes), weights)
     detector = detector.to(device=torch.device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]

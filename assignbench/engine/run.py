@@ -30,6 +30,7 @@ from assignbench.engine.pictures import save_picture
 from assignbench.measure.coco import coco_evaluate, coco_ground_truth, coco_results
 from assignbench.measure.voc import voc_evaluate
 from assignbench.records import CellRecord, read_lines, write_json, write_table, write_text
+from assignbench.records.schema import CANDIDATES, DETECTIONS, ENVIRONMENT, FORMULAS, IMAGES, OBJECTS, PRE_NMS, SUMMARY
 
 EXAMPLES = 6  # test images that are kept as pictures
 
@@ -46,7 +47,9 @@ def run_cell(folder: Path, device: str, alive: Callable[[], bool] = lambda: True
             torch.use_deterministic_algorithms(True, warn_only=True)
             torch.backends.cudnn.benchmark = False
         cell = prepare(folder, device)
-        write_json(folder / "environment.json", environment(cell))
+        about = environment(cell)
+        ENVIRONMENT.mapping(about, str(folder / "environment.json"))
+        write_json(folder / "environment.json", about)
         seconds = train(cell, status)
         status.write("running", phase="evaluating", force=True)
         evaluate(cell, seconds)
@@ -105,13 +108,13 @@ def evaluate(cell: Cell, seconds: float) -> None:
     objects, images = object_table(cell.test), image_table(cell.test)
     classes = ["object"] if detector.class_agnostic else list(cell.test.classes)
     judged = objects.assign(label=0) if detector.class_agnostic else objects
-    write_table(folder / "images.parquet", images)
-    write_table(folder / "objects.parquet", describe_objects(judged, tables).assign(label=objects.label))
-    for name, table in tables.items():
-        write_table(folder / f"{name}.parquet", table)
+    write_table(folder / "images.parquet", images, IMAGES)
+    write_table(folder / "objects.parquet", describe_objects(judged, tables).assign(label=objects.label), OBJECTS)
+    for schema in (DETECTIONS, PRE_NMS, CANDIDATES):
+        write_table(folder / schema.file, tables[schema.name], schema)
     formulas = learner.method.assigner.formulas()
     if formulas:
-        write_table(folder / "formulas.parquet", pd.DataFrame(formulas))
+        write_table(folder / "formulas.parquet", pd.DataFrame(formulas), FORMULAS)
     for index in range(min(EXAMPLES, len(cell.test))):
         save_picture(folder / "examples" / f"{cell.test.images[index].id}.png", cell.test.read(index))
     truth = coco_ground_truth(images, judged, classes)
@@ -127,6 +130,7 @@ def evaluate(cell: Cell, seconds: float) -> None:
         "parameters": sum(p.numel() for p in detector.parameters()),
         **cost,
     }
+    SUMMARY.mapping(summary, str(folder / "summary.json"))
     write_json(folder / "summary.json", summary)
 
 

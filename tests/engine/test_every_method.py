@@ -8,6 +8,7 @@ from assignbench.engine.run import run_cell
 from assignbench.errors import InputError
 from assignbench.methods import PRESETS, check
 from assignbench.records import CellRecord
+from assignbench.records.check import problems_of
 from tests.engine.cells import place, tiny
 
 
@@ -28,6 +29,7 @@ def test_preset_trains(name, tmp_path) -> None:
     state = run_cell(folder, "cpu")
     assert state == "done", (folder / "error.txt").read_text() if state == "failed" else CellRecord(folder).status
     record = CellRecord(folder)
+    assert problems_of(folder) == []
     table = record.table("assignments")
     assert len(table) and (table.positives_cls >= 0).all()
     levels = [c for c in table if c.startswith("level") and c.endswith("_box")]

@@ -18,6 +18,7 @@ from assignbench.engine.hooks import Probes
 from assignbench.engine.hooks.probes import probe_batches
 from assignbench.engine.loop import loop
 from assignbench.engine.run import run_cell
+from assignbench.errors import InputError
 from assignbench.measure.nms import Boxes, thin_out
 from assignbench.priors import Priors, anchor_grid, point_grid
 from assignbench.records import CellRecord
@@ -166,7 +167,10 @@ def test_a_papers_curves_are_recorded_where_it_has_some(record, tmp_path) -> Non
 def test_weights_of_another_place_change_nothing_but_the_backbone(tmp_path, shared_data) -> None:
     path = shared_data / "squeezenet-weights" / "squeezenet1_1_imagenet_features_rgb.npz"
     config = tiny("iou", "retinanet-squeezenet", weights=path.name)
-    bare = build_cell(Path(), config, LocalPaths(), "cpu").learner.detector.state_dict()
+    with pytest.raises(InputError, match=f"weights is empty, but the cell starts from '{path.name}'"):
+        build_cell(Path(), config, LocalPaths(), "cpu")
+    unread = tiny("iou", "retinanet-squeezenet")
+    bare = build_cell(Path(), unread, LocalPaths(), "cpu").learner.detector.state_dict()
     given = build_cell(Path(), config, LocalPaths(weights=str(path)), "cpu").learner.detector.state_dict()
     changed = {k for k in bare if not torch.equal(bare[k], given[k])}
     assert changed and all(k.startswith("backbone.") for k in changed)

@@ -18,6 +18,7 @@ from assignbench.engine.hooks.base import Hook
 from assignbench.engine.learner import Learner, Outcome, Update
 from assignbench.priors import Priors
 from assignbench.records import append_lines, write_table
+from assignbench.records.schema import ASSIGNMENTS
 
 
 class Log(Hook):
@@ -45,7 +46,7 @@ class Log(Hook):
         self._flush(self.learner.steps)
         parts = [pd.read_parquet(p) for p in sorted((self.folder / "assignments").glob("*.parquet"))]
         if parts:
-            write_table(self.folder / "assignments.parquet", pd.concat(parts, ignore_index=True))
+            write_table(self.folder / "assignments.parquet", pd.concat(parts, ignore_index=True), ASSIGNMENTS)
 
     def _line(self, outcome: Outcome, update: Update) -> dict[str, Any]:
         now = time.perf_counter()
@@ -67,7 +68,7 @@ class Log(Hook):
     def _flush(self, done: int) -> None:
         if self._rows:
             part = self.folder / "assignments" / f"part-{done:08d}.parquet"
-            write_table(part, pd.concat(self._rows, ignore_index=True))
+            write_table(part, pd.concat(self._rows, ignore_index=True), ASSIGNMENTS)
             self._rows.clear()
 
 

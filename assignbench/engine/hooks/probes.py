@@ -15,6 +15,7 @@ from assignbench.engine.learner import Learner, Outcome, Update
 from assignbench.engine.pictures import save_picture
 from assignbench.engine.probing import probe_tables
 from assignbench.records import write_table
+from assignbench.records.schema import PROBE_OBJECTS, PROBES
 
 BATCH = 8  # probe images at a time
 
@@ -45,8 +46,8 @@ class Probes(Hook):
         learner = self.learner
         context = learner.context(self.batches[0], done, epoch=done // self.epoch_steps)
         priors, objects = probe_tables(learner.detector, learner.method, self.batches, context)
-        write_table(self.folder / f"visit-{done:08d}.parquet", priors)
-        write_table(self.folder / f"objects-{done:08d}.parquet", objects)
+        write_table(self.folder / f"visit-{done:08d}.parquet", priors, PROBES)
+        write_table(self.folder / f"objects-{done:08d}.parquet", objects, PROBE_OBJECTS)
 
 
 def probe_batches(data: DetectionData, spec: DataSpec, count: int) -> list[Batch]:
