@@ -190,8 +190,8 @@ def _by_area(cell: CellData, ranges: dict[str, tuple[float, float]]) -> list[dic
         "Objects are cut into up to four groups of equal size by a factor that the scenes control (or that the boxes "
         "show). " + GROUP_RULE + "Slope: of the paired gain in AP against the group's mean factor, fitted for each "
         "seed with the groups' numbers of objects as weights. Its 95 % interval speaks for other seeds and other test "
-        "images: half² = (t·s/√n)² over seeds + 1.96²·Var over images (jackknife over 20 folds of them). Verdicts are "
-        "corrected (Holm) over all slopes of the table."
+        "images: half = t·√(s²/n over seeds + variance over images by jackknife over 20 folds of them), with "
+        "Welch-Satterthwaite's degrees of freedom. Verdicts are corrected (Holm) over all slopes of the table."
     ),
     paper="LTM, section 4.2",
 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import optimize, stats
+from scipy import stats
 
 from assignbench.measure.matching import Matches, average_precision, mean_over_classes
 
@@ -175,36 +175,42 @@ def jackknife_variance(left_out: Floats) -> float:
     return float((count - 1) / count * np.square(left_out - left_out.mean()).sum())
 
 
-def combined_interval(values: Sequence[float], image_variance: float, level: float = LEVEL) -> Interval:
-    """The interval of a mean over seeds for other seeds *and* other test images.
+def combined_interval(
+    values: Sequence[float], image_variance: float, folds: int = FOLDS, level: float = LEVEL
+) -> Interval:
+    """The interval of a mean over seeds for other seeds *and* other test images; the half is None below two seeds.
 
-    half^2 = (t s / sqrt n)^2 + z^2 Var, with the deviation s over seeds and the variance over images of the mean. A few
-    seeds that happen to agree can then not make a verdict, and neither can what is peculiar to these images.
+    half = t * sqrt(s^2 / n + Var), with the deviation s over n seeds and the variance over images of the mean (from so
+    many folds), and Welch-Satterthwaite's degrees of freedom. A few seeds that happen to agree can then not make a
+    verdict, and neither can what is peculiar to these images.
     """
     seeds = t_interval(values, level)
     if seeds.half is None:
         return seeds
-    z = float(stats.norm.ppf(0.5 + level / 2))
-    return Interval(seeds.mean, float(np.sqrt(seeds.half**2 + z**2 * image_variance)), seeds.n)
+    error, freedom = _combined(np.asarray(values, float), image_variance, folds)
+    return Interval(seeds.mean, float(stats.t.ppf(0.5 + level / 2, freedom) * error), seeds.n)
 
 
-def combined_p(values: Sequence[float], image_variance: float) -> float:
-    """Two-sided p: one minus the level at which the combined interval just reaches zero; NaN below three seeds."""
+def combined_p(values: Sequence[float], image_variance: float, folds: int = FOLDS) -> float:
+    """Two-sided p of the combined interval; NaN below three seeds or where the images' variance is not known."""
     array = np.asarray([v for v in values if np.isfinite(v)], float)
     if len(array) < LEAST_SEEDS or not np.isfinite(image_variance):
         return float("nan")
-    mean, error = abs(float(array.mean())), float(array.var(ddof=1)) / len(array)
-    if mean == 0:
-        return 1.0
-    if error == 0 and image_variance == 0:
-        return 0.0
+    error, freedom = _combined(array, image_variance, folds)
+    if error == 0:
+        return 1.0 if array[0] == 0 else 0.0
+    return float(2 * stats.t.sf(abs(array.mean()) / error, freedom))
 
-    def reach(p: float) -> float:
-        t, z = stats.t.isf(p / 2, len(array) - 1), stats.norm.isf(p / 2)
-        return float(t**2 * error + z**2 * image_variance - mean**2)
 
-    least = 1e-12
-    return least if reach(least) < 0 else float(optimize.brentq(reach, least, 1.0))
+def _combined(values: Floats, image_variance: float, folds: int) -> tuple[float, float]:
+    """Standard error of the mean over seeds and images, and its degrees of freedom (Satterthwaite)."""
+    values = values[np.isfinite(values)]
+    of_seeds = float(values.var(ddof=1)) / len(values)
+    total = of_seeds + image_variance
+    if not total > 0:
+        return total, float(len(values) - 1)
+    parts = of_seeds**2 / (len(values) - 1) + image_variance**2 / max(folds - 1, 1)
+    return total**0.5, total**2 / parts
 
 
 @dataclass(frozen=True)
@@ -228,6 +234,6 @@ def trend(middles: Floats, gained: Floats, objects: Floats) -> Trend:
     slopes = np.array([[slope(middles, row, objects) for row in seed] for seed in gained])  # type: ignore[arg-type]
     if not slopes.size:
         return Trend(Interval(float("nan"), None, 0), float("nan"), ())
-    own = slopes[:, 0].tolist()
-    variance = jackknife_variance(np.nanmean(slopes[:, 1:], axis=0)) if slopes.shape[1] > 2 else float("nan")
-    return Trend(combined_interval(own, variance), combined_p(own, variance), tuple(own))
+    own, folds = slopes[:, 0].tolist(), slopes.shape[1] - 1
+    variance = jackknife_variance(slopes[:, 1:].mean(axis=0)) if folds > 1 else float("nan")
+    return Trend(combined_interval(own, variance, folds), combined_p(own, variance, folds), tuple(own))

@@ -19,7 +19,15 @@ from assignbench.measure.boxes import aspect_ratio
 from assignbench.measure.coco import coco_numbers
 from assignbench.measure.crowding import crowdedness
 from assignbench.measure.matching import BOX, average_precision, match, overlaps_of
-from assignbench.records import ImportedConfig, ImportedData, ImportedMethod, write_config, write_json, write_table
+from assignbench.records import (
+    ImportedConfig,
+    ImportedData,
+    ImportedMethod,
+    schema,
+    write_config,
+    write_json,
+    write_table,
+)
 from assignbench.report import build_report
 
 # Detections hold the final score, boxes before NMS what NMS sorts by.
@@ -110,11 +118,12 @@ def _write_cell(
     summary["per_class"] = {c: None if np.isnan(v) else float(v) for c, v in zip(truth.classes, by_class, strict=True)}
     write_config(folder, config)
     write_json(folder / "environment.json", {"classes": list(truth.classes), "class_agnostic": False})
-    write_table(folder / "images.parquet", truth.images)
-    write_table(folder / "objects.parquet", objects)
-    write_table(folder / "detections.parquet", detections[list(KEPT)])
+    write_table(folder / "images.parquet", truth.images, schema.IMAGES)
+    write_table(folder / "objects.parquet", objects, schema.OBJECTS)
+    write_table(folder / "detections.parquet", detections[list(KEPT)], schema.DETECTIONS)
     (folder / "pre_nms.parquet").unlink(missing_ok=True)
     if before is not None:
-        write_table(folder / "pre_nms.parquet", before[list(KEPT)].rename(columns={"score": "ranking_score"}))
+        ranked = before[list(KEPT)].rename(columns={"score": "ranking_score"})
+        write_table(folder / "pre_nms.parquet", ranked, schema.PRE_NMS)
     write_json(folder / "summary.json", summary)
     write_json(folder / "status.json", {"state": "done"})

@@ -17,7 +17,7 @@ from assignbench.analysis.result import Result
 ONE_SEED = "†"
 # Units whose numbers lie in 0..1 and are printed times 100; all others are printed as they are.
 HUNDREDTHS = {"share": "per cent", "AP": "points of AP"}
-_NUMBER = re.compile(r"[+-]?\d[\d.]*(?!\S)|n/a")
+_NUMBER = re.compile(r"[+-]?\d[\d.]*†?( ± [\d.]+)?( \(n=.*\))?|n/a")
 # What identifies a row stands first.
 KEYS = ("data", "detector", "method", "baseline", "pair")
 FINE = ("p", "p_holm")  # columns with four decimals
@@ -36,7 +36,7 @@ class Table:
     def numeric(self) -> list[bool]:
         """Per column whether it holds numbers, which stand to the right; texts stand to the left."""
         columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.header)
-        return [any(_NUMBER.match(c) for c in column) for column in columns]
+        return [any(_NUMBER.fullmatch(c) for c in column) for column in columns]
 
 
 def percent(mean: float | None, half: float | None = None, n: int = 3) -> str:

@@ -65,13 +65,14 @@ def studies(
     slope = growing * groups / max(1, groups.max())
     home = np.arange(objects) % IMAGES
     columns: list[list[np.ndarray]] = [[], [], [], [], []]
+    levels = [float(stats.norm.ppf(m.recall)) * 2**0.5 for m in methods]
     number = 0
     for _ in range(count):
         difficulty = rng.normal(0, 1, objects)
         suits = rng.normal(0, design.own, (len(methods), objects))
         for _ in range(design.seeds):
             for m, method in enumerate(methods):
-                level = stats.norm.ppf(method.recall) * np.sqrt(2) + (slope if m == len(methods) - 1 else 0)
+                level = levels[m] + (slope if m == len(methods) - 1 else 0)
                 hit = rng.normal(0, 1, objects) + difficulty + suits[m] < level
                 iou = np.clip(0.5 + 0.45 * rng.beta(4, 3, objects) + method.boxes, 0, 1)[hit]
                 wrong = rng.poisson(method.wrong * objects)

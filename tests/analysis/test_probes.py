@@ -6,8 +6,7 @@ import pytest
 
 from assignbench.analysis import ANALYSES
 from assignbench.analysis.assignment import size_of
-from assignbench.analysis.formulas import amplified_curves, mean_max_surface
-from assignbench.analysis.probes import anchor_losses, cell_churn, learned_anchors, object_mixture
+from assignbench.analysis.probes import cell_churn, learned_anchors, prior_losses, recorded_mixtures, separation
 from assignbench.records import write_json, write_table
 from tests.analysis.planted import boxes_table, objects_table, study_of, write_cell
 
@@ -15,7 +14,7 @@ from tests.analysis.planted import boxes_table, objects_table, study_of, write_c
 def prior(object_id: int, number: int, *, positive: bool, score: float, iou: float, at: float = 0.0) -> dict:
     box = {"prior_x1": at, "prior_y1": 0.0, "prior_x2": at + 10, "prior_y2": 10.0}
     found = {"x1": at, "y1": 0.0, "x2": at + 10, "y2": 10.0}
-    row = {"object_id": object_id, "image_id": 0, "prior": number, "score": score, "iou": iou}
+    row = {"object_id": object_id, "image_id": 0, "prior": number, "cls_score": score, "iou": iou}
     return {**row, "positive_cls": positive, "positive_box": positive, **box, **found}
 
 
@@ -41,7 +40,7 @@ def study(tmp_path):
     for step, rows in ((0, first), (100, second)):
         table = pd.DataFrame(rows).assign(progress=step / 100)
         write_table(folder / "probes" / f"visit-{step:08d}.parquet", table)
-    batches = {"object_id": [1, 2], "area": [100.0, 400.0], "step": [0, 0]}
+    batches = {"object_id": [1, 2], "network_area": [100.0, 400.0], "step": [0, 0]}
     write_table(folder / "assignments.parquet", pd.DataFrame(batches))
     environment = {
         "classes": ["thing"],
@@ -58,13 +57,14 @@ def test_churn(study) -> None:
 
 
 def test_evolution(study) -> None:
-    last = ANALYSES["evolution"].run(study)["At the end of training"].set_index("priors")
-    assert last.loc["positive"].score == pytest.approx(0.7) and last.loc["other"].iou == pytest.approx(0.3)
+    results = {r.key: r.frame for r in ANALYSES["evolution"].run(study)}
+    last = results["evolution"].set_index("priors")
+    assert last.loc["positive"].cls_score == pytest.approx(0.7) and last.loc["other"].iou == pytest.approx(0.3)
 
 
 def test_peaks_of_score_and_iou(study) -> None:
     """Object 1: best-scored at 0, best-lying at 6 px, area 100: 0.6 sides apart, 0.4 IoU lost. Object 2: none."""
-    row = next(iter(ANALYSES["maps"].run(study).values())).iloc[0]
+    row = ANALYSES["maps"].run(study)[0].frame.iloc[0]
     assert row.distance == pytest.approx(0.3) and row.iou_lost == pytest.approx(0.2)
 
 
@@ -75,23 +75,79 @@ def test_learned_anchors(study) -> None:
     assert rows["1"]["size"] == pytest.approx(1.0) and rows["1"]["share"] == 0.5  # 0.1 is below the least score
 
 
-def test_a_clear_gap_splits_the_scores() -> None:
-    group = pd.DataFrame(
-        {"score": [0.9] * 6 + [0.01] * 14, "iou": np.linspace(0.8, 0.9, 20), "positive_cls": [True] * 6 + [False] * 14}
+def test_the_area_of_a_probe_object_comes_from_its_own_record_first(study) -> None:
+    """With four times the area recorded for object 1, its peaks are half as many sides apart."""
+    folder = study.done[0].folder / "probes"
+    write_table(
+        folder / "objects-00000100.parquet", pd.DataFrame({"object_id": [1, 2], "network_area": [400.0, 400.0]})
     )
-    assert (np.diff(anchor_losses(group)) >= 0).all()
-    found = object_mixture(group)
-    assert found["agreement"] == 1.0 and found["better_share"] == pytest.approx(0.3) and found["gap"] > 4
+    assert ANALYSES["maps"].run(study)[0].frame.iloc[0].distance == pytest.approx(0.15)
 
 
-def test_formulas() -> None:
-    curves = amplified_curves()
-    end = curves[(curves.iou == 0.25)]
-    assert end.set_index("score").amplified.loc[[0.0, 1.0]].tolist() == pytest.approx([0.25, 0.5])  # Eq. (1), sigma 2
-    surface = mean_max_surface(3).set_index(["phi1", "phi2"])
-    middle = surface.loc[(0.5, 0.5)]
-    assert (middle.plus, middle.minus) == pytest.approx((0.5, 0.5))
-    assert surface.plus.max() == pytest.approx(0.995) and surface.minus.min() == pytest.approx(0.005)
+def scored(products: list[float], positive: list[bool]) -> pd.DataFrame:
+    return pd.DataFrame({"cls_score": products, "iou": 1.0, "positive_cls": positive})
+
+
+def test_separation_is_the_chance_of_the_right_order() -> None:
+    """Two positives against three others: five of six pairs in order, one tied."""
+    group = scored([0.9, 0.5, 0.5, 0.2, 0.1], [True, True, False, False, False])
+    assert separation(group) == pytest.approx((3 + 2 + 0.5) / 6)
+    assert separation(scored([0.9, 0.1], [True, False])) == 1.0
+    assert separation(scored([0.1, 0.9], [True, False])) == 0.0
+    assert np.isnan(separation(scored([0.9, 0.1], [True, True])))
+
+
+def test_losses_of_priors_are_finite() -> None:
+    losses = prior_losses(scored([1.0, 0.5, 0.0], [True] * 3))
+    assert losses[:2] == pytest.approx([0.0, np.log(2)]) and np.isfinite(losses).all()
+
+
+def mixtures(**more: list[float]) -> pd.DataFrame:
+    table = {"object_id": [1, 2, 3]}
+    for what, first, second in (("weight", 0.25, 0.75), ("mean", 1.0, 4.0), ("variance", 1.0, 3.0)):
+        table |= {f"mixture_{what}_0": [first] * 3, f"mixture_{what}_1": [second] * 3}
+    return pd.DataFrame({**table, **more})
+
+
+def test_mixtures_are_read_as_the_rule_recorded_them() -> None:
+    """Object 2's components come in the other order, object 3 has none; nothing is fitted here."""
+    recorded = mixtures(mixture_mean_0=[1.0, 4.0, np.nan], mixture_mean_1=[4.0, 1.0, 4.0])
+    table = recorded_mixtures(recorded).set_index("object_id")
+    assert table.index.tolist() == [1, 2]
+    assert (table.mean_0 < table.mean_1).all()
+    assert table.weight_0.tolist() == [0.25, 0.75] and table.variance_0.tolist() == [1.0, 3.0]
+    assert recorded_mixtures(pd.DataFrame()).empty
+    assert recorded_mixtures(recorded.drop(columns="mixture_mean_1")).empty
+
+
+def test_the_gap_counts_pooled_deviations(study) -> None:
+    """Means 1 and 4, variances 1 and 3: pooled deviation √2, gap 3/√2; other methods have no gap."""
+    visit = study.done[0].probe_visits()[-1]
+    many = [prior(1, i, positive=i < 4, score=0.9 if i < 4 else 0.1, iou=0.8) for i in range(10)]
+    write_table(visit, pd.DataFrame(many).assign(progress=1.0))
+    results = {r.key: r.frame for r in ANALYSES["scores"].run(study)}
+    assert "gap" not in results["scores"] or results["scores"].gap.isna().all()
+    write_table(visit.parent / "objects-00000100.parquet", mixtures().assign(network_area=100.0))
+    results = {r.key: r.frame for r in ANALYSES["scores"].run(study)}
+    row = results["scores"].iloc[0]
+    assert row.separation == 1.0 and row.objects == 1
+    assert row.gap == pytest.approx(3 / np.sqrt(2)) and row.better_share == pytest.approx(0.25)
+    assert len(results["scores.mixtures"]) == 3
+
+
+def test_formulas_are_shown_once_as_recorded(study) -> None:
+    """A curve becomes a column, a surface rows; nothing is computed here."""
+    x = np.linspace(0, 1, 5)
+    curve = pd.DataFrame({"formula": "root", "curve": "p = 1", "x": x, "y": np.nan, "value": np.sqrt(x)})
+    pairs = pd.DataFrame([(a, b) for a in x for b in x], columns=["x", "y"])
+    surface = pairs.assign(formula="product", curve="", value=pairs.x * pairs.y)
+    write_table(study.done[0].folder / "formulas.parquet", pd.concat([curve, surface], ignore_index=True))
+    results = {r.key: r for r in ANALYSES["formulas"].run(study)}
+    assert list(results) == ["formulas.points", "formulas.root", "formulas.product"]
+    assert results["formulas.points"].role == "figure" and len(results["formulas.points"].frame) == 5 + 25
+    assert results["formulas.root"].frame["p = 1"].tolist() == pytest.approx(np.sqrt(x).round(4).tolist())
+    product = results["formulas.product"].frame
+    assert (product.x <= product.y).all() and (product.value == (product.x * product.y).round(4)).all()
 
 
 def test_sizes_are_half_open() -> None:

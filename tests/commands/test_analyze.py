@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from assignbench.cli import main
-from assignbench.records import read_json
+from assignbench.records import CellRecord, ImportedConfig, read_json
+from assignbench.records.check import problems_of
 
 
 @pytest.fixture
@@ -53,7 +54,12 @@ def test_two_detectors_with_candidates(files) -> None:
         "Imported predictions",
     ):
         assert text in page
-    assert "This analysis failed" not in page
+    assert "failed:" not in page
+    assert [problems_of(folder / f"imported-{n}-gt") for n in "ab"] == [[], []]
+    cell = CellRecord(folder / "imported-a-gt")
+    assert isinstance(cell.config, ImportedConfig) and cell.config.method.quality == "iou"
+    assert CellRecord(folder / "imported-b-gt").config.method.quality is None
+    assert "not known" in page and "recipe</td>" not in page  # nobody knows how imported predictions were made
     assert read_json(folder / "imported-a-gt" / "summary.json")["AP"] == pytest.approx(1.0)
     assert read_json(folder / "imported-b-gt" / "summary.json")["AP"] < 1.0
 
@@ -62,7 +68,7 @@ def test_results_alone(files) -> None:
     assert analyze(files, "--name", "mine") == 0
     page = (files / "runs" / "analyze-mine" / "report" / "index.html").read_text()
     assert "What NMS loses" not in page and "Differences between methods" in page
-    assert "This analysis failed" not in page
+    assert "failed:" not in page
     cells = [str(files / "runs" / "analyze-mine" / f"imported-{n}-gt") for n in ("a", "b")]
     assert main(["compare", *cells, "--out", str(files / "comparison")]) == 0
     assert (files / "comparison" / "compare.jpg").is_file()

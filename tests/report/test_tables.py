@@ -4,8 +4,10 @@ import math
 
 import pandas as pd
 
-from assignbench.report.style import colour
-from assignbench.report.tables import Table, average_tables, difference, percent, plain_table
+from assignbench.analysis.result import Result
+from assignbench.report.render.markdown import escaped, markdown_table, paragraph
+from assignbench.report.style import colour, slug
+from assignbench.report.tables import Table, average_tables, difference, percent, result_table, tidy_table
 
 
 def test_percent_and_difference() -> None:
@@ -21,14 +23,18 @@ def averages(n: int) -> pd.DataFrame:
     rows = []
     for method, mean, delta in (("iou", 0.4, math.nan), ("mg", 0.42, 0.02)):
         row = {"data": "voc0712", "detector": "net", "method": method, "metric": "AP", "mean": mean, "half": 0.01}
+        row |= {"baseline": "iou" if method == "mg" else "", "pair": "assigner" if method == "mg" else ""}
         rows.append({**row, "n": n, "delta": delta, "delta_half": 0.015, "delta_n": n})
     return pd.DataFrame(rows)
 
 
 def test_the_table_ends_with_what_it_could_resolve() -> None:
     (table,) = average_tables(averages(3), ["iou", "mg"], {})
-    assert table.rows[1] == ["mg", "42.0 ± 1.0", "+2.0 ± 1.5"]
+    assert table.rows[1] == ["mg", "42.0 ± 1.0", "+2.0 ± 1.5", "iou"]
     assert "could have resolved for every method: 1.5 points" in table.notes[-1]
+    assert not any(n.startswith("recipe") for n in table.notes)
+    (recipe,) = average_tables(averages(3).replace({"pair": {"assigner": "recipe"}}), ["iou", "mg"], {})
+    assert recipe.rows[1][-1] == "iou (recipe)" and recipe.notes[0].startswith("recipe: the pair differs in more")
     (single,) = average_tables(averages(1), ["iou", "mg"], {})
     assert "42.0†" in single.rows[1]
     assert any("cannot resolve any difference" in n for n in single.notes)
@@ -42,9 +48,49 @@ def test_published_numbers_stand_beside_ours() -> None:
     assert "Not subtracted" in table.notes[-1]
 
 
-def test_markdown_escapes_pipes() -> None:
-    assert "a\\|b" in Table("t", ["h"], [["a|b"]]).markdown()
-    assert plain_table("t", pd.DataFrame({"x": [1.23456, math.nan]})).rows == [["1.23"], ["n/a"]]
+def test_markdown_shows_text_as_it_is() -> None:
+    assert "a\\|b" in markdown_table(Table("t", ["h"], [["a|b"]]))
+    assert escaped("<b>&</b>\nnext") == "&lt;b&gt;&amp;&lt;/b&gt; next"
+    assert escaped("mutual_guidance _x_ `c`") == "mutual_guidance \\_x\\_ \\`c\\`"
+    assert paragraph("# no heading") == "\\# no heading" and paragraph("- none") == "\\- none"
+    assert paragraph("1. no list") == "1\\. no list" and paragraph("1.5 points") == "1.5 points"
+    assert paragraph("a - b") == "a - b"
+
+
+def test_units_decide_what_is_printed_in_per_cent() -> None:
+    """The names of the columns say nothing: a share is one because its Result says so."""
+    frame = pd.DataFrame({"method": ["a"], "AP": [0.25], "AP_half": [0.01], "gain": [0.5], "size": [2.0], "n": [3]})
+    table = tidy_table("t", frame, {"AP": "AP", "size": "px"})
+    assert table.rows == [["a", "25.0 ± 1.0", "0.5", "2", "3"]]
+    assert table.header == ["method", "AP", "gain", "size (px)", "n"]
+    assert table.notes == ["In points of AP: AP."]
+    assert tidy_table("t", frame, {"gain": "share"}).rows[0][1:3] == ["0.250 ± 0.010", "50.0"]
+
+
+def test_few_seeds_are_noted_and_missing_values_shown() -> None:
+    frame = pd.DataFrame({"method": ["a", "b"], "baseline": ["", "a"], "gain": [math.nan, 0.1], "n": [2, 2]})
+    table = tidy_table("t", frame, {"gain": "AP"})
+    assert table.rows[0] == ["a", "–", "n/a", "2"] and table.notes[-1] == "n < 3: no verdict can rest on it."
+
+
+def test_numbers_stand_right_and_texts_left() -> None:
+    table = Table("t", ["a", "b", "c"], [["iou", "1.0 ± 0.1", "–"], ["12 px wide", "–", "–"]])
+    assert table.numeric == [False, True, False]
+    assert "|---|---:|---|" in markdown_table(table)
+
+
+def test_rows_per_seed_are_averaged_and_one_place_is_not_repeated() -> None:
+    frame = pd.DataFrame(
+        {"data": "d", "detector": "x", "seed": [0, 1], "value": [0.1, 0.3], "method": "iou", "count": [3, 4]}
+    )
+    table = result_table(Result("k", "c", frame), [("d", "x")])
+    assert table.header == ["method", "count", "value", "n"] and table.rows[0][:2] == ["iou", "3.5"]
+    assert table.rows[0][2].startswith("0.200 ± ") and table.rows[0][3] == "2"
+    assert result_table(Result("k", "c", frame), [("d", "x"), ("e", "x")]).header[:2] == ["data", "detector"]
+
+
+def test_file_names_hold_nothing_of_what_users_write() -> None:
+    assert slug("maps", "a/b ../c", "<i>") == "maps-a-b-..-c-i" and slug("maps", "//") == "maps-x"
 
 
 def test_colours_are_fixed_and_differ() -> None:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from assignbench.analysis import StudyRecord
-from assignbench.analysis.groups import ELONGATION
+from assignbench.measure.groups import ELONGATION
 from assignbench.report.panels import gain_figure, per_place
 from assignbench.report.style import Drawn, Found, colour, figure_of, method_bars, style
 

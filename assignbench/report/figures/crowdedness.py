@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from assignbench.analysis import StudyRecord
-from assignbench.analysis.groups import CROWDING, PER_IMAGE
+from assignbench.measure.groups import CROWDING, PER_IMAGE
 from assignbench.report.panels import gain_figure
 from assignbench.report.style import Drawn, Found, figure_of
 

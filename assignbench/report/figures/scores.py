@@ -53,7 +53,8 @@ def _mixture(mixtures: pd.DataFrame, cell: CellRecord, chosen: int) -> pd.DataFr
 
 def _histogram(ax: Axes, table: pd.DataFrame, title: str) -> None:
     losses, positive = prior_losses(table), table.positive_cls.to_numpy(bool)
-    edges = np.linspace(losses.min(), losses.max() + 1e-9, 21) if len(losses) else np.linspace(0, 1, 21)
+    low, high = (float(losses.min()), float(losses.max()) + 1e-9) if len(losses) else (0.0, 1.0)
+    edges = np.linspace(low, high, 21).tolist()
     ax.hist(losses[~positive], bins=edges, color="lightgrey", label="others")
     ax.hist(losses[positive], bins=edges, color=BLUE, alpha=0.7, label="positives")
     ax.set_title(title)

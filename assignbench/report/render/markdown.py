@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 # Backslash, code, emphasis, links and table cells; an underscore inside a word is no markup, at its edge it is.
 _MARKUP = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])")
-_OPENING = re.compile(r"^(\s*)([#+>-]|\d+(?=[.)]))")  # what makes a heading, a list or a quotation of a line
+_OPENING = re.compile(r"^(\s*)([#+>-]|\d+(?=[.)]\s))")  # what makes a heading, a list or a quotation of a line
 
 
 def escaped(text: object) -> str:

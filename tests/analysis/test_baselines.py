@@ -1,0 +1,89 @@
+"""Who is compared with whom: the named baseline, else the first; 'assigner' only where nothing else differs."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from assignbench.analysis import ANALYSES, StudyRecord
+from assignbench.config import CoderConfig, HeadInit, MethodConfig, Nms, Part, Voting
+from assignbench.config.method import differing_parts
+from assignbench.records import write_json
+from tests.analysis.planted import boxes_table, objects_table, study_of, write_cell
+
+BASE = MethodConfig(name="iou", preset="iou", assigner=Part(name="max_iou"))
+# Another value for every part of a method beyond its names and its assigner.
+OTHER = {
+    "criterion": Part(name="dense", parameters={"box": "giou"}),
+    "quality": "iou",
+    "ranking": "cls*quality",
+    "floor_on": "ranking",
+    "nms": Nms(iou=0.6),
+    "voting": Voting(),
+    "head_init": HeadInit(prior_prob=0.02),
+    "coder": CoderConfig(stds=(0.2, 0.2)),
+}
+
+
+def test_every_part_is_known_to_the_test() -> None:
+    assert set(OTHER) == set(MethodConfig.model_fields) - {"name", "preset", "assigner"}
+
+
+@pytest.mark.parametrize("part", OTHER)
+def test_any_other_part_makes_a_recipe(part) -> None:
+    changed = BASE.model_copy(update={"name": "x", "preset": "y", "assigner": Part(name="paa"), part: OTHER[part]})
+    assert differing_parts(changed, BASE) == (part,)
+    assert differing_parts(BASE.model_copy(update={"name": "x", "assigner": Part(name="paa")}), BASE) == ()
+
+
+def study(folder, baselines: dict[str, str], *methods: str) -> StudyRecord:
+    objects = objects_table([(0, 0, 0.0, 0, 40, 40)])
+    for method in methods:
+        write_cell(folder, method, 0, objects, boxes_table([(0, 0, 0.0, 0, 40, 40, 0.9)], "score"))
+    return study_of(folder, methods, baselines=baselines)
+
+
+def test_a_method_goes_with_its_own_baseline_or_the_first(tmp_path) -> None:
+    found = study(tmp_path, {"a": "", "b": "a", "c": "b", "d": "gone", "e": "e"}, "a", "b", "c", "d", "e")
+    present = list("abcde")
+    assert [found.baseline_of(m, present) for m in present] == ["", "a", "b", "a", "a"]
+    assert found.baseline_of("c", ["a", "c"]) == "a"  # its own is not at this place
+    assert found.baseline_of("c", ["c"]) == ""
+    table = ANALYSES["averages"].run(found)[0].frame
+    named = table[table.metric == "AP"].set_index("method").baseline
+    assert named.to_dict() == {"a": "", "b": "a", "c": "b", "d": "a", "e": "a"}
+
+
+def test_no_pair_is_asked_twice(tmp_path) -> None:
+    """The first method names the second as its baseline: the second is then not compared with the first again."""
+    found = study(tmp_path, {"a": "b", "b": ""}, "a", "b")
+    assert [found.baseline_of(m, ["a", "b"]) for m in "ab"] == ["b", ""]
+
+
+def test_the_difference_is_to_the_own_baseline_and_paired_by_seed(tmp_path) -> None:
+    """c's baseline is b: AP of the seeds that both have."""
+    objects = objects_table([(0, 0, 0.0, 0, 40, 40)])
+    values = {"a": (0.1, 0.2, 0.3), "b": (0.5, 0.4, 0.6), "c": (0.6, 0.6, np.nan)}
+    for method, scores in values.items():
+        for seed, value in enumerate(scores):
+            if np.isfinite(value):
+                folder = write_cell(
+                    tmp_path, method, seed, objects, boxes_table([(0, 0, 0.0, 0, 40, 40, 0.9)], "score")
+                )
+                write_json(folder / "summary.json", {"AP": value})
+    found = study_of(tmp_path, ("a", "b", "c"), baselines={"a": "", "b": "a", "c": "b"})
+    row = ANALYSES["averages"].run(found)[0].frame.set_index("method").loc["c"]
+    assert row.delta == pytest.approx(0.15) and row.delta_n == 2 and row.baseline == "b" and row.pair == "assigner"
+
+
+def test_the_configuration_names_the_parts_of_a_recipe(tmp_path) -> None:
+    objects, found = objects_table([(0, 0, 0.0, 0, 40, 40)]), boxes_table([(0, 0, 0.0, 0, 40, 40, 0.9)], "score")
+    recipe = BASE.model_copy(update={"name": "paa", "assigner": Part(name="paa"), "nms": Nms(iou=0.6)})
+    for method in (BASE, recipe):
+        write_cell(tmp_path, method, 0, objects, found)
+    results = {r.key: r.frame for r in ANALYSES["configuration"].run(study_of(tmp_path, ("iou", "paa")))}
+    pairs = results["configuration.pairs"].set_index("method")
+    assert pairs.loc["paa", ["baseline", "pair", "differs"]].tolist() == ["iou", "recipe", "nms"]
+    assert pairs.loc["iou", ["baseline", "pair", "differs"]].tolist() == ["", "", ""]
+    entries = results["configuration.entries"]
+    assert entries.key.tolist() == ["method.assigner.name", "method.nms.iou"]
+    assert isinstance(entries, pd.DataFrame) and entries[["iou", "paa"]].iloc[1].tolist() == ["0.5", "0.6"]
