@@ -23,7 +23,10 @@ from pycocotools.cocoeval import COCOeval
 from assignbench.analysis.intervals import bootstrap
 from assignbench.commands.analyze import object_table
 from assignbench.data.predictions import read_ground_truth, read_predictions
-from assignbench.measure.matching import coco_numbers, match, overlaps_of
+from assignbench.config.method import Nms
+from assignbench.measure.coco import coco_numbers
+from assignbench.measure.matching import match, overlaps_of
+from assignbench.measure.nms import Boxes, thin_out
 
 
 def generate(folder: Path, images: int, detections: int, classes: int, files: int = 2) -> tuple[Path, list[Path]]:
@@ -67,6 +70,21 @@ def generate(folder: Path, images: int, detections: int, classes: int, files: in
     return gt, paths
 
 
+def time_nms(count: int = 1000, classes: int = 20, repeats: int = 20) -> None:
+    """Prints the time of every NMS flavour for one image of so many boxes."""
+    rng = np.random.default_rng(1)
+    centre, sides = rng.uniform(20, 500, (count, 2)), rng.uniform(10, 90, (count, 2))
+    corners = np.concatenate([centre - sides / 2, centre + sides / 2], axis=1)
+    scores = rng.uniform(0, 1, (3, count))
+    boxes = Boxes(corners, rng.integers(0, classes, count), scores[0], scores[1], scores[2], np.arange(count))
+    for nms in (Nms(), Nms(kind="agnostic"), Nms(kind="soft"), Nms(kind="iou_guided"), Nms(kind="none")):
+        start = time.perf_counter()
+        for _ in range(repeats):
+            thin_out(boxes, nms, 100)
+        spent = 1e3 * (time.perf_counter() - start) / repeats
+        print(f"NMS {nms.kind}, {count} boxes of {classes} classes: {spent:.1f} ms")
+
+
 def main() -> None:
     """Prints one line per measurement."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -107,6 +125,7 @@ def main() -> None:
         start = time.perf_counter()
         bootstrap(match(overlaps), options.replicates, np.random.default_rng(0))
         print(f"bootstrap of {options.replicates} replicates by reweighting: {time.perf_counter() - start:.1f} s")
+        time_nms()
 
 
 if __name__ == "__main__":

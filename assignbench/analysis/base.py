@@ -18,7 +18,7 @@ from assignbench.analysis.result import Result
 from assignbench.config.method import MethodConfig, differing_parts
 from assignbench.errors import InputError, nearest
 from assignbench.measure.groups import GroupRule, group_precision
-from assignbench.measure.matching import Overlaps, average_precision, match, mean_over_classes, overlaps_of
+from assignbench.measure.matching import Matches, Overlaps, average_precision, match, mean_over_classes, overlaps_of
 from assignbench.records import CellRecord, read_cells, read_json
 
 T = TypeVar("T")
@@ -80,13 +80,18 @@ class CellData:
         """Detections and objects of one class with IoU 0.5 or more."""
         return overlaps_of(self.images, self.objects, self.detections, len(self.classes))
 
+    @cached_property
+    def matches(self) -> Matches:
+        """Which detection found which object, at COCO's thresholds."""
+        return match(self.overlaps)
+
     def precision(self) -> npt.NDArray[np.float64]:
         """AP [T, C]."""
-        return self.once("precision", lambda: np.asarray(average_precision(match(self.overlaps))[0]))
+        return self.once("precision", lambda: np.asarray(average_precision(self.matches)[0]))
 
     def group_numbers(self, inside: npt.NDArray[np.bool_], rule: GroupRule = "balanced") -> dict[str, float]:
         """AP, AP50, AP75 and the number of objects of a group; NaN without a countable object."""
-        found = group_precision(self.overlaps, inside, rule=rule)[0]
+        found = group_precision(self.overlaps, inside, rule=rule, matches=self.matches)[0]
         counted = int((inside & ~self.overlaps.left_out).sum())
         mean = {"AP": found, "AP50": found[[0]], "AP75": found[[5]]}
         return {"objects": counted, **{k: float(mean_over_classes(v)) for k, v in mean.items()}}

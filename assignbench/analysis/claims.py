@@ -163,7 +163,11 @@ def _difference_of_gains(claim: Claim, study: StudyRecord) -> list[Effect]:
     keys = ["data", "detector", "method", "baseline", "pair"]
     both = first.merge(second[[*keys, "seed", "gain"]], on=[*keys, "seed"], suffixes=("", "_second"))
     both = both.assign(effect=both.gain - both.gain_second)
-    return [Effect(*key, *_over_seeds(g.effect.tolist())) for key, g in both.groupby(keys, sort=False)]
+    found = []
+    for key, group in both.groupby(keys, sort=False):
+        data, detector, method, baseline, pair = (str(k) for k in key)
+        found.append(Effect(data, detector, method, baseline, pair, *_over_seeds(group.effect.tolist())))
+    return found
 
 
 def _predicts(claim: Claim, study: StudyRecord) -> list[Effect]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from assignbench.analysis.base import CellData, StudyRecord
-from assignbench.analysis.intervals import Floats, Trend, fold_weights, trend
+from assignbench.analysis.intervals import FOLDS, LEAST_SEEDS, Floats, Trend, fold_weights, trend
 from assignbench.measure.groups import Grouping, group_precision, quantile_grouping
 from assignbench.measure.matching import mean_over_classes
 
@@ -34,21 +34,22 @@ def factor_grouping(study: StudyRecord, data: str, factor: str) -> Grouping | No
     return quantile_grouping(factor, cell.objects[factor].to_numpy(np.float64), FACTOR_BINS)
 
 
-def group_curve(cell: CellData, grouping: Grouping) -> GroupCurve:
+def group_curve(cell: CellData, grouping: Grouping, folds: int) -> GroupCurve:
     """The balanced AP of every group that holds an object, on all images and with each fold of them left out."""
-    return cell.once(("group curve", grouping), partial(_group_curve, cell, grouping))
+    return cell.once(("group curve", grouping, folds), partial(_group_curve, cell, grouping, folds))
 
 
-def _group_curve(cell: CellData, grouping: Grouping) -> GroupCurve:
+def _group_curve(cell: CellData, grouping: Grouping, folds: int) -> GroupCurve:
     values = cell.objects[grouping.column]
     place = grouping.place(values)
-    weights = fold_weights(len(cell.overlaps.images))
+    weights = fold_weights(len(cell.overlaps.images), folds)
     columns, middles, objects = [], [], []
     for number in range(len(grouping.names)):
         inside = place == number
         count = int((inside & ~cell.overlaps.left_out).sum())
         if count:
-            columns.append(mean_over_classes(group_precision(cell.overlaps, inside, weights=weights)))
+            found = group_precision(cell.overlaps, inside, weights=weights, matches=cell.matches)
+            columns.append(mean_over_classes(found))
             middles.append(float(values[inside].mean()))
             objects.append(float(count))
     stacked = np.stack(columns, axis=-1) if columns else np.zeros((len(weights), 0))
@@ -69,8 +70,10 @@ def trends(study: StudyRecord, grouping: Grouping, data: str) -> dict[tuple[str,
             baseline = study.baseline_of(method, present)
             seeds = [s for m, s in members if m == method and (baseline, s) in members]
             if baseline and seeds:
-                ours = [group_curve(members[method, s], grouping) for s in seeds]
-                theirs = [group_curve(members[baseline, s], grouping) for s in seeds]
+                # One or two seeds resolve nothing: their images need not be left out in turn.
+                folds = FOLDS if len(seeds) >= LEAST_SEEDS else 0
+                ours = [group_curve(members[method, s], grouping, folds) for s in seeds]
+                theirs = [group_curve(members[baseline, s], grouping, folds) for s in seeds]
                 gained = np.stack([a.precision - b.precision for a, b in zip(ours, theirs, strict=True)])
                 found[detector, method] = (baseline, trend(ours[0].middles, gained, ours[0].objects))
     return found

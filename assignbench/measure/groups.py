@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from assignbench.measure.matching import Bools, Floats, Ints, Overlaps, average_precision, match
+from assignbench.measure.matching import Bools, Floats, Ints, Matches, Overlaps, average_precision, match
 
 GroupRule = Literal["balanced", "all"]
 CROWD_EDGES, CROWD_NAMES = (0.0, 0.2, 0.5), ("sparse", "medium", "dense")
@@ -74,18 +74,29 @@ def quantile_grouping(column: str, values: npt.NDArray[np.float64], bins: int) -
 
 
 def group_precision(
-    overlaps: Overlaps, inside: Bools, *, rule: GroupRule = "balanced", weights: Floats | None = None
+    overlaps: Overlaps,
+    inside: Bools,
+    *,
+    rule: GroupRule = "balanced",
+    weights: Floats | None = None,
+    matches: Matches | None = None,
 ) -> Floats:
-    """AP [R, T, C] of the objects `inside` [M] a group; weights [R, I] of the images (one row of ones by default)."""
-    return _RULES[rule](overlaps, inside, weights)
+    """AP [R, T, C] of the objects `inside` [M] a group; weights [R, I] of the images (one row of ones by default).
+
+    `matches` are the overlaps' own, where they are known already: the balanced rule matches once for all groups.
+    """
+    return _RULES[rule](overlaps, inside, weights, matches)
 
 
-def _balanced(overlaps: Overlaps, inside: Bools, weights: Floats | None) -> Floats:
-    return average_precision(match(overlaps), weights, group=inside)
+def _balanced(overlaps: Overlaps, inside: Bools, weights: Floats | None, matches: Matches | None) -> Floats:
+    return average_precision(match(overlaps) if matches is None else matches, weights, group=inside)
 
 
-def _all(overlaps: Overlaps, inside: Bools, weights: Floats | None) -> Floats:
+def _all(overlaps: Overlaps, inside: Bools, weights: Floats | None, matches: Matches | None) -> Floats:
     return average_precision(match(overlaps, outside=~inside), weights)
 
 
-_RULES: dict[GroupRule, Callable[[Overlaps, Bools, Floats | None], Floats]] = {"balanced": _balanced, "all": _all}
+_RULES: dict[GroupRule, Callable[[Overlaps, Bools, Floats | None, Matches | None], Floats]] = {
+    "balanced": _balanced,
+    "all": _all,
+}

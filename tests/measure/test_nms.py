@@ -26,7 +26,7 @@ def drawn(seed: int, count: int = 120, classes: int = 3, *, ties: bool = False) 
     sides = rng.uniform(10, 60, (count, 2))
     scores = rng.integers(1, 9, (3, count)) / 10 if ties else rng.uniform(0.01, 1, (3, count))
     boxes = np.concatenate([centre - sides / 2, centre + sides / 2], axis=1)
-    return Boxes(boxes, rng.integers(0, classes, count), *scores, np.arange(count))
+    return Boxes(boxes, rng.integers(0, classes, count), scores[0], scores[1], scores[2], np.arange(count))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
