@@ -2,7 +2,10 @@
 
 import html
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +16,7 @@ from assignbench.analysis import ANALYSES, CellData
 from assignbench.cli import main
 from assignbench.measure.coco import coco_numbers
 from assignbench.records import CellRecord
-from tests.conftest import STUDY, write_voc_xml
+from tests.conftest import ROOT, STUDY, write_voc_xml
 
 
 def run(capsys, *arguments: str) -> tuple[int, str, str]:
@@ -51,7 +54,7 @@ def test_a_study_from_start_to_report(finished, tiny_study, capsys) -> None:
         )
     page = (folder / "report" / "index.html").read_text()
     assert "http" not in page.replace("http-equiv", "")  # opens without a network
-    for text in ("Average precision", "one seed", "Only entries of the method differ", "What the assigners choose"):
+    for text in ("Average precision", "one seed", "Only entries of the method differ"):
         assert text in page
     assert "This analysis failed" not in page
     for one in ANALYSES.values():
@@ -237,3 +240,81 @@ def test_claims_and_analyses_are_checked_before_training(tiny_study, tmp_path, c
         code, _, problem = run(capsys, "run", str(tiny_study), "--out", str(tmp_path / "runs"))
         assert code == 2 and re.search(message.replace("?", "[?]"), problem), problem
         assert not (tmp_path / "runs" / "tiny").exists()
+
+
+def test_plan_tells_what_each_method_is_compared_with(tiny_study, tmp_path, capsys) -> None:
+    tiny_study.write_text(tiny_study.read_text().replace("mutual_guidance]", "mutual_guidance, paa]"))
+    code, out, _ = run(capsys, "plan", str(tiny_study), "--out", str(tmp_path / "runs"))
+    assert code == 0 and "iou: compared with nothing" in out
+    assert "mutual_guidance against iou: a recipe; beyond the assigner differ criterion.focal_gamma 2.0 -> 1.0" in out
+    assert "quality none -> iou" in out and not (tmp_path / "runs").exists()
+
+
+def test_baselines_stand_in_the_run_folder_and_report_keeps_cells(finished, tiny_study, capsys) -> None:
+    about = json.loads((finished / "tiny" / "study.json").read_text())
+    assert about["baselines"] == {"iou": "", "mutual_guidance": "iou"} and len(about["cells"]) == 2
+    # More seeds in the file: the report is of what was run.
+    assert run(capsys, "report", str(tiny_study), "--out", str(finished), "--seeds", "3")[0] == 0
+    assert json.loads((finished / "tiny" / "study.json").read_text())["cells"] == about["cells"]
+
+
+def test_status_needs_a_run_folder_and_chooses_cells(finished, tiny_study, tmp_path, capsys) -> None:
+    code, _, err = run(capsys, "status", str(tiny_study), "--out", str(tmp_path / "elsewhere"))
+    assert code == 2 and "nothing was run in" in err
+    code, out, _ = run(capsys, "status", str(tiny_study), "--out", str(finished), "--only", "iou")
+    assert code == 0 and out.count("done") == 1
+    code, _, err = run(capsys, "status", str(tiny_study), "--out", str(finished), "--only", "nothing")
+    assert code == 2 and "no cell matches" in err
+
+
+def test_folders_of_earlier_versions_are_refused_in_one_line(finished, tiny_study, tmp_path, capsys) -> None:
+    for path in (finished / "tiny").glob("*/config.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "format": 1}))
+    cell = str(next((finished / "tiny").glob("*/config.json")).parent)
+    for arguments in (
+        ["report", str(tiny_study), "--out", str(finished)],
+        ["status", str(tiny_study), "--out", str(finished), "--only", "iou"],
+        ["show", "assign", cell],
+    ):
+        code, _, err = run(capsys, *arguments)
+        assert code == 2 and err.count("\n") == 1 and "format 1" in err, (arguments, err)
+    assert run(capsys, "plan", str(tiny_study), "--out", str(finished))[0] == 0  # speeds of old cells are passed over
+
+
+COMMANDS = ("run", "plan", "status", "report", "list", "show", "analyze", "compare", "doctor")
+
+
+def modules_after(*arguments: str, folder: Path) -> set[str]:
+    """The modules that are loaded when a command has ended with code 0, in a process of its own."""
+    code = (
+        "import sys\nfrom assignbench.cli import main\n"
+        "try:\n    code = main(sys.argv[1:])\nexcept SystemExit as end:\n    code = end.code\n"
+        "print('LOADED', *sorted(sys.modules))\nsys.exit(code)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=folder, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    return set(told.stdout.split("LOADED")[1].split())
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_loads_nothing_heavy(tmp_path, command) -> None:
+    arguments = [command, "--help"] if command else ["--help"]
+    assert not {"torch", "pandas", "numpy", "scipy", "matplotlib"} & modules_after(*arguments, folder=tmp_path)
+
+
+def test_status_and_report_run_without_torch(finished, tiny_study, tmp_path) -> None:
+    for command in ("status", "report"):
+        assert "torch" not in modules_after(command, str(tiny_study), "--out", str(finished), folder=tmp_path)
+    for what in ("detectors", "datasets", "analyses", "studies"):
+        assert "torch" not in modules_after("list", what, folder=tmp_path)
+
+
+def test_every_command_has_a_file(capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    out = capsys.readouterr().out
+    for command in COMMANDS:
+        assert f"    {command} " in out and (ROOT / "assignbench" / "commands" / f"{command}.py").is_file()

@@ -15,6 +15,7 @@ from assignbench.records import CellRecord
 
 STALE_SECONDS = 30.0
 PATIENCE_SECONDS = 10.0
+GRACE_SECONDS = 30.0
 
 
 def default_workers(device: str, threads: int) -> int:
@@ -66,10 +67,10 @@ class LocalProcesses:
         return handle.poll()
 
     def cancel(self, handle: subprocess.Popen[bytes]) -> int:
-        """Asks a process to end, and kills it if it does not within half a minute."""
+        """Asks a process to end, and kills it if it does not within `GRACE_SECONDS`."""
         handle.terminate()
         try:
-            return handle.wait(timeout=30)
+            return handle.wait(timeout=GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             handle.kill()
             return handle.wait()

@@ -1,0 +1,170 @@
+"""Launching: at most so many at a time, every end is told, and a cell that is being trained is left alone."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from assignbench import methods
+from assignbench.config.cell import CellConfig, LocalPaths
+from assignbench.errors import InputError
+from assignbench.launch import base, local
+from assignbench.launch.base import Job, Jobs
+from assignbench.launch.local import LocalProcesses, default_workers
+from assignbench.records import CellRecord, read_json, write_json
+from assignbench.study.grid import cells_of
+from assignbench.study.reading import read_study
+
+
+@pytest.fixture
+def jobs(tiny_study, tmp_path, monkeypatch) -> list[Job]:
+    monkeypatch.setattr(base, "POLL_SECONDS", 0.01)
+    cells = cells_of(read_study(tiny_study, seeds=3), methods)
+    return [Job(tmp_path / "runs" / c.id, c.config, c.paths) for c in cells]
+
+
+@dataclass
+class Pretended:
+    """A launcher whose jobs end after a few polls with a given code, and write their state if told so."""
+
+    code: int = 0
+    state: str = "done"
+    polls: int = 3
+    running: dict[str, int] = field(default_factory=dict)
+    most: int = 0
+    cancelled: list[str] = field(default_factory=list)
+
+    def free(self, job: Job) -> None:
+        pass
+
+    def submit(self, job: Job) -> Job:
+        self.running[job.name] = 0
+        self.most = max(self.most, len(self.running))
+        if self.state:
+            write_json(job.folder / "status.json", {"state": self.state, "step": 4, "steps": 8})
+        return job
+
+    def poll(self, handle: Job) -> int | None:
+        self.running[handle.name] += 1
+        if self.running[handle.name] < self.polls:
+            return None
+        del self.running[handle.name]
+        return self.code
+
+    def cancel(self, handle: Job) -> int:
+        self.cancelled.append(handle.name)
+        return -15
+
+
+def test_jobs_run_side_by_side_and_their_folders_start_complete(jobs) -> None:
+    launcher, seen = Pretended(), []
+    Jobs(launcher, 2).run(jobs, lambda running, ended: seen.append((len(running), ended)))
+    assert launcher.most == 2 and len(jobs) == 6
+    assert seen[-1] == (0, 6) and max(count for count, _ in seen) <= 2
+    for job in jobs:
+        assert CellRecord(job.folder).trained == job.config
+        assert LocalPaths.model_validate(read_json(job.folder / "local.json")) == job.paths
+        assert CellRecord(job.folder).state == "done"
+
+
+@pytest.mark.parametrize(
+    ("code", "state", "told"),
+    [
+        (-9, "failed", "signal 9 (out of memory, or killed)"),
+        (-11, "failed", "signal 11"),
+        (3, "failed", "code 3; see"),
+        (-15, "pending", "signal 15"),
+        (130, "pending", "code 130"),
+    ],
+)
+def test_a_process_that_dies_without_a_word_leaves_the_reason(jobs, code, state, told) -> None:
+    Jobs(Pretended(code=code, state=""), 1).run(jobs[:1])
+    status = CellRecord(jobs[0].folder).status
+    assert status["state"] == state and told in status["reason"]
+
+
+def test_a_failed_cell_keeps_its_own_reason(jobs) -> None:
+    Jobs(Pretended(code=1, state="diverged"), 1).run(jobs[:1])
+    assert CellRecord(jobs[0].folder).state == "diverged" and "reason" not in CellRecord(jobs[0].folder).status
+
+
+def test_an_interruption_ends_what_runs_and_leaves_it_pending(jobs) -> None:
+    launcher = Pretended(state="running", polls=10**6)
+
+    def stop(running: object, ended: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Jobs(launcher, 2).run(jobs, stop)
+    assert launcher.cancelled == [j.name for j in jobs[:2]]
+    assert [CellRecord(j.folder).state for j in jobs] == ["pending"] * 6
+
+
+def test_progress_tells_speed_and_what_is_left(jobs) -> None:
+    job, runner = jobs[0], Jobs(Pretended(), 1)
+    write_json(job.folder / "status.json", {"state": "running", "phase": "training", "step": 2, "steps": 8})
+    runner._speeds[job.folder] = (time.time() - 10, 0)
+    progress = runner._progress(job)
+    assert (progress.step, progress.steps, progress.phase) == (2, 8, "training")
+    assert progress.images_per_second == pytest.approx(0.2 * job.config.schedule.batch_size, rel=0.1)
+    assert progress.seconds_left == pytest.approx(30, rel=0.1)
+
+
+def test_a_cell_that_is_being_trained_is_left_alone(jobs, monkeypatch) -> None:
+    monkeypatch.setattr(local, "PATIENCE_SECONDS", -1.0)
+    launcher, job = LocalProcesses("cpu"), jobs[0]
+    alive = {"state": "running", "pid": os.getpid(), "host": socket.gethostname(), "heartbeat": time.time()}
+    write_json(job.folder / "status.json", alive)
+    with pytest.raises(InputError, match=f"is being trained by process {os.getpid()} on {socket.gethostname()}"):
+        launcher.free(job)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    for gone in ({"pid": ended.pid}, {"heartbeat": time.time() - 3600}, {"state": "failed"}):
+        write_json(job.folder / "status.json", {**alive, **gone})
+        launcher.free(job)
+
+
+def test_a_local_process_is_the_engines_command_line(jobs, monkeypatch, tmp_path) -> None:
+    told = {}
+
+    class Started:
+        def __init__(self, command: list[str], **options: object) -> None:
+            told.update(command=command, **options)
+
+    monkeypatch.setattr(local.subprocess, "Popen", Started)
+    job = jobs[0]
+    job.folder.mkdir(parents=True)
+    LocalProcesses("cuda").submit(job)
+    assert told["command"] == [
+        sys.executable, "-m", "assignbench.engine.run", str(job.folder), "cuda", str(os.getpid())
+    ]  # fmt: skip
+    assert told["env"]["OMP_NUM_THREADS"] == str(job.config.schedule.threads)
+
+
+def test_cancel_ends_a_process_that_will_not_end(monkeypatch) -> None:
+    stubborn = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", stubborn], stdout=subprocess.PIPE)
+    assert process.stdout is not None and process.stdout.readline()
+    monkeypatch.setattr(local, "GRACE_SECONDS", 0.2)
+    assert LocalProcesses("cpu").cancel(process) == -9
+
+
+def test_workers_follow_the_cores() -> None:
+    assert default_workers("cuda", 1) == 1
+    assert default_workers("cpu", 10**6) == 1
+    assert default_workers("cpu", 1) >= 1
+
+
+def test_configuration_is_written_once_and_whole(jobs) -> None:
+    Jobs(Pretended(), 1).run(jobs[:1])
+    text = (jobs[0].folder / "config.json").read_text()
+    assert CellConfig.model_validate_json(text).id == Path(jobs[0].folder).name
