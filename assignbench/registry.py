@@ -120,7 +120,7 @@ class Registry(Generic[T]):
 
     def _hints(self, name: str) -> dict[str, tuple[Any, Any]]:
         """Annotation and default of every parameter."""
-        return _hints_of(self.factory(name))
+        return _hints_of(self.factory(name))  # type: ignore[arg-type]
 
 
 @lru_cache(maxsize=1024)
