@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
-from annotated_types import Ge, Gt, Le
+from annotated_types import Gt, Le
 from torch import Tensor
 
 from assignbench.assigners.base import ASSIGNERS, Assigner
@@ -66,7 +66,7 @@ class MutualGuidance(Assigner):
     tensor([[ 0,  0, -1]])
     """
 
-    sigma: Annotated[float, Ge(1)] = 2.0
+    sigma: Annotated[float, Gt(1)] = 2.0
     positive: Annotated[float, Gt(0), Le(1)] = 0.5
     negative: Annotated[float, Gt(0), Le(1)] = 0.4
     classify: Literal["regressed", "static"] = "regressed"
@@ -76,8 +76,8 @@ class MutualGuidance(Assigner):
     zero_overlap: Literal["skip", "force"] = "skip"
 
     def __post_init__(self) -> None:
-        if self.sigma < 1:
-            raise ValueError(f"sigma must be at least 1 (Eq. 1 would shrink IoUs), got {self.sigma}")
+        if not self.sigma > 1:
+            raise ValueError(f"sigma must be above 1 (at 1, Eq. 1 makes an IoU of 0 to 1 by 0^0), got {self.sigma}")
         if not self.negative <= self.positive:
             raise ValueError(f"needs negative <= positive, got {self.negative} and {self.positive}")
 
@@ -86,18 +86,19 @@ class MutualGuidance(Assigner):
         cls, box = self._static(iou, objects)
         many, some = self._counts(self._serving(iou, objects.valid))  # Np, Np + Ni
         told = {"positives_wanted": many, "ignored_wanted": some - many}
+        raw = {}
         if self.localize == "amplified":
             amplified = self._serving(self._amplified(iou, predictions, objects), objects.valid)
             box, best, _ = _winners(amplified, many)
-            told["reg_quality_raw"] = torch.where(box >= 0, RAW_POSITIVE, best)
+            raw["reg_quality_raw"] = torch.where(box >= 0, RAW_POSITIVE, best)
             del amplified
         del iou
         if self.classify == "regressed":
             regressed = self._serving(predicted_iou(priors, predictions, objects), objects.valid)
             owner, best, ignored = _winners(regressed, many, some)
             cls = torch.where(ignored & (owner < 0), IGNORE, owner)
-            told["cls_quality_raw"] = torch.where(owner >= 0, RAW_POSITIVE, torch.where(ignored, RAW_IGNORED, best))
-        return Assignment(Targets.hard(cls), Targets.hard(box), diagnostics=told)
+            raw["cls_quality_raw"] = torch.where(owner >= 0, RAW_POSITIVE, torch.where(ignored, RAW_IGNORED, best))
+        return Assignment(Targets.hard(cls), Targets.hard(box), diagnostics=told, prior_diagnostics=raw)
 
     def formulas(self) -> list[dict[str, float | str]]:
         """Fig. 3: amplified IoU over IoU for five class scores."""

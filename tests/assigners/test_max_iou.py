@@ -77,7 +77,7 @@ def test_golden(path) -> None:
         compared = ~case[f"out_tie_sensitive__{key}"]
         index = found.cls.index[0].numpy()
         np.testing.assert_array_equal(index[compared], case[f"out_assigned__{key}"][compared], err_msg=key)
-        np.testing.assert_allclose(found.diagnostics["max_iou"][0].numpy(), case["out_max_iou"], atol=1e-6)
+        np.testing.assert_allclose(found.prior_diagnostics["max_iou"][0].numpy(), case["out_max_iou"], atol=1e-6)
 
 
 def test_inclusive_pixels_by_hand() -> None:

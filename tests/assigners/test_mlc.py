@@ -99,7 +99,7 @@ def check(case, prefix: str, assigner: MutualLabeling, priors: Priors) -> None:
     predictions = replace(predictions_of(case, quality="iou_logits"))
     objects = objects_of(case)
     result = assigner(priors, predictions, objects, Context(progress=1.0))
-    told = {name: value[0].numpy() for name, value in result.diagnostics.items()}
+    told = {name: value[0].numpy() for name, value in (result.diagnostics | result.prior_diagnostics).items()}
 
     def wanted(name: str) -> np.ndarray:
         return case[f"{prefix}{name}"]
@@ -195,7 +195,7 @@ def test_thresholds_are_said_once_and_are_not_ignored() -> None:
         MutualLabeling("rpn", low=low, sample=10_000)(case.priors, case.predictions, case.objects, case.context)
         for low in (0.3, 0.6)
     ]
-    assert (found[0].diagnostics["candidate"] >= 0).sum() > (found[1].diagnostics["candidate"] >= 0).sum()
+    assert (found[0].prior_diagnostics["candidate"] >= 0).sum() > (found[1].prior_diagnostics["candidate"] >= 0).sum()
 
 
 def test_losses_over_the_priors_drawn_by_hand() -> None:

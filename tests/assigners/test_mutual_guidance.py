@@ -104,8 +104,9 @@ def test_blocks_of_objects_change_nothing(monkeypatch) -> None:
         monkeypatch.undo()
         assert torch.equal(whole.cls.index, parts.cls.index)
         assert torch.equal(whole.box.index, parts.box.index)
-        for name, value in whole.diagnostics.items():
-            assert torch.equal(value, parts.diagnostics[name]), name
+        told = parts.diagnostics | parts.prior_diagnostics
+        for name, value in (whole.diagnostics | whole.prior_diagnostics).items():
+            assert torch.equal(value, told[name]), name
 
 
 def test_only_the_class_score_amplifies() -> None:
@@ -184,7 +185,7 @@ def test_official_assignments_losses_and_gradients(path, prefix) -> None:
     if prefix:
         np.testing.assert_array_equal(result.cls.index[0].numpy(), data["static_assign"])
     else:
-        told = {name: value[0].numpy() for name, value in result.diagnostics.items()}
+        told = {name: value[0].numpy() for name, value in (result.diagnostics | result.prior_diagnostics).items()}
         np.testing.assert_array_equal(told["positives_wanted"], data["n_pos_per_gt"])
         wanted = told["positives_wanted"] + told["ignored_wanted"]
         np.testing.assert_array_equal(wanted, data["n_pos_plus_ign_per_gt"])
