@@ -9,6 +9,7 @@ import torch
 from assignbench.assigners.max_iou import MaxIoU
 from assignbench.config.method import CoderConfig
 from assignbench.contract import BACKGROUND, IGNORE, Objects, Predictions
+from assignbench.methods import PRESETS
 from assignbench.priors import Priors
 from tests.assigners.cases import anchors_of, meta, objects_of, read
 from tests.conftest import golden
@@ -89,3 +90,9 @@ def test_inclusive_pixels_by_hand() -> None:
     assert rule(one, nothing(one), objects).cls.index.tolist() == [[0]]
     plain = replace(one, coding=CoderConfig())
     assert rule(plain, nothing(plain), objects).cls.index.tolist() == [[IGNORE]]
+
+
+@pytest.mark.parametrize("name", ["rpn", "mlc_rpn", "iou_rescoring_rpn", "rpn_mlc"])
+def test_scores_of_rpn_start_undecided(name) -> None:
+    """As in torchvision and mmdet: half of the priors drawn are positive, so that no bias against them is needed."""
+    assert PRESETS[name].method.head_init.prior_prob == 0.5

@@ -271,3 +271,12 @@ def test_the_curves_of_figure_3_are_the_formula() -> None:
     assert {row["curve"] for row in rows} == {"p = 0", "p = 0.25", "p = 0.5", "p = 0.75", "p = 1"}
     for row in rows[::17]:
         assert row["value"] == pytest.approx(row["x"] ** ((3 - row["y"]) / 3))
+
+
+def test_an_anchor_that_does_not_touch_the_object_is_never_amplified() -> None:
+    """At sigma = 1 and a sure score, 0^0 would be an amplified IoU of 1: the value is refused, and above it 0 stays 0."""
+    with pytest.raises(ValueError, match="sigma must be above 1"):
+        MutualGuidance(sigma=1.0)
+    for sigma in (1.001, 1.5, 2.0):
+        found = amplified_iou(torch.tensor([0.0, 0.5]), torch.ones(2), sigma)
+        assert found[0] == 0 and 0.5 < found[1] < 1
