@@ -155,5 +155,10 @@ PRESETS: tuple[Preset, ...] = (
         baseline="fcos_light",
         **_LIGHT,
     ),
-    preset("fcos_plain", "fcos", "fcos_light without centerness. No baseline: it is one", **{**_LIGHT, "quality": None, "ranking": "cls"}),
+    preset(
+        "fcos_plain",
+        "fcos",
+        "fcos_light without centerness. No baseline: it is one",
+        **{**_LIGHT, "quality": None, "ranking": "cls"},
+    ),
 )

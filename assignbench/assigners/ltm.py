@@ -414,8 +414,14 @@ PRESETS: tuple[Preset, ...] = (
         {"negative": "none", "matching": "average"},
         source="ours",
     ),
-    _variant("ltm_max", f"multiple instance learning: the best anchor stands for its bag. {ALONE}", {}, {"matching": "max"}),
-    _variant("ltm_af", f"LTM for points: bags by normalised distance. {ALONE}", {"beta": 5.5, "kind": "distance", "box": "giou"}),
+    _variant(
+        "ltm_max", f"multiple instance learning: the best anchor stands for its bag. {ALONE}", {}, {"matching": "max"}
+    ),
+    _variant(
+        "ltm_af",
+        f"LTM for points: bags by normalised distance. {ALONE}",
+        {"beta": 5.5, "kind": "distance", "box": "giou"},
+    ),
     preset(
         "k_anchors",
         Part(name="ltm", parameters={"labels": "bag"}),

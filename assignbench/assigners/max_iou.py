@@ -136,7 +136,7 @@ PRESETS: tuple[Preset, ...] = (
             name="max_iou",
             parameters={"positive": 0.7, "negative": 0.3, "low_quality": "torchvision", "sample": 256},
         ),
-        "RPN: IoU 0.7/0.3, best priors forced, 256 drawn 1:1, both losses over the drawn; for class-agnostic detectors. "
+        "RPN: IoU 0.7/0.3, best priors forced, 256 drawn 1:1, losses over the drawn; for class-agnostic detectors. "
         "No baseline: it is one",
         source="framework",
         criterion=Part(

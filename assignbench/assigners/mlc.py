@@ -131,7 +131,9 @@ class MutualLabeling(Assigner):
         told = {"threshold_iou": by_iou, "threshold_score": by_score}
         told |= {"spearman": segment_spearman(score, overlap, owner, count)}
         stage = BEFORE if before else ""
-        return self._counted(self._sampled(Assignment(cls, box, None, told, of_priors, stage), objects, context, priors))
+        return self._counted(
+            self._sampled(Assignment(cls, box, None, told, of_priors, stage), objects, context, priors)
+        )
 
     def _counted(self, assignment: Assignment) -> Assignment:
         cls, box = assignment.cls.index >= 0, assignment.box.index >= 0
@@ -288,7 +290,7 @@ def _proposals(name: str, rule: Part, about: str, baseline: str = "", **parts: s
         nms=nms,
         head_init=start,
         coder=UNIT,
-        **parts,  # type: ignore[arg-type]
+        **parts,
     )
 
 

@@ -274,7 +274,7 @@ def test_the_curves_of_figure_3_are_the_formula() -> None:
 
 
 def test_an_anchor_that_does_not_touch_the_object_is_never_amplified() -> None:
-    """At sigma = 1 and a sure score, 0^0 would be an amplified IoU of 1: the value is refused, and above it 0 stays 0."""
+    """At sigma = 1 and a sure score, 0^0 would amplify an IoU of 0 to 1: refused, and above it 0 stays 0."""
     with pytest.raises(ValueError, match="sigma must be above 1"):
         MutualGuidance(sigma=1.0)
     for sigma in (1.001, 1.5, 2.0):
