@@ -5,6 +5,7 @@ Equations: 1
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -123,11 +124,9 @@ class MutualGuidance(Assigner):
 
     def _amplified(self, iou: Tensor, predictions: Predictions, objects: Objects) -> Tensor:
         """IoU [B, G, A] amplified in place by the score of each object's own class."""
-        scores = predictions.cls_logits.sigmoid().transpose(1, 2).contiguous()  # [B, C, A]
-        image = torch.arange(len(scores), device=scores.device).unsqueeze(1)
+        score = _own_scores(predictions.cls_logits, objects.labels)
         for rows in _blocks(iou):
-            own = scores[image, objects.labels[:, rows]]
-            iou[:, rows] = amplified_iou(iou[:, rows], own, self.sigma)
+            iou[:, rows] = amplified_iou(iou[:, rows], score(rows), self.sigma)
         return iou
 
     def _serving(self, quality: Tensor, valid: Tensor) -> _Serving:
@@ -173,6 +172,24 @@ class _Serving:
         part = self.quality[:, rows].clone()
         part.scatter_(-1, self.prior[:, rows].unsqueeze(-1), self.peak[:, rows].unsqueeze(-1))
         return part if self.best is None else part.masked_fill_(part < self.best.unsqueeze(1), 0.0)
+
+
+def _own_scores(logits: Tensor, labels: Tensor) -> Callable[[slice], Tensor]:
+    """Gives the scores [B, g, A] of the own classes of a slice of the objects, from logits [B, A, C] and labels [B, G].
+
+    With fewer objects than classes only these scores are worked out, otherwise all once, so that rows can be copied.
+    """
+    if labels.shape[1] < logits.shape[-1]:
+        count = logits.shape[1]
+
+        def picked(rows: slice) -> Tensor:
+            columns = labels[:, rows].unsqueeze(-1).expand(-1, -1, count)
+            return logits.transpose(1, 2).gather(1, columns).sigmoid_()
+
+        return picked
+    scores = logits.sigmoid().transpose(1, 2).contiguous()
+    image = torch.arange(len(scores), device=scores.device).unsqueeze(1)
+    return lambda rows: scores[image, labels[:, rows]]
 
 
 def _blocks(matrix: Tensor) -> list[slice]:
