@@ -20,7 +20,7 @@ from assignbench.assigners.base import ASSIGNERS, Assigner, Count, NonNegative, 
 from assignbench.assigners.criteria import CRITERIA, BoxLoss, Criterion, box_losses, class_targets
 from assignbench.assigners.fcos import FCOS
 from assignbench.assigners.max_iou import MaxIoU
-from assignbench.assigners.otsu import exact_otsu, histogram_otsu, segment_spearman
+from assignbench.assigners.otsu import candidates_alone, exact_otsu, histogram_otsu, segment_spearman
 from assignbench.config.method import CoderConfig, HeadInit, Needs, Nms, Part, Preset, preset
 from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets, Term
 from assignbench.losses import sigmoid_focal
@@ -112,8 +112,8 @@ class MutualLabeling(Assigner):
         overlap = matched_iou(priors, predictions.boxes, boxes_of(owner, objects.boxes))
         label = labels_of(owner, objects.labels)
         score = predictions.cls_logits.gather(2, label.unsqueeze(-1)).squeeze(-1).sigmoid()
-        by_iou = OTSU[self.otsu](overlap, owner, count)
-        by_score = OTSU[self.otsu](score, owner, count)
+        held, by_candidate = candidates_alone(owner, overlap, score)
+        by_iou, by_score = (OTSU[self.otsu](values, held, count) for values in by_candidate)
         before = context.progress < self.start
         if before or not self.mutual:
             cls = Targets.hard(baseline)
@@ -129,7 +129,7 @@ class MutualLabeling(Assigner):
             box = Targets(index, torch.where(reduced, margin.pow(self.alpha), 1.0), positive.float())  # Eq. (8)
         of_priors = {"candidate": owner, "ignored": ignored, "iou": overlap, "score": score}
         told = {"threshold_iou": by_iou, "threshold_score": by_score}
-        told |= {"spearman": segment_spearman(score, overlap, owner, count)}
+        told |= {"spearman": segment_spearman(*by_candidate, held, count)}
         stage = BEFORE if before else ""
         return self._counted(
             self._sampled(Assignment(cls, box, None, told, of_priors, stage), objects, context, priors)

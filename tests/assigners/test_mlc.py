@@ -9,7 +9,7 @@ import torch
 from scipy.stats import spearmanr
 
 from assignbench.assigners.mlc import BEFORE, MLCCriterion, MutualLabeling
-from assignbench.assigners.otsu import exact_otsu, histogram_otsu, segment_spearman
+from assignbench.assigners.otsu import candidates_alone, exact_otsu, histogram_otsu, segment_spearman
 from assignbench.conformance_cases import make_case, random_boxes
 from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets
 from assignbench.methods import PRESETS, build
@@ -92,6 +92,22 @@ def test_rank_correlation_equals_scipy(seed) -> None:
             expected = spearmanr(first[b][mine].numpy(), second[b][mine].numpy()).statistic
             assert ours[b, g].item() == pytest.approx(expected, abs=1e-6)
         assert torch.isnan(ours[b, 4])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_candidates_alone_give_the_same_numbers(seed) -> None:
+    random = torch.Generator().manual_seed(seed)
+    first, second = torch.rand(2, 3, 80, generator=random)
+    owner = torch.randint(-6, 4, (3, 80), generator=random).clamp(min=-1)
+    owner[2] = -1
+    held, values = candidates_alone(owner, first, second)
+    assert held.shape == (3, int((owner >= 0).sum(1).max()))
+    for rule in (exact_otsu, histogram_otsu):
+        torch.testing.assert_close(rule(values[0], held, 4), rule(first, owner, 4), rtol=0, atol=0, equal_nan=True)
+    ours, theirs = segment_spearman(*values, held, 4), segment_spearman(first, second, owner, 4)
+    torch.testing.assert_close(ours, theirs, equal_nan=True)
+    nothing, _ = candidates_alone(torch.full((2, 5), -1), first[:2, :5])
+    assert nothing.tolist() == [[-1], [-1]]
 
 
 def check(case, prefix: str, assigner: MutualLabeling, priors: Priors) -> None:
