@@ -124,9 +124,9 @@ class LTM(Assigner):
     Diagnostics per object: `bag_size`, `m_plus` and `m_minus` (Eqs. 10 and 25), `phi_plus` and `phi_minus` of each
     member, NaN where there is no member.
 
-    Differs from the paper in `cls` and `box`, which are our reading: the paper labels no prior. It leaves open ties (the
-    lowest index), small and empty bags, and how bags are drawn (docs/decisions.md, L7 to L11). Differs from FreeAnchor's
-    code in `bag` and `beta` (50 and .75 there) and in pixels, which are continuous here unless
+    Differs from the paper in `cls` and `box`, which are our reading: the paper labels no prior. It leaves open ties
+    (the lowest index), small and empty bags, and how bags are drawn (docs/decisions.md, L7 to L11). Differs from
+    FreeAnchor's code in `bag` and `beta` (50 and .75 there) and in pixels, which are continuous here unless
     `coder: {legacy_plus_one: freeanchor}` counts them inclusively.
 
     >>> from assignbench.examples import three_anchors

@@ -236,3 +236,11 @@ def test_presets_differ_from_their_baseline_in_the_assigner_alone() -> None:
     for name in ("mlc", "mutual_labeling", "mlc_fcos", "mutual_labeling_fcos", "mlc_rpn"):
         method, base = PRESETS[name].method, PRESETS[PRESETS[name].baseline].method
         assert base.model_copy(update={"name": name, "preset": name, "assigner": method.assigner}) == method
+
+
+def test_only_presets_with_the_papers_box_loss_are_called_printed() -> None:
+    """The paper's words for anchors are smooth L1; the toolbox that it trains has L1."""
+    for name in ("mlc", "mutual_labeling", "iou_rescoring", "iou_mlc"):
+        assert PRESETS[name].method.criterion.parameters["box"] == "l1"
+        assert PRESETS[name].source == "framework"
+    assert PRESETS["mlc_fcos"].source == "printed"
