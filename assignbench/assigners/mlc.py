@@ -112,8 +112,8 @@ class MutualLabeling(Assigner):
         overlap = matched_iou(priors, predictions.boxes, boxes_of(owner, objects.boxes))
         label = labels_of(owner, objects.labels)
         score = predictions.cls_logits.gather(2, label.unsqueeze(-1)).squeeze(-1).sigmoid()
-        held, by_candidate = candidates_alone(owner, overlap, score)
-        by_iou, by_score = (OTSU[self.otsu](values, held, count) for values in by_candidate)
+        held, (ious, scores) = candidates_alone(owner, overlap, score)
+        by_iou, by_score = (OTSU[self.otsu](values, held, count) for values in (ious, scores))
         before = context.progress < self.start
         if before or not self.mutual:
             cls = Targets.hard(baseline)
@@ -129,7 +129,7 @@ class MutualLabeling(Assigner):
             box = Targets(index, torch.where(reduced, margin.pow(self.alpha), 1.0), positive.float())  # Eq. (8)
         of_priors = {"candidate": owner, "ignored": ignored, "iou": overlap, "score": score}
         told = {"threshold_iou": by_iou, "threshold_score": by_score}
-        told |= {"spearman": segment_spearman(*by_candidate, held, count)}
+        told |= {"spearman": segment_spearman(scores, ious, held, count)}
         stage = BEFORE if before else ""
         return self._counted(
             self._sampled(Assignment(cls, box, None, told, of_priors, stage), objects, context, priors)
