@@ -22,8 +22,8 @@ from pycocotools.cocoeval import COCOeval
 
 from assignbench.analysis.intervals import bootstrap
 from assignbench.commands.analyze import object_table
-from assignbench.data.predictions import read_ground_truth, read_predictions
 from assignbench.config.method import Nms
+from assignbench.data.predictions import read_ground_truth, read_predictions
 from assignbench.measure.coco import coco_numbers
 from assignbench.measure.matching import match, overlaps_of
 from assignbench.measure.nms import Boxes, thin_out

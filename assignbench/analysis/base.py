@@ -265,6 +265,11 @@ def _one(name: str) -> Analysis:
         function = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as problem:
         raise InputError(f"analysis '{name}': {problem}; is the module importable from {here}?") from problem
+    except (Exception, SystemExit) as problem:
+        told = f"{type(problem).__name__}: {problem}"
+        raise InputError(f"analysis '{name}': importing '{module}' raised {told}; write module:function") from problem
+    if not callable(function):
+        raise InputError(f"analysis '{name}' is a {type(function).__name__}; write module:function of a function")
     for known in ANALYSES.values():
         if known.function is function:
             return known

@@ -25,6 +25,12 @@ class Augment(Config):
     colour: float = Field(0.0, ge=0, lt=1)
     ssd: bool = False
 
+    @model_validator(mode="after")
+    def _one_chain(self) -> Augment:
+        if self.ssd and (self.zoom or self.colour):
+            raise ValueError("ssd brings its own crops and colours; leave zoom and colour out, or set ssd: false")
+        return self
+
 
 class SceneFactors(Config):
     """What a scene is made of; lengths in px.
@@ -54,10 +60,20 @@ class SceneFactors(Config):
         return self
 
 
+_SCENES = ("train_images", "test_images", "scenes_seed", "factors")
+_FILES = ("root", "train", "test", "classes", "use_difficult", "on_bad")
+# What a kind of data does not read; a value that would do nothing is refused.
+_NOT_READ: dict[str, tuple[str, ...]] = {"shapes": _FILES, "voc": _SCENES, "coco": (*_SCENES, "use_difficult")}
+_SPLITS = {
+    "voc": "a list of [folder under root, image set], e.g. [[VOC2007, trainval]]",
+    "coco": "a list of [annotation file, image folder], e.g. [[annotations/train.json, train]]",
+}
+
+
 class DataSpec(Config):
     """A data set as a study sees it. `root` may use ~ and environment variables."""
 
-    name: str
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)
     kind: Literal["shapes", "voc", "coco"]
     title: str = ""
     obtain: str = ""  # how to get the data, printed when it is missing
@@ -69,12 +85,25 @@ class DataSpec(Config):
     # shapes: how many scenes of each split
     train_images: int = Field(2000, ge=1)
     test_images: int = Field(250, ge=1)
-    scenes_seed: int = 0
+    scenes_seed: int = Field(0, ge=0)
     factors: SceneFactors = SceneFactors()
     image_size: int = Field(256, ge=32, le=2048)
     use_difficult: bool = True
     on_bad: Literal["error", "skip"] = "error"
     augment: Augment = Augment()
+
+    @model_validator(mode="after")
+    def _fits_the_kind(self) -> DataSpec:
+        idle = [name for name in _NOT_READ[self.kind] if name in self.model_fields_set]
+        if idle and getattr(self, idle[0]) != type(self).model_fields[idle[0]].get_default(call_default_factory=True):
+            raise ValueError(f"{idle[0]} has no meaning for data of kind '{self.kind}'; leave it out")
+        missing = [name for name in ("train", "test") if not getattr(self, name)]
+        if self.kind != "shapes" and missing:
+            raise ValueError(f"'{missing[0]}' is missing: data of kind '{self.kind}' needs {_SPLITS[self.kind]}")
+        twice = sorted({c for c in self.classes if self.classes.count(c) > 1})
+        if twice:
+            raise ValueError(f"classes names '{twice[0]}' twice")
+        return self
 
     def where(self, study_folder: Path) -> Path:
         """The data root: as written if absolute, else under ASSIGNBENCH_DATA if it is there, else by the study file."""

@@ -32,8 +32,11 @@ class Resolver(Protocol):
     ) -> MethodConfig:
         """A preset with overrides, all parameters filled in and checked."""
 
-    def has_parameter(self, method: MethodConfig, part: str, parameter: str) -> bool:
-        """Whether the assigner or the criterion of a method has a parameter of this name."""
+    def part_of(self, preset: str, part: str, change: Any) -> str:
+        """The name of the assigner or criterion that a preset has after a change of that part."""
+
+    def has_parameter(self, part: str, name: str, parameter: str) -> bool:
+        """Whether the assigner or criterion of that name has a parameter of this name."""
 
     def check(self, method: MethodConfig, spec: DetectorSpec) -> None:
         """Raises InputError if the method does not work on the detector."""
@@ -94,9 +97,9 @@ def methods_of(study: Study, resolver: Resolver) -> dict[str, MethodConfig]:
     for place, entry in enumerate(study.spec.methods):
         try:
             # What a default may be set on depends on which assigner and criterion the method ends up with.
-            parts = {k: _named(v) for k, v in entry.overrides().items() if k in _WITH_PARAMETERS}
-            plain = resolver.resolve(entry.start, parts, label=entry.name)
-            defaults, taken = _defaults_for(study.spec.method_defaults, plain, resolver)
+            wanted = _over(study.spec.method_defaults, entry.overrides())
+            parts = {k: resolver.part_of(entry.start, k, _named(wanted.get(k))) for k in _WITH_PARAMETERS}
+            defaults, taken = _defaults_for(study.spec.method_defaults, parts, resolver)
             known |= taken
             found[entry.name] = resolver.resolve(entry.start, _over(defaults, entry.overrides()), label=entry.name)
         except InputError as problem:
@@ -105,16 +108,18 @@ def methods_of(study: Study, resolver: Resolver) -> dict[str, MethodConfig]:
         for parameter in _named_parameters(study.spec.method_defaults.get(part)):
             if (part, parameter) not in known:
                 there = sorted({p for m in found.values() for p in getattr(m, part).parameters})
+                where = study.where("method_defaults", part, parameter)
                 raise InputError(
-                    f"{study.where('method_defaults', part, parameter)}: no method of the study has a {part} with the "
-                    f"parameter '{parameter}'{nearest(parameter, there)}"
+                    f"{where}: no {part} of the study has the parameter '{parameter}'{nearest(parameter, there)}"
                 )
     return found
 
 
 def _named(value: Any) -> Any:
     """Which part is meant, without its parameters."""
-    return {k: v for k, v in value.items() if k == "name"} if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping):
+        return {k: v for k, v in value.items() if k == "name"}
+    return value
 
 
 def _named_parameters(value: Any) -> list[str]:
@@ -122,18 +127,18 @@ def _named_parameters(value: Any) -> list[str]:
 
 
 def _defaults_for(
-    defaults: Mapping[str, Any], method: MethodConfig, resolver: Resolver
+    defaults: Mapping[str, Any], parts: Mapping[str, str], resolver: Resolver
 ) -> tuple[dict[str, Any], set[tuple[str, str]]]:
     """The study's defaults that this method has a place for, and which parameters these are."""
     found: dict[str, Any] = {}
     taken: set[tuple[str, str]] = set()
     for key, value in defaults.items():
-        if key not in _WITH_PARAMETERS or not isinstance(value, Mapping) or "name" in value:
+        if key not in _WITH_PARAMETERS:
             found[key] = value
-            taken |= {(key, parameter) for parameter in _named_parameters(value)}
             continue
-        kept = {k: v for k, v in value.items() if resolver.has_parameter(method, key, k)}
-        taken |= {(key, parameter) for parameter in kept}
+        given = _as_mapping(value)
+        kept = {k: v for k, v in given.items() if k == "name" or resolver.has_parameter(key, parts[key], k)}
+        taken |= {(key, parameter) for parameter in _named_parameters(kept)}
         found[key] = kept
     return found, taken
 
@@ -143,10 +148,15 @@ def _over(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]
     result = dict(defaults)
     for key, value in own.items():
         below = result.get(key)
-        if isinstance(value, str) and key in _WITH_PARAMETERS and isinstance(below, Mapping):
-            value = {"name": value}
+        if key in _WITH_PARAMETERS:
+            below, value = _as_mapping(below), _as_mapping(value)
         result[key] = {**below, **value} if isinstance(below, Mapping) and isinstance(value, Mapping) else value
     return result
+
+
+def _as_mapping(value: Any) -> Any:
+    """An assigner or criterion that is given by its name alone, as a mapping."""
+    return {"name": value} if isinstance(value, str) else {} if value is None else value
 
 
 def belongs(detector: DetectorEntry, method: MethodEntry, data: DataEntry) -> bool:

@@ -36,7 +36,7 @@ def write(tmp_path: Path, text: str) -> Path:
         ("mutual_guidance", "mutual_guidence", r"unknown method 'mutual_guidence'; did you mean 'mutual_guidance'"),
         ("retinanet-slim", "retina-slim", r"unknown detector 'retina-slim'; did you mean 'retinanet-slim'"),
         ("name: shapes", "name: shape", r"unknown data set 'shape'; did you mean 'shapes'"),
-        ("box: giou", "bx: giou", r"line 8: method_defaults.criterion.bx: no method .*'bx'; did you mean 'box'"),
+        ("box: giou", "bx: giou", r"line 8: method_defaults.criterion.bx: no criterion .*'bx'; did you mean 'box'"),
         ("steps: 8", "steps: eight", r"line 11: schedule.steps is 'eight' .allowed: a whole number"),
         ("steps: 8", "steps: 8, epochs: 2", r"set exactly one of epochs and steps"),
         ("cost: seconds\n", "", r"the key 'cost' is missing"),
