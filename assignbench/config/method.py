@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -150,6 +151,19 @@ def differing_parts(method: MethodConfig, baseline: MethodConfig) -> tuple[str, 
     """
     names = (n for n in MethodConfig.model_fields if n not in ("name", "preset", "assigner"))
     return tuple(n for n in names if getattr(method, n) != getattr(baseline, n))
+
+
+def compared_with(method: str, present: Sequence[str], baselines: Mapping[str, str]) -> str:
+    """The name of what a method is compared with among the methods that are `present`, in the study's order.
+
+    Its own baseline; where that is not named or not there, the first one present. "" for a method that is compared with
+    nothing: the first one, and one that the first already names as its own baseline.
+    """
+    own = baselines.get(method, "")
+    if own in present and own != method:
+        return own
+    first = next(iter(present), "")
+    return "" if first == method or baselines.get(first) == method else first
 
 
 def differences(method: MethodConfig, baseline: MethodConfig) -> tuple[str, ...]:

@@ -19,6 +19,10 @@ _MOVED_METHOD_KEYS = {
     "prior_prob": "head_init: {prior_prob: ...}",
     "zero_box": "head_init: {zero_box: ...}",
 }
+_SPLITS = {
+    "voc": "a list of [folder under root, image set], e.g. [[VOC2007, trainval]]",
+    "coco": "a list of [annotation file, image folder], e.g. [[annotations/train.json, train]]",
+}
 MOST_SEEDS = 1000
 # Names stand in claims, in globs of --only, in folders and in tables: no spaces, slashes or wild cards.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
@@ -98,6 +102,13 @@ class DataEntry(DataSpec):
     detectors: list[str] = []  # labels or names; all if empty
     methods: list[str] = []
     schedule: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _has_splits(self) -> DataEntry:
+        missing = [name for name in ("train", "test") if not getattr(self, name)]
+        if self.kind in _SPLITS and missing:
+            raise ValueError(f"'{missing[0]}' is missing: data of kind '{self.kind}' needs {_SPLITS[self.kind]}")
+        return self
 
     def data_set(self) -> DataSpec:
         """What describes the data alone."""

@@ -128,7 +128,7 @@ def test_method_entries_override_parts(tmp_path) -> None:
 
 
 def lines_of(study: Study) -> list[str]:
-    return pair_lines(methods_of(study, methods), baselines_of(study, methods))
+    return pair_lines(study, methods_of(study, methods), baselines_of(study, methods))
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "studies").glob("*.yaml")), ids=lambda p: p.stem)
@@ -182,7 +182,7 @@ def test_baselines_come_from_the_entry_the_preset_or_the_first_method(tmp_path) 
     )
     assert baselines_of(study, methods) == {"iou": "", "fcos_plus_plus": "", "musu": "fcos_plus_plus", "paa": "iou"}
     apart = f"{{name: musu, baseline: iou, {points}}}"
-    with pytest.raises(InputError, match=r"methods\.1\.baseline: 'iou' goes with no detector of 'musu'"):
+    with pytest.raises(InputError, match=r"methods\.1\.baseline: 'iou' meets 'musu' on no detector"):
         baselines_of(entries(tmp_path, f"{{name: iou, {anchors}}}", apart, detectors=both), methods)
 
 
@@ -211,7 +211,7 @@ def test_defaults_go_to_the_methods_that_have_the_parameter(tmp_path) -> None:
     one, two = (c.config.method.criterion.parameters for c in planned(read_study(write(tmp_path, text))))
     assert one["box_weight"] == 2.0 and "negative" not in one
     assert two["negative"] == "eq11" and "box_weight" not in two
-    with pytest.raises(InputError, match="no method of the study has a criterion with the parameter 'negative'"):
+    with pytest.raises(InputError, match="no criterion of the study has the parameter 'negative'"):
         planned(read_study(write(tmp_path, STUDY.replace("box_weight: 2.0", "box_weight: 2.0, negative: eq11"))))
 
 
