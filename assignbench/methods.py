@@ -14,7 +14,7 @@ from assignbench import assigners
 from assignbench.assigners import ASSIGNERS, Assigner
 from assignbench.assigners.criteria import CRITERIA, Criterion
 from assignbench.config.detector import DetectorSpec
-from assignbench.config.method import MethodConfig, Needs, Preset
+from assignbench.config.method import MethodConfig, Needs, Preset, idle_entries
 from assignbench.config.words import complaint, shown, words_of
 from assignbench.errors import InputError, nearest
 from assignbench.registry import Registry
@@ -133,6 +133,16 @@ def check(method: MethodConfig, spec: DetectorSpec) -> None:
         if problem:
             why = f" ({needs.why})" if needs.why else ""
             raise InputError(f"method '{method.name}': the {kind} '{part}' {problem}{why}")
+
+
+def idle(method: MethodConfig, spec: DetectorSpec) -> dict[str, str]:
+    """What does nothing in this composition on this detector: its place in a study's method, and the reason."""
+    built = build(method)
+    return {
+        **idle_entries(method, spec.priors.kind),
+        **{f"assigner.{name}": why for name, why in built.assigner.idle.items()},
+        **{f"criterion.{name}": why for name, why in built.criterion.idle.items()},
+    }
 
 
 def _needs(method: MethodConfig, kind: str, part: str, of: Assigner | Criterion) -> Needs:

@@ -153,6 +153,25 @@ def differing_parts(method: MethodConfig, baseline: MethodConfig) -> tuple[str, 
     return tuple(n for n in names if getattr(method, n) != getattr(baseline, n))
 
 
+def idle_entries(method: MethodConfig, priors: PriorKind) -> dict[str, str]:
+    """The entries that do nothing in this composition on these priors by their places, each with the reason."""
+    found = {}
+    if method.nms.kind != "soft":
+        found["nms.sigma"] = f"nms.kind '{method.nms.kind}' lowers no scores; set nms.kind: soft"
+    if method.nms.kind in ("soft", "none"):
+        found["nms.iou"] = f"nms.kind '{method.nms.kind}' has no threshold; set nms.kind: standard"
+    if method.ranking == "cls":
+        found["floor_on"] = "the ranking score is the class score; set ranking: cls*quality"
+    if method.quality is None:
+        for place in ("head_init.quality_prob", "criterion.quality_weight", "criterion.rescoring"):
+            found[place] = "the method has no quality head; set quality: iou"
+    if priors == "anchor":
+        found["coder.distance"] = "anchors have no distances; it is for points"
+    else:
+        found["coder.stds"] = "points have distances; stds are for anchors"
+    return found
+
+
 def compared_with(method: str, present: Sequence[str], baselines: Mapping[str, str]) -> str:
     """The name of what a method is compared with among the methods that are `present`, in the study's order.
 

@@ -41,6 +41,9 @@ class Resolver(Protocol):
     def check(self, method: MethodConfig, spec: DetectorSpec) -> None:
         """Raises InputError if the method does not work on the detector."""
 
+    def idle(self, method: MethodConfig, spec: DetectorSpec) -> dict[str, str]:
+        """What does nothing in this composition on this detector: its place in a study's method, and the reason."""
+
     def baseline(self, preset: str) -> str:
         """The preset that a preset is compared with; empty where there is none."""
 
@@ -75,6 +78,7 @@ def cells_of(study: Study, resolver: Resolver, *, only: str | None = None, cache
     found_detectors = [_detector(study, place, entry) for place, entry in enumerate(spec.detectors)]
     schedules = [_schedule(study, data) for data in spec.data]
     _check_pairs(study, methods, found_detectors, resolver)
+    _check_idle(study, methods, found_detectors, resolver)
     found = [
         _cell(study, entry, detector, methods[method.name], data, schedule, seed, cache)
         for seed, (entry, detector), (data, schedule) in product(
@@ -202,6 +206,46 @@ def _check_pairs(
                 except InputError as problem:
                     where = f"{study.where('methods', place)} on detector '{detector.label}'"
                     raise InputError(f"{where}: {problem}") from None
+
+
+def _check_idle(
+    study: Study, methods: Mapping[str, MethodConfig], found: list[DetectorConfig], resolver: Resolver
+) -> None:
+    """What a study sets must do something: for a method on one of its detectors, as a default for one of the methods."""
+    spec, read = study.spec, set()
+    defaults = _places(spec.method_defaults)
+    for place, entry in enumerate(spec.methods):
+        method = methods[entry.name]
+        meets = [
+            detector.spec
+            for asked, detector in zip(spec.detectors, found, strict=True)
+            if any(belongs(asked, entry, data) for data in spec.data)
+        ]
+        idle = [resolver.idle(method, s) for s in meets]
+        for name in _places(entry.overrides()):
+            if idle and all(name in one for one in idle):
+                where = study.where("methods", place, *name.split("."))
+                raise InputError(f"{where} does nothing in method '{entry.name}': {idle[0][name]}; or leave it out")
+        read |= {name for name in defaults if _has(method, name) and any(name not in one for one in idle)}
+    for name in defaults:
+        if name not in read:
+            where = study.where("method_defaults", *name.split("."))
+            raise InputError(f"{where} does nothing in any method of the study; leave it out")
+
+
+def _has(method: MethodConfig, name: str) -> bool:
+    part, _, parameter = name.partition(".")
+    return part not in _WITH_PARAMETERS or not parameter or parameter in getattr(method, part).parameters
+
+
+def _places(changes: Mapping[str, Any]) -> list[str]:
+    """The entries that changes of a method set, e.g. "criterion.box" and "nms.iou"."""
+    found = []
+    for key, value in changes.items():
+        entries = {"iou": value} if key == "nms" and not isinstance(value, Mapping) else value
+        inner = entries if isinstance(entries, Mapping) else {"": None}
+        found += [f"{key}.{name}" if name else key for name in inner if name != "name"]
+    return found
 
 
 def _detector(study: Study, place: int, entry: DetectorEntry) -> DetectorConfig:
