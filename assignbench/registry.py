@@ -130,7 +130,7 @@ class Registry(Generic[T]):
 
     def _hints(self, name: str) -> dict[str, tuple[Any, Any]]:
         """Annotation and default of every parameter."""
-        found = self.factory(name)
+        found: type[Any] = self.factory(name)
         try:
             return _hints_of(found)
         except (NameError, TypeError, ValueError) as problem:

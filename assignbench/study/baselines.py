@@ -45,7 +45,7 @@ def pair_line(method: MethodConfig, baseline: MethodConfig | None) -> str:
 
 
 def pair_lines(study: Study, methods: Mapping[str, MethodConfig], baselines: Mapping[str, str]) -> list[str]:
-    """The pairs of a study, a line each; a pair that is another at some places (a detector on a data set) names them."""
+    """The pairs of a study, a line each; one that is not the same at all places (detector and data set) names them."""
     lines = []
     for name, method in methods.items():
         places: dict[str, list[str]] = {}
@@ -85,6 +85,6 @@ def _check(study: Study, place: int, entry: MethodEntry, meet: list[str]) -> Non
         raise InputError(f"{where}: method '{entry.name}' cannot be its own baseline (known: {', '.join(others)})")
     if entry.baseline not in meet:
         raise InputError(
-            f"{where}: '{entry.baseline}' meets '{entry.name}' on no detector and data set, so the two are never compared; "
+            f"{where}: '{entry.baseline}' meets '{entry.name}' on no detector and data set: nothing to compare; "
             f"name one of: {', '.join(n for n in meet if n != entry.name)}"
         )

@@ -211,7 +211,7 @@ def _check_pairs(
 def _check_idle(
     study: Study, methods: Mapping[str, MethodConfig], found: list[DetectorConfig], resolver: Resolver
 ) -> None:
-    """What a study sets must do something: for a method on one of its detectors, as a default for one of the methods."""
+    """What a study sets must do something: for a method on one of its detectors, as a default for one method."""
     spec, read = study.spec, set()
     defaults = _places(spec.method_defaults)
     for place, entry in enumerate(spec.methods):
