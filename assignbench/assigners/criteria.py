@@ -218,7 +218,10 @@ class DenseCriterion(Criterion):
 
     @property
     def idle(self) -> dict[str, str]:
-        return {**idle_of_focal(self.cls), **idle_of_box(self.box)}
+        found = {**idle_of_focal(self.cls), **idle_of_box(self.box)}
+        if self.weighting == "quality":
+            found["count"] = "weighting 'quality' divides by the sum of the soft targets; set weighting: none"
+        return found
 
     def terms(
         self, priors: Priors, predictions: Predictions, objects: Objects, assignment: Assignment, context: Context

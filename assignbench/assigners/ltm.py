@@ -264,6 +264,17 @@ class LTMCriterion(Criterion):
         """Bags, and no quality head, which nothing here would teach."""
         return Needs(quality=(None,), bags=True, why="LTM's loss reads bags and has no quality head; assigner: ltm")
 
+    @property
+    def idle(self) -> dict[str, str]:
+        found = {}
+        if self.negative not in ("eq25", "eq11"):
+            found["through_iou"] = f"negative '{self.negative}' reads no M-; set negative: eq25"
+        if self.negative != "freeanchor":
+            found["saturation"] = f"negative '{self.negative}' saturates no IoU; set negative: freeanchor"
+        if self.negative == "freeanchor":
+            found["other_classes"] = "its negative loss covers all classes; set negative: eq25"
+        return found
+
     def terms(
         self, priors: Priors, predictions: Predictions, objects: Objects, assignment: Assignment, context: Context
     ) -> dict[str, Term]:

@@ -120,6 +120,8 @@ class MutualLabeling(Assigner):
             found["extent"] = f"candidates '{self.candidates}' have no level ranges; set candidates: fcos"
         if self.candidates != "rpn":
             found["sample"] = f"candidates '{self.candidates}' are not drawn; set candidates: rpn"
+        if not self.mutual:
+            found |= dict.fromkeys(("alpha", "start", "otsu"), "labels never change places; set mutual: true")
         return found
 
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
