@@ -60,12 +60,6 @@ class SceneFactors(Config):
         return self
 
 
-_SCENES = ("train_images", "test_images", "scenes_seed", "factors")
-_FILES = ("train", "test", "classes", "use_difficult")  # root and on_bad go to all sets of a study by --set
-# What a kind of data does not read; a value that would do nothing is refused.
-_NOT_READ: dict[str, tuple[str, ...]] = {"shapes": _FILES, "voc": _SCENES, "coco": (*_SCENES, "use_difficult")}
-
-
 class DataSpec(Config):
     """A data set as a study sees it. `root` may use ~ and environment variables."""
 
@@ -87,16 +81,6 @@ class DataSpec(Config):
     use_difficult: bool = True
     on_bad: Literal["error", "skip"] = "error"
     augment: Augment = Augment()
-
-    @model_validator(mode="after")
-    def _fits_the_kind(self) -> DataSpec:
-        idle = [name for name in _NOT_READ[self.kind] if name in self.model_fields_set]
-        if idle and getattr(self, idle[0]) != type(self).model_fields[idle[0]].get_default(call_default_factory=True):
-            raise ValueError(f"{idle[0]} has no meaning for data of kind '{self.kind}'; leave it out")
-        twice = sorted({c for c in self.classes if self.classes.count(c) > 1})
-        if twice:
-            raise ValueError(f"classes names '{twice[0]}' twice")
-        return self
 
     def where(self, study_folder: Path) -> Path:
         """The data root: as written if absolute, else under ASSIGNBENCH_DATA if it is there, else by the study file."""

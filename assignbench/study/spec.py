@@ -19,6 +19,10 @@ _MOVED_METHOD_KEYS = {
     "prior_prob": "head_init: {prior_prob: ...}",
     "zero_box": "head_init: {zero_box: ...}",
 }
+_SCENES = ("train_images", "test_images", "scenes_seed", "factors")
+_FILES = ("train", "test", "classes", "use_difficult")  # root and on_bad go to all sets of a study by --set
+# What a kind of data does not read; a value that would do nothing is refused.
+_NOT_READ: dict[str, tuple[str, ...]] = {"shapes": _FILES, "voc": _SCENES, "coco": (*_SCENES, "use_difficult")}
 _SPLITS = {
     "voc": "a list of [folder under root, image set], e.g. [[VOC2007, trainval]]",
     "coco": "a list of [annotation file, image folder], e.g. [[annotations/train.json, train]]",
@@ -104,10 +108,18 @@ class DataEntry(DataSpec):
     schedule: dict[str, Any] = {}
 
     @model_validator(mode="after")
-    def _has_splits(self) -> DataEntry:
+    def _fits_the_kind(self) -> DataEntry:
+        """A kind has what it reads, and nothing is written that it does not read."""
+        for name in _NOT_READ[self.kind]:
+            # Entries of the catalogue and of --set may repeat a default.
+            if getattr(self, name) != type(self).model_fields[name].get_default(call_default_factory=True):
+                raise ValueError(f"{name} has no meaning for data of kind '{self.kind}'; leave it out")
         missing = [name for name in ("train", "test") if not getattr(self, name)]
         if self.kind in _SPLITS and missing:
             raise ValueError(f"'{missing[0]}' is missing: data of kind '{self.kind}' needs {_SPLITS[self.kind]}")
+        twice = sorted({c for c in self.classes if self.classes.count(c) > 1})
+        if twice:
+            raise ValueError(f"classes names '{twice[0]}' twice")
         return self
 
     def data_set(self) -> DataSpec:
