@@ -209,15 +209,17 @@ class Bags:
 class Assignment:
     """Targets of the two tasks, which may name different objects for one prior, and what the method wants kept.
 
-    `diagnostics` are named tensors whose first dimension is the image; those of shape [B, G] or [B, G, N] are recorded
-    per object at the probe visits. `stage` names the part of training where a rule changes over it ("" where it does
-    not), for a criterion that changes with it.
+    `diagnostics` are named tensors per image [B] or per object, [B, G] or [B, G, N]; those per object are recorded at
+    the probe visits. `prior_diagnostics` are named tensors per prior, [B, A] or [B, A, N]. Which of the two a tensor
+    stands in says what its second dimension counts; sizes cannot tell, since G and A may be equal. `stage` names the
+    part of training where a rule changes over it ("" where it does not), for a criterion that changes with it.
     """
 
     cls: Targets
     box: Targets
     bags: Bags | None = None
     diagnostics: dict[str, Tensor] = field(default_factory=dict)
+    prior_diagnostics: dict[str, Tensor] = field(default_factory=dict)
     stage: str = ""
 
 

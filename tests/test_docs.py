@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 DECISION = re.compile(r"^\*\*([A-Z]+\d+)\. ", re.MULTILINE)
 # What lies outside of the repository means nothing to its readers.
-OUTSIDE = re.compile(r"\bof the facts\b|\bfacts, section|\bshared/facts\b|\bDESIGN\b", re.IGNORECASE)
+OUTSIDE = re.compile(r"\b(?:of|from|see) (?:the )?facts\b|\bfacts, section|\bshared/facts\b|\bDESIGN\b", re.IGNORECASE)
 
 
 def decisions() -> list[str]:

@@ -38,7 +38,8 @@ ALLOWED: dict[str, set[str]] = {
     # what is built from them
     "assigners": {"assigners", "config", "registry", "errors", *TENSORS},
     "methods": {"assigners", "config", "errors", "registry", "contract"},
-    "conformance": {"assigners", "methods", "config", "errors", "registry", "examples", *TENSORS},
+    "conformance": {"assigners", "methods", "config", "errors", "registry", "examples", "conformance_cases", *TENSORS},
+    "conformance_cases": {"config", "errors", *TENSORS},
     "detectors": {"detectors", "config", "errors", "boxes", "priors", "coders", "contract"},
     "data": {"data", "config", "errors"},
     "data.stream": {"data", "config", "errors", "contract"},

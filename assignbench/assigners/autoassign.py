@@ -168,7 +168,8 @@ PRESETS: tuple[Preset, ...] = (
     preset(
         "autoassign",
         "autoassign",
-        "learned centre prior and confidence weights (AutoAssign)",
+        "learned centre prior and confidence weights (AutoAssign). "
+        "No baseline: its loss is the matching, and reads no labels",
         source="framework",
         criterion=Part(name="autoassign"),
         quality="implicit",

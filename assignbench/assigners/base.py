@@ -121,7 +121,7 @@ class Assigner(ABC):
             rows = torch.tensor(images, device=device)
             inner = predictions.map(lambda t, rows=rows, keep=keep: t[rows][:, keep])  # type: ignore[misc]
             part = self._sliced(priors.take(keep, sizes), inner, objects.take(rows), context.take(images))
-            parts.append(_spread(part, keep, len(priors), objects.labels.shape[1]))
+            parts.append(_spread(part, keep, len(priors)))
             order.extend(images)
         back = torch.tensor(order).argsort().to(device)
         return _mapped(joined(parts), lambda t: t[back])
@@ -135,12 +135,27 @@ class PerImageAssigner(Assigner):
         for i in range(len(objects.boxes)):
             keep = objects.valid[i]
             image = Objects(objects.boxes[i][keep], objects.labels[i][keep])
-            parts.append(self.assign_image(priors, predictions.images(i, i + 1), image, context.images(i, i + 1)))
+            found = self.assign_image(priors, predictions.images(i, i + 1), image, context.images(i, i + 1))
+            parts.append(_with_columns(found, objects.labels.shape[1]))
         return joined(parts)
 
     @abstractmethod
     def assign_image(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
         """The rule for a batch of one, all of whose objects are valid (there may be none)."""
+
+
+def _with_columns(found: Assignment, width: int) -> Assignment:
+    """The same with what is said per object filled up to `width` objects."""
+
+    def wide(values: Tensor, fill: float) -> Tensor:
+        missing = width - values.shape[1]
+        return torch.cat([values, values.new_full((len(values), missing, *values.shape[2:]), fill)], dim=1)
+
+    told = {n: t if t.ndim == 1 else wide(t, _unsaid(t)) for n, t in found.diagnostics.items()}
+    bags = found.bags
+    if bags is not None:
+        bags = replace(bags, prior=wide(bags.prior, 0), mask=wide(bags.mask, 0), weight=wide(bags.weight, 0))
+    return replace(found, bags=bags, diagnostics=told)
 
 
 def _same_size(masks: Tensor, context: Context) -> list[list[int]]:
@@ -172,15 +187,13 @@ def _mapped(found: Assignment, change: Callable[[Tensor], Tensor]) -> Assignment
     bags = found.bags
     if bags is not None:
         bags = replace(bags, prior=change(bags.prior), mask=change(bags.mask), weight=change(bags.weight))
-    diagnostics = {name: change(value) for name, value in found.diagnostics.items()}
-    return replace(found, cls=targets(found.cls), box=targets(found.box), bags=bags, diagnostics=diagnostics)
+    told, of_priors = ({n: change(t) for n, t in d.items()} for d in (found.diagnostics, found.prior_diagnostics))
+    cls, box = targets(found.cls), targets(found.box)
+    return replace(found, cls=cls, box=box, bags=bags, diagnostics=told, prior_diagnostics=of_priors)
 
 
-def _spread(found: Assignment, keep: Tensor, count: int, width: int) -> Assignment:
-    """What was found for the priors at `keep`, as an assignment of all `count` priors.
-
-    A diagnostics tensor [B, N, ...] is per prior if N is the number of priors there, and not the number of objects.
-    """
+def _spread(found: Assignment, keep: Tensor, count: int) -> Assignment:
+    """What was found for the priors at `keep`, as an assignment of all `count` priors."""
 
     def wide(values: Tensor, fill: float) -> Tensor:
         full = values.new_full((values.shape[0], count, *values.shape[2:]), fill)
@@ -192,25 +205,26 @@ def _spread(found: Assignment, keep: Tensor, count: int, width: int) -> Assignme
     bags = found.bags
     if bags is not None:
         bags = replace(bags, prior=keep[bags.prior])
-    diagnostics = {
-        name: wide(value, 0) if value.ndim > 1 and value.shape[1] == len(keep) != width else value
-        for name, value in found.diagnostics.items()
-    }
+    of_priors = {name: wide(value, _unsaid(value)) for name, value in found.prior_diagnostics.items()}
     cls, box = targets(found.cls, IGNORE), targets(found.box, BACKGROUND)
-    return replace(found, cls=cls, box=box, bags=bags, diagnostics=diagnostics)
+    return replace(found, cls=cls, box=box, bags=bags, prior_diagnostics=of_priors)
+
+
+def _unsaid(values: Tensor) -> float:
+    """What stands in diagnostics where a rule said nothing: NaN, False, or BACKGROUND (no object, no rank)."""
+    if values.is_floating_point():
+        return float("nan")
+    return 0 if values.dtype == torch.bool else BACKGROUND
 
 
 def joined(parts: list[Assignment]) -> Assignment:
     """The assignments of parts of a batch as one; bags and diagnostics that are narrower in one part are filled up."""
 
-    def stack(select: Callable[[Assignment], Tensor]) -> Tensor:
-        chosen = [select(p) for p in parts]
-        return torch.cat(_level(chosen))
+    def targets(chosen: list[Targets]) -> Targets:
+        return Targets(*(torch.cat([getattr(t, name) for t in chosen]) for name in ("index", "weight", "quality")))
 
-    def targets(select: Callable[[Assignment], Targets]) -> Targets:
-        return Targets(
-            stack(lambda p: select(p).index), stack(lambda p: select(p).weight), stack(lambda p: select(p).quality)
-        )
+    def told(chosen: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        return {n: torch.cat(_level([d[n] for d in chosen], _unsaid(value))) for n, value in chosen[0].items()}
 
     first = parts[0]
     bags = first.bags
@@ -218,20 +232,21 @@ def joined(parts: list[Assignment]) -> Assignment:
         kept = [p.bags for p in parts if p.bags is not None]
         bags = replace(
             bags,
-            prior=torch.cat(_level([b.prior for b in kept])),
-            mask=torch.cat(_level([b.mask for b in kept])),
-            weight=torch.cat(_level([b.weight for b in kept])),
+            prior=torch.cat(_level([b.prior for b in kept], 0)),
+            mask=torch.cat(_level([b.mask for b in kept], 0)),
+            weight=torch.cat(_level([b.weight for b in kept], 0)),
         )
-    diagnostics = {name: stack(lambda p, name=name: p.diagnostics[name]) for name in first.diagnostics}  # type: ignore[misc]
-    return Assignment(targets(lambda p: p.cls), targets(lambda p: p.box), bags, diagnostics, first.stage)
+    cls, box = targets([p.cls for p in parts]), targets([p.box for p in parts])
+    of_objects, of_priors = told([p.diagnostics for p in parts]), told([p.prior_diagnostics for p in parts])
+    return Assignment(cls, box, bags, of_objects, of_priors, first.stage)
 
 
-def _level(tensors: list[Tensor]) -> list[Tensor]:
-    """The same tensors, the last dimension filled up with zeros to the widest one."""
+def _level(tensors: list[Tensor], fill: float) -> list[Tensor]:
+    """The same tensors, the last dimension filled up to the widest one."""
     if tensors[0].ndim < 3:
         return tensors
     width = max(t.shape[-1] for t in tensors)
-    return [F.pad(t, (0, width - t.shape[-1])) if t.shape[-1] < width else t for t in tensors]
+    return [F.pad(t, (0, width - t.shape[-1]), value=fill) if t.shape[-1] < width else t for t in tensors]
 
 
 ASSIGNERS: Registry[Assigner] = Registry("assigner", Assigner)  # type: ignore[type-abstract]

@@ -89,7 +89,7 @@ class FCOS(Assigner):
         targets = Targets.hard(index)
         boxes = boxes_of(index, objects.boxes)
         distances = torch.cat([priors.points - boxes[..., :2], boxes[..., 2:] - priors.points], dim=-1)
-        return Assignment(targets, targets, diagnostics={"ltrb": distances * (index >= 0).unsqueeze(-1)})
+        return Assignment(targets, targets, prior_diagnostics={"ltrb": distances * (index >= 0).unsqueeze(-1)})
 
     def match(self, priors: Priors, objects: Objects) -> Tensor:
         """The object of every prior [B, A]."""
@@ -132,7 +132,8 @@ PRESETS: tuple[Preset, ...] = (
     preset(
         "fcos",
         "fcos",
-        "smallest object around the point, -ln IoU weighted by centerness, NMS .5 (FCOS as printed)",
+        "smallest object around the point, -ln IoU weighted by centerness, NMS .5 (FCOS as printed). "
+        "No baseline: it is one",
         source="printed",
         criterion=_losses("iou", 1.0, "centerness"),
         quality="centerness",
@@ -142,7 +143,8 @@ PRESETS: tuple[Preset, ...] = (
     preset(
         "fcos_improved",
         Part(name="fcos", parameters={"center_radius": 1.5}),
-        "centre sampling, GIoU weighted by centerness, distances relu x stride, NMS .6 (the later FCOS)",
+        "centre sampling, GIoU weighted by centerness, distances relu x stride, NMS .6 (the later FCOS). "
+        "No baseline: it is one",
         criterion=_losses("giou", 1.0, "centerness"),
         quality="centerness",
         ranking="cls*quality",
@@ -157,5 +159,10 @@ PRESETS: tuple[Preset, ...] = (
         baseline="fcos_light",
         **_LIGHT,
     ),
-    preset("fcos_plain", "fcos", "fcos_light without centerness", **{**_LIGHT, "quality": None, "ranking": "cls"}),
+    preset(
+        "fcos_plain",
+        "fcos",
+        "fcos_light without centerness. No baseline: it is one",
+        **{**_LIGHT, "quality": None, "ranking": "cls"},
+    ),
 )

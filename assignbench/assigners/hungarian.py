@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -137,12 +137,21 @@ class SetCriterion(DenseCriterion):
         return found
 
 
+_DETR: dict[str, Any] = {"criterion": Part(name="set"), "nms": Nms(kind="none")}
+
 PRESETS: tuple[Preset, ...] = (
     preset(
         "hungarian",
         "hungarian",
         "one prior per object by linear assignment, L1 x 5 and GIoU x 2, no NMS (DETR, Deformable DETR)",
-        criterion=Part(name="set"),
-        nms=Nms(kind="none"),
+        baseline="hungarian_iou",
+        **_DETR,
+    ),
+    preset(
+        "hungarian_iou",
+        "max_iou",
+        "the baseline of hungarian: static IoU matching with its losses, also without NMS, so duplicates stay",
+        source="ours",
+        **_DETR,
     ),
 )

@@ -118,11 +118,15 @@ class LTM(Assigner):
     learns labels). An object that touches no prior gets the lowest-indexed ones as its bag (as FreeAnchor), and no
     implied positive.
 
+    `orphan` = "best_prior" makes the point of highest IoU the bag of an object that holds none, and so acts on the
+    loss. Bags by IoU are never empty: there it is refused, unless `labels` = "bag" lets a criterion learn labels.
+
     Diagnostics per object: `bag_size`, `m_plus` and `m_minus` (Eqs. 10 and 25), `phi_plus` and `phi_minus` of each
     member, NaN where there is no member.
 
-    Differs from the paper in nothing that it states; left open there: ties (the lowest index), small and empty bags,
-    the class of a random draw's key. Differs from FreeAnchor's code in pixels, which are continuous here unless
+    Differs from the paper in `cls` and `box`, which are our reading: the paper labels no prior. It leaves open ties
+    (the lowest index), small and empty bags, and how bags are drawn (docs/decisions.md, L7 to L11). Differs from
+    FreeAnchor's code in `bag` and `beta` (50 and .75 there) and in pixels, which are continuous here unless
     `coder: {legacy_plus_one: freeanchor}` counts them inclusively.
 
     >>> from assignbench.examples import three_anchors
@@ -142,6 +146,11 @@ class LTM(Assigner):
             raise ValueError(f"needs 1 <= bag <= random_from, got {self.bag} and {self.random_from}")
         if self.kind == "distance" and self.box == "smooth_l1":
             raise ValueError("bags by distance are points, and box 'smooth_l1' acts on encoded anchors; set box: giou")
+        if self.orphan != "keep" and self.kind == "iou" and self.labels == "matched":
+            raise ValueError(
+                f"orphan '{self.orphan}' would change nothing: bags by IoU are never empty; leave it out, or set "
+                "kind: distance (or labels: bag, for a criterion that learns labels)"
+            )
 
     @property
     def needs(self) -> Needs:
@@ -196,7 +205,21 @@ class LTM(Assigner):
             luck = hashed_uniform(context, objects, priors, salt=17, chosen=prior).masked_fill(~mask, -1.0)
             drawn = top(luck, min(self.bag, depth)).sort(dim=-1).values
             prior, mask = prior.gather(2, drawn), mask.gather(2, drawn)
+        if self.kind == "distance" and self.orphan == "best_prior":
+            prior, mask = _adopted(prior, mask, iou)
         return prior, mask
+
+
+def _adopted(prior: Tensor, mask: Tensor, iou: Tensor) -> tuple[Tensor, Tensor]:
+    """Bags [B, G, K] in which an empty one holds the prior of highest IoU, if that is above zero.
+
+    Bags may overlap, so nobody loses a prior.
+    """
+    best, nearest = iou.max(dim=-1)
+    adopts = ~mask.any(dim=-1) & (best > 0)
+    first = torch.arange(mask.shape[-1], device=mask.device) == 0
+    here = adopts.unsqueeze(-1) & first
+    return torch.where(here, nearest.unsqueeze(-1), prior), mask | here
 
 
 def _told(plus: Tensor, minus: Tensor, mask: Tensor) -> dict[str, Tensor]:
@@ -374,14 +397,15 @@ def _variant(
 RETINANET = Part(
     name="dense", parameters={"box": "smooth_l1", "box_weight": 1.0, "box_beta": 0.11, "box_coordinates": "sum"}
 )
+ALONE = "No baseline: its loss is the matching, so no other rule has the same loss"
 FREEANCHOR: dict[str, object] = {"negative": "freeanchor"}
 
 PRESETS: tuple[Preset, ...] = (
-    _variant("ltm", "bags of 40 anchors, mean-max matching M+ and M- (LTM)", {}),
-    _variant("ltm_plus", "LTM with M+ alone and FreeAnchor's negative loss", {}, FREEANCHOR),
+    _variant("ltm", f"bags of 40 anchors, mean-max matching M+ and M- (LTM). {ALONE}", {}),
+    _variant("ltm_plus", f"LTM with M+ alone and FreeAnchor's negative loss. {ALONE}", {}, FREEANCHOR),
     _variant(
         "freeanchor",
-        "FreeAnchor as released (50 anchors, weight 0.75, inclusive pixels)",
+        f"FreeAnchor as released (50 anchors, weight 0.75, inclusive pixels). {ALONE}",
         {"beta": 0.75, "bag": 50},
         FREEANCHOR,
         source="released",
@@ -389,7 +413,7 @@ PRESETS: tuple[Preset, ...] = (
     ),
     _variant(
         "mal_bag",
-        "MAL's bag score: FreeAnchor's loss with 40 anchors",
+        f"MAL's bag score: FreeAnchor's loss with 40 anchors. {ALONE}",
         {"beta": 0.75, "bag": 40},
         FREEANCHOR,
         source="released",
@@ -397,13 +421,19 @@ PRESETS: tuple[Preset, ...] = (
     ),
     _variant(
         "bag_average",
-        "LTM's losses with 40 anchors that teach alike, no matching",
+        f"LTM's losses with 40 anchors that teach alike, no matching. {ALONE}",
         {},
         {"negative": "none", "matching": "average"},
         source="ours",
     ),
-    _variant("ltm_max", "multiple instance learning: the best anchor stands for its bag", {}, {"matching": "max"}),
-    _variant("ltm_af", "LTM for points: bags by normalised distance", {"beta": 5.5, "kind": "distance", "box": "giou"}),
+    _variant(
+        "ltm_max", f"multiple instance learning: the best anchor stands for its bag. {ALONE}", {}, {"matching": "max"}
+    ),
+    _variant(
+        "ltm_af",
+        f"LTM for points: bags by normalised distance. {ALONE}",
+        {"beta": 5.5, "kind": "distance", "box": "giou"},
+    ),
     preset(
         "k_anchors",
         Part(name="ltm", parameters={"labels": "bag"}),

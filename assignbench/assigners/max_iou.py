@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from assignbench.assigners.base import ASSIGNERS, Assigner, CountOrNone, Share
-from assignbench.config.method import CoderConfig, Needs, Nms, Part, Preset, preset
+from assignbench.config.method import CoderConfig, HeadInit, Needs, Nms, Part, Preset, preset
 from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors
 from assignbench.select import prior_iou, sample_balanced
@@ -35,7 +35,7 @@ class MaxIoU(Assigner):
     (RPN: 256). The diagnostics `max_iou` are each prior's best IoU.
 
     Differs from mmdet and SSD in the default of `zero_overlap`, and from RetinaNet's text, which forces no prior, in
-    that of `low_quality`. Source: facts, section 4 (MaxIoU); SSD, section 2.2.
+    that of `low_quality`. The sources of its rules stand in docs/decisions.md (S1-S3); SSD's is its section 2.2.
 
     >>> from assignbench.examples import three_anchors
     >>> MaxIoU()(*three_anchors()).cls.index
@@ -76,7 +76,7 @@ class MaxIoU(Assigner):
             kept = sample_balanced(index, index >= 0, self.sample, context, objects, priors)
             index = index.masked_fill(~kept, IGNORE)
         targets = Targets.hard(index)
-        return Assignment(targets, targets, diagnostics={"max_iou": iou.amax(dim=1)})
+        return Assignment(targets, targets, prior_diagnostics={"max_iou": iou.amax(dim=1)})
 
     def match(self, iou: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Index [B, A] and which priors were forced [B, A], from IoU [B, G, A] and valid [B, G]; G may be 0."""
@@ -128,8 +128,9 @@ PRESETS: tuple[Preset, ...] = (
     preset(
         "retinanet",
         Part(name="max_iou", parameters={"low_quality": "torchvision"}),
-        "RetinaNet: static IoU matching 0.5/0.4, focal loss, smooth L1 of beta .11 over four coordinates, NMS .5",
-        source="printed",
+        "RetinaNet by its authors' code: static IoU matching 0.5/0.4, best priors forced (its text forces none), focal "
+        "loss, smooth L1 of beta .11 over four coordinates, NMS .5. No baseline: it is one",
+        source="released",
         criterion=Part(
             name="dense",
             parameters={"box": "smooth_l1", "box_beta": 0.11, "box_weight": 1.0, "box_coordinates": "sum"},
@@ -142,7 +143,8 @@ PRESETS: tuple[Preset, ...] = (
             name="max_iou",
             parameters={"positive": 0.7, "negative": 0.3, "low_quality": "torchvision", "sample": 256},
         ),
-        "RPN: IoU 0.7/0.3, best priors forced, 256 drawn 1:1, both losses over the drawn; for class-agnostic detectors",
+        "RPN: IoU 0.7/0.3, best priors forced, 256 drawn 1:1, losses over the drawn; for class-agnostic detectors. "
+        "No baseline: it is one",
         source="framework",
         criterion=Part(
             name="dense",
@@ -156,6 +158,7 @@ PRESETS: tuple[Preset, ...] = (
             },
         ),
         nms=Nms(iou=0.7),
+        head_init=HeadInit(prior_prob=0.5),  # half of what is drawn is positive, so that scores start undecided
         coder=CoderConfig(stds=(1.0, 1.0)),
     ),
 )

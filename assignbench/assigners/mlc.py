@@ -28,8 +28,8 @@ from assignbench.assigners.criteria import (
 )
 from assignbench.assigners.fcos import FCOS
 from assignbench.assigners.max_iou import MaxIoU
-from assignbench.assigners.otsu import exact_otsu, histogram_otsu, segment_spearman
-from assignbench.config.method import CoderConfig, Needs, Nms, Part, Preset, preset
+from assignbench.assigners.otsu import candidates_alone, exact_otsu, histogram_otsu, segment_spearman
+from assignbench.config.method import CoderConfig, HeadInit, Needs, Nms, Part, Preset, preset
 from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets, Term
 from assignbench.losses import sigmoid_focal
 from assignbench.priors import Priors
@@ -66,7 +66,8 @@ class MutualLabeling(Assigner):
     (rank correlation of scores and IoUs over the candidates, NaN where there is none). Per image: `positives_cls`,
     `positives_box` and `positives_either`. Per prior: `candidate`, `ignored`, `iou`, `score`.
 
-    Differs from the paper in nothing that it states. Left open there: the Otsu sweep, the threshold's place between two
+    Differs from the paper in nothing that it states of this rule; the presets' box loss on anchors is the toolbox's L1,
+    where the paper has smooth L1. Left open there: the Otsu sweep, the threshold's place between two
     values, bags of one, forced priors, and everything about RPN's candidates.
 
     >>> from assignbench.examples import three_anchors
@@ -130,8 +131,8 @@ class MutualLabeling(Assigner):
         overlap = matched_iou(priors, predictions.boxes, boxes_of(owner, objects.boxes))
         label = labels_of(owner, objects.labels)
         score = predictions.cls_logits.gather(2, label.unsqueeze(-1)).squeeze(-1).sigmoid()
-        by_iou = OTSU[self.otsu](overlap, owner, count)
-        by_score = OTSU[self.otsu](score, owner, count)
+        held, (ious, scores) = candidates_alone(owner, overlap, score)
+        by_iou, by_score = (OTSU[self.otsu](values, held, count) for values in (ious, scores))
         before = context.progress < self.start
         if before or not self.mutual:
             cls = Targets.hard(baseline)
@@ -145,11 +146,13 @@ class MutualLabeling(Assigner):
             reduced = ignored & ~alone
             index = torch.where(positive, owner, BACKGROUND)  # Eq. (6)
             box = Targets(index, torch.where(reduced, margin.pow(self.alpha), 1.0), positive.float())  # Eq. (8)
-        told = {"candidate": owner, "ignored": ignored, "iou": overlap, "score": score}
-        told |= {"threshold_iou": by_iou, "threshold_score": by_score}
-        told |= {"spearman": segment_spearman(score, overlap, owner, count)}
+        of_priors = {"candidate": owner, "ignored": ignored, "iou": overlap, "score": score}
+        told = {"threshold_iou": by_iou, "threshold_score": by_score}
+        told |= {"spearman": segment_spearman(scores, ious, held, count)}
         stage = BEFORE if before else ""
-        return self._counted(self._sampled(Assignment(cls, box, None, told, stage), objects, context, priors))
+        return self._counted(
+            self._sampled(Assignment(cls, box, None, told, of_priors, stage), objects, context, priors)
+        )
 
     def _counted(self, assignment: Assignment) -> Assignment:
         cls, box = assignment.cls.index >= 0, assignment.box.index >= 0
@@ -289,7 +292,7 @@ RESCORED: dict[str, str] = {"quality": "iou", "ranking": "cls*quality"}
 
 def _retina(name: str, rule: Part, about: str, baseline: str = "", **parts: str) -> Preset:
     losses = Part(name="mlc", parameters=RETINA)
-    return preset(name, rule, about, baseline=baseline, source="printed", criterion=losses, coder=UNIT, **parts)
+    return preset(name, rule, about, baseline=baseline, source="framework", criterion=losses, coder=UNIT, **parts)
 
 
 def _points(name: str, rule: Part, about: str, baseline: str = "", **parts: str) -> Preset:
@@ -299,8 +302,19 @@ def _points(name: str, rule: Part, about: str, baseline: str = "", **parts: str)
 
 def _proposals(name: str, rule: Part, about: str, baseline: str = "", **parts: str) -> Preset:
     losses = Part(name="mlc", parameters=PROPOSALS)
-    nms = Nms(iou=0.7)
-    return preset(name, rule, about, baseline=baseline, source="ours", criterion=losses, nms=nms, coder=UNIT, **parts)
+    nms, start = Nms(iou=0.7), HeadInit(prior_prob=0.5)  # as RPN: half of what is drawn is positive
+    return preset(
+        name,
+        rule,
+        about,
+        baseline=baseline,
+        source="ours",
+        criterion=losses,
+        nms=nms,
+        head_init=start,
+        coder=UNIT,
+        **parts,
+    )
 
 
 ON_RETINA, ON_FCOS = Part(name="mlc"), Part(name="mlc", parameters={"candidates": "fcos", "alpha": 0.0})
@@ -336,7 +350,8 @@ PRESETS: tuple[Preset, ...] = (
     preset(
         "prediction_alignment",
         "fcos",
-        "FCOS with a loss that pulls class score and IoU together (MLC's Table 1, our reading)",
+        "FCOS with a loss that pulls class score and IoU together (MLC's Table 1, our reading). "
+        "No baseline: it changes the loss of fcos_mlc, not its rule",
         source="ours",
         criterion=Part(name="mlc", parameters={**POINTS, "alignment": 1.0}),
     ),
@@ -346,6 +361,6 @@ PRESETS: tuple[Preset, ...] = (
     _proposals(
         "rpn_mlc",
         Part(name="max_iou", parameters=STATIC_RPN),
-        "RPN's rule with MLC's losses",
+        "RPN's rule with MLC's losses. No baseline: it is one",
     ),
 )

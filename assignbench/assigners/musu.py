@@ -106,12 +106,12 @@ class MuSu(Assigner):
         tau = self._temperatures(size).gather(1, held).clamp(min=1e-6)
         rank_cls, rank_reg = segment_ranks(index, v_cls, width), segment_ranks(index, v_reg, width)
         w_cls, w_reg = self._weights(rank_cls, tau, in_bag), self._weights(rank_reg, tau / self.tau_ratio, in_bag)
-        told = {"owner": owner, "joint": joint, "bag_size": size, "bag_threshold": bar}
-        told |= {"v_cls": v_cls * in_bag, "v_reg": v_reg * in_bag}
-        told |= {"rank_cls": rank_cls.masked_fill(~in_bag, -1), "rank_reg": rank_reg.masked_fill(~in_bag, -1)}
+        of_priors = {"owner": owner, "joint": joint, "v_cls": v_cls * in_bag, "v_reg": v_reg * in_bag}
+        of_priors |= {"rank_cls": rank_cls.masked_fill(~in_bag, -1), "rank_reg": rank_reg.masked_fill(~in_bag, -1)}
+        told = {"bag_size": size, "bag_threshold": bar}
         told |= {"weight_cls": w_cls.sum(1), "weight_box": w_reg.sum(1)}
         cls = Targets(index, torch.ones_like(w_cls), w_cls)
-        return Assignment(cls, Targets(index, w_reg, w_reg), diagnostics=told)
+        return Assignment(cls, Targets(index, w_reg, w_reg), diagnostics=told, prior_diagnostics=of_priors)
 
     def _owners(self, priors: Priors, predictions: Predictions, objects: Objects) -> Tensor:
         iou = predicted_iou(priors, predictions, objects)
@@ -226,10 +226,10 @@ PRESETS: tuple[Preset, ...] = (
     _preset(
         "fcos_plus_plus_relu",
         CENTRAL,
-        "the same with distances as relu times stride, as the improved FCOS decodes them",
+        "the same with distances as relu times stride, as the improved FCOS decodes them. No baseline: it is one",
         source="framework",
         flat=False,
         coder=CoderConfig(distance="relu"),
     ),
-    _preset("fcos_musu", Part(name="fcos"), "plain FCOS with MuSu's head and losses"),
+    _preset("fcos_musu", Part(name="fcos"), "plain FCOS with MuSu's head and losses. No baseline: it is one"),
 )

@@ -5,11 +5,12 @@ Equations: 1
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
-from annotated_types import Ge, Gt, Le
+from annotated_types import Gt, Le
 from torch import Tensor
 
 from assignbench.assigners.base import ASSIGNERS, Assigner
@@ -66,7 +67,7 @@ class MutualGuidance(Assigner):
     tensor([[ 0,  0, -1]])
     """
 
-    sigma: Annotated[float, Ge(1)] = 2.0
+    sigma: Annotated[float, Gt(1)] = 2.0
     positive: Annotated[float, Gt(0), Le(1)] = 0.5
     negative: Annotated[float, Gt(0), Le(1)] = 0.4
     classify: Literal["regressed", "static"] = "regressed"
@@ -76,8 +77,8 @@ class MutualGuidance(Assigner):
     zero_overlap: Literal["skip", "force"] = "skip"
 
     def __post_init__(self) -> None:
-        if self.sigma < 1:
-            raise ValueError(f"sigma must be at least 1 (Eq. 1 would shrink IoUs), got {self.sigma}")
+        if not self.sigma > 1:
+            raise ValueError(f"sigma must be above 1 (at 1, Eq. 1 makes an IoU of 0 to 1 by 0^0), got {self.sigma}")
         if not self.negative <= self.positive:
             raise ValueError(f"needs negative <= positive, got {self.negative} and {self.positive}")
 
@@ -95,18 +96,19 @@ class MutualGuidance(Assigner):
         cls, box = self._static(iou, objects)
         many, some = self._counts(self._serving(iou, objects.valid))  # Np, Np + Ni
         told = {"positives_wanted": many, "ignored_wanted": some - many}
+        raw = {}
         if self.localize == "amplified":
             amplified = self._serving(self._amplified(iou, predictions, objects), objects.valid)
             box, best, _ = _winners(amplified, many)
-            told["reg_quality_raw"] = torch.where(box >= 0, RAW_POSITIVE, best)
+            raw["reg_quality_raw"] = torch.where(box >= 0, RAW_POSITIVE, best)
             del amplified
         del iou
         if self.classify == "regressed":
             regressed = self._serving(predicted_iou(priors, predictions, objects), objects.valid)
             owner, best, ignored = _winners(regressed, many, some)
             cls = torch.where(ignored & (owner < 0), IGNORE, owner)
-            told["cls_quality_raw"] = torch.where(owner >= 0, RAW_POSITIVE, torch.where(ignored, RAW_IGNORED, best))
-        return Assignment(Targets.hard(cls), Targets.hard(box), diagnostics=told)
+            raw["cls_quality_raw"] = torch.where(owner >= 0, RAW_POSITIVE, torch.where(ignored, RAW_IGNORED, best))
+        return Assignment(Targets.hard(cls), Targets.hard(box), diagnostics=told, prior_diagnostics=raw)
 
     def formulas(self) -> list[dict[str, float | str]]:
         """Fig. 3: amplified IoU over IoU for five class scores."""
@@ -131,11 +133,9 @@ class MutualGuidance(Assigner):
 
     def _amplified(self, iou: Tensor, predictions: Predictions, objects: Objects) -> Tensor:
         """IoU [B, G, A] amplified in place by the score of each object's own class."""
-        scores = predictions.cls_logits.sigmoid().transpose(1, 2).contiguous()  # [B, C, A]
-        image = torch.arange(len(scores), device=scores.device).unsqueeze(1)
+        score = _own_scores(predictions.cls_logits, objects.labels)
         for rows in _blocks(iou):
-            own = scores[image, objects.labels[:, rows]]
-            iou[:, rows] = amplified_iou(iou[:, rows], own, self.sigma)
+            iou[:, rows] = amplified_iou(iou[:, rows], score(rows), self.sigma)
         return iou
 
     def _serving(self, quality: Tensor, valid: Tensor) -> _Serving:
@@ -181,6 +181,24 @@ class _Serving:
         part = self.quality[:, rows].clone()
         part.scatter_(-1, self.prior[:, rows].unsqueeze(-1), self.peak[:, rows].unsqueeze(-1))
         return part if self.best is None else part.masked_fill_(part < self.best.unsqueeze(1), 0.0)
+
+
+def _own_scores(logits: Tensor, labels: Tensor) -> Callable[[slice], Tensor]:
+    """Gives the scores [B, g, A] of the own classes of a slice of the objects, from logits [B, A, C] and labels [B, G].
+
+    With fewer objects than classes only these scores are worked out, otherwise all once, so that rows can be copied.
+    """
+    if labels.shape[1] < logits.shape[-1]:
+        count = logits.shape[1]
+
+        def picked(rows: slice) -> Tensor:
+            columns = labels[:, rows].unsqueeze(-1).expand(-1, -1, count)
+            return logits.transpose(1, 2).gather(1, columns).sigmoid_()
+
+        return picked
+    scores = logits.sigmoid().transpose(1, 2).contiguous()
+    image = torch.arange(len(scores), device=scores.device).unsqueeze(1)
+    return lambda rows: scores[image, labels[:, rows]]
 
 
 def _blocks(matrix: Tensor) -> list[slice]:

@@ -11,6 +11,23 @@ BINS = 256
 SAME = 1e-6  # values closer than this count as equal when ranked
 
 
+def candidates_alone(owner: Tensor, *values: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Owners and values [B, M] of the priors that have an owner in owner [B, A], in their order, filled up by owner -1.
+
+    They are few, so that eager CPU code sorts them alone; elsewhere their number is not known, and all are returned.
+    """
+    if owner.device.type != "cpu" or torch.compiler.is_compiling():
+        return owner, values
+    chosen = owner >= 0
+    number = chosen.sum(dim=1)
+    row, prior = chosen.nonzero(as_tuple=True)
+    slot = torch.arange(len(row)) - (number.cumsum(0) - number)[row]
+    shape = (len(owner), max(1, int(number.max())))
+    held, place = owner.new_full(shape, -1), owner.new_zeros(shape)
+    held[row, slot], place[row, slot] = owner[row, prior], prior
+    return held, tuple(each.gather(1, place) for each in values)
+
+
 def exact_otsu(values: Tensor, owner: Tensor, count: int) -> Tensor:
     """Otsu's threshold [B, count] of the values [B, A] of every owner [B, A]; NaN where there are not two values.
 

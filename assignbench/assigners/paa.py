@@ -1,7 +1,7 @@
 """PAA: "Probabilistic Anchor Assignment with IoU Prediction for Object Detection" (Kim and Lee, ECCV 2020), sec. 3.1.
 
-Written from the paper and from facts; the authors' code is non-commercial and was not used. The losses (Eqs. 5 to 8)
-are the dense criterion's, the voting of Eqs. 9 and 10 is measure/nms.py's.
+Written from the paper, and with what docs/decisions.md (P1-P10) says of the authors' code, which is non-commercial and
+was not used. The losses (Eqs. 5 to 8) are the dense criterion's, the voting of Eqs. 9 and 10 is measure/nms.py's.
 Equations: 1, 2, 3, 4, 6
 """
 
@@ -201,7 +201,7 @@ class PAA(Assigner):
         index = index.scatter(1, where.flatten(1), label.flatten(1))[:, :spare]
         cls = Targets.hard(index)
         box = Targets.hard(index.masked_fill(index == IGNORE, BACKGROUND))
-        return Assignment(cls, box, diagnostics={"loss": loss, **_told(mixture, mask.sum(-1))})
+        return Assignment(cls, box, diagnostics=_told(mixture, mask.sum(-1)), prior_diagnostics={"loss": loss})
 
     def _count_at(self, progress: float) -> int:
         if self.count_end < 0:
@@ -227,7 +227,8 @@ class PAA(Assigner):
         targets = Targets.hard(index)
         number = torch.zeros(owner.shape[0], width, dtype=torch.long, device=owner.device)
         number.scatter_add_(1, owner.clamp(min=0), (owner >= 0).long())
-        return Assignment(targets, targets, diagnostics={"loss": loss, **_told(None, number)})
+        told = _told(None, number)
+        return Assignment(targets, targets, diagnostics=told, prior_diagnostics={"loss": loss})
 
     def _candidates(self, priors: Priors, owner: Tensor, loss: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
         """Priors, losses and mask [B, G, levels * topk], each object's candidates by rising loss."""
@@ -326,6 +327,7 @@ CENTERED: dict[str, object] = {
     "source": "printed",
 }
 VOTED = {"voting": Voting(sigma=0.025)}
+CLOSE: dict[str, object] = {"voting": Voting(sigma=0.025, by="closeness"), "source": "printed"}
 
 PRESETS: tuple[Preset, ...] = (
     _paa("paa", "mixture of scores per object, IoU head (PAA, the authors' released rule)"),
@@ -333,9 +335,8 @@ PRESETS: tuple[Preset, ...] = (
     _paa(
         "paa_voting_closeness",
         "PAA with voting by closeness alone (without the score)",
-        "",
-        voting=Voting(sigma=0.025, by="closeness"),
-        source="printed",
+        "iou_paa_voting_closeness",
+        **CLOSE,
     ),
     _paa("paa_mmdet", "PAA with mmdet's rules", "iou_paa_mmdet", rule=MMDET, **AS_MMDET),
     _paa(
@@ -359,6 +360,13 @@ PRESETS: tuple[Preset, ...] = (
     _paa("paa_centerness", "PAA with a centerness head instead of the IoU head", "iou_paa_centerness", **CENTERED),
     _paa("iou_paa", "static IoU matching with PAA's losses and IoU head: its baseline", "", assigner=STATIC),
     _paa("iou_paa_voting", "static IoU matching, PAA's losses and score voting", "", assigner=STATIC, **VOTED),
+    _paa(
+        "iou_paa_voting_closeness",
+        "static IoU matching, PAA's losses and voting by closeness alone",
+        "",
+        assigner=STATIC,
+        **CLOSE,
+    ),
     _paa("iou_paa_mmdet", "static IoU matching, PAA's losses as mmdet divides them", "", assigner=STATIC, **AS_MMDET),
     _paa("iou_paa_centerness", "static IoU matching, PAA's losses, centerness head", "", assigner=STATIC, **CENTERED),
 )

@@ -50,7 +50,7 @@ def _matched(priors: Priors, predictions: Predictions, objects: Objects, index: 
     """The assignment whose class targets are the IoUs with the matched objects."""
     iou = matched_iou(priors, predictions.boxes, boxes_of(index, objects.boxes)).masked_fill(index < 0, 0.0)
     targets = Targets(index, torch.ones_like(iou), iou)
-    return Assignment(targets, targets, diagnostics={"matched_iou": iou})
+    return Assignment(targets, targets, prior_diagnostics={"matched_iou": iou})
 
 
 def _any_object(objects: Objects, num_priors: int, holds: Callable[[Objects], Tensor]) -> Tensor:

@@ -76,7 +76,7 @@ class TAL(Assigner):
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
         if context.progress < self.static:
             found = ATSS().assign(priors, predictions, objects, context)
-            return replace(found, diagnostics={"metric": found.cls.quality}, stage="static")
+            return replace(found, prior_diagnostics={"metric": found.cls.quality}, stage="static")
         prior, value, overlap = joined_over_objects(
             objects, len(priors), lambda part: self._best(priors, predictions, part)
         )
@@ -93,7 +93,7 @@ class TAL(Assigner):
         best_t, best_u = (zero.scatter_reduce(1, owner, v, "amax").gather(1, owner) for v in (t, u))
         soft = t / (best_t + 1e-7) * best_u
         targets = Targets(index, torch.ones_like(soft), soft)
-        return Assignment(targets, targets, diagnostics={"metric": t}, stage="aligned")
+        return Assignment(targets, targets, prior_diagnostics={"metric": t}, stage="aligned")
 
     def _best(self, priors: Priors, predictions: Predictions, objects: Objects) -> tuple[Tensor, Tensor, Tensor]:
         """The `topk` priors [B, G, K] of highest t, their t and their IoU."""

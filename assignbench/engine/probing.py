@@ -89,16 +89,19 @@ def _prior_rows(
 
 
 def _object_rows(batch: Batch, priors: int, assignment: Assignment, context: Context) -> pd.DataFrame:
-    """One row per object, a column for every diagnostics tensor [B, G] and N columns for one of [B, G, N]."""
+    """One row per object, a column for every diagnostics tensor [B, G] and N columns for one of [B, G, N].
+
+    Whole matrices [B, G, A] are left out; a column per prior would tell nobody anything.
+    """
     b, g = torch.nonzero(batch.objects.valid, as_tuple=True)
     table = {**_where(batch, context, b, g), "network_area": areas(batch.objects.boxes)[b, g].numpy()}
     for name, value in assignment.diagnostics.items():
-        if value.ndim not in (2, 3) or value.shape[1] != max(1, batch.objects.labels.shape[1]):
+        if value.ndim == 1:  # of the image
             continue
         held = value.detach().cpu()[b, g]
         if held.ndim == 1:
             table[name] = held.numpy()
-        elif held.shape[1] != priors:  # a whole [B, G, A] matrix is no diagnostic of an object
+        elif held.shape[1] != priors:
             table |= {f"{name}_{i}": held[:, i].numpy() for i in range(held.shape[1])}
     return pd.DataFrame(table)
 

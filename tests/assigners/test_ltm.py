@@ -13,7 +13,7 @@ from assignbench.boxes import pairwise_iou
 from assignbench.coders import coder_for
 from assignbench.config.method import CoderConfig
 from assignbench.conformance_cases import make_case, random_boxes
-from assignbench.contract import Assignment, Context, Objects, Predictions, Targets, total
+from assignbench.contract import BACKGROUND, Assignment, Context, Objects, Predictions, Targets, total
 from assignbench.methods import PRESETS, build
 from assignbench.priors import Priors
 from assignbench.select import prior_iou
@@ -422,3 +422,45 @@ def test_the_surfaces_of_figure_2_are_the_functions() -> None:
         pair = logs(row["x"], row["y"])
         function = {"M+": log_mean_max, "M-": log_mean_max_minus}[row["curve"]]
         assert row["value"] == pytest.approx(function(pair, everything(pair)).exp().item())
+
+
+def test_an_orphan_of_the_anchor_free_variant_learns_from_the_point_it_got() -> None:
+    """A box between four points holds none: its bag is empty, and no loss of matching is its; given a point, one is."""
+    case = make_case([torch.tensor([[5.0, 5, 7, 7], [20, 20, 50, 50]])], kind="point", quality=None)
+    given = (case.priors, case.predictions, case.objects)
+    found = {
+        rule: LTM(bag=9, kind="distance", box="giou", orphan=rule)(*given, case.context)
+        for rule in ("keep", "best_prior")
+    }
+    kept, adopted = found["keep"].bags, found["best_prior"].bags
+    assert kept.mask.sum(-1).tolist() == [[0, 9]] and adopted.mask.sum(-1).tolist() == [[1, 9]]
+    overlap = prior_iou(case.priors, case.objects)[0, 0]
+    assert overlap[adopted.prior[0, 0, 0]] == overlap.max() > 0
+    assert torch.equal(kept.prior[0, 1], adopted.prior[0, 1])
+    assert (found["best_prior"].cls.index == 0).sum() == 1 and not (found["keep"].cls.index == 0).any()
+    terms = {rule: LTMCriterion()(*given, result, case.context) for rule, result in found.items()}
+    for key in ("loss_positive", "loss_negative"):
+        assert terms["best_prior"][key].sum > terms["keep"][key].sum
+
+
+def test_an_orphan_that_touches_no_point_stays_one() -> None:
+    case = make_case([torch.tensor([[500.0, 500, 520, 520]])], kind="point", quality=None)
+    rule = LTM(bag=3, kind="distance", box="giou", orphan="best_prior")
+    assert not rule(case.priors, case.predictions, case.objects).bags.mask.any()
+
+
+def test_bags_by_iou_leave_no_orphan_so_that_the_word_is_refused() -> None:
+    with pytest.raises(ValueError, match="orphan 'best_prior' would change nothing"):
+        LTM(orphan="best_prior")
+    assert LTM(orphan="best_prior", labels="bag").orphan == "best_prior"
+
+
+def test_labels_of_a_bag_adopt_an_orphan() -> None:
+    """Two objects share all members of their bags; the one that loses them all gets its best free prior."""
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 11], [0, 0, 10, 30]])
+    priors = Priors(boxes, strides=torch.ones(3), kind="anchor")
+    predictions = Predictions(torch.zeros(3, 1), torch.zeros(3, 4), boxes)
+    objects = Objects(torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9]]), torch.tensor([0, 0]))
+    for orphan, expected in (("keep", [[0, 0, BACKGROUND]]), ("best_prior", [[0, 1, BACKGROUND]])):
+        found = LTM(bag=2, labels="bag", orphan=orphan)(priors, predictions, objects)
+        assert found.cls.index.tolist() == expected

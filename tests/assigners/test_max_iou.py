@@ -9,6 +9,7 @@ import torch
 from assignbench.assigners.max_iou import MaxIoU
 from assignbench.config.method import CoderConfig
 from assignbench.contract import BACKGROUND, IGNORE, Objects, Predictions
+from assignbench.methods import PRESETS
 from assignbench.priors import Priors
 from tests.assigners.cases import anchors_of, meta, objects_of, read
 from tests.conftest import golden
@@ -77,7 +78,7 @@ def test_golden(path) -> None:
         compared = ~case[f"out_tie_sensitive__{key}"]
         index = found.cls.index[0].numpy()
         np.testing.assert_array_equal(index[compared], case[f"out_assigned__{key}"][compared], err_msg=key)
-        np.testing.assert_allclose(found.diagnostics["max_iou"][0].numpy(), case["out_max_iou"], atol=1e-6)
+        np.testing.assert_allclose(found.prior_diagnostics["max_iou"][0].numpy(), case["out_max_iou"], atol=1e-6)
 
 
 def test_inclusive_pixels_by_hand() -> None:
@@ -89,3 +90,9 @@ def test_inclusive_pixels_by_hand() -> None:
     assert rule(one, nothing(one), objects).cls.index.tolist() == [[0]]
     plain = replace(one, coding=CoderConfig())
     assert rule(plain, nothing(plain), objects).cls.index.tolist() == [[IGNORE]]
+
+
+@pytest.mark.parametrize("name", ["rpn", "mlc_rpn", "iou_rescoring_rpn", "rpn_mlc"])
+def test_scores_of_rpn_start_undecided(name) -> None:
+    """As in torchvision and mmdet: half of the priors drawn are positive, so that no bias against them is needed."""
+    assert PRESETS[name].method.head_init.prior_prob == 0.5

@@ -9,7 +9,7 @@ import torch
 from scipy.stats import spearmanr
 
 from assignbench.assigners.mlc import BEFORE, MLCCriterion, MutualLabeling
-from assignbench.assigners.otsu import exact_otsu, histogram_otsu, segment_spearman
+from assignbench.assigners.otsu import candidates_alone, exact_otsu, histogram_otsu, segment_spearman
 from assignbench.conformance_cases import make_case, random_boxes
 from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets
 from assignbench.methods import PRESETS, build
@@ -94,12 +94,28 @@ def test_rank_correlation_equals_scipy(seed) -> None:
         assert torch.isnan(ours[b, 4])
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_candidates_alone_give_the_same_numbers(seed) -> None:
+    random = torch.Generator().manual_seed(seed)
+    first, second = torch.rand(2, 3, 80, generator=random)
+    owner = torch.randint(-6, 4, (3, 80), generator=random).clamp(min=-1)
+    owner[2] = -1
+    held, values = candidates_alone(owner, first, second)
+    assert held.shape == (3, int((owner >= 0).sum(1).max()))
+    for rule in (exact_otsu, histogram_otsu):
+        torch.testing.assert_close(rule(values[0], held, 4), rule(first, owner, 4), rtol=0, atol=0, equal_nan=True)
+    ours, theirs = segment_spearman(*values, held, 4), segment_spearman(first, second, owner, 4)
+    torch.testing.assert_close(ours, theirs, equal_nan=True)
+    nothing, _ = candidates_alone(torch.full((2, 5), -1), first[:2, :5])
+    assert nothing.tolist() == [[-1], [-1]]
+
+
 def check(case, prefix: str, assigner: MutualLabeling, priors: Priors) -> None:
     """Candidates, I, S, thresholds, labels, weights, counts, correlations and losses."""
     predictions = replace(predictions_of(case, quality="iou_logits"))
     objects = objects_of(case)
     result = assigner(priors, predictions, objects, Context(progress=1.0))
-    told = {name: value[0].numpy() for name, value in result.diagnostics.items()}
+    told = {name: value[0].numpy() for name, value in (result.diagnostics | result.prior_diagnostics).items()}
 
     def wanted(name: str) -> np.ndarray:
         return case[f"{prefix}{name}"]
@@ -195,7 +211,7 @@ def test_thresholds_are_said_once_and_are_not_ignored() -> None:
         MutualLabeling("rpn", low=low, sample=10_000)(case.priors, case.predictions, case.objects, case.context)
         for low in (0.3, 0.6)
     ]
-    assert (found[0].diagnostics["candidate"] >= 0).sum() > (found[1].diagnostics["candidate"] >= 0).sum()
+    assert (found[0].prior_diagnostics["candidate"] >= 0).sum() > (found[1].prior_diagnostics["candidate"] >= 0).sum()
 
 
 def test_losses_over_the_priors_drawn_by_hand() -> None:
@@ -220,3 +236,11 @@ def test_presets_differ_from_their_baseline_in_the_assigner_alone() -> None:
     for name in ("mlc", "mutual_labeling", "mlc_fcos", "mutual_labeling_fcos", "mlc_rpn"):
         method, base = PRESETS[name].method, PRESETS[PRESETS[name].baseline].method
         assert base.model_copy(update={"name": name, "preset": name, "assigner": method.assigner}) == method
+
+
+def test_only_presets_with_the_papers_box_loss_are_called_printed() -> None:
+    """The paper's words for anchors are smooth L1; the toolbox that it trains has L1."""
+    for name in ("mlc", "mutual_labeling", "iou_rescoring", "iou_mlc"):
+        assert PRESETS[name].method.criterion.parameters["box"] == "l1"
+        assert PRESETS[name].source == "framework"
+    assert PRESETS["mlc_fcos"].source == "printed"

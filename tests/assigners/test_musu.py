@@ -25,7 +25,7 @@ def test_by_hand() -> None:
     predictions = Predictions(torch.logit(p)[:, None], torch.zeros(4, 4), boxes)
     result = MuSu()(priors, predictions, Objects(torch.tensor([[0.0, 0, 10, 10]]), torch.tensor([0])))
     # Eq. (1): joint .4, .8 * .6561 = .525, .2 * .0625 = .0125; Eq. (2): above .1 * .525 are the first two.
-    torch.testing.assert_close(result.diagnostics["joint"][0], torch.tensor([0.4, 0.8 * 0.9**4, 0.2 * 0.5**4, 0]))
+    torch.testing.assert_close(result.prior_diagnostics["joint"][0], torch.tensor([0.4, 0.8 * 0.9**4, 0.2 * 0.5**4, 0]))
     assert result.cls.index[0].tolist() == [0, 0, BACKGROUND, BACKGROUND]
     # Eq. (3): v_cls = q p^(1/3): .737 and .609; v_reg = p q^(1/3): .4 and .695. Eqs. (4), (6): tau = sqrt 2 and half.
     second = math.exp(-1 / math.sqrt(2))
@@ -80,7 +80,7 @@ def test_golden(path, owners) -> None:
     priors, objects = points_of(case), objects_of(case)
     predictions = replace(predictions_of(case, quality="obj_logits"), quality_kind="implicit")
     result = assigner(priors, predictions, objects)
-    told = {name: value[0].numpy() for name, value in result.diagnostics.items()}
+    told = {name: value[0].numpy() for name, value in (result.diagnostics | result.prior_diagnostics).items()}
 
     def wanted(name: str) -> np.ndarray:
         return case[f"{owners}_{name}"]

@@ -104,8 +104,9 @@ def test_blocks_of_objects_change_nothing(monkeypatch) -> None:
         monkeypatch.undo()
         assert torch.equal(whole.cls.index, parts.cls.index)
         assert torch.equal(whole.box.index, parts.box.index)
-        for name, value in whole.diagnostics.items():
-            assert torch.equal(value, parts.diagnostics[name]), name
+        told = parts.diagnostics | parts.prior_diagnostics
+        for name, value in (whole.diagnostics | whole.prior_diagnostics).items():
+            assert torch.equal(value, told[name]), name
 
 
 def test_only_the_class_score_amplifies() -> None:
@@ -184,7 +185,7 @@ def test_official_assignments_losses_and_gradients(path, prefix) -> None:
     if prefix:
         np.testing.assert_array_equal(result.cls.index[0].numpy(), data["static_assign"])
     else:
-        told = {name: value[0].numpy() for name, value in result.diagnostics.items()}
+        told = {name: value[0].numpy() for name, value in (result.diagnostics | result.prior_diagnostics).items()}
         np.testing.assert_array_equal(told["positives_wanted"], data["n_pos_per_gt"])
         wanted = told["positives_wanted"] + told["ignored_wanted"]
         np.testing.assert_array_equal(wanted, data["n_pos_plus_ign_per_gt"])
@@ -270,3 +271,12 @@ def test_the_curves_of_figure_3_are_the_formula() -> None:
     assert {row["curve"] for row in rows} == {"p = 0", "p = 0.25", "p = 0.5", "p = 0.75", "p = 1"}
     for row in rows[::17]:
         assert row["value"] == pytest.approx(row["x"] ** ((3 - row["y"]) / 3))
+
+
+def test_an_anchor_that_does_not_touch_the_object_is_never_amplified() -> None:
+    """At sigma = 1 and a sure score, 0^0 would amplify an IoU of 0 to 1: refused, and above it 0 stays 0."""
+    with pytest.raises(ValueError, match="sigma must be above 1"):
+        MutualGuidance(sigma=1.0)
+    for sigma in (1.001, 1.5, 2.0):
+        found = amplified_iou(torch.tensor([0.0, 0.5]), torch.ones(2), sigma)
+        assert found[0] == 0 and 0.5 < found[1] < 1

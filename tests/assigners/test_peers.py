@@ -43,7 +43,7 @@ def test_fcos(path) -> None:
     nothing = Predictions(torch.zeros(len(priors), 1), None, priors.boxes)
     found = FCOS(center_radius=radius)(priors, nothing, objects_of(case))
     np.testing.assert_array_equal(found.cls.index[0].numpy(), case["out_assigned"])
-    np.testing.assert_allclose(found.diagnostics["ltrb"][0].numpy(), case["out_ltrb"], atol=1e-4)
+    np.testing.assert_allclose(found.prior_diagnostics["ltrb"][0].numpy(), case["out_ltrb"], atol=1e-4)
 
 
 @pytest.mark.parametrize("path", golden("simota/*.npz"))
@@ -54,7 +54,7 @@ def test_simota(path) -> None:
     result = assigner(anchors_of(case), scored(case), objects_of(case))
     compared = ~case["out_tie_sensitive"]
     np.testing.assert_array_equal(result.cls.index[0].numpy()[compared], case["out_assigned"][compared])
-    matched = result.diagnostics["matched_iou"][0].numpy()
+    matched = result.prior_diagnostics["matched_iou"][0].numpy()
     np.testing.assert_allclose(matched[compared], case["out_matched_iou"][compared], atol=1e-5)
 
 
@@ -89,7 +89,7 @@ def test_tal(path) -> None:
     result = assigner(anchors_of(case), scored(case), objects_of(case))
     compared = ~case["out_tie_sensitive"]
     np.testing.assert_array_equal(result.cls.index[0].numpy()[compared], case["out_assigned"][compared])
-    metric = result.diagnostics["metric"][0].numpy()
+    metric = result.prior_diagnostics["metric"][0].numpy()
     np.testing.assert_allclose(metric[compared], case["out_metric"][compared], rtol=1e-3, atol=1e-7)
     labels = labels_of(result.cls.index, objects_of(case).with_room().labels)[0]
     labels = labels.masked_fill(result.cls.index[0] < 0, int(case["num_classes"])).numpy()

@@ -131,10 +131,11 @@ class Talkative(MaxIoU):
         told = {
             "size": area,
             "corner": objects.boxes[..., :2],
-            "owner": found.cls.index,
             "table": torch.zeros(batch, width, len(priors)),
         }
-        return replace(found, diagnostics=told)
+        # As many priors as objects would be told apart by nothing but the dictionary that they stand in.
+        of_priors = {"owner": found.cls.index}
+        return replace(found, diagnostics=told, prior_diagnostics=of_priors)
 
     def formulas(self) -> list[dict[str, float | str]]:
         return [{"formula": "square", "curve": "", "x": x, "y": float("nan"), "value": x * x} for x in (0.0, 0.5, 1.0)]

@@ -206,6 +206,12 @@ def test_presets_say_what_they_are_compared_with() -> None:
     assert next(iter(methods.PRESETS)) == "iou"
 
 
+def test_presets_without_a_baseline_are_one_or_say_why() -> None:
+    named = {preset.baseline for preset in methods.PRESETS.values()}
+    silent = [p.name for p in methods.PRESETS.values() if not p.baseline and p.name not in named]
+    assert [name for name in silent if "No baseline: " not in methods.PRESETS[name].about] == []
+
+
 def test_defaults_go_to_the_methods_that_have_the_parameter(tmp_path) -> None:
     text = STUDY.replace("box_weight: 2.0", "box_weight: 2.0, negative: eq11").replace("mutual_guidance]", "ltm]")
     one, two = (c.config.method.criterion.parameters for c in planned(read_study(write(tmp_path, text))))
