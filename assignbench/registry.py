@@ -132,7 +132,7 @@ class Registry(Generic[T]):
         """Annotation and default of every parameter."""
         found: type[Any] = self.factory(name)
         try:
-            return _hints_of(found)
+            return _hints_of(found)  # type: ignore[arg-type]
         except (NameError, TypeError, ValueError) as problem:
             raise InputError(f"{self.kind} '{name}': its parameters cannot be read: {problem}") from problem
 

@@ -289,14 +289,9 @@ class LTMCriterion(Criterion):
 
     @property
     def idle(self) -> dict[str, str]:
-        found = {}
-        if self.negative not in ("eq25", "eq11"):
-            found["through_iou"] = f"negative '{self.negative}' reads no M-; set negative: eq25"
-        if self.negative != "freeanchor":
-            found["saturation"] = f"negative '{self.negative}' saturates no IoU; set negative: freeanchor"
-        if self.negative == "freeanchor":
-            found["other_classes"] = "its negative loss covers all classes; set negative: eq25"
-        return found
+        why = f"negative is '{self.negative}', which does not read it"
+        idle = ["other_classes"] if self.negative == "freeanchor" else ["saturation"]
+        return dict.fromkeys([*idle, *(["through_iou"] if self.negative in ("freeanchor", "none") else [])], why)
 
     def terms(
         self, priors: Priors, predictions: Predictions, objects: Objects, assignment: Assignment, context: Context

@@ -42,11 +42,17 @@ class Schedule(Config):
             raise ValueError("set exactly one of epochs and steps")
         if self.milestones != sorted(self.milestones):
             raise ValueError(f"milestones must rise, got {self.milestones}")
-        for name, of in (("momentum", self.optimizer == "sgd"), ("milestones", self.decay == "step")):
-            if not of and getattr(self, name) != type(self).model_fields[name].default:
-                needed = {"momentum": "optimizer: sgd", "milestones": "decay: step"}[name]
-                raise ValueError(f"{name} does nothing without {needed}; set that, or leave {name} out")
         return self
+
+    def idle(self) -> dict[str, str]:
+        """The entries that are not at their defaults and do nothing beside the others, each with what they need."""
+        needs = {"momentum": ("optimizer", "sgd"), "milestones": ("decay", "step")}
+        fields = type(self).model_fields
+        return {
+            name: f"{key}: {value}"
+            for name, (key, value) in needs.items()
+            if getattr(self, key) != value and getattr(self, name) != fields[name].default
+        }
 
     def total_steps(self, per_epoch: int) -> int:
         """Steps of the whole run."""

@@ -258,12 +258,16 @@ def _detector(study: Study, place: int, entry: DetectorEntry) -> DetectorConfig:
 
 def _schedule(study: Study, data: DataEntry) -> Schedule:
     try:
-        return data.schedule_over(study.spec.schedule)
+        schedule = data.schedule_over(study.spec.schedule)
     except ValidationError as problem:
         told = "; ".join(dict.fromkeys(complaint(e, words_of(Schedule)) for e in problem.errors()))
         place = study.spec.data.index(data)
         key = ("data", "schedule") if ("data", "schedule") in study.lines else ("data", place, "schedule")
         raise InputError(f"{study.where(*key)} of data set '{data.name}': {told}") from None
+    for name, needed in schedule.idle().items():
+        where = study.where("schedule", name)
+        raise InputError(f"{where} does nothing without {needed}; set that, or leave {name} out")
+    return schedule
 
 
 def _cell(

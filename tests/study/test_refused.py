@@ -203,3 +203,14 @@ def test_a_third_partys_class(planned, tmp_path, assigner, needed) -> None:
     (folder / "refused_module.py").write_text(MODULE)
     code, told = planned(one(assigner=assigner))
     assert (code, needed in told) == (2 if needed else 0, True), told
+
+
+@pytest.mark.parametrize("command", ["status", "report"])
+@pytest.mark.parametrize("content", ["{bad", "[1]"])
+def test_a_broken_record_is_told(tmp_path, monkeypatch, capsys, command, content) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study()))
+    (tmp_path / "runs" / "words").mkdir(parents=True)
+    (tmp_path / "runs" / "words" / "study.json").write_text(content)
+    assert main([command, "study.yaml"]) == 2
+    assert "study.json: " in capsys.readouterr().err
