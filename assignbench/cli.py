@@ -38,13 +38,15 @@ _FUNCTIONS = {"list": "listing"}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit code."""
     options = _parser().parse_args(arguments)
-    console = Console(stderr=False, highlight=False, soft_wrap=True)
+    console = Console(stderr=False, highlight=False, soft_wrap=True, emoji=False)
     try:
         # A command imports what it needs when it runs: help and most errors come without loading torch.
         module = import_module(f"assignbench.commands.{options.command}")
         code: int = getattr(module, _FUNCTIONS.get(options.command, options.command))(options, console)
     except InputError as problem:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"assignbench: {problem}", markup=False)
+        Console(stderr=True, highlight=False, soft_wrap=True, emoji=False).print(
+            f"assignbench: {problem}", markup=False
+        )
         return 2
     except KeyboardInterrupt:
         Console(stderr=True).print("assignbench: stopped; the same command goes on from here")

@@ -16,6 +16,8 @@ def nearest(name: str, known: Sequence[str], *, always: bool = False) -> str:
     """
     import difflib
 
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.0 if always else 0.5)
-    hint = f"; did you mean '{close[0]}'?" if close else ""
-    return hint if always else f"{hint} (known: {', '.join(sorted(known))})"
+    # "ap" is AP misspelt, however few letters agree.
+    folded = {k.lower(): k for k in reversed(known)}
+    close = difflib.get_close_matches(name.lower(), list(folded), n=1, cutoff=0.0 if always else 0.5)
+    hint = f"; did you mean '{folded[close[0]]}'?" if close else ""
+    return hint if always else f"{hint} (known: {', '.join(sorted(known)) or 'none'})"

@@ -14,7 +14,7 @@ from assignbench import assigners
 from assignbench.assigners import ASSIGNERS, Assigner
 from assignbench.assigners.criteria import CRITERIA, Criterion
 from assignbench.config.detector import DetectorSpec
-from assignbench.config.method import MethodConfig, Needs, Preset
+from assignbench.config.method import MethodConfig, Needs, Preset, idle_entries
 from assignbench.config.words import complaint, shown, words_of
 from assignbench.errors import InputError, nearest
 from assignbench.registry import Registry
@@ -23,6 +23,7 @@ from assignbench.registry import Registry
 _PAPERS = ("mutual_guidance", "mlc", "musu", "ltm", "paa")
 _LAST = ("controls",)
 _PARTS = ("assigner", "criterion")
+_REGISTRIES: dict[str, Registry[Any]] = {"assigner": ASSIGNERS, "criterion": CRITERIA}
 # Parts of a method that a study changes by a mapping of entries.
 _NESTED = ("nms", "voting", "head_init", "coder")
 
@@ -55,15 +56,13 @@ def resolve(name: str, overrides: Mapping[str, Any] | None = None, *, label: str
     of parameters (with a `name` for another part); a bare number for `nms` is its IoU. Raises InputError for what is
     unknown, naming the place, the value and the nearest that is known.
     """
-    if name not in PRESETS:
-        raise InputError(f"unknown method '{name}'{nearest(name, list(PRESETS))}")
-    content = PRESETS[name].method.model_dump(mode="json") | {"name": label or name}
+    content = _preset(name).method.model_dump(mode="json") | {"name": label or name}
     known = [key for key in MethodConfig.model_fields if key not in ("name", "preset")]
     for key, value in (overrides or {}).items():
         if key not in known:
             raise InputError(f"method '{label or name}': unknown key '{key}'{nearest(key, known)}")
         content[key] = _part(key, content[key], value) if key in _PARTS else _entry(key, content[key], value)
-    for key, registry in (("assigner", ASSIGNERS), ("criterion", CRITERIA)):
+    for key, registry in _REGISTRIES.items():
         content[key]["parameters"] = _filled(registry, content[key], label or name)
     try:
         method = MethodConfig.model_validate(content)
@@ -72,6 +71,12 @@ def resolve(name: str, overrides: Mapping[str, Any] | None = None, *, label: str
         raise InputError(f"method '{label or name}': {told}") from None
     build(method)  # rules between parameters
     return method
+
+
+def _preset(name: str) -> Preset:
+    if name not in PRESETS:
+        raise InputError(f"unknown method '{name}'{nearest(name, list(PRESETS))}")
+    return PRESETS[name]
 
 
 def _part(key: str, held: Mapping[str, Any], value: Any) -> dict[str, Any]:
@@ -105,23 +110,52 @@ def baseline(preset: str) -> str:
     return PRESETS[preset].baseline
 
 
-def has_parameter(method: MethodConfig, part: str, parameter: str) -> bool:
-    """Whether the assigner or the criterion of a method has a parameter of this name."""
-    registries: dict[str, Registry[Any]] = {"assigner": ASSIGNERS, "criterion": CRITERIA}
-    return parameter in registries[part].words(getattr(method, part).name)
+def part_of(preset: str, part: str, change: Any) -> str:
+    """The name of the assigner or criterion that a preset has after a change of that part. Raises InputError."""
+    held = _preset(preset).method.model_dump(mode="json")[part]
+    return str(_part(part, held, change or {})["name"])
+
+
+def has_parameter(part: str, name: str, parameter: str) -> bool:
+    """Whether the assigner or criterion of that name has a parameter of this name."""
+    return parameter in _REGISTRIES[part].words(name)
 
 
 def check(method: MethodConfig, spec: DetectorSpec) -> None:
     """Raises InputError, with reason and remedy, if the detector does not suit the method or its parts do not fit."""
     built = build(method)
-    for kind, part, needs in (
-        ("assigner", method.assigner.name, built.assigner.needs),
-        ("criterion", method.criterion.name, built.criterion.needs),
+    for kind, part, of in (
+        ("assigner", method.assigner.name, built.assigner),
+        ("criterion", method.criterion.name, built.criterion),
     ):
+        needs = _needs(method, kind, part, of)
         problem = _unmet(needs, method, spec, built.assigner.gives)
         if problem:
             why = f" ({needs.why})" if needs.why else ""
             raise InputError(f"method '{method.name}': the {kind} '{part}' {problem}{why}")
+
+
+def idle(method: MethodConfig, spec: DetectorSpec) -> dict[str, str]:
+    """What does nothing in this composition on this detector: its place in a study's method, and the reason."""
+    built = build(method)
+    return {
+        **idle_entries(method, spec.priors.kind),
+        **{f"assigner.{name}": why for name, why in built.assigner.idle.items()},
+        **{f"criterion.{name}": why for name, why in built.criterion.idle.items()},
+    }
+
+
+def _needs(method: MethodConfig, kind: str, part: str, of: Assigner | Criterion) -> Needs:
+    try:
+        needs = of.needs
+    except Exception as problem:
+        if part in _REGISTRIES[kind]:
+            raise
+        told = f"raised {type(problem).__name__}: {problem}"
+        raise InputError(f"method '{method.name}': `needs` of the {kind} '{part}' {told}") from problem
+    if not isinstance(needs, Needs):
+        raise InputError(f"method '{method.name}': `needs` of the {kind} '{part}' is {shown(needs)}, not a Needs")
+    return needs
 
 
 def _unmet(needs: Needs, method: MethodConfig, spec: DetectorSpec, gives: frozenset[str]) -> str:

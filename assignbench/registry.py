@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar, get_type_hints
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from assignbench.config.words import REQUIRED, Word, shown, word
 from assignbench.errors import InputError, nearest
@@ -89,7 +89,13 @@ class Registry(Generic[T]):
                 raise InputError(f"{self.kind} '{name}': the parameter '{key}' is missing")
             else:
                 found[key] = default
-        plain: dict[str, Any] = json.loads(json.dumps(found))
+        try:
+            plain: dict[str, Any] = json.loads(json.dumps(found))
+        except (TypeError, ValueError) as problem:
+            raise InputError(
+                f"{self.kind} '{name}': a default is not plain data ({problem}); parameters are numbers, text, true or "
+                "false, lists and mappings"
+            ) from None
         return plain
 
     def check(self, name: str, parameters: Mapping[str, Any]) -> None:
@@ -112,31 +118,47 @@ class Registry(Generic[T]):
         given = dict(parameters or {})
         self.check(name, given)
         hints = self._hints(name)
-        typed = {key: _adapter(hints[key][0]).validate_json(json.dumps(value)) for key, value in given.items()}
         try:
+            typed = {key: _adapter(hints[key][0]).validate_json(json.dumps(value)) for key, value in given.items()}
             return self.factory(name)(**typed)
         except (TypeError, ValueError) as problem:
             raise InputError(f"{self.kind} '{name}': {problem}") from problem
+        except Exception as problem:
+            if name in self._classes:
+                raise
+            raise InputError(f"{self.kind} '{name}' raised {type(problem).__name__}: {problem}") from problem
 
     def _hints(self, name: str) -> dict[str, tuple[Any, Any]]:
         """Annotation and default of every parameter."""
-        return _hints_of(self.factory(name))  # type: ignore[arg-type]
+        found: type[Any] = self.factory(name)
+        try:
+            return _hints_of(found)  # type: ignore[arg-type]
+        except (NameError, TypeError, ValueError) as problem:
+            raise InputError(f"{self.kind} '{name}': its parameters cannot be read: {problem}") from problem
 
 
 @lru_cache(maxsize=1024)
 def _hints_of(found: type[Any]) -> dict[str, tuple[Any, Any]]:
-    if dataclasses.is_dataclass(found):
-        hints = get_type_hints(found, include_extras=True)
-        return {f.name: (hints[f.name], _default(f)) for f in dataclasses.fields(found) if f.init}
+    owner = next(c for c in found.__mro__ if "__init__" in vars(c))
+    if "__dataclass_fields__" in vars(owner):
+        hints = get_type_hints(owner, include_extras=True)
+        return {f.name: (hints[f.name], _default(f)) for f in dataclasses.fields(owner) if f.init}
     hints = get_type_hints(found.__init__, include_extras=True)
     signature = inspect.signature(found)
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     empty = inspect.Parameter.empty
     return {
-        key: (hints.get(key, Any), REQUIRED if p.default is empty else p.default)
+        key: (hints.get(key, _kind_of(p.default)), REQUIRED if p.default is empty else p.default)
         for key, p in signature.parameters.items()
         if p.kind in named
     }
+
+
+def _kind_of(default: Any) -> Any:
+    """What a parameter without an annotation may be: what its default is; a number where that is one."""
+    if isinstance(default, bool | str):
+        return type(default)
+    return float if isinstance(default, int | float) else Any
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:
@@ -152,7 +174,10 @@ def _adapter(hint: Any) -> TypeAdapter[Any]:
     """What checks values of an annotation; kept by what the annotation reads as, since not all can be hashed."""
     key = repr(hint)
     if key not in _ADAPTERS:
-        _ADAPTERS[key] = TypeAdapter(hint, config=_STRICT)
+        try:
+            _ADAPTERS[key] = TypeAdapter(hint, config=_STRICT)
+        except PydanticUserError as problem:
+            raise TypeError(f"{key} is no type of plain data") from problem
     return _ADAPTERS[key]
 
 

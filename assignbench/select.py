@@ -116,12 +116,6 @@ def resolve_conflicts(prior_index: Tensor, chosen: Tensor, score: Tensor, num_pr
     return torch.where(best == nobody, BACKGROUND, _LOW - (best & _LOW))
 
 
-def resolve_conflicts_dense(chosen: Tensor, score: Tensor) -> Tensor:
-    """One object [B, A] per prior: of the objects that chose it [B, G, A], the highest score, lowest index first."""
-    best, owner = score.masked_fill(~chosen, -float("inf")).max(dim=1)
-    return torch.where(torch.isinf(best) & (best < 0), BACKGROUND, owner)
-
-
 def segment_order(owner: Tensor, values: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Sorts [B, A] by (owner, rising value, index); owners below 0 come first.
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from assignbench.analysis.result import Result
-from assignbench.config.method import MethodConfig, differing_parts
+from assignbench.config.method import MethodConfig, compared_with, differing_parts
 from assignbench.errors import InputError, nearest
 from assignbench.measure.groups import GroupRule, group_precision
 from assignbench.measure.matching import Matches, Overlaps, average_precision, match, mean_over_classes, overlaps_of
@@ -131,16 +131,8 @@ class StudyRecord:
         return {m: str(named.get(m) or "") for m in self.methods}
 
     def baseline_of(self, method: str, present: Sequence[str]) -> str:
-        """What `method` is compared with among the methods that are `present` at its place (data set and detector).
-
-        Its own baseline; where that is not named or not there, the first present method of the study. "" for a method
-        that is compared with nothing: the first one, and one that the first already names as its own baseline.
-        """
-        own = self.baselines.get(method, "")
-        if own in present and own != method:
-            return own
-        first = next((m for m in self.methods if m in present), "")
-        return "" if first == method or self.baselines.get(first) == method else first
+        """What `method` is compared with among the methods that are `present` at its place (data set and detector)."""
+        return compared_with(method, [m for m in self.methods if m in present], self.baselines)
 
     def present_at(self, place: tuple[str, str]) -> list[str]:
         """The methods that the study has on a data set and detector, in its order."""
@@ -265,6 +257,11 @@ def _one(name: str) -> Analysis:
         function = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as problem:
         raise InputError(f"analysis '{name}': {problem}; is the module importable from {here}?") from problem
+    except (Exception, SystemExit) as problem:
+        told = f"{type(problem).__name__}: {problem}"
+        raise InputError(f"analysis '{name}': importing '{module}' raised {told}; write module:function") from problem
+    if not callable(function):
+        raise InputError(f"analysis '{name}' is a {type(function).__name__}; write module:function of a function")
     for known in ANALYSES.values():
         if known.function is function:
             return known

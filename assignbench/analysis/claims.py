@@ -81,6 +81,8 @@ def _check(claim: Claim, methods: Sequence[str]) -> None:
     asked += [(claim.factor, "factor", FACTORS)]
     if methods:
         asked += [(claim.method, "method", tuple(methods)), (claim.other, "method", tuple(methods))]
+    if claim.method and claim.method == claim.other:
+        raise InputError(f"claim '{claim.text}': compares '{claim.method}' with itself; name another method")
     for name, what, known in asked:
         if name and name not in known:
             raise InputError(f"claim '{claim.text}': unknown {what} '{name}'{nearest(name, known)}")

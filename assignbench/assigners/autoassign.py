@@ -36,7 +36,7 @@ class AutoAssign(Assigner):
     @property
     def needs(self) -> Needs:
         """Points: candidates are those inside an object."""
-        return Needs(priors=("point",), why="AutoAssign weighs points; take a detector with points, e.g. fcos-resnet18")
+        return Needs(priors=("point",), why="AutoAssign weighs points; take a detector with points, e.g. fcos-slim")
 
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
         index = smallest_owner(objects, len(priors), lambda part: inside(priors.points, part.boxes) > 0)

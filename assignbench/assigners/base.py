@@ -45,6 +45,11 @@ class Assigner(ABC):
     orphan: Orphan = field(default="keep", kw_only=True)
 
     @property
+    def idle(self) -> dict[str, str]:
+        """The parameters that do nothing beside the others' values, each with the reason; a study may not set them."""
+        return {}
+
+    @property
     def needs(self) -> Needs:
         """What the rule needs of detector and method; everything goes unless a rule says otherwise."""
         return Needs()

@@ -51,6 +51,11 @@ class Criterion(nn.Module, ABC):
         """What the losses need of detector and method; everything goes unless a criterion says otherwise."""
         return Needs()
 
+    @property
+    def idle(self) -> dict[str, str]:
+        """The parameters that do nothing beside the others' values, each with the reason; a study may not set them."""
+        return {}
+
     def forward(
         self, priors: Priors, predictions: Predictions, objects: Objects, assignment: Assignment, context: Context
     ) -> dict[str, Term]:
@@ -140,6 +145,22 @@ def box_losses(
     return element.sum(dim=-1) if coordinates == "sum" else element.mean(dim=-1)
 
 
+def idle_of_focal(cls: str) -> dict[str, str]:
+    """Which of focal's parameters a class loss does not read, with the reason."""
+    unread = {"focal": (), "quality_focal": ("focal_alpha",), "bce": ("focal_alpha", "focal_gamma")}[cls]
+    return {name: f"cls '{cls}' does not read it; set cls: focal" for name in unread}
+
+
+def idle_of_box(box: str) -> dict[str, str]:
+    """What a box loss does not read, with the reason."""
+    found = {}
+    if box not in ("smooth_l1", "balanced_l1"):
+        found["box_beta"] = f"box '{box}' has no transition point; set box: smooth_l1"
+    if box not in _ON_DELTAS:
+        found["box_coordinates"] = f"box '{box}' is one number per box; set box: l1"
+    return found
+
+
 @CRITERIA.register("dense")
 class DenseCriterion(Criterion):
     """A class loss over all priors that are not ignored, a box loss over the positives of the box task.
@@ -194,6 +215,13 @@ class DenseCriterion(Criterion):
             quality=(None, "iou", "centerness", "objectness"),
             why=why if encoded else "the dense criterion teaches no implicit quality; set quality: iou",
         )
+
+    @property
+    def idle(self) -> dict[str, str]:
+        found = {**idle_of_focal(self.cls), **idle_of_box(self.box)}
+        if self.weighting == "quality":
+            found["count"] = "weighting 'quality' divides by the sum of the soft targets; set weighting: none"
+        return found
 
     def terms(
         self, priors: Priors, predictions: Predictions, objects: Objects, assignment: Assignment, context: Context

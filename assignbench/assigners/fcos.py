@@ -78,7 +78,11 @@ class FCOS(Assigner):
     @property
     def needs(self) -> Needs:
         """Points: the rule asks where they lie in an object, and levels by distances to its sides."""
-        return Needs(priors=("point",), why="FCOS labels points; take a detector with points, e.g. fcos-resnet18")
+        return Needs(priors=("point",), why="FCOS labels points; take a detector with points, e.g. fcos-slim")
+
+    @property
+    def idle(self) -> dict[str, str]:
+        return {} if self.level_ranges else {"extent": "there are no level ranges; set level_ranges: true"}
 
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
         index = self.match(priors, objects)

@@ -287,6 +287,12 @@ class LTMCriterion(Criterion):
         """Bags, and no quality head, which nothing here would teach."""
         return Needs(quality=(None,), bags=True, why="LTM's loss reads bags and has no quality head; assigner: ltm")
 
+    @property
+    def idle(self) -> dict[str, str]:
+        why = f"negative is '{self.negative}', which does not read it"
+        idle = ["other_classes"] if self.negative == "freeanchor" else ["saturation"]
+        return dict.fromkeys([*idle, *(["through_iou"] if self.negative in ("freeanchor", "none") else [])], why)
+
     def terms(
         self, priors: Priors, predictions: Predictions, objects: Objects, assignment: Assignment, context: Context
     ) -> dict[str, Term]:

@@ -62,6 +62,13 @@ class MaxIoU(Assigner):
             one_class=True, why="drawing priors (`sample`) is for class-agnostic detectors; take rpn, or set sample: 0"
         )
 
+    @property
+    def idle(self) -> dict[str, str]:
+        found = {}
+        if self.low_quality == "none":
+            found = dict.fromkeys(("min_iou", "zero_overlap"), "no prior is forced; set low_quality: ssd")
+        return found
+
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
         iou = prior_iou(priors, objects)
         index, _ = self.match(iou, objects.valid)

@@ -17,7 +17,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from assignbench.assigners.base import ASSIGNERS, Assigner, Count, NonNegative, Positive, Share
-from assignbench.assigners.criteria import CRITERIA, BoxLoss, Criterion, box_losses, class_targets
+from assignbench.assigners.criteria import (
+    CRITERIA,
+    BoxLoss,
+    Criterion,
+    box_losses,
+    class_targets,
+    idle_of_box,
+    idle_of_focal,
+)
 from assignbench.assigners.fcos import FCOS
 from assignbench.assigners.max_iou import MaxIoU
 from assignbench.assigners.otsu import candidates_alone, exact_otsu, histogram_otsu, segment_spearman
@@ -105,6 +113,17 @@ class MutualLabeling(Assigner):
         if self.candidates in ("fcos", "fcos_levels"):
             return Needs(priors=("point",), why="FCOS's candidates are the points inside an object")
         return Needs()
+
+    @property
+    def idle(self) -> dict[str, str]:
+        found = {}
+        if self.candidates not in ("fcos", "fcos_levels"):
+            found["extent"] = f"candidates '{self.candidates}' have no level ranges; set candidates: fcos"
+        if self.candidates != "rpn":
+            found["sample"] = f"candidates '{self.candidates}' are not drawn; set candidates: rpn"
+        if not self.mutual:
+            found |= dict.fromkeys(("alpha", "start", "otsu"), "labels never change places; set mutual: true")
+        return found
 
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
         owner, ignored, baseline = self.match(priors, objects)
@@ -220,6 +239,10 @@ class MLCCriterion(Criterion):
         if self.box in ("smooth_l1", "l1", "balanced_l1"):
             return Needs(priors=("anchor",), quality=quality, why=f"box loss '{self.box}' acts on encoded boxes")
         return Needs(quality=quality, why="IoU rescoring learns the IoU")
+
+    @property
+    def idle(self) -> dict[str, str]:
+        return {**idle_of_focal(self.cls), **idle_of_box(self.box)}
 
     def terms(
         self, priors: Priors, predictions: Predictions, objects: Objects, assignment: Assignment, context: Context

@@ -83,6 +83,12 @@ class MuSu(Assigner):
         """Class targets between 0 and 1: the weights."""
         return frozenset({"soft"})
 
+    @property
+    def idle(self) -> dict[str, str]:
+        if self.criterion == "mutual":
+            return {}
+        return {"alpha": f"criterion '{self.criterion}' does not mix; set criterion: mutual"}
+
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
         owner = self._owners(priors, predictions, objects)
         held = owner.clamp(min=0)

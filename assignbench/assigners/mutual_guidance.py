@@ -82,6 +82,15 @@ class MutualGuidance(Assigner):
         if not self.negative <= self.positive:
             raise ValueError(f"needs negative <= positive, got {self.negative} and {self.positive}")
 
+    @property
+    def idle(self) -> dict[str, str]:
+        found = {}
+        if self.localize == "static":
+            found["sigma"] = "nothing is amplified; set localize: amplified"
+        if not self.forced:
+            found["zero_overlap"] = "no prior is forced; set forced: true"
+        return found
+
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
         iou = prior_iou(priors, objects)  # [B, G, A]: one matrix of this size is alive at a time
         cls, box = self._static(iou, objects)

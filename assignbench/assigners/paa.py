@@ -143,6 +143,17 @@ class PAA(Assigner):
         if not 0 < self.overlap <= 1:
             raise ValueError(f"overlap must lie in (0, 1], got {self.overlap}")
 
+    @property
+    def idle(self) -> dict[str, str]:
+        found = {}
+        if self.separation != "count":
+            found.update(dict.fromkeys(("count", "count_end"), "set separation: count"))
+        if self.separation != "score":
+            found["score_above"] = "set separation: score"
+        if self.separation not in ("count", "score"):
+            found["all_first"] = "a mixture separates the candidates; set separation: count"
+        return {name: f"separation is '{self.separation}'; {remedy}" for name, remedy in found.items()}
+
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
         owner = self.first_pass(priors, objects)
         loss = self.scores(predictions, objects, owner)

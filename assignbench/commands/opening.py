@@ -11,7 +11,7 @@ from assignbench.errors import InputError
 from assignbench.study.about import about, published_of
 from assignbench.study.baselines import baselines_of
 from assignbench.study.grid import Cell, cells_of, methods_of
-from assignbench.study.reading import Study, read_study
+from assignbench.study.reading import Study, read_study, variants
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,10 @@ def open_study(options: argparse.Namespace) -> Opened:
     from assignbench import methods
 
     study = read(options)
+    for variant in variants(study.path):
+        check_questions(variant)
+        cells_of(variant, methods)
+        baselines_of(variant, methods)
     cache = (options.out / ".cache").resolve()
     return Opened(
         study=study,

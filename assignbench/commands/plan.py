@@ -21,7 +21,7 @@ def plan(options: argparse.Namespace, console: Console) -> int:
     speeds = _known_speeds(options.out)
     console.print(f"{spec.study}: {spec.title}\nanswers: {spec.answers}\ncost: {spec.cost}", markup=False)
     console.print("methods and what they are compared with:")
-    for line in pair_lines(opened.methods, opened.baselines):
+    for line in pair_lines(opened.study, opened.methods, opened.baselines):
         console.print(f"  {line}", markup=False)
     left, unknown = 0.0, False
     for cell in opened.cells:

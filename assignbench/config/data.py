@@ -25,6 +25,12 @@ class Augment(Config):
     colour: float = Field(0.0, ge=0, lt=1)
     ssd: bool = False
 
+    @model_validator(mode="after")
+    def _one_chain(self) -> Augment:
+        if self.ssd and (self.zoom or self.colour):
+            raise ValueError("ssd brings its own crops and colours; leave zoom and colour out, or set ssd: false")
+        return self
+
 
 class SceneFactors(Config):
     """What a scene is made of; lengths in px.
@@ -57,7 +63,7 @@ class SceneFactors(Config):
 class DataSpec(Config):
     """A data set as a study sees it. `root` may use ~ and environment variables."""
 
-    name: str
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)
     kind: Literal["shapes", "voc", "coco"]
     title: str = ""
     obtain: str = ""  # how to get the data, printed when it is missing
@@ -69,7 +75,7 @@ class DataSpec(Config):
     # shapes: how many scenes of each split
     train_images: int = Field(2000, ge=1)
     test_images: int = Field(250, ge=1)
-    scenes_seed: int = 0
+    scenes_seed: int = Field(0, ge=0)
     factors: SceneFactors = SceneFactors()
     image_size: int = Field(256, ge=32, le=2048)
     use_difficult: bool = True

@@ -91,6 +91,10 @@ class DetectorSpec(Config):
             raise ValueError(f"family '{self.family}' works on {wanted}s, priors.kind is '{self.priors.kind}'")
         if self.family == "rpn" and self.head is not None:
             raise ValueError("family 'rpn' has no towers; leave head out, its width is the neck's")
+        if self.neck.extra_from == "c5" and not self.neck.extra:
+            raise ValueError(
+                "neck.extra_from 'c5' has no meaning without extra levels; set neck.extra, or leave it out"
+            )
         if self.family != "rpn" and self.head is None:
             raise ValueError(f"family '{self.family}' needs a head (width, depth, norm, level_scale)")
         return self

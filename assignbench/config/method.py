@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -150,6 +151,38 @@ def differing_parts(method: MethodConfig, baseline: MethodConfig) -> tuple[str, 
     """
     names = (n for n in MethodConfig.model_fields if n not in ("name", "preset", "assigner"))
     return tuple(n for n in names if getattr(method, n) != getattr(baseline, n))
+
+
+def idle_entries(method: MethodConfig, priors: PriorKind) -> dict[str, str]:
+    """The entries that do nothing in this composition on these priors by their places, each with the reason."""
+    found = {}
+    if method.nms.kind != "soft":
+        found["nms.sigma"] = f"nms.kind '{method.nms.kind}' lowers no scores; set nms.kind: soft"
+    if method.nms.kind in ("soft", "none"):
+        found["nms.iou"] = f"nms.kind '{method.nms.kind}' has no threshold; set nms.kind: standard"
+    if method.ranking == "cls":
+        found["floor_on"] = "the ranking score is the class score; set ranking: cls*quality"
+    if method.quality is None:
+        for place in ("head_init.quality_prob", "criterion.quality_weight", "criterion.rescoring"):
+            found[place] = "the method has no quality head; set quality: iou"
+    if priors == "anchor":
+        found["coder.distance"] = "anchors have no distances; it is for points"
+    else:
+        found["coder.stds"] = "points have distances; stds are for anchors"
+    return found
+
+
+def compared_with(method: str, present: Sequence[str], baselines: Mapping[str, str]) -> str:
+    """The name of what a method is compared with among the methods that are `present`, in the study's order.
+
+    Its own baseline; where that is not named or not there, the first one present. "" for a method that is compared with
+    nothing: the first one, and one that the first already names as its own baseline.
+    """
+    own = baselines.get(method, "")
+    if own in present and own != method:
+        return own
+    first = next(iter(present), "")
+    return "" if first == method or baselines.get(first) == method else first
 
 
 def differences(method: MethodConfig, baseline: MethodConfig) -> tuple[str, ...]:

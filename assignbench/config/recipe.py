@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -27,7 +27,7 @@ class Schedule(Config):
     momentum: float = Field(0.9, ge=0, lt=1)
     warmup: float = Field(0.08, ge=0, lt=1)
     decay: Literal["cosine", "step"] = "cosine"
-    milestones: list[float] = [2 / 3, 8 / 9]
+    milestones: list[Annotated[float, Field(gt=0, lt=1)]] = [2 / 3, 8 / 9]
     clip_grad: float = Field(10.0, gt=0)
     amp: Literal["none", "bf16"] = "bf16"
     threads: int = Field(1, ge=1)
@@ -40,7 +40,19 @@ class Schedule(Config):
     def _one_length(self) -> Schedule:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("set exactly one of epochs and steps")
+        if self.milestones != sorted(self.milestones):
+            raise ValueError(f"milestones must rise, got {self.milestones}")
         return self
+
+    def idle(self) -> dict[str, str]:
+        """The entries that are not at their defaults and do nothing beside the others, each with what they need."""
+        needs = {"momentum": ("optimizer", "sgd"), "milestones": ("decay", "step")}
+        fields = type(self).model_fields
+        return {
+            name: f"{key}: {value}"
+            for name, (key, value) in needs.items()
+            if getattr(self, key) != value and getattr(self, name) != fields[name].default
+        }
 
     def total_steps(self, per_epoch: int) -> int:
         """Steps of the whole run."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
-from annotated_types import Ge, GroupedMetadata, Gt, Le, Lt
+from annotated_types import Ge, GroupedMetadata, Gt, Le, Lt, MinLen
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
@@ -24,7 +24,15 @@ class _Missing:
 
 
 REQUIRED: Final = _Missing()
-_TYPES: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+_TYPES: dict[type, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    dict: "a mapping",
+}
+# What pydantic adds to a place: which member of a union, or that a key was meant.
+_TAGS = ("str", "int", "float", "dict[str,any]", "[key]")
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,7 @@ class Word:
     low_open: bool = False
     high_open: bool = False
     nullable: bool = False
+    pattern: str = ""
     item: Word | None = None
     fields: tuple[Word, ...] = ()
 
@@ -58,6 +67,7 @@ class Word:
             text = f"a list, each {self.item.allowed}" if self.item.allowed else "a list"
         else:
             text = " or ".join(_TYPES[k] for k in self.kinds if k in _TYPES) + self._range()
+            text += f" like {self.pattern}" if self.pattern else ""
         return f"{text} or nothing" if self.nullable and text else text
 
     def _range(self) -> str:
@@ -91,6 +101,8 @@ def word(name: str, annotation: Any, default: Any = REQUIRED, metadata: Iterable
         found = replace(found, item=word(name, arguments[0]))
     elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
         found = replace(found, fields=words_of(annotation))
+    elif origin is dict:
+        found = replace(found, kinds=(dict,))
     elif isinstance(annotation, type):
         found = replace(found, kinds=(annotation,))
     return _bounded(found, metadata)
@@ -117,6 +129,7 @@ def _union(found: Word, arguments: tuple[Any, ...]) -> Word:
             kinds=(*found.kinds, *part.kinds),
             low=part.low if found.low is None else found.low,
             high=part.high if found.high is None else found.high,
+            pattern=found.pattern or part.pattern,
             low_open=found.low_open or part.low_open,
             high_open=found.high_open or part.high_open,
             item=found.item or part.item,
@@ -139,14 +152,22 @@ def _bounded(found: Word, metadata: Iterable[Any]) -> Word:
             found = replace(found, high=float(mark.le))  # type: ignore[arg-type]
         elif isinstance(mark, Lt):
             found = replace(found, high=float(mark.lt), high_open=True)  # type: ignore[arg-type]
+        elif isinstance(mark, MinLen) and set(found.kinds) == {str}:
+            found = replace(found, pattern="any word")
+        elif getattr(mark, "pattern", None):
+            found = replace(found, pattern=str(mark.pattern))
     return found
 
 
 def complaint(error: ErrorDetails, words: Sequence[Word]) -> str:
     """One of pydantic's errors in our words: the place, the value, what is allowed and the nearest of it."""
     place = tuple(p for p in error["loc"] if not (isinstance(p, str) and p.startswith("function-")))
+    while len(place) > 1 and place[-1] in _TAGS and _found(place, words)[0] is None:
+        place = place[:-1]
     name = ".".join(str(p) for p in place)
     found, siblings = _found(place, words)
+    if "[key]" in error["loc"] or error["type"] == "invalid_key":
+        return f"the key '{name}' is no text; names are text (put it in quotes)"
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"unknown key '{name}'{nearest(str(place[-1]), [w.name for w in siblings])}"
     if error["type"] == "missing":

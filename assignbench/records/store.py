@@ -36,11 +36,17 @@ def write_json(path: Path, content: object) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; empty if the file is not there."""
+    """A JSON object; empty if the file is not there. Raises InputError if it is broken."""
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
+        content = json.loads(path.read_text())
     except FileNotFoundError:
         return {}
+    except ValueError as problem:
+        raise InputError(
+            f"{path}: not readable as JSON ({problem}); delete its folder and run the cell again"
+        ) from problem
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: holds a {type(content).__name__} where records hold a mapping")
     return content
 
 

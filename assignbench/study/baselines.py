@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from assignbench.config.method import MethodConfig, differences
+from assignbench.config.method import MethodConfig, compared_with, differences
 from assignbench.errors import InputError, nearest
-from assignbench.study.grid import Resolver, goes_with
+from assignbench.study.grid import Resolver, belongs
 from assignbench.study.reading import Study
 from assignbench.study.spec import MethodEntry
 
@@ -44,13 +44,35 @@ def pair_line(method: MethodConfig, baseline: MethodConfig | None) -> str:
     return f"{method.name} against {baseline.name}: the assigner alone differs"
 
 
-def pair_lines(methods: Mapping[str, MethodConfig], baselines: Mapping[str, str]) -> list[str]:
-    """The pairs of a study, a line each."""
-    return [pair_line(method, methods.get(baselines[name])) for name, method in methods.items()]
+def pair_lines(study: Study, methods: Mapping[str, MethodConfig], baselines: Mapping[str, str]) -> list[str]:
+    """The pairs of a study, a line each; one that is not the same at all places (detector and data set) names them."""
+    lines = []
+    for name, method in methods.items():
+        places: dict[str, list[str]] = {}
+        for place, present in _present(study).items():
+            if name in present:
+                places.setdefault(compared_with(name, present, baselines), []).append(place)
+        for other, where in places.items():
+            missing = baselines[name] and other != baselines[name]
+            why = f"; its baseline '{baselines[name]}' is not there" if missing else ""
+            told = f" (on {', '.join(where)}{why})" if len(places) > 1 or missing else ""
+            lines.append(pair_line(method, methods.get(other)) + told)
+    return lines
+
+
+def _present(study: Study) -> dict[str, list[str]]:
+    """The methods that meet at every place, in the study's order."""
+    spec = study.spec
+    return {
+        f"{d.shown}/{data.name}": [m.name for m in spec.methods if belongs(d, m, data)]
+        for d in spec.detectors
+        for data in spec.data
+    }
 
 
 def _meet(study: Study, one: MethodEntry, other: MethodEntry) -> bool:
-    return any(goes_with(one, d) and goes_with(other, d) for d in study.spec.detectors)
+    spec = study.spec
+    return any(belongs(d, one, data) and belongs(d, other, data) for d in spec.detectors for data in spec.data)
 
 
 def _check(study: Study, place: int, entry: MethodEntry, meet: list[str]) -> None:
@@ -63,6 +85,6 @@ def _check(study: Study, place: int, entry: MethodEntry, meet: list[str]) -> Non
         raise InputError(f"{where}: method '{entry.name}' cannot be its own baseline (known: {', '.join(others)})")
     if entry.baseline not in meet:
         raise InputError(
-            f"{where}: '{entry.baseline}' goes with no detector of '{entry.name}', so the two are never compared; "
+            f"{where}: '{entry.baseline}' meets '{entry.name}' on no detector and data set: nothing to compare; "
             f"name one of: {', '.join(n for n in meet if n != entry.name)}"
         )

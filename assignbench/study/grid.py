@@ -32,11 +32,17 @@ class Resolver(Protocol):
     ) -> MethodConfig:
         """A preset with overrides, all parameters filled in and checked."""
 
-    def has_parameter(self, method: MethodConfig, part: str, parameter: str) -> bool:
-        """Whether the assigner or the criterion of a method has a parameter of this name."""
+    def part_of(self, preset: str, part: str, change: Any) -> str:
+        """The name of the assigner or criterion that a preset has after a change of that part."""
+
+    def has_parameter(self, part: str, name: str, parameter: str) -> bool:
+        """Whether the assigner or criterion of that name has a parameter of this name."""
 
     def check(self, method: MethodConfig, spec: DetectorSpec) -> None:
         """Raises InputError if the method does not work on the detector."""
+
+    def idle(self, method: MethodConfig, spec: DetectorSpec) -> dict[str, str]:
+        """What does nothing in this composition on this detector: its place in a study's method, and the reason."""
 
     def baseline(self, preset: str) -> str:
         """The preset that a preset is compared with; empty where there is none."""
@@ -72,6 +78,7 @@ def cells_of(study: Study, resolver: Resolver, *, only: str | None = None, cache
     found_detectors = [_detector(study, place, entry) for place, entry in enumerate(spec.detectors)]
     schedules = [_schedule(study, data) for data in spec.data]
     _check_pairs(study, methods, found_detectors, resolver)
+    _check_idle(study, methods, found_detectors, resolver)
     found = [
         _cell(study, entry, detector, methods[method.name], data, schedule, seed, cache)
         for seed, (entry, detector), (data, schedule) in product(
@@ -94,9 +101,9 @@ def methods_of(study: Study, resolver: Resolver) -> dict[str, MethodConfig]:
     for place, entry in enumerate(study.spec.methods):
         try:
             # What a default may be set on depends on which assigner and criterion the method ends up with.
-            parts = {k: _named(v) for k, v in entry.overrides().items() if k in _WITH_PARAMETERS}
-            plain = resolver.resolve(entry.start, parts, label=entry.name)
-            defaults, taken = _defaults_for(study.spec.method_defaults, plain, resolver)
+            wanted = _over(study.spec.method_defaults, entry.overrides())
+            parts = {k: resolver.part_of(entry.start, k, _named(wanted.get(k))) for k in _WITH_PARAMETERS}
+            defaults, taken = _defaults_for(study.spec.method_defaults, parts, resolver)
             known |= taken
             found[entry.name] = resolver.resolve(entry.start, _over(defaults, entry.overrides()), label=entry.name)
         except InputError as problem:
@@ -105,16 +112,18 @@ def methods_of(study: Study, resolver: Resolver) -> dict[str, MethodConfig]:
         for parameter in _named_parameters(study.spec.method_defaults.get(part)):
             if (part, parameter) not in known:
                 there = sorted({p for m in found.values() for p in getattr(m, part).parameters})
+                where = study.where("method_defaults", part, parameter)
                 raise InputError(
-                    f"{study.where('method_defaults', part, parameter)}: no method of the study has a {part} with the "
-                    f"parameter '{parameter}'{nearest(parameter, there)}"
+                    f"{where}: no {part} of the study has the parameter '{parameter}'{nearest(parameter, there)}"
                 )
     return found
 
 
 def _named(value: Any) -> Any:
     """Which part is meant, without its parameters."""
-    return {k: v for k, v in value.items() if k == "name"} if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping):
+        return {k: v for k, v in value.items() if k == "name"}
+    return value
 
 
 def _named_parameters(value: Any) -> list[str]:
@@ -122,18 +131,18 @@ def _named_parameters(value: Any) -> list[str]:
 
 
 def _defaults_for(
-    defaults: Mapping[str, Any], method: MethodConfig, resolver: Resolver
+    defaults: Mapping[str, Any], parts: Mapping[str, str], resolver: Resolver
 ) -> tuple[dict[str, Any], set[tuple[str, str]]]:
     """The study's defaults that this method has a place for, and which parameters these are."""
     found: dict[str, Any] = {}
     taken: set[tuple[str, str]] = set()
     for key, value in defaults.items():
-        if key not in _WITH_PARAMETERS or not isinstance(value, Mapping) or "name" in value:
+        if key not in _WITH_PARAMETERS:
             found[key] = value
-            taken |= {(key, parameter) for parameter in _named_parameters(value)}
             continue
-        kept = {k: v for k, v in value.items() if resolver.has_parameter(method, key, k)}
-        taken |= {(key, parameter) for parameter in kept}
+        given = _as_mapping(value)
+        kept = {k: v for k, v in given.items() if k == "name" or resolver.has_parameter(key, parts[key], k)}
+        taken |= {(key, parameter) for parameter in _named_parameters(kept)}
         found[key] = kept
     return found, taken
 
@@ -143,10 +152,15 @@ def _over(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]
     result = dict(defaults)
     for key, value in own.items():
         below = result.get(key)
-        if isinstance(value, str) and key in _WITH_PARAMETERS and isinstance(below, Mapping):
-            value = {"name": value}
+        if key in _WITH_PARAMETERS:
+            below, value = _as_mapping(below), _as_mapping(value)
         result[key] = {**below, **value} if isinstance(below, Mapping) and isinstance(value, Mapping) else value
     return result
+
+
+def _as_mapping(value: Any) -> Any:
+    """An assigner or criterion that is given by its name alone, as a mapping."""
+    return {"name": value} if isinstance(value, str) else {} if value is None else value
 
 
 def belongs(detector: DetectorEntry, method: MethodEntry, data: DataEntry) -> bool:
@@ -194,6 +208,46 @@ def _check_pairs(
                     raise InputError(f"{where}: {problem}") from None
 
 
+def _check_idle(
+    study: Study, methods: Mapping[str, MethodConfig], found: list[DetectorConfig], resolver: Resolver
+) -> None:
+    """What a study sets must do something: for a method on one of its detectors, as a default for one method."""
+    spec, read = study.spec, set()
+    defaults = _places(spec.method_defaults)
+    for place, entry in enumerate(spec.methods):
+        method = methods[entry.name]
+        meets = [
+            detector.spec
+            for asked, detector in zip(spec.detectors, found, strict=True)
+            if any(belongs(asked, entry, data) for data in spec.data)
+        ]
+        idle = [resolver.idle(method, s) for s in meets]
+        for name in _places(entry.overrides()):
+            if idle and all(name in one for one in idle):
+                where = study.where("methods", place, *name.split("."))
+                raise InputError(f"{where} does nothing in method '{entry.name}': {idle[0][name]}; or leave it out")
+        read |= {name for name in defaults if _has(method, name) and any(name not in one for one in idle)}
+    for name in defaults:
+        if name not in read:
+            where = study.where("method_defaults", *name.split("."))
+            raise InputError(f"{where} does nothing in any method of the study; leave it out")
+
+
+def _has(method: MethodConfig, name: str) -> bool:
+    part, _, parameter = name.partition(".")
+    return part not in _WITH_PARAMETERS or not parameter or parameter in getattr(method, part).parameters
+
+
+def _places(changes: Mapping[str, Any]) -> list[str]:
+    """The entries that changes of a method set, e.g. "criterion.box" and "nms.iou"."""
+    found = []
+    for key, value in changes.items():
+        entries = {"iou": value} if key == "nms" and not isinstance(value, Mapping) else value
+        inner = entries if isinstance(entries, Mapping) else {"": None}
+        found += [f"{key}.{name}" if name else key for name in inner if name != "name"]
+    return found
+
+
 def _detector(study: Study, place: int, entry: DetectorEntry) -> DetectorConfig:
     try:
         spec = detectors.resolve(entry.name, entry.spec)
@@ -204,12 +258,16 @@ def _detector(study: Study, place: int, entry: DetectorEntry) -> DetectorConfig:
 
 def _schedule(study: Study, data: DataEntry) -> Schedule:
     try:
-        return data.schedule_over(study.spec.schedule)
+        schedule = data.schedule_over(study.spec.schedule)
     except ValidationError as problem:
         told = "; ".join(dict.fromkeys(complaint(e, words_of(Schedule)) for e in problem.errors()))
         place = study.spec.data.index(data)
         key = ("data", "schedule") if ("data", "schedule") in study.lines else ("data", place, "schedule")
         raise InputError(f"{study.where(*key)} of data set '{data.name}': {told}") from None
+    for name, needed in schedule.idle().items():
+        where = study.where("schedule", name)
+        raise InputError(f"{where} does nothing without {needed}; set that, or leave {name} out")
+    return schedule
 
 
 def _cell(

@@ -13,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from assignbench.config.catalog import CATALOG
-from assignbench.config.words import complaint, words_of
+from assignbench.config.words import complaint, shown, words_of
 from assignbench.errors import InputError, nearest
 from assignbench.study.spec import StudySpec
 from assignbench.study.yaml_lines import Lines, line_of, parse, read
@@ -46,28 +46,77 @@ def read_study(
     path = find_study(path)
     raw, lines = read(path)
     content = deepcopy(raw)
-    presets: dict[str, Any] = raw["presets"] if isinstance(raw.get("presets"), dict) else {}
+    presets = _presets(raw, path, lines)
     if preset is not None:
         if preset not in presets:
             raise InputError(f"{path}: has no preset '{preset}'{nearest(preset, list(presets))}")
-        content = merge(content, presets[preset])
+        content, lines = _over(content, lines, presets, preset)
     if data is not None:
         if data in presets:
-            content = merge(content, presets[data])
+            content, lines = _over(content, lines, presets, data)
         elif data not in CATALOG:
             raise InputError(f"unknown data set '{data}'{nearest(data, [*CATALOG, *presets])}")
         content["data"] = _merged_data(content.get("data"), data)
     if seeds is not None:
         content["seeds"] = seeds
+        lines = {**lines, ("seeds",): f"--seeds {seeds}"}
     content["data"] = _data_list(content.get("data"), path, lines)
     for assignment in sets:
-        _set(content, assignment)
+        place = _set(content, assignment)
+        lines = {k: v for k, v in lines.items() if k[: len(place)] != place} | {place: f"--set {assignment}"}
     content["data"] = [_with_catalog(d, path, lines) for d in content["data"]]
     try:
         spec = StudySpec.model_validate(content)
     except ValidationError as problem:
         raise InputError(_explain(problem, path, lines, content)) from None
     return Study(spec, path, lines)
+
+
+def variants(path: Path) -> list[Study]:
+    """The study under each of its presets, checked as `read_study` does, so that no preset fails only when it is used.
+
+    Raises InputError.
+    """
+    content, lines = read(find_study(path))
+    return [read_study(path, preset=name) for name in _presets(content, path, lines)]
+
+
+def _presets(content: Mapping[str, Any], path: Path, lines: Lines) -> dict[str, dict[str, Any]]:
+    """The study's own variants by name; each is a mapping of the study's keys."""
+    presets = content.get("presets", {})
+    if not isinstance(presets, dict):
+        raise InputError(
+            f"{_where(path, lines, ('presets',))} is {shown(presets)}; write a mapping of variants by name"
+        )
+    for name, change in presets.items():
+        where = _where(path, lines, ("presets", str(name)))
+        if not isinstance(name, str):
+            raise InputError(f"{where}: the name of a preset is text (put it in quotes)")
+        if not isinstance(change, dict):
+            raise InputError(f"{where} is {shown(change)}; write a mapping of the study's keys that it changes")
+        if set(change) & {"study", "presets"}:
+            key = min(set(change) & {"study", "presets"})
+            raise InputError(
+                f"{_where(path, lines, ('presets', name, key))}: a preset cannot change '{key}'; leave it out"
+            )
+    return presets
+
+
+def _over(
+    content: dict[str, Any], lines: Lines, presets: Mapping[str, dict[str, Any]], name: str
+) -> tuple[dict[str, Any], Lines]:
+    """The study with one of its presets over it; what the preset writes has the preset's lines."""
+    merged: dict[str, Any] = merge(content, presets[name])
+    moved = {place[2:]: line for place, line in lines.items() if place[:2] == ("presets", name) and len(place) > 2}
+    replaced = [place for place in moved if not isinstance(_at(content, place), dict)]
+    kept = {k: v for k, v in lines.items() if not any(k[: len(r)] == r for r in replaced)}
+    return merged, {**kept, **moved}
+
+
+def _at(content: Any, place: Place) -> Any:
+    for step in place:
+        content = content.get(step) if isinstance(content, dict) else None
+    return content
 
 
 def find_study(path: Path) -> Path:
@@ -96,7 +145,7 @@ def merge(base: Any, change: Any) -> Any:
 
 
 def _data_list(value: Any, path: Path, lines: Lines) -> list[dict[str, Any]]:
-    where = f"{path}: line {line_of(lines, ('data',)) or 1}"
+    where = _at_line(path, line_of(lines, ("data",)))
     entries = value if isinstance(value, list) else [value]
     found = []
     for entry in entries:
@@ -122,17 +171,17 @@ def _with_catalog(entry: dict[str, Any], path: Path, lines: Lines) -> dict[str, 
     if name in CATALOG:
         return {**merge(CATALOG[name], entry)}
     if "kind" not in entry:
-        where = f"{path}: line {line_of(lines, ('data',)) or 1}"
+        where = _at_line(path, line_of(lines, ("data",)))
         raise InputError(
             f"{where}: unknown data set '{name}'{nearest(name, list(CATALOG))}; give your own set a `kind`: voc or coco"
         )
     return entry
 
 
-def _set(content: dict[str, Any], assignment: str) -> None:
-    """Applies one key=value; `data.x` goes to every data set of the study."""
+def _set(content: dict[str, Any], assignment: str) -> Place:
+    """Applies one key=value and returns its place; `data.x` goes to every data set of the study."""
     key, sign, text = assignment.partition("=")
-    if not sign or not key:
+    if not sign or not all(key.split(".")):
         raise InputError(f"--set {assignment}: write key=value, e.g. --set schedule.steps=500")
     try:
         value = parse(text) if text else ""
@@ -148,7 +197,8 @@ def _set(content: dict[str, Any], assignment: str) -> None:
             # The two exclude each other, so that setting one replaces the other.
             content["schedule"].pop("epochs" if rest[0] == "steps" else "steps", None)
         if first == "data":
-            content["data"] = _data_list(value, Path("--set"), {})
+            content["data"] = _data_list(value, Path(), {("data",): f"--set {assignment}"})
+    return (first, *rest)
 
 
 def _put(target: Any, keys: list[str], value: Any, assignment: str) -> None:
@@ -158,10 +208,15 @@ def _put(target: Any, keys: list[str], value: Any, assignment: str) -> None:
         elif isinstance(target, dict):
             target = target.setdefault(key, {})
         else:
-            raise InputError(f"--set {assignment}: '{key}' is not inside a mapping")
+            raise InputError(_no_mapping(assignment, key, target))
     if not isinstance(target, dict):
-        raise InputError(f"--set {assignment}: '{keys[-1]}' is not inside a mapping")
+        raise InputError(_no_mapping(assignment, keys[-1], target))
     target[keys[-1]] = value
+
+
+def _no_mapping(assignment: str, key: str, target: Any) -> str:
+    whole = "; write the whole list, e.g. --set methods=[iou, atss]" if isinstance(target, list) else ""
+    return f"--set {assignment}: '{key}' is not inside a mapping, but in {shown(target)}{whole}"
 
 
 def _explain(problem: ValidationError, path: Path, lines: Lines, content: dict[str, Any]) -> str:
@@ -169,15 +224,19 @@ def _explain(problem: ValidationError, path: Path, lines: Lines, content: dict[s
     told = []
     for error in problem.errors():
         line = line_of(lines, _as_written(tuple(error["loc"]), content))
-        where = f"{path}: line {line}: " if line else f"{path}: "
-        told.append(where + complaint(error, words_of(StudySpec)))
+        told.append(f"{_at_line(path, line)}: {complaint(error, words_of(StudySpec))}")
     return "\n".join(dict.fromkeys(told))
 
 
 def _where(path: Path, lines: Lines, place: Place) -> str:
-    line = line_of(lines, place)
-    name = ".".join(str(p) for p in place)
-    return f"{path}: line {line}: {name}" if line else f"{path}: {name}"
+    return f"{_at_line(path, line_of(lines, place))}: {'.'.join(str(p) for p in place)}"
+
+
+def _at_line(path: Path, line: int | str | None) -> str:
+    """The file and the line; the option alone for what the command line says."""
+    if isinstance(line, str):
+        return line
+    return f"{path}: line {line}" if line else str(path)
 
 
 def _as_written(place: Place, content: dict[str, Any]) -> Place:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from assignbench.config.base import Config
 from assignbench.config.data import DataSpec
 from assignbench.config.evaluation import Evaluation
+from assignbench.config.method import QualityKind, Ranking
 from assignbench.config.recipe import Schedule
+from assignbench.config.words import complaint, words_of
 
 # Keys of earlier versions, and what is written in their place.
 _MOVED_METHOD_KEYS = {
@@ -17,7 +19,17 @@ _MOVED_METHOD_KEYS = {
     "prior_prob": "head_init: {prior_prob: ...}",
     "zero_box": "head_init: {zero_box: ...}",
 }
+_SCENES = ("train_images", "test_images", "scenes_seed", "factors")
+_FILES = ("train", "test", "classes", "use_difficult")  # root and on_bad go to all sets of a study by --set
+# What a kind of data does not read; a value that would do nothing is refused.
+_NOT_READ: dict[str, tuple[str, ...]] = {"shapes": _FILES, "voc": _SCENES, "coco": (*_SCENES, "use_difficult")}
+_SPLITS = {
+    "voc": "a list of [folder under root, image set], e.g. [[VOC2007, trainval]]",
+    "coco": "a list of [annotation file, image folder], e.g. [[annotations/train.json, train]]",
+}
 MOST_SEEDS = 1000
+# Names stand in claims, in globs of --only, in folders and in tables: no spaces, slashes or wild cards.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
 _PARTS = ("assigner", "criterion", "quality", "ranking", "floor_on", "nms", "voting", "head_init", "coder")
 
 
@@ -25,7 +37,7 @@ class DetectorEntry(Config):
     """A detector of the grid: its registered name, a label for tables, a weights file, changed parts of its `spec`."""
 
     name: str = Field(min_length=1)
-    label: str = ""
+    label: str = Field("", pattern=r"^([A-Za-z0-9][A-Za-z0-9_.+-]*)?$", max_length=80)
     weights: str = ""
     spec: dict[str, Any] = {}
 
@@ -51,15 +63,15 @@ class MethodEntry(Config):
     criterion by name or as a mapping of parameters, `nms` as a mapping or as its IoU, the others as they are there.
     """
 
-    name: str = Field(min_length=1)
+    name: Name
     preset: str = ""
     baseline: str = ""
     detectors: list[str] = []  # labels or names of the detectors that it goes with; all if empty
     assigner: str | dict[str, Any] = {}
     criterion: str | dict[str, Any] = {}
-    quality: str | None = None
-    ranking: str | None = None
-    floor_on: str | None = None
+    quality: QualityKind | None = None
+    ranking: Ranking | None = None
+    floor_on: Literal["cls", "ranking"] | None = None
     nms: float | dict[str, Any] = {}
     voting: dict[str, Any] | None = None
     head_init: dict[str, Any] = {}
@@ -73,7 +85,7 @@ class MethodEntry(Config):
         for key, new in _MOVED_METHOD_KEYS.items():
             if key in given:
                 raise ValueError(f"'{key}' is now written {new}")
-        if isinstance(given.get("voting"), int | float):
+        if isinstance(given.get("voting"), int | float) and not isinstance(given["voting"], bool):
             raise ValueError("a number for 'voting' is now written voting: {sigma: ...}")
         return given
 
@@ -94,6 +106,21 @@ class DataEntry(DataSpec):
     detectors: list[str] = []  # labels or names; all if empty
     methods: list[str] = []
     schedule: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _fits_the_kind(self) -> DataEntry:
+        """A kind has what it reads, and nothing is written that it does not read."""
+        for name in _NOT_READ[self.kind]:
+            # Entries of the catalogue and of --set may repeat a default.
+            if getattr(self, name) != type(self).model_fields[name].get_default(call_default_factory=True):
+                raise ValueError(f"{name} has no meaning for data of kind '{self.kind}'; leave it out")
+        missing = [name for name in ("train", "test") if not getattr(self, name)]
+        if self.kind in _SPLITS and missing:
+            raise ValueError(f"'{missing[0]}' is missing: data of kind '{self.kind}' needs {_SPLITS[self.kind]}")
+        twice = sorted({c for c in self.classes if self.classes.count(c) > 1})
+        if twice:
+            raise ValueError(f"classes names '{twice[0]}' twice")
+        return self
 
     def data_set(self) -> DataSpec:
         """What describes the data alone."""
@@ -135,7 +162,7 @@ class StudySpec(Config):
     published: str = ""
     analyses: list[str] = []  # names or module:function; all that come with the package if empty
     claims: list[Claim] = []
-    areas: dict[str, tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)]]] = {}  # px² of the original
+    areas: dict[Name, tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)]]] = {}  # px² of the original
     max_dets: list[Annotated[int, Field(ge=1)]] = []  # detections per image and class for recall; 1, 10, 100 if empty
     presets: dict[str, dict[str, Any]] = {}
 
@@ -149,7 +176,9 @@ class StudySpec(Config):
     @classmethod
     def _count(cls, value: Any) -> Any:
         """A number n stands for the seeds 0 to n - 1."""
-        if not isinstance(value, int) or isinstance(value, bool):
+        if not isinstance(value, int | list) or isinstance(value, bool):
+            raise ValueError(f"a number of seeds, or a list of them, got {value!r}")
+        if isinstance(value, list):
             return value
         if not 1 <= value <= MOST_SEEDS:
             raise ValueError(f"a number of seeds is from 1 to {MOST_SEEDS}, got {value}")
@@ -159,12 +188,14 @@ class StudySpec(Config):
     @classmethod
     def _parts_alone(cls, value: dict[str, Any]) -> dict[str, Any]:
         """The defaults are checked as a method's own changes are."""
+        own = [key for key in value if key in MethodEntry.model_fields and key not in _PARTS]
+        if own:
+            raise ValueError(f"'{own[0]}' is an entry of one method, not of all; defaults are {', '.join(_PARTS)}")
         try:
             return MethodEntry.model_validate({"name": "any", **value}).overrides()
         except ValidationError as problem:
-            first = problem.errors()[0]
-            place = ".".join(str(p) for p in first["loc"])
-            raise ValueError(f"{place}: {first['msg']}".removeprefix(": ").replace("Value error, ", "")) from None
+            told = dict.fromkeys(complaint(e, words_of(MethodEntry)) for e in problem.errors())
+            raise ValueError("; ".join(told)) from None
 
     @model_validator(mode="after")
     def _distinct(self) -> StudySpec:
@@ -173,6 +204,7 @@ class StudySpec(Config):
             ("detectors", [d.shown for d in self.detectors]),
             ("data sets", [d.name for d in self.data]),
             ("seeds", [str(s) for s in self.seeds]),
+            ("analyses", self.analyses),
         ):
             twice = sorted({n for n in names if names.count(n) > 1})
             if twice:

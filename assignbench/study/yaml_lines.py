@@ -10,7 +10,8 @@ import yaml
 
 from assignbench.errors import InputError
 
-Lines = dict[tuple[str | int, ...], int]
+# The line of every entry by its path; for what the command line put in its place, the option as it was written.
+Lines = dict[tuple[str | int, ...], int | str]
 
 
 class _Loader(yaml.SafeLoader):
@@ -37,6 +38,7 @@ def read(path: Path) -> tuple[dict[str, Any], Lines]:
         raise InputError(f"{path}: cannot be read ({problem})") from problem
     try:
         node = yaml.compose(text, Loader=_Loader)
+        _no_circle(node, (), path)
         content = parse(text)
     except yaml.YAMLError as problem:
         mark = getattr(problem, "problem_mark", None)
@@ -48,25 +50,41 @@ def read(path: Path) -> tuple[dict[str, Any], Lines]:
     if not isinstance(content, dict):
         raise InputError(f"{path}: line 1: a study is a mapping (key: value), found a {type(content).__name__}")
     lines: Lines = {}
-    _walk(node, (), lines)
+    _walk(node, (), lines, path)
     return content, lines
 
 
-def line_of(lines: Lines, path: tuple[str | int, ...]) -> int | None:
-    """The line of the deepest known part of a path."""
+def line_of(lines: Lines, path: tuple[str | int, ...]) -> int | str | None:
+    """Where the deepest known part of a path stands: a line, or an option of the command line."""
     for length in range(len(path), 0, -1):
         if path[:length] in lines:
             return lines[path[:length]]
     return None
 
 
-def _walk(node: yaml.Node, path: tuple[str | int, ...], lines: Lines) -> None:
+def _no_circle(node: yaml.Node | None, above: tuple[yaml.Node, ...], file: Path) -> None:
+    """Refuses an anchor that holds itself, which no study can mean."""
+    if isinstance(node, yaml.CollectionNode):
+        if any(node is other for other in above):
+            raise InputError(f"{file}: line {node.start_mark.line + 1}: this entry holds itself; write it out")
+        for value in node.value:
+            for part in value if isinstance(value, tuple) else (value,):
+                _no_circle(part, (*above, node), file)
+
+
+def _walk(node: yaml.Node, path: tuple[str | int, ...], lines: Lines, file: Path) -> None:
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             here = (*path, str(key.value))
-            lines[here] = key.start_mark.line + 1
-            _walk(value, here, lines)
+            line = key.start_mark.line + 1
+            if here in lines and key.value != "<<":
+                name = ".".join(str(p) for p in here)
+                raise InputError(
+                    f"{file}: line {line}: the key '{name}' stands in line {lines[here]} already; keep one of them"
+                )
+            lines[here] = line
+            _walk(value, here, lines, file)
     elif isinstance(node, yaml.SequenceNode):
         for place, value in enumerate(node.value):
             lines[(*path, place)] = value.start_mark.line + 1
-            _walk(value, (*path, place), lines)
+            _walk(value, (*path, place), lines, file)

@@ -136,10 +136,10 @@ def test_the_real_sets(shared_data, name, images) -> None:
 
 
 def test_roots(tmp_path, monkeypatch) -> None:
-    spec = DataSpec(name="x", kind="voc", root="$WHERE/voc")
+    spec = DataSpec(name="x", kind="voc", root="$WHERE/voc", train=[("a", "b")], test=[("a", "c")])
     monkeypatch.setenv("WHERE", str(tmp_path))
     assert spec.where(tmp_path / "studies") == tmp_path / "voc"
-    relative = DataSpec(name="x", kind="voc", root="../data/voc")
+    relative = spec.model_copy(update={"root": "../data/voc"})
     monkeypatch.delenv("ASSIGNBENCH_DATA", raising=False)
     assert relative.where(tmp_path / "studies") == tmp_path / "data" / "voc"
     (tmp_path / "shared" / "voc").mkdir(parents=True)

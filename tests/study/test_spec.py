@@ -36,7 +36,7 @@ def write(tmp_path: Path, text: str) -> Path:
         ("mutual_guidance", "mutual_guidence", r"unknown method 'mutual_guidence'; did you mean 'mutual_guidance'"),
         ("retinanet-slim", "retina-slim", r"unknown detector 'retina-slim'; did you mean 'retinanet-slim'"),
         ("name: shapes", "name: shape", r"unknown data set 'shape'; did you mean 'shapes'"),
-        ("box: giou", "bx: giou", r"line 8: method_defaults.criterion.bx: no method .*'bx'; did you mean 'box'"),
+        ("box: giou", "bx: giou", r"line 8: method_defaults.criterion.bx: no criterion .*'bx'; did you mean 'box'"),
         ("steps: 8", "steps: eight", r"line 11: schedule.steps is 'eight' .allowed: a whole number"),
         ("steps: 8", "steps: 8, epochs: 2", r"set exactly one of epochs and steps"),
         ("cost: seconds\n", "", r"the key 'cost' is missing"),
@@ -128,7 +128,7 @@ def test_method_entries_override_parts(tmp_path) -> None:
 
 
 def lines_of(study: Study) -> list[str]:
-    return pair_lines(methods_of(study, methods), baselines_of(study, methods))
+    return pair_lines(study, methods_of(study, methods), baselines_of(study, methods))
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "studies").glob("*.yaml")), ids=lambda p: p.stem)
@@ -182,7 +182,7 @@ def test_baselines_come_from_the_entry_the_preset_or_the_first_method(tmp_path) 
     )
     assert baselines_of(study, methods) == {"iou": "", "fcos_plus_plus": "", "musu": "fcos_plus_plus", "paa": "iou"}
     apart = f"{{name: musu, baseline: iou, {points}}}"
-    with pytest.raises(InputError, match=r"methods\.1\.baseline: 'iou' goes with no detector of 'musu'"):
+    with pytest.raises(InputError, match=r"methods\.1\.baseline: 'iou' meets 'musu' on no detector"):
         baselines_of(entries(tmp_path, f"{{name: iou, {anchors}}}", apart, detectors=both), methods)
 
 
@@ -217,7 +217,7 @@ def test_defaults_go_to_the_methods_that_have_the_parameter(tmp_path) -> None:
     one, two = (c.config.method.criterion.parameters for c in planned(read_study(write(tmp_path, text))))
     assert one["box_weight"] == 2.0 and "negative" not in one
     assert two["negative"] == "eq11" and "box_weight" not in two
-    with pytest.raises(InputError, match="no method of the study has a criterion with the parameter 'negative'"):
+    with pytest.raises(InputError, match="no criterion of the study has the parameter 'negative'"):
         planned(read_study(write(tmp_path, STUDY.replace("box_weight: 2.0", "box_weight: 2.0, negative: eq11"))))
 
 

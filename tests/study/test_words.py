@@ -160,7 +160,7 @@ def test_every_key_of_a_study(refused) -> None:
     done = ("detectors", "methods", "data", "schedule", "evaluation", "presets", "claims", "seeds")
     words = tuple(w for w in words_of(StudySpec) if w.name not in done)
     assert perturbed(refused, words, study, ()) > 20
-    base = lambda: study(claims=[{"claim": "iou > iou on AP"}])  # noqa: E731
+    base = lambda: study(claims=[{"claim": "divergence predicts AP"}])  # noqa: E731
     assert perturbed(refused, words_of(Claim), base, ("claims", 0)) > 5
 
 
@@ -173,7 +173,7 @@ def test_impossible_seeds(refused, seeds) -> None:
     ("changes", "needed"),
     [
         ({"claims": [{"claim": "atsss > iou on AP"}], "methods": ["iou", "atss_plain"]}, ("claims.0", "method")),
-        ({"claims": [{"claim": "iou > iou on APP"}]}, ("claims.0", "did you mean 'AP'")),
+        ({"claims": [{"claim": "divergence predicts APP"}]}, ("claims.0", "did you mean 'AP'")),
         ({"claims": [{"claim": "iou beats all"}]}, ("claims.0", "none of the known forms")),
         ({"claims": [{"claim": "divergence predicts AP", "data": ["shape"]}]}, ("claims.0.data", "'shapes'")),
         ({"analyses": ["nsm"]}, ("analyses.0", "did you mean 'nms'")),
