@@ -70,7 +70,12 @@ def quantile_grouping(column: str, values: npt.NDArray[np.float64], bins: int) -
     edges = np.unique(np.quantile(known, np.arange(bins) / bins))
     if len(edges) == 1 and known.max() > edges[0]:
         edges = np.r_[edges, known[known > edges[0]].min()]  # most share the smallest value
-    return named(column, edges.tolist()) if len(edges) > 1 else None
+    if len(edges) < 2:
+        return None
+    if (known == known.round()).all():
+        return counted(column, np.unique(np.ceil(edges).astype(int)).tolist())  # the same bins
+    names = [f"{a:.3g}-{b:.3g}" for a, b in pairwise(edges)] + [f"{edges[-1]:.3g} and more"]
+    return Grouping(column, tuple(edges.tolist()), tuple(names))
 
 
 def group_precision(

@@ -103,3 +103,6 @@ def test_quantile_groups() -> None:
     assert quantile_grouping("x", np.full(5, np.nan), 4) is None
     mostly = quantile_grouping("x", np.r_[np.zeros(90), np.linspace(0.1, 1, 10)], 4)
     assert mostly is not None and mostly.edges == (0.0, 0.1)
+    assert found.names == ("0-24", "25-49", "50-74", "75 and more")
+    thirds = quantile_grouping("x", np.linspace(0, 1, 100), 3)
+    assert thirds is not None and thirds.names == ("0-0.333", "0.333-0.667", "0.667 and more")
