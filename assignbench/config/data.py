@@ -63,7 +63,7 @@ class SceneFactors(Config):
 class DataSpec(Config):
     """A data set as a study sees it. `root` may use ~ and environment variables."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)
+    name: str
     kind: Literal["shapes", "voc", "coco"]
     title: str = ""
     obtain: str = ""  # how to get the data, printed when it is missing

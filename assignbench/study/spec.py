@@ -103,6 +103,7 @@ class MethodEntry(Config):
 class DataEntry(DataSpec):
     """A data set of the grid; it may be kept to some detectors and methods, and change entries of the schedule."""
 
+    name: Name
     detectors: list[str] = []  # labels or names; all if empty
     methods: list[str] = []
     schedule: dict[str, Any] = {}
