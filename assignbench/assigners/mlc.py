@@ -122,7 +122,8 @@ class MutualLabeling(Assigner):
         if self.candidates != "rpn":
             found["sample"] = f"candidates '{self.candidates}' are not drawn; set candidates: rpn"
         if not self.mutual:
-            found |= dict.fromkeys(("alpha", "start", "otsu"), "labels never change places; set mutual: true")
+            # `start` still says from when on IoU rescoring learns.
+            found |= dict.fromkeys(("alpha", "otsu"), "labels never change places; set mutual: true")
         return found
 
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:

@@ -33,9 +33,11 @@ def _detectors() -> Rows:
 
 
 def _methods() -> Rows:
+    """With where a preset's choices come from, and the baseline that differs in the assigner alone."""
     from assignbench.methods import PRESETS
 
-    return [(p.name, p.about + (f" [baseline {p.baseline}]" if p.baseline else "")) for p in PRESETS.values()]
+    told = ((p, f"{p.source}; baseline {p.baseline}" if p.baseline else p.source) for p in PRESETS.values())
+    return [(p.name, f"{p.about} [{origin}]") for p, origin in told]
 
 
 def _datasets() -> Rows:
