@@ -273,6 +273,7 @@ def test_folders_of_earlier_versions_are_refused_in_one_line(finished, tiny_stud
     cell = str(next((finished / "tiny").glob("*/config.json")).parent)
     for arguments in (
         ["report", str(tiny_study), "--out", str(finished)],
+        ["status", str(tiny_study), "--out", str(finished)],
         ["status", str(tiny_study), "--out", str(finished), "--only", "iou"],
         ["show", "assign", cell],
     ):

@@ -26,6 +26,8 @@ def status(options: argparse.Namespace, console: Console) -> int:
         if not records:
             raise InputError(f"--only {options.only}: no cell matches; the cells are\n  " + "\n  ".join(names))
     for record in records:
+        if (record.folder / "config.json").is_file():
+            _ = record.config  # refuses what an earlier version wrote, with the way out
         state = record.status
         steps = f"{state.get('step', 0)}/{state['steps']}" if state.get("steps") else ""
         line = f"{state['state']:8} {steps:>12} {record.id} {state.get('reason', '')}"
