@@ -90,6 +90,11 @@ class Priors:
             starts.append(starts[-1] + size)
         return tuple(starts)
 
+    def levels(self) -> Tensor:
+        """Level [A] of every prior, from 0 for the finest."""
+        device = self.boxes.device
+        return torch.cat([torch.full((n,), level, device=device) for level, n in enumerate(self.level_sizes)])
+
 
 def grid_points(height: int, width: int, stride: int) -> Tensor:
     """Points [h*w, 2] at ((x + 0.5) s, (y + 0.5) s) of a level of ceil(side / stride) cells, rows outer."""

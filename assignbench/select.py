@@ -216,6 +216,12 @@ def matched_iou(priors: Priors, boxes: Tensor, targets: Tensor) -> Tensor:
     return paired_iou(counted(boxes, priors), counted(targets, priors))
 
 
+def positives_per_object(index: Tensor, width: int) -> Tensor:
+    """How many priors of index [B, A] name each of `width` objects [B, width]."""
+    counts = torch.zeros(index.shape[0], width, dtype=torch.long, device=index.device)
+    return counts.scatter_add_(1, index.clamp(min=0), (index >= 0).long())
+
+
 def labels_of(index: Tensor, labels: Tensor) -> Tensor:
     """Class [B, A] of the object that index [B, A] names (of object 0 where it names none)."""
     return labels.gather(1, index.clamp(min=0))

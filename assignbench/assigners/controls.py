@@ -11,12 +11,14 @@ from assignbench.assigners.max_iou import MaxIoU
 from assignbench.config.method import Preset, preset
 from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets
 from assignbench.priors import Priors
-from assignbench.select import best_over_objects, hashed_uniform, predicted_iou, prior_iou, top_mask
-
-
-def _wanted(index: torch.Tensor, width: int) -> torch.Tensor:
-    counts = torch.zeros(index.shape[0], width, dtype=torch.long, device=index.device)
-    return counts.scatter_add_(1, index.clamp(min=0), (index >= 0).long())
+from assignbench.select import (
+    best_over_objects,
+    hashed_uniform,
+    positives_per_object,
+    predicted_iou,
+    prior_iou,
+    top_mask,
+)
 
 
 @ASSIGNERS.register("random_matched")
@@ -47,7 +49,7 @@ class RandomMatched(Assigner):
 
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
         static, _ = MaxIoU(self.positive, self.negative).match(prior_iou(priors, objects), objects.valid)
-        wanted = _wanted(static, objects.labels.shape[1])
+        wanted = positives_per_object(static, objects.labels.shape[1])
 
         def lot(start: int, part: Objects) -> torch.Tensor:
             eligible = prior_iou(priors, part) >= self.overlap
@@ -82,7 +84,7 @@ class OracleIoU(Assigner):
 
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
         static, _ = MaxIoU(self.positive, self.negative).match(prior_iou(priors, objects), objects.valid)
-        wanted = _wanted(static, objects.labels.shape[1])
+        wanted = positives_per_object(static, objects.labels.shape[1])
 
         def overlap(start: int, part: Objects) -> torch.Tensor:
             now = predicted_iou(priors, predictions, part)

@@ -23,7 +23,7 @@ from assignbench.config.method import Nms, Part, Preset, Voting, preset
 from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets
 from assignbench.losses import sigmoid_focal
 from assignbench.priors import Priors
-from assignbench.select import boxes_of, labels_of, prior_iou, segment_order, segment_ranks
+from assignbench.select import boxes_of, labels_of, positives_per_object, prior_iou, segment_order, segment_ranks
 
 Separation = Literal["a", "a_posterior", "b", "c", "c_mmdet", "d", "d_alt", "count", "score"]
 SAME = 1e-6  # log densities closer than this are the same
@@ -225,19 +225,13 @@ class PAA(Assigner):
         rank = segment_ranks(owner, -loss, width)
         index = torch.where((owner >= 0) & self._simple(loss, rank, progress), owner, BACKGROUND)
         targets = Targets.hard(index)
-        number = torch.zeros(owner.shape[0], width, dtype=torch.long, device=owner.device)
-        number.scatter_add_(1, owner.clamp(min=0), (owner >= 0).long())
-        told = _told(None, number)
+        told = _told(None, positives_per_object(owner, width))
         return Assignment(targets, targets, diagnostics=told, prior_diagnostics={"loss": loss})
 
     def _candidates(self, priors: Priors, owner: Tensor, loss: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
         """Priors, losses and mask [B, G, levels * topk], each object's candidates by rising loss."""
         levels = len(priors.level_sizes)
-        starts = torch.arange(len(priors), device=loss.device)
-        level = torch.zeros_like(starts)
-        for start in priors.level_starts()[1:]:
-            level = level + (starts >= start)
-        group = torch.where(owner >= 0, owner * levels + level, -1)
+        group = torch.where(owner >= 0, owner * levels + priors.levels(), -1)
         order, place, _, _ = segment_order(group, loss, width * levels)
         key = group.gather(1, order)
         kept = (key >= 0) & (place < self.topk)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from assignbench.coders import coder_for
 from assignbench.config.method import QualityKind
-from assignbench.contract import Predictions
+from assignbench.contract import Objects, Predictions
 from assignbench.detectors.backbones import Backbone
 from assignbench.detectors.heads import DenseHead, RPNHead
 from assignbench.detectors.necks import FPN
@@ -47,6 +47,15 @@ class Detector(nn.Module):
         self._placed: dict[tuple[tuple[int, int], torch.device], Priors] = {}
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
+        return self.get_buffer("mean").device
+
+    def taught(self, objects: Objects) -> Objects:
+        """The objects as it is taught them: of one class, if it is class-agnostic."""
+        return objects.class_agnostic() if self.class_agnostic else objects
 
     def priors(self, image_hw: tuple[int, int], device: torch.device | str = "cpu") -> Priors:
         """The priors of an image size, kept per size and device."""

@@ -75,7 +75,7 @@ def gflops(detector: Detector, size: int) -> float:
     from torch.utils.flop_counter import FlopCounterMode
 
     detector.eval()
-    device = detector.get_buffer("mean").device
+    device = detector.device
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
         detector(torch.zeros(1, 3, size, size, dtype=torch.uint8, device=device))

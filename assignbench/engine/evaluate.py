@@ -20,7 +20,6 @@ from assignbench.contract import Predictions
 from assignbench.data.base import DetectionData
 from assignbench.data.stream import Batch, evaluation_batches
 from assignbench.detectors import Detector
-from assignbench.engine.probing import levels_of
 from assignbench.engine.scoring import boxes_before_nms, ranking_scores
 from assignbench.measure.correlation import rank_correlation
 from assignbench.measure.crowding import crowdedness
@@ -67,7 +66,7 @@ def predict(
     detector: Detector, method: MethodConfig, data: DetectionData, size: int, evaluation: Evaluation
 ) -> tuple[Tables, dict[str, float]]:
     """Tables detections, pre_nms and candidates of a split (boxes in original px), and milliseconds per image."""
-    device = detector.get_buffer("mean").device
+    device = detector.device
     detector.eval()
     tables: dict[str, list[pd.DataFrame]] = {"detections": [], "pre_nms": [], "candidates": []}
     seconds = {"forward": 0.0, "postprocess": 0.0}
@@ -83,9 +82,8 @@ def predict(
             seconds["postprocess"] += time.perf_counter() - middle
             tables["pre_nms"].append(_box_rows(before, batch, "ranking_score"))
             tables["detections"].append(_box_rows(after, batch, "score"))
-            if detector.class_agnostic:
-                batch = replace(batch, objects=batch.objects.class_agnostic())
-            tables["candidates"].append(_candidate_rows(predictions, method, batch, priors))
+            judged = replace(batch, objects=detector.taught(batch.objects))
+            tables["candidates"].append(_candidate_rows(predictions, method, judged, priors))
     cost = {f"{k}_ms_per_image": 1e3 * v / max(1, len(data)) for k, v in seconds.items()}
     return {k: pd.concat(v, ignore_index=True) for k, v in tables.items()}, cost
 
@@ -137,7 +135,7 @@ def _candidate_rows(predictions: Predictions, method: MethodConfig, batch: Batch
             "image_id": np.asarray(batch.image_ids)[b.numpy()],
             "object_id": (batch.object_ids[b, g] if batch.object_ids.shape[1] else label).numpy(),
             "prior": a.numpy(),
-            "level": levels_of(a, priors).numpy().astype(np.int8),
+            "level": priors.levels()[a].numpy().astype(np.int8),
             "in_jk": in_jk[b, g, a].numpy(),
             "cls_score": column(cls),
             "quality_score": column(quality),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from assignbench.config.recipe import Schedule, learning_rate
-from assignbench.contract import Assignment, Context, Objects, Term, total
+from assignbench.contract import Assignment, Context, Term, total
 from assignbench.data.stream import Batch
 from assignbench.detectors import Detector
 from assignbench.engine.optim import build_optimiser, set_rate
@@ -62,11 +62,7 @@ class Learner:
     @property
     def device(self) -> torch.device:
         """Where it learns."""
-        return self.detector.get_buffer("mean").device
-
-    def taught(self, objects: Objects) -> Objects:
-        """The objects as the detector is taught them: of one class, if it is class-agnostic."""
-        return objects.class_agnostic() if self.detector.class_agnostic else objects
+        return self.detector.device
 
     def context(self, batch: Batch, step: int, epoch: int | None = None) -> Context:
         """Where in training a batch stands before the update of `step`."""
@@ -85,7 +81,7 @@ class Learner:
     def terms(self, batch: Batch, step: int) -> Outcome:
         """Forward pass, assignment and losses of a batch, before anything is divided or differentiated."""
         device = self.device
-        objects = self.taught(batch.objects).to(device)
+        objects = self.detector.taught(batch.objects).to(device)
         mixed = torch.autocast(device.type, torch.bfloat16) if self.schedule.amp == "bf16" else nullcontext()
         with mixed:
             priors, predictions = self.detector(batch.images.to(device))

@@ -33,13 +33,13 @@ def probe_tables(
     detector is left in training mode.
     """
     detector.eval()
-    device = detector.get_buffer("mean").device
+    device = detector.device
     rows, objects = [], []
     with torch.no_grad():
         for batch in batches:
             here = replace(context, image_ids=batch.image_ids)
             priors, predictions = detector(batch.images.to(device))
-            seen = batch.objects.class_agnostic() if detector.class_agnostic else batch.objects
+            seen = detector.taught(batch.objects)
             assignment = method.assigner(priors, predictions, seen.to(device), here)
             rows.append(_prior_rows(batch, seen, priors.to("cpu"), predictions.to("cpu"), assignment, here))
             objects.append(_object_rows(batch, len(priors), assignment, here))
@@ -70,7 +70,7 @@ def _prior_rows(
     table = {
         **_where(batch, context, b, g),
         "prior": a.numpy(),
-        "level": levels_of(a, priors).numpy(),
+        "level": priors.levels()[a].numpy(),
         "cls_score": logit.sigmoid().numpy(),
         "quality_score": quality.numpy(),
         "iou": now[b, g, a].numpy(),
@@ -116,8 +116,3 @@ def _where(batch: Batch, context: Context, b: Tensor, g: Tensor) -> dict[str, ob
         "object": g.numpy(),
         "label": batch.objects.labels[b, g].numpy(),
     }
-
-
-def levels_of(index: Tensor, priors: Priors) -> Tensor:
-    """The feature level of each prior in an index."""
-    return torch.bucketize(index, torch.tensor(priors.level_starts()), right=True) - 1

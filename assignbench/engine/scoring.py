@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -52,7 +51,7 @@ def boxes_before_nms(
     corners = clip(predictions.boxes.float(), *image_hw)
     area = ((corners[..., 2:] - corners[..., :2]) > 0).all(dim=-1).numpy()
     original = (corners * scale.repeat(1, 2).unsqueeze(1)).numpy()
-    levels = {"image": None, "level": _levels(priors)}[evaluation.pre_nms_per]
+    levels = {"image": None, "level": priors.levels().numpy()}[evaluation.pre_nms_per]
     found = []
     for i in range(len(original)):
         chosen = select_before(ranking[i], floored[i], evaluation.floor, evaluation.pre_nms, levels)
@@ -61,8 +60,3 @@ def boxes_before_nms(
         before = Boxes(original[i][prior], label, ranking[place], cls[place], quality[place], prior)
         found.append(before.take(area[i][prior]))
     return found
-
-
-def _levels(priors: Priors) -> npt.NDArray[np.int64]:
-    """The level [A] of every prior."""
-    return np.repeat(np.arange(len(priors.level_sizes)), priors.level_sizes)

@@ -19,6 +19,7 @@ from assignbench.engine.learner import Learner, Outcome, Update
 from assignbench.priors import Priors
 from assignbench.records import append_lines, write_table
 from assignbench.records.schema import ASSIGNMENTS
+from assignbench.select import positives_per_object
 
 
 class Log(Hook):
@@ -72,16 +73,10 @@ class Log(Hook):
             self._rows.clear()
 
 
-def positives_per_object(index: Tensor, width: int) -> Tensor:
-    """How many priors name each object [B, G]."""
-    counts = torch.zeros(index.shape[0], max(width, 1), dtype=torch.long, device=index.device)
-    return counts.scatter_add_(1, index.clamp(min=0), (index >= 0).long())
-
-
 def assignment_rows(step: int, batch: Batch, priors: Priors, assignment: Assignment) -> pd.DataFrame:
     """One row per object of a batch: positives of both tasks, shared ones, mean weights, positives per level."""
     valid = batch.objects.valid
-    width = valid.shape[1]
+    width = max(valid.shape[1], 1)  # room for a batch without objects
     cls, box = assignment.cls.index.cpu(), assignment.box.index.cpu()
     number, place = torch.nonzero(valid, as_tuple=True)
     counts = {
@@ -108,6 +103,6 @@ def assignment_rows(step: int, batch: Batch, priors: Priors, assignment: Assignm
 
 def _mean_weight(index: Tensor, weight: Tensor, width: int) -> Tensor:
     """Mean weight [B, G] of the priors that name an object, 0 without one."""
-    sums = torch.zeros(index.shape[0], max(width, 1))
+    sums = torch.zeros(index.shape[0], width)
     sums.scatter_add_(1, index.clamp(min=0), weight.cpu().float() * (index >= 0))
     return sums / positives_per_object(index, width).clamp(min=1)
