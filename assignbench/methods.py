@@ -15,7 +15,7 @@ from assignbench.assigners import ASSIGNERS, Assigner
 from assignbench.assigners.criteria import CRITERIA, Criterion
 from assignbench.config.detector import DetectorSpec
 from assignbench.config.method import MethodConfig, Needs, Preset, idle_entries
-from assignbench.config.words import complaint, shown, words_of
+from assignbench.config.words import complaints, shown
 from assignbench.errors import InputError, nearest
 from assignbench.registry import Registry
 
@@ -67,8 +67,7 @@ def resolve(name: str, overrides: Mapping[str, Any] | None = None, *, label: str
     try:
         method = MethodConfig.model_validate(content)
     except ValidationError as problem:
-        told = "; ".join(dict.fromkeys(complaint(e, words_of(MethodConfig)) for e in problem.errors()))
-        raise InputError(f"method '{label or name}': {told}") from None
+        raise InputError(f"method '{label or name}': {complaints(problem, MethodConfig)}") from None
     build(method)  # rules between parameters
     return method
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from copy import deepcopy
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -36,3 +38,10 @@ def _as_tuples(annotation: Any, value: Any) -> Any:
     if origin is dict and isinstance(value, dict):
         return {k: _as_tuples(arguments[1], v) for k, v in value.items()}
     return value
+
+
+def merge(base: Any, change: Any) -> Any:
+    """`change` over `base`: mappings are merged key by key, everything else is replaced."""
+    if isinstance(base, Mapping) and isinstance(change, Mapping):
+        return {**base, **{k: merge(base.get(k), v) for k, v in change.items()}}
+    return deepcopy(change)

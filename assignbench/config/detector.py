@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from assignbench.config.base import Config
+from assignbench.config.base import Config, merge
 from assignbench.config.method import PriorKind
-from assignbench.config.words import complaint, words_of
+from assignbench.config.words import complaints
 from assignbench.errors import InputError, nearest
 
 Norm = Literal["none", "bn", "gn"]
@@ -198,17 +198,8 @@ def resolve(name: str, overrides: Mapping[str, Any] | None = None) -> DetectorSp
     """
     if name not in DETECTORS:
         raise InputError(f"unknown detector '{name}'{nearest(name, list(DETECTORS))}")
-    content = _overlaid(DETECTORS[name].model_dump(mode="json"), overrides or {})
+    content = merge(DETECTORS[name].model_dump(mode="json"), overrides or {})
     try:
         return DetectorSpec.model_validate(content)
     except ValidationError as problem:
-        told = "; ".join(dict.fromkeys(complaint(e, words_of(DetectorSpec)) for e in problem.errors()))
-        raise InputError(f"detector '{name}': {told}") from None
-
-
-def _overlaid(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    result = dict(below)
-    for key, value in above.items():
-        held = below.get(key)
-        result[key] = _overlaid(held, value) if isinstance(held, dict) and isinstance(value, Mapping) else value
-    return result
+        raise InputError(f"detector '{name}': {complaints(problem, DetectorSpec)}") from None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, GroupedMetadata, Gt, Le, Lt, MinLen
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -177,6 +177,12 @@ def complaint(error: ErrorDetails, words: Sequence[Word]) -> str:
     if found is not None and found.allowed:
         return f"{name} is {shown(error.get('input'))}{found.nearest(error.get('input'))} (allowed: {found.allowed})"
     return f"{name}: {error['msg']} (got {shown(error.get('input'))})"
+
+
+def complaints(problem: ValidationError, model: type[BaseModel]) -> str:
+    """All errors of a validation against a description on one line, each once."""
+    words = words_of(model)
+    return "; ".join(dict.fromkeys(complaint(error, words) for error in problem.errors()))
 
 
 def shown(value: Any) -> str:

@@ -16,7 +16,7 @@ from assignbench.config.cell import CellConfig, LocalPaths
 from assignbench.config.detector import DetectorConfig, DetectorSpec
 from assignbench.config.method import MethodConfig
 from assignbench.config.recipe import Schedule
-from assignbench.config.words import complaint, words_of
+from assignbench.config.words import complaints
 from assignbench.errors import InputError, nearest
 from assignbench.study.reading import Study, local_path
 from assignbench.study.spec import DataEntry, DetectorEntry, MethodEntry
@@ -260,10 +260,9 @@ def _schedule(study: Study, data: DataEntry) -> Schedule:
     try:
         schedule = data.schedule_over(study.spec.schedule)
     except ValidationError as problem:
-        told = "; ".join(dict.fromkeys(complaint(e, words_of(Schedule)) for e in problem.errors()))
         place = study.spec.data.index(data)
         key = ("data", "schedule") if ("data", "schedule") in study.lines else ("data", place, "schedule")
-        raise InputError(f"{study.where(*key)} of data set '{data.name}': {told}") from None
+        raise InputError(f"{study.where(*key)} of data set '{data.name}': {complaints(problem, Schedule)}") from None
     for name, needed in schedule.idle().items():
         where = study.where("schedule", name)
         raise InputError(f"{where} does nothing without {needed}; set that, or leave {name} out")

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from assignbench.config.base import merge
 from assignbench.config.catalog import CATALOG
 from assignbench.config.words import complaint, shown, words_of
 from assignbench.errors import InputError, nearest
@@ -135,13 +136,6 @@ def study_folders() -> list[Path]:
     package = Path(__file__).resolve().parents[1]
     folders = [Path("studies"), package.parent / "studies", package / "_studies"]
     return [f for f in folders if f.is_dir()]
-
-
-def merge(base: Any, change: Any) -> Any:
-    """`change` over `base`: mappings are merged key by key, everything else is replaced."""
-    if isinstance(base, Mapping) and isinstance(change, Mapping):
-        return {**base, **{k: merge(base.get(k), v) for k, v in change.items()}}
-    return deepcopy(change)
 
 
 def _data_list(value: Any, path: Path, lines: Lines) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from assignbench.config.data import DataSpec
 from assignbench.config.evaluation import Evaluation
 from assignbench.config.method import QualityKind, Ranking
 from assignbench.config.recipe import Schedule
-from assignbench.config.words import complaint, words_of
+from assignbench.config.words import complaints
 
 # Keys of earlier versions, and what is written in their place.
 _MOVED_METHOD_KEYS = {
@@ -195,8 +195,7 @@ class StudySpec(Config):
         try:
             return MethodEntry.model_validate({"name": "any", **value}).overrides()
         except ValidationError as problem:
-            told = dict.fromkeys(complaint(e, words_of(MethodEntry)) for e in problem.errors())
-            raise ValueError("; ".join(told)) from None
+            raise ValueError(complaints(problem, MethodEntry)) from None
 
     @model_validator(mode="after")
     def _distinct(self) -> StudySpec:
