@@ -92,9 +92,13 @@ class CellData:
     def group_numbers(self, inside: npt.NDArray[np.bool_], rule: GroupRule = "balanced") -> dict[str, float]:
         """AP, AP50, AP75 and the number of objects of a group; NaN without a countable object."""
         found = group_precision(self.overlaps, inside, rule=rule, matches=self.matches)[0]
-        counted = int((inside & ~self.overlaps.left_out).sum())
-        mean = {"AP": found, "AP50": found[[0]], "AP75": found[[5]]}
-        return {"objects": counted, **{k: float(mean_over_classes(v)) for k, v in mean.items()}}
+        return {"objects": int((inside & ~self.overlaps.left_out).sum()), **three_numbers(found)}
+
+
+def three_numbers(found: npt.NDArray[np.float64]) -> dict[str, float]:
+    """AP, AP50 and AP75 from AP [T, C] at COCO's ten thresholds."""
+    parts = {"AP": found, "AP50": found[[0]], "AP75": found[[5]]}
+    return {name: float(mean_over_classes(values)) for name, values in parts.items()}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from assignbench.analysis.base import CellData, StudyRecord, analysis
 from assignbench.analysis.intervals import bootstrap, paired_p, t_interval, with_verdicts
 from assignbench.analysis.pairs import KEYS, gains
 from assignbench.analysis.result import Result
-from assignbench.measure.matching import match
 
 METRICS = ("AP", "AP50", "AP75")
 REPLICATES = 1000
@@ -65,7 +64,7 @@ def _bootstrapped(study: StudyRecord) -> pd.DataFrame:
         asked = {m for pair in pairs.items() if pair[1] for m in pair}
         # The same draws for all methods of a data set: the replicates are paired.
         seeds = [17, len(next(iter(members.values())).images)]
-        drawn = {m: bootstrap(match(members[m].overlaps), REPLICATES, np.random.default_rng(seeds)) for m in asked}
+        drawn = {m: bootstrap(members[m].matches, REPLICATES, np.random.default_rng(seeds)) for m in asked}
         for method, baseline in pairs.items():
             if baseline:
                 gap = drawn[method] - drawn[baseline]

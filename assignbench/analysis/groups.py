@@ -8,14 +8,14 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from assignbench.analysis.base import CellData, StudyRecord, analysis
+from assignbench.analysis.base import CellData, StudyRecord, analysis, three_numbers
 from assignbench.analysis.intervals import fitted_line, over_seeds, with_verdicts
 from assignbench.analysis.pairs import gains, with_gains
 from assignbench.analysis.result import Result
 from assignbench.analysis.trends import FACTORS, factor_grouping, trend_rows
 from assignbench.measure.coco import AREAS
 from assignbench.measure.groups import CROWDING, ELONGATION, IMAGE_CROWDING, PER_IMAGE, Grouping
-from assignbench.measure.matching import Floats, average_precision, average_recall, match, mean_over_classes
+from assignbench.measure.matching import average_precision, average_recall, match, mean_over_classes
 
 GROUP_RULE = (
     "Objects outside a group are left out (neither missed nor matched at a cost), detections matched to them too; an "
@@ -23,12 +23,6 @@ GROUP_RULE = (
     "differ in size alone have the same AP. "
 )
 UNITS = {name: "AP" for name in ("AP", "AP50", "AP75", "gain")} | {"relative_gain": "share"}
-
-
-def three_numbers(found: Floats) -> dict[str, float]:
-    """AP, AP50 and AP75 from AP [T, C] at COCO's ten thresholds."""
-    parts = {"AP": found, "AP50": found[[0]], "AP75": found[[5]]}
-    return {name: float(mean_over_classes(values)) for name, values in parts.items()}
 
 
 def group_table(study: StudyRecord, grouping: Grouping) -> pd.DataFrame:
@@ -53,14 +47,13 @@ def image_group_table(study: StudyRecord, grouping: Grouping) -> pd.DataFrame:
     for cell in study.data():
         place = pd.Series(grouping.place(cell.objects[grouping.column]), index=cell.objects.image_id)
         of_image = place.groupby(level=0).max()
-        matches = match(cell.overlaps)
         for number, name in enumerate(grouping.names):
             members = set(of_image[of_image == number].index)
             if not members:
                 continue
             weight = np.isin(cell.overlaps.images, list(members)).astype(float)[None]
             row = {**cell.keys, "group": name, "images": len(members)}
-            rows.append({**row, **three_numbers(average_precision(matches, weight)[0])})
+            rows.append({**row, **three_numbers(average_precision(cell.matches, weight)[0])})
     return pd.DataFrame(rows)
 
 
