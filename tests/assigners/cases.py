@@ -1,11 +1,12 @@
 """Reading golden files into the contract's types."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import torch
 
-from assignbench.contract import Objects, Predictions
+from assignbench.contract import Assignment, Objects, Predictions
 from assignbench.priors import Priors
 
 Case = np.lib.npyio.NpzFile
@@ -57,3 +58,10 @@ def predictions_of(case: Case, *, grad: bool = False, quality: str = "") -> Pred
 
         boxes = DeltaCoder().decode(anchors_of(case), deltas)
     return Predictions(logits, deltas, boxes, score, "iou" if quality else None)
+
+
+def with_bags(assignment: Assignment, bag: np.ndarray) -> Assignment:
+    """The assignment with the bags [G, K] of a file in place of its own."""
+    prior = torch.from_numpy(bag)[None]
+    everyone = torch.ones_like(prior, dtype=torch.bool)
+    return replace(assignment, bags=replace(assignment.bags, prior=prior, mask=everyone, weight=prior.float()))

@@ -1,4 +1,4 @@
-"""LTM and FreeAnchor: equations by hand, paper-derived, mmdet's and official vectors."""
+"""LTM: equations by hand and vectors derived from the paper."""
 
 import math
 from dataclasses import replace
@@ -8,16 +8,15 @@ import pytest
 import torch
 
 from assignbench.assigners.ltm import LTM, LTMCriterion, box_term, class_log_scores, log_phi_minus, normalised_distance
-from assignbench.assigners.mean_max import log_max, log_mean_max, log_mean_max_minus, released_nll
+from assignbench.assigners.mean_max import log_max, log_mean_max, log_mean_max_minus
 from assignbench.boxes import pairwise_iou
 from assignbench.coders import coder_for
-from assignbench.config.method import CoderConfig
 from assignbench.conformance_cases import make_case, random_boxes
 from assignbench.contract import BACKGROUND, Assignment, Context, Objects, Predictions, Targets, total
 from assignbench.methods import PRESETS, build
 from assignbench.priors import Priors
 from assignbench.select import prior_iou
-from tests.assigners.cases import anchors_of, meta, objects_of, points_of, read, tensor
+from tests.assigners.cases import anchors_of, objects_of, points_of, read, tensor, with_bags
 from tests.conftest import golden
 
 
@@ -115,25 +114,6 @@ def test_a_sure_member_has_a_finite_slope() -> None:
     assert value.item() == pytest.approx(0.0, abs=1e-6)
     value.sum().backward()
     torch.testing.assert_close(phi.grad, torch.tensor([[3.0, 0.0, 0.0]]), rtol=1e-4, atol=1e-6)
-
-
-def test_the_released_floor_is_torchs_cross_entropy() -> None:
-    """-ln M floored at 100, with a slope that fades below 1e-12."""
-    m = torch.tensor([1e-30, 1e-13, 3e-12, 1e-3, 0.4, 0.999], dtype=torch.float64)
-    ours, theirs = m.log().requires_grad_(), m.clone().requires_grad_()
-    shown = released_nll(ours)
-    expected = torch.nn.functional.binary_cross_entropy(theirs, torch.ones_like(m), reduction="none")
-    torch.testing.assert_close(shown, expected)
-    assert released_nll(torch.tensor(-259.0)).item() == 100
-    shown.sum().backward()
-    expected.sum().backward()
-    torch.testing.assert_close(ours.grad, theirs.grad * m)
-
-
-def with_bags(assignment: Assignment, bag: np.ndarray) -> Assignment:
-    prior = torch.from_numpy(bag)[None]
-    everyone = torch.ones_like(prior, dtype=torch.bool)
-    return replace(assignment, bags=replace(assignment.bags, prior=prior, mask=everyone, weight=prior.float()))
 
 
 @pytest.mark.parametrize("path", golden("ltm/*.npz"))
@@ -254,66 +234,6 @@ def test_golden_distance_bags(path) -> None:
         covered[ours] = True
     if not case["out_bag_tied"].any():
         np.testing.assert_array_equal(covered, case["out_in_any_bag"])
-
-
-@pytest.mark.parametrize("path", golden("freeanchor/*.npz"))
-def test_golden_freeanchor(path) -> None:
-    """mmdet's and the official code, which measures, encodes and decodes boxes inclusively: losses, per object too, the
-    chance to match, and gradients.
-    """
-    case = read(path)
-    config = meta(case)
-    official = path.stem.startswith("official")
-    coding = CoderConfig(legacy_plus_one="freeanchor" if official else "none")
-    priors, objects = replace(anchors_of(case), coding=coding), objects_of(case)
-    leaves = [tensor(case, n).requires_grad_() for n in ("cls_logits", "deltas")]
-    predictions = Predictions(*leaves, coder_for(priors).decode(priors, leaves[1].detach()))
-    result = LTM(bag=config["K"], beta=config["beta_w"])(priors, predictions, objects)
-    if len(case["gt_boxes"]):
-        # Most bags tie at the K-th IoU: their IoUs must agree, and the losses are compared on the stored bags.
-        iou = prior_iou(priors, objects)[0]
-        ours, theirs = (iou.gather(1, t).sort(1).values for t in (result.bags.prior[0], tensor(case, "out_bag_idx")))
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
-        result = with_bags(result, case["out_bag_idx"])
-    criterion = LTMCriterion(negative="freeanchor", balance=config["alpha"], saturation=config["t1"])
-    terms = criterion(priors, predictions, objects, result, Context())
-    assert terms["loss_positive"].value().item() == pytest.approx(float(case["out_loss_pos"]), rel=1e-4, abs=1e-6)
-    assert terms["loss_focal"].value().item() == pytest.approx(float(case["out_loss_neg"]), rel=1e-4)
-    if len(case["gt_boxes"]):
-        found = predictions.detached()
-        score = class_log_scores(found, result.bags.prior, objects.labels)
-        box = box_term(priors, found, objects, result.bags.prior, "smooth_l1")
-        each = released_nll(log_mean_max(score - config["beta_w"] * box, result.bags.mask))[0]
-        share = 1 if official else config["alpha"]
-        np.testing.assert_allclose(share * each.numpy(), case["out_pos_loss_per_gt"], rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(chances(criterion, priors, found, objects), case["out_box_prob"], atol=1e-4)
-    total(terms).backward()
-    for name, leaf in (("out_grad_cls", leaves[0]), ("out_grad_deltas", leaves[1])):
-        np.testing.assert_allclose(leaf.grad.numpy(), case[name], atol=1e-4 * max(abs(case[name]).max(), 1e-9))
-
-
-def chances(criterion: LTMCriterion, priors: Priors, predictions: Predictions, objects: Objects) -> np.ndarray:
-    """FreeAnchor's chance to match some object of a class [A, C]."""
-    from assignbench.select import predicted_iou
-
-    overlap = predicted_iou(priors, predictions, objects)
-    match = criterion._saturated(overlap, overlap.amax(-1, keepdim=True))[0]
-    classes = predictions.cls_logits.shape[-1]
-    rows = objects.labels[0].unsqueeze(-1).expand_as(match)
-    return torch.zeros(classes, match.shape[1]).scatter_reduce(0, rows, match, "amax").T.numpy()
-
-
-def test_a_perfect_net_returns_the_object_it_was_taught() -> None:
-    """Released coding decodes what it encodes, to the pixel."""
-    priors = Priors(
-        torch.tensor([[80.0, 80, 160, 160]]),
-        strides=torch.ones(1),
-        kind="anchor",
-        coding=PRESETS["freeanchor"].method.coder,
-    )
-    box = torch.tensor([[90.0, 91, 153, 171]])
-    coder = coder_for(priors)
-    torch.testing.assert_close(coder.decode(priors, coder.encode(priors, box)), box, rtol=0, atol=1e-4)
 
 
 def test_random_bags_depend_on_image_and_epoch_alone() -> None:

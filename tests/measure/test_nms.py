@@ -14,8 +14,8 @@ from torchvision.ops import batched_nms, box_iou, nms
 from assignbench.config.method import Nms, NmsKind, Voting
 from assignbench.measure.boxes import pairwise_iou
 from assignbench.measure.nms import Boxes, select_before, thin_out, vote
+from tests.conftest import golden
 
-GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
 SEEDS = range(12)
 
 
@@ -135,43 +135,37 @@ def test_a_box_without_votes_stays() -> None:
     np.testing.assert_array_equal(vote(b, far, Voting()).boxes, b.boxes)
 
 
-@pytest.mark.skipif(not GOLDEN.is_dir(), reason="the golden vectors lie outside the repository")
-def test_voting_gives_the_golden_boxes() -> None:
-    files = sorted((GOLDEN / "paa_voting").glob("*.npz"))
-    assert files
-    for file in files:
-        with np.load(file, allow_pickle=False) as g:
-            meta = json.loads(str(g["meta_json"]))
-            scores = g["cand_scores"]
-            chosen = select_before(scores, scores, meta["score_thr"], scores.size)
-            prior, label = chosen // scores.shape[1], chosen % scores.shape[1]
-            flat = scores.ravel()[chosen]
-            before = Boxes(g["cand_boxes"][prior], label, flat, flat, np.ones_like(flat), prior)
-            n = len(g["nms_scores"])
-            survivors = (g["nms_boxes"], g["nms_labels"], g["nms_scores"], g["nms_scores"], np.ones(n), np.arange(n))
-            found = vote(Boxes(*survivors), before, Voting(sigma=meta["sigma_t"]))
-            order = np.lexsort((found.boxes[:, 0], -found.scores, found.labels))
-            theirs = np.lexsort((g["out_boxes"][:, 0], -g["out_scores"], g["out_labels"]))
-            np.testing.assert_allclose(found.boxes[order], g["out_boxes"][theirs], atol=2e-3, err_msg=file.name)
-            np.testing.assert_array_equal(found.scores[order], g["out_scores"][theirs], err_msg=file.name)
-            np.testing.assert_array_equal(found.labels[order], g["out_labels"][theirs], err_msg=file.name)
+@pytest.mark.parametrize("path", golden("paa_voting/*.npz"))
+def test_voting_gives_the_golden_boxes(path: Path) -> None:
+    with np.load(path, allow_pickle=False) as g:
+        meta = json.loads(str(g["meta_json"]))
+        scores = g["cand_scores"]
+        chosen = select_before(scores, scores, meta["score_thr"], scores.size)
+        prior, label = chosen // scores.shape[1], chosen % scores.shape[1]
+        flat = scores.ravel()[chosen]
+        before = Boxes(g["cand_boxes"][prior], label, flat, flat, np.ones_like(flat), prior)
+        n = len(g["nms_scores"])
+        survivors = (g["nms_boxes"], g["nms_labels"], g["nms_scores"], g["nms_scores"], np.ones(n), np.arange(n))
+        found = vote(Boxes(*survivors), before, Voting(sigma=meta["sigma_t"]))
+        order = np.lexsort((found.boxes[:, 0], -found.scores, found.labels))
+        theirs = np.lexsort((g["out_boxes"][:, 0], -g["out_scores"], g["out_labels"]))
+        np.testing.assert_allclose(found.boxes[order], g["out_boxes"][theirs], atol=2e-3)
+        np.testing.assert_array_equal(found.scores[order], g["out_scores"][theirs])
+        np.testing.assert_array_equal(found.labels[order], g["out_labels"][theirs])
 
 
-@pytest.mark.skipif(not GOLDEN.is_dir(), reason="the golden vectors lie outside the repository")
-def test_kept_lists_are_the_golden_ones() -> None:
-    files = sorted((GOLDEN / "metrics").glob("*.json"))
-    assert files
-    for file in files:
-        case = json.loads(file.read_text())
-        for image in case["images"]:
-            rows = image["candidates"]
-            score = np.asarray([c["score"] for c in rows], float)
-            above = np.flatnonzero(score > 0.05)
-            boxes = np.asarray([c["bbox_xyxy"] for c in rows], float).reshape(-1, 4)
-            label = np.asarray([c["category_id"] for c in rows], int)
-            all_ = Boxes(boxes, label, score, score, np.ones(len(rows)), np.arange(len(rows)))
-            kept = thin_out(all_.take(above), Nms(iou=0.5), 10**6).priors.tolist()
-            assert kept == case["expected"]["nms"]["kept"][str(image["image_id"])], (file.name, image["image_id"])
+@pytest.mark.parametrize("path", golden("metrics/*.json"))
+def test_kept_lists_are_the_golden_ones(path: Path) -> None:
+    case = json.loads(path.read_text())
+    for image in case["images"]:
+        rows = image["candidates"]
+        score = np.asarray([c["score"] for c in rows], float)
+        above = np.flatnonzero(score > 0.05)
+        boxes = np.asarray([c["bbox_xyxy"] for c in rows], float).reshape(-1, 4)
+        label = np.asarray([c["category_id"] for c in rows], int)
+        all_ = Boxes(boxes, label, score, score, np.ones(len(rows)), np.arange(len(rows)))
+        kept = thin_out(all_.take(above), Nms(iou=0.5), 10**6).priors.tolist()
+        assert kept == case["expected"]["nms"]["kept"][str(image["image_id"])], image["image_id"]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
