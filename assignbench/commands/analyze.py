@@ -12,6 +12,7 @@ import pandas as pd
 from rich.console import Console
 
 import assignbench
+from assignbench.commands.terminal import with_progress
 from assignbench.config import Nms
 from assignbench.data.predictions import GroundTruth, read_ground_truth, read_predictions
 from assignbench.errors import InputError
@@ -67,7 +68,8 @@ def analyze(options: argparse.Namespace, console: Console) -> int:
         "notes": truth.notes,
     }
     write_json(folder / "study.json", about)
-    console.print(f"report: {build_report(folder)}", markup=False)
+    page = with_progress(console, lambda tell: build_report(folder, tell))
+    console.print(f"report: {page}", markup=False)
     return 0
 
 

@@ -6,11 +6,11 @@ import time
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bars, TaskID, TextColumn
 
 from assignbench.launch.base import Progress, Watch
 from assignbench.records import CellRecord
+from assignbench.records.names import printable
 from assignbench.study.grid import Cell
 
 LINE_SECONDS = 15.0
@@ -28,10 +28,10 @@ class Display:
     def __enter__(self) -> Watch:
         if self.console.is_terminal and not self.quiet and self.total:
             columns = (
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[note]}"),
+                TextColumn("{task.fields[note]}", markup=False),
             )
             self.bars = Bars(*columns, console=self.console, transient=True)
             self.bars.start()
@@ -49,8 +49,8 @@ class Display:
                 self.bars.remove_task(self.tasks.pop(name))
             for p in running:
                 if p.name not in self.tasks:
-                    self.tasks[p.name] = self.bars.add_task(escape(p.name), total=p.steps or 1, note="")
-                self.bars.update(self.tasks[p.name], completed=p.step, total=p.steps or 1, note=_note(p))
+                    self.tasks[p.name] = self.bars.add_task(printable(p.name), total=p.steps or 1, note="")
+                self.bars.update(self.tasks[p.name], completed=p.step, total=p.steps or 1, note=printable(_note(p)))
         elif not self.quiet and time.monotonic() - self.last >= LINE_SECONDS:
             self.last = time.monotonic()
             shown = " | ".join(f"{p.name} step {p.step}/{p.steps} {_note(p)}" for p in running)

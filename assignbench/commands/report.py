@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from rich.console import Console
 
 from assignbench.commands.opening import read, run_folder
+from assignbench.commands.terminal import with_progress
 from assignbench.errors import InputError
 from assignbench.records import read_json, write_json
 from assignbench.report import build_report, publish_report
@@ -24,6 +26,9 @@ def report(options: argparse.Namespace, console: Console) -> int:
     named = {m.name: m.baseline for m in study.spec.methods if m.baseline}
     content = about(study, before["cells"], {**before.get("baselines", {}), **named})
     write_json(folder / "study.json", content)
-    made = publish_report(folder, options.publish) if options.publish else build_report(folder)
+    publish: Path | None = options.publish
+    made = with_progress(
+        console, lambda tell: publish_report(folder, publish, tell) if publish else build_report(folder, tell)
+    )
     console.print(f"report: {made}", markup=False)
     return 0

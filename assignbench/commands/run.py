@@ -12,6 +12,7 @@ from rich.console import Console
 from assignbench.commands.devices import choose_device
 from assignbench.commands.display import Display, closing_table
 from assignbench.commands.opening import Opened, open_study
+from assignbench.commands.terminal import with_progress
 from assignbench.errors import InputError
 from assignbench.launch.base import Job, Jobs
 from assignbench.launch.local import LocalProcesses, default_workers
@@ -46,7 +47,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     jobs = [Job(records[c.id].folder, c.config, c.paths) for c in waiting]
     with Display(console, len(jobs), quiet=options.quiet) as display:
         Jobs(LocalProcesses(device), workers).run(jobs, display)
-    page = build_report(folder)
+    page = with_progress(console, lambda tell: build_report(folder, tell), quiet=options.quiet)
     closing_table(console, cells, records)
     console.print(f"report: {page}", markup=False)
     return 0 if all(r.state == "done" for r in records.values()) else 1

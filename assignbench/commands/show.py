@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from assignbench import methods as known_methods
 from assignbench.contract import Context
@@ -109,7 +110,7 @@ def _print_counts(
             mine = rows[rows.object == number]
             cls, box = int(mine.positive_cls.sum()), int(mine.positive_box.sum())
             per_level = [str(int(mine[mine.level == v].positive_cls.sum())) for v in levels]
-            shown = [f"[red]{v} orphan[/red]" if v == 0 else str(v) for v in (cls, box)]
+            shown = [Text(f"{v} orphan", style="red") if v == 0 else str(v) for v in (cls, box)]
             table.add_row(str(number), classes[label], method, *shown, *per_level)
     console.print(table, soft_wrap=True)
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from assignbench.analysis import StudyRecord
 from assignbench.report.panels import per_place
-from assignbench.report.style import Drawn, Found, colour, figure_of
+from assignbench.report.style import Drawn, Found, colour, figure_of, plain
 
 
 @figure_of("cost")
@@ -21,7 +21,7 @@ def cost(study: StudyRecord, found: Found) -> list[Drawn]:
         for method in methods:
             row = part[part.method == method].iloc[0]
             edge: dict[str, Any] = {"mec": "black", "mew": 1.2} if row.pareto else {}
-            ax.plot(row.train_s, 100 * row.AP, "o", ms=7, color=colour(method), label=method, **edge)
+            ax.plot(row.train_s, 100 * row.AP, "o", ms=7, color=colour(method), label=plain(method), **edge)
         front = part[part.pareto == "yes"].sort_values("train_s")
         ax.step(front.train_s, 100 * front.AP, where="post", color="grey", lw=0.8, zorder=0)
         ax.set_xlabel("training seconds of a cell")

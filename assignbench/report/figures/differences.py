@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from assignbench.analysis import StudyRecord
 from assignbench.report.panels import per_place
-from assignbench.report.style import Drawn, Found, colour, figure_of
+from assignbench.report.style import Drawn, Found, colour, figure_of, plain
 
 
 @figure_of("differences")
@@ -50,4 +50,5 @@ def differences(study: StudyRecord, found: Found) -> list[Drawn]:
 def _pair(part: pd.DataFrame, method: str) -> str:
     row = part[part.method == method].iloc[0]
     base = row.get("baseline", "")
-    return f"{method} − {base}" + (" (recipe)" if row.get("pair") == "recipe" else "") if base else method
+    recipe = " (recipe)" if row.get("pair") == "recipe" else ""
+    return f"{plain(method)} − {plain(base)}{recipe}" if base else plain(method)
