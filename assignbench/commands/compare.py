@@ -29,6 +29,7 @@ from assignbench.report.tables import tidy_table
 
 REPLICATES = 1000
 AREA_NAMES = {"s": "small", "m": "medium", "l": "large"}
+LONGEST_SIDE = 65_535  # px
 SHEET_IMAGES = 4  # per direction
 
 
@@ -71,7 +72,15 @@ def _open(path: Path) -> CellData:
             f"{path}: not a finished cell (state: {record.state if path.is_dir() else 'no such folder'}); "
             "cells lie under runs/<study>/, `assignbench status STUDY` names them"
         )
-    return CellData(record)
+    cell = CellData(record)
+    for about in cell.images[
+        ~cell.images[["width", "height"]].isin(range(1, LONGEST_SIDE + 1)).all(axis=1)
+    ].itertuples():
+        raise InputError(
+            f"{path / 'images.parquet'}: image {about.image_id} is {about.width} x {about.height} px, which no picture "
+            f"is (1 to {LONGEST_SIDE}); the records are spoilt, run the cell again"
+        )
+    return cell
 
 
 def group_differences(first: CellData, second: CellData) -> pd.DataFrame:
@@ -155,9 +164,11 @@ class _Pixels:
         self.data: DetectionData | None = None
         written = read_json(cell.cell.folder / "local.json")
         if folder is None and written and isinstance(cell.config, CellConfig):
-            local = LocalPaths.model_validate(written)
-            cache = Path(local.cache) if local.cache else None
-            self.data = load(cell.config.data, "test", Path(local.root or "."), cache)
+            root = Path(LocalPaths.model_validate(written).root or ".")
+            # Rendered scenes are kept where the run folder has its own; the records may name any place.
+            cache = cell.cell.folder.resolve().parent.parent / ".cache"
+            usable = cache.is_dir() and not cache.is_symlink()
+            self.data = load(cell.config.data, "test", root, cache if usable else None)
         self.place = {} if self.data is None else {r.id: i for i, r in enumerate(self.data.images)}
 
     def __call__(self, image_id: int) -> npt.NDArray[np.uint8]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -21,6 +20,7 @@ from assignbench.data.base import DetectionData
 from assignbench.data.stream import Batch, evaluation_batches
 from assignbench.detectors import Detector
 from assignbench.engine.scoring import boxes_before_nms, ranking_scores
+from assignbench.engine.stopwatch import Stopwatch
 from assignbench.measure.correlation import rank_correlation
 from assignbench.measure.crowding import crowdedness
 from assignbench.measure.matching import overlaps_of
@@ -65,26 +65,32 @@ def object_table(data: DetectionData) -> pd.DataFrame:
 def predict(
     detector: Detector, method: MethodConfig, data: DetectionData, size: int, evaluation: Evaluation
 ) -> tuple[Tables, dict[str, float]]:
-    """Tables detections, pre_nms and candidates of a split (boxes in original px), and milliseconds per image."""
+    """Tables detections, pre_nms and candidates of a split (boxes in original px), and the cost per image.
+
+    The cost is in milliseconds, those that passed and those of the processor. NMS is always done on the processor.
+    """
     device = detector.device
     detector.eval()
     tables: dict[str, list[pd.DataFrame]] = {"detections": [], "pre_nms": [], "candidates": []}
-    seconds = {"forward": 0.0, "postprocess": 0.0}
+    parts = ("forward", "postprocess")
+    cost = {f"{part}_{kind}_per_image": 0.0 for part in parts for kind in ("ms", "cpu_ms")}
     with torch.no_grad():
         for batch in evaluation_batches(data, list(range(len(data))), size, evaluation.batch):
-            start = time.perf_counter()
+            watch = Stopwatch(torch.device("cpu"))  # fetching the predictions waits for the device
             priors, predictions = detector(batch.images.to(device))
             priors, predictions = priors.to("cpu"), predictions.to("cpu")
-            middle = time.perf_counter()
+            watch.mark()
             before = boxes_before_nms(predictions, priors, method, evaluation, (size, size), batch.scale)
             after = [detections_of(boxes, method, evaluation.max_detections) for boxes in before]
-            seconds["forward"] += middle - start
-            seconds["postprocess"] += time.perf_counter() - middle
+            watch.mark()
+            for number, part in enumerate(parts):
+                lap = watch.lap(number)
+                cost[f"{part}_ms_per_image"] += lap.ms / len(data)
+                cost[f"{part}_cpu_ms_per_image"] += lap.cpu_ms / len(data)
             tables["pre_nms"].append(_box_rows(before, batch, "ranking_score"))
             tables["detections"].append(_box_rows(after, batch, "score"))
             judged = replace(batch, objects=detector.taught(batch.objects))
             tables["candidates"].append(_candidate_rows(predictions, method, judged, priors))
-    cost = {f"{k}_ms_per_image": 1e3 * v / max(1, len(data)) for k, v in seconds.items()}
     return {k: pd.concat(v, ignore_index=True) for k, v in tables.items()}, cost
 
 

@@ -13,13 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 
 from assignbench.engine import checkpoint
 from assignbench.engine.cell import Cell, prepare
-from assignbench.engine.environment import environment, gflops, peak_memory
+from assignbench.engine.environment import environment, gflops, peak_memory, training_cost
 from assignbench.engine.evaluate import describe_objects, image_table, object_table, predict
 from assignbench.engine.hooks import Checkpoint, Guard, Heartbeat, Log, Probes
 from assignbench.engine.hooks.heartbeat import Orphaned, Status
@@ -121,10 +120,8 @@ def evaluate(cell: Cell, seconds: float) -> None:
     summary: dict[str, Any] = coco_evaluate(truth, coco_results(tables["detections"]))
     if config.data.kind == "voc":
         summary |= voc_evaluate(judged, tables["detections"], classes)
-    rates = [row["images_per_second"] for row in read_lines(folder / "metrics.jsonl")[1:]]
     summary |= {
-        "train_seconds": seconds,
-        "images_per_second": float(np.median(rates)) if rates else None,
+        **training_cost(read_lines(folder / "metrics.jsonl"), seconds),
         "gflops": gflops(detector, size),
         "peak_memory_mib": peak_memory(learner.device),
         "parameters": sum(p.numel() for p in detector.parameters()),

@@ -228,6 +228,9 @@ FORMULAS = TableSchema(
     optional=True,
 )
 
+_THREADS = (
+    "With one thread that thread's; with several that of the whole process, which can exceed the time that passed."
+)
 METRICS = TableSchema(
     "metrics",
     "metrics.jsonl",
@@ -240,8 +243,24 @@ METRICS = TableSchema(
         Column("grad_norm", "float", "Norm of the gradient before it was clipped."),
         Column("lr", "float", "Learning rate of the head."),
         Column("images_per_second", "float", "Training speed since the line before.", "1/s"),
-        Column("assign_ms", "float", "Time of the assigner in this step (CPU only).", "ms", True),
-        Column("criterion_ms", "float", "Time of the losses in this step (CPU only).", "ms", True),
+        Column("seconds", "float", "Time since the line before, or since training began or was resumed.", "s", True),
+        Column("cpu_seconds", "float", "Processor time of the process, all its threads, in these seconds.", "s", True),
+        Column(
+            "assign_ms",
+            "float",
+            "Time of the assigner in this step; on a GPU between two events of the device.",
+            "ms",
+            True,
+        ),
+        Column("assign_cpu_ms", "float", f"Processor time of the assigner in this step. {_THREADS}", "ms", True),
+        Column(
+            "criterion_ms",
+            "float",
+            "Time of the losses in this step; on a GPU between two events of the device.",
+            "ms",
+            True,
+        ),
+        Column("criterion_cpu_ms", "float", f"Processor time of the losses in this step. {_THREADS}", "ms", True),
     ),
     optional=True,
 )
@@ -306,6 +325,14 @@ SUMMARY = TableSchema(
         Column("AP50_area", "float", "VOC data: AP at IoU 0.5 by the area under the curve.", "", True),
         Column("train_seconds", "float", "Seconds of training, earlier tries counted in.", "s", True),
         Column(
+            "train_cpu_seconds",
+            "float",
+            "Processor time of training, all threads of the process: train_seconds times the share in metrics.jsonl.",
+            "s",
+            optional=True,
+            missing="where nothing was logged",
+        ),
+        Column(
             "images_per_second",
             "float",
             "Median training speed.",
@@ -319,7 +346,9 @@ SUMMARY = TableSchema(
         ),
         Column("parameters", "int", "Parameters of the detector.", "", True),
         Column("forward_ms_per_image", "float", "Time of the network per test image.", "ms", True),
+        Column("forward_cpu_ms_per_image", "float", f"Processor time of the network. {_THREADS}", "ms", True),
         Column("postprocess_ms_per_image", "float", "Time of ranking, NMS and voting per test image.", "ms", True),
+        Column("postprocess_cpu_ms_per_image", "float", f"Processor time of the same. {_THREADS}", "ms", True),
     ),
 )
 
