@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import assignbench
-from assignbench.commands.terminal import terminal
 from assignbench.errors import InputError
 
 EXAMPLES = """examples:
@@ -38,6 +37,8 @@ _FUNCTIONS = {"list": "listing"}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit code."""
     options = _parser().parse_args(arguments)
+    from assignbench.commands.terminal import terminal
+
     console, errors = terminal(), terminal(stderr=True)
     try:
         # A command imports what it needs when it runs: help and most errors come without loading torch.

@@ -26,6 +26,7 @@ BELOW_ANALYSIS = {"errors", "config", "records", "measure"}
 ALLOWED: dict[str, set[str]] = {
     # descriptions and the tensors that everyone shares
     "errors": set(),
+    "characters": set(),
     "config": {"config", "errors"},
     "registry": {"config", "errors"},
     "boxes": set(),
@@ -48,7 +49,7 @@ ALLOWED: dict[str, set[str]] = {
     "measure": {"measure", "config", "errors"},
     "study": {"study", "config", "errors", "__init__"},
     "analysis": {"analysis", *BELOW_ANALYSIS},
-    "report": {"report", "analysis", *BELOW_ANALYSIS},
+    "report": {"report", "analysis", "characters", *BELOW_ANALYSIS},
     "launch": {"launch", "records", "config", "errors"},
     # what trains: knows no single paper
     "engine": {
@@ -58,7 +59,7 @@ ALLOWED: dict[str, set[str]] = {
     # the command line
     "commands": {
         *{"commands", "config", "errors", "registry", "study", "records", "launch", "data", "methods", "detectors"},
-        *{"contract", "engine", "measure", "analysis", "report", "examples", "__init__"},
+        *{"contract", "engine", "measure", "analysis", "report", "examples", "characters", "__init__"},
     },
     "commands.status": {"commands", "config", "errors", "study", "records", "launch", "__init__"},
     "commands.report": {"commands", "config", "errors", "study", "records", "report", "analysis", "__init__"},

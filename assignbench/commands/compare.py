@@ -15,6 +15,7 @@ from rich.console import Console
 
 from assignbench.analysis import CellData
 from assignbench.analysis.intervals import image_draws
+from assignbench.commands.scenes import scene_cache
 from assignbench.config import CellConfig, LocalPaths
 from assignbench.data.base import DetectionData
 from assignbench.data.catalog import load
@@ -24,7 +25,6 @@ from assignbench.measure.groups import CROWDING, ELONGATION, group_precision
 from assignbench.measure.matching import Floats, average_precision, match, mean_over_classes
 from assignbench.records import CellRecord, read_json, write_table, write_text
 from assignbench.report.render.markdown import markdown_table
-from assignbench.report.sheet import difference_sheet
 from assignbench.report.tables import tidy_table
 
 REPLICATES = 1000
@@ -48,6 +48,8 @@ def compare(options: argparse.Namespace, console: Console) -> int:
     images = image_differences(first, second)
     write_text(out / "compare.md", text + "\n")
     write_table(out / "images.parquet", images)
+    from assignbench.report.sheet import difference_sheet  # what draws is loaded once there is something to draw
+
     chosen = pd.concat([images.nlargest(SHEET_IMAGES, "difference"), images.nsmallest(SHEET_IMAGES, "difference")])
     path = difference_sheet(first, second, chosen, _Pixels(first, options.images), out / "compare.jpg")
     console.print(f"pictures: {path}\ntables: {out / 'compare.md'}, {out / 'images.parquet'}", markup=False)
@@ -165,10 +167,7 @@ class _Pixels:
         written = read_json(cell.cell.folder / "local.json")
         if folder is None and written and isinstance(cell.config, CellConfig):
             root = Path(LocalPaths.model_validate(written).root or ".")
-            # Rendered scenes are kept where the run folder has its own; the records may name any place.
-            cache = cell.cell.folder.resolve().parent.parent / ".cache"
-            usable = cache.is_dir() and not cache.is_symlink()
-            self.data = load(cell.config.data, "test", root, cache if usable else None)
+            self.data = load(cell.config.data, "test", root, scene_cache(cell.cell.folder))
         self.place = {} if self.data is None else {r.id: i for i, r in enumerate(self.data.images)}
 
     def __call__(self, image_id: int) -> npt.NDArray[np.uint8]:

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bars, TaskID, TextColumn
 
+from assignbench.characters import printable
 from assignbench.launch.base import Progress, Watch
 from assignbench.records import CellRecord
-from assignbench.records.names import printable
 from assignbench.study.grid import Cell
 
 LINE_SECONDS = 15.0

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.text import Text
 
-from assignbench.records.names import printable
+from assignbench.characters import printable
 
 T = TypeVar("T")
 Tell = Callable[[str], None]

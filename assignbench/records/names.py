@@ -1,10 +1,9 @@
-"""Text that somebody wrote, made safe to name a file by and to be looked at: the one place for either."""
+"""File names from labels: the one place where text that somebody wrote becomes part of a path."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
 
 LONGEST = 100  # characters; most file systems take 255 bytes, and an ending and a folder's id come on top
 _UNSAFE = re.compile(r"[^a-z0-9_.-]+|\.{2,}")
@@ -27,17 +26,3 @@ def file_name(text: str) -> str:
         return text
     tail = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:10]
     return "-".join(p for p in (kept[: LONGEST - len(tail) - 1].rstrip("-."), tail) if p)
-
-
-# Controls (terminals' escape sequences begin with one), formats (among them those that turn the writing direction
-# round), surrogates, and the two separators that some take for the end of a line.
-_NEVER = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-
-
-def printable(text: str) -> str:
-    r"""The text with each character that would steer a terminal or a page written out, `\x1b`; lines stay lines."""
-    if text.isascii() and text.replace("\n", "").isprintable():
-        return text
-    return "".join(
-        c if c == "\n" or unicodedata.category(c) not in _NEVER else c.encode("unicode_escape").decode() for c in text
-    )

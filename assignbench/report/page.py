@@ -96,20 +96,16 @@ class Target:
         return name
 
 
-def _silent(text: str) -> None:
-    """Tells nobody."""
-
-
-def build_report(folder: Path, tell: Tell = _silent) -> Path:
-    """Writes report/index.html and report/report.md under a study's run folder; returns the page's path."""
+def build(folder: Path, tell: Tell) -> Path:
+    """What `report.build_report` does."""
     out = folder / "report"
     with replaced(out) as new:
         write_report(read_study_record(folder), new, tell=tell)
     return out / "index.html"
 
 
-def publish_report(folder: Path, out: Path, tell: Tell = _silent) -> Path:
-    """Writes report.md and its figures for publication: without pictures of images that are not our own scenes."""
+def publish(folder: Path, out: Path, tell: Tell) -> Path:
+    """What `report.publish_report` does."""
     study = read_study_record(folder)
     kinds = {c.config.data.name: c.config.data.kind for c in study.cells}
     hidden = frozenset(n for n, k in kinds.items() if k != "shapes")
@@ -118,7 +114,7 @@ def publish_report(folder: Path, out: Path, tell: Tell = _silent) -> Path:
     return out / "report.md"
 
 
-def write_report(study: StudyRecord, out: Path, *, hidden: frozenset[str] = frozenset(), tell: Tell = _silent) -> Path:
+def write_report(study: StudyRecord, out: Path, *, hidden: frozenset[str] = frozenset(), tell: Tell) -> Path:
     """The report of a study record into an empty folder; images of the data sets in `hidden` are not shown.
 
     `tell` is told what is being worked on. Raises InputError for an analysis that is not known.
@@ -130,7 +126,7 @@ def write_report(study: StudyRecord, out: Path, *, hidden: frozenset[str] = froz
     return out / "index.html"
 
 
-def page_of(study: StudyRecord, target: Target, tell: Tell = _silent) -> Page:
+def page_of(study: StudyRecord, target: Target, tell: Tell) -> Page:
     """The page: what is compared, the analyses in order, what was left out, what it ran on; figures are saved."""
     selected = chosen(study.about.get("analyses") or [], ORDER)
     answers: dict[str, list[Result] | str] = {}

@@ -11,8 +11,8 @@ from rich.progress import Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from assignbench.characters import printable
 from assignbench.commands.terminal import Terminal, with_progress
-from assignbench.records.names import printable
 from tests.conftest import ROOT
 
 PIECES = [

@@ -9,18 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 import pytest
 
 from assignbench.analysis import ANALYSES, read_study_record
+from assignbench.characters import printable
 from assignbench.cli import main
-from assignbench.config import MethodConfig
 from assignbench.errors import InputError
 from assignbench.records import read_json, write_json
-from assignbench.records.names import printable
-from assignbench.report import build_report, write_report
+from assignbench.report import build_report
 from assignbench.report.figures import FIGURES
+from assignbench.report.page import write_report
 from assignbench.report.render.markdown import escaped
 from assignbench.report.style import LONGEST, plain
 from tests.report import written
@@ -50,29 +49,29 @@ HOSTILE = [
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory) -> Iterator[Path]:
     """A run folder whose study, methods, detectors, data sets, classes, formulas and diagnostics have such names."""
-    rng = np.random.default_rng(11)
-    drawn = iter(rng.permutation([n for n in HOSTILE if "\ud800" not in n]).tolist() * 3)
-    methods = {"iou": METHODS["iou"].model_copy(update={"name": ATTACK})}
-    for base in ("mutual_guidance", "paa"):
-        methods[base] = MethodConfig(**{**METHODS[base].model_dump(), "name": next(drawn)})
+    names = {
+        "iou": ATTACK,
+        "mutual_guidance": r"_$\frac$_a^b%s[/red]" + "\x1b[31m",
+        "paa": "| `x` *y* ](javascript:z)\u202e $",
+    }
+    methods = {key: METHODS[key].model_copy(update={"name": name}) for key, name in names.items()}
     before = list(written.CLASSES)
     written.CLASSES[:] = [f"{ATTACK}$\\frac$", f"{ATTRIBUTE}[/red]", r"$\undefined{$"]
     try:
         folder = write_study(
             tmp_path_factory.mktemp("hostile") / "runs" / "s", seeds=2, images=8, methods=methods,
-            detectors=("../../../escaped", r"$\frac$" + ATTACK), data=f"/abs/../{ATTRIBUTE}$_^$",
-            title=ATTACK + ATTRIBUTE, answers="\n".join(HOSTILE[:-6]), expect=ATTACK, cost=ATTRIBUTE,
+            detectors=("../../../escaped", r"$\frac$" + ATTACK), data="/abs/../\"><i>$_^$",
+            title=ATTACK + ATTRIBUTE, answers="\n".join(HOSTILE), expect=ATTACK, cost=ATTRIBUTE,
         )  # fmt: skip
     finally:
         written.CLASSES[:] = before
-    first = next(iter(methods.values())).name
     content = read_json(folder / "study.json")
     write_json(
-        folder / "study.json", content | {"baselines": {m.name: first for m in methods.values() if m.name != first}}
+        folder / "study.json", content | {"baselines": {n: "" if n == ATTACK else ATTACK for n in names.values()}}
     )
     for path in folder.glob("*/formulas.parquet"):
         table = pd.read_parquet(path)
-        table.assign(formula=r"$\frac$" + ATTACK, curve="_$_" + table.curve).to_parquet(path)
+        table.assign(formula=r"$\frac$" + ATTACK, curve="_$_" + "x" * 3000 + table.curve).to_parquet(path)
     for path in folder.glob("*/status.json"):
         write_json(path, read_json(path) | {"reason": ATTACK + "\x1b[2J"})
     yield folder
@@ -120,7 +119,7 @@ def test_a_name_in_a_figure_is_drawn_letter_by_letter(name) -> None:
     figure, ax = plt.subplots(figsize=(2, 2))
     text = plain(name)
     assert len(text.replace(r"\$", "$")) <= LONGEST + 1
-    (line,) = ax.plot([0, 1], label=text)
+    ax.plot([0, 1], label=text)
     labels = [ax.set_title(text), ax.text(0, 0, f"{text}: {text}"), ax.set_xlabel(f"{text} on {text}")]
     ax.set_xticks([0], [text])
     shown = ax.legend().get_texts()
@@ -197,5 +196,5 @@ def test_no_script_runs_when_the_page_is_opened(page, tmp_path) -> None:
 
 def test_hidden_data_stay_hidden_whatever_their_name(hostile, tmp_path) -> None:
     study = read_study_record(hostile)
-    write_report(study, tmp_path, hidden=frozenset(c.config.data.name for c in study.cells))
+    write_report(study, tmp_path, hidden=frozenset(c.config.data.name for c in study.cells), tell=[].append)
     assert not list((tmp_path / "figures").glob("*.jpg"))

@@ -14,8 +14,9 @@ from assignbench.analysis import ANALYSES, Analysis, Result, read_study_record
 from assignbench.config import MethodConfig
 from assignbench.errors import InputError
 from assignbench.records import read_json, write_json
-from assignbench.report import build_report, publish_report, write_report
+from assignbench.report import build_report, publish_report
 from assignbench.report.figures import FIGURES
+from assignbench.report.page import write_report
 from tests.report.written import METHODS, write_study
 
 SEPARATOR = re.compile(r"(?<!\\)\|")
@@ -82,7 +83,7 @@ def test_renaming_every_caption_changes_no_figure(folder, report, tmp_path, monk
         return [dataclasses.replace(r, caption=f"caption {i}") for i, r in enumerate(run(self, study))]
 
     monkeypatch.setattr(Analysis, "run", renamed)
-    write_report(read_study_record(folder), tmp_path)
+    write_report(read_study_record(folder), tmp_path, tell=[].append)
     before = {p.name: p.read_bytes() for p in (report / "figures").iterdir()}
     after = {p.name: p.read_bytes() for p in (tmp_path / "figures").iterdir()}
     assert len(before) > 20 and before == after
@@ -122,7 +123,7 @@ def test_what_users_write_is_shown_and_never_markup(tmp_path) -> None:
 
 
 def test_pictures_of_hidden_data_are_not_shown(folder, tmp_path) -> None:
-    write_report(read_study_record(folder), tmp_path, hidden=frozenset({"scenes"}))
+    write_report(read_study_record(folder), tmp_path, hidden=frozenset({"scenes"}), tell=[].append)
     assert not list((tmp_path / "figures").glob("*.jpg")) and list((tmp_path / "figures").glob("*.png"))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
-from assignbench.records.names import printable
+from assignbench.characters import printable
 
 if TYPE_CHECKING:
     from assignbench.report.page import Page

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from assignbench.records.names import printable
+from assignbench.characters import printable
 from assignbench.report.tables import Table
 
 if TYPE_CHECKING:
