@@ -1,4 +1,4 @@
-"""What `assignbench show` draws: what methods assign on an image, an object's anchors as in Mutual Guidance's Fig. 2."""
+"""What `assignbench show` draws: what methods assign on an image, and anchors as in Mutual Guidance, Fig. 2."""
 
 from __future__ import annotations
 
