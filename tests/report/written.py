@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,16 +47,20 @@ def write_study(
     detectors: tuple[str, ...] = ("slim",),
     methods: dict[str, MethodConfig] | None = None,
     data: str = "scenes",
+    alter: Callable[[Path], None] = lambda folder: None,
     **about: object,
 ) -> Path:
-    """Writes detectors x methods x seeds as finished cells and study.json; `about` adds to the latter."""
+    """Writes detectors x methods x seeds as finished cells and study.json; `about` adds to the latter.
+
+    `alter` gets the folder of every cell before it is finished.
+    """
     chosen = methods or METHODS
     truth = objects_of(images)
     cells = []
     for detector in detectors:
         for method in chosen.values():
             for seed in range(seeds):
-                cells.append(write_cell(folder, detector, method, seed, truth, images, data).name)
+                cells.append(write_cell(folder, detector, method, seed, truth, images, data, alter).name)
     first = next(iter(chosen))
     content: dict[str, object] = {
         "study": "written",
@@ -102,7 +107,14 @@ def objects_of(images: int) -> pd.DataFrame:
 
 
 def write_cell(
-    study: Path, detector: str, method: MethodConfig, seed: int, truth: pd.DataFrame, images: int, data: str
+    study: Path,
+    detector: str,
+    method: MethodConfig,
+    seed: int,
+    truth: pd.DataFrame,
+    images: int,
+    data: str,
+    alter: Callable[[Path], None],
 ) -> Path:
     """One finished cell with all its tables, checked by their schemas."""
     spec = DetectorSpec(
@@ -148,8 +160,9 @@ def write_cell(
     cost |= {"parameters": 300_000, "forward_ms_per_image": 4.0, "postprocess_ms_per_image": 1.0}
     summary = {k: None if np.isnan(v) else float(v) for k, v in numbers.items()}
     write_json(folder / "summary.json", {**summary, **cost, "per_class": dict.fromkeys(CLASSES, 0.5)})
-    write_json(folder / "status.json", {"state": "done", "step": 100, "steps": 100})
     write_json(folder / "environment.json", environment())
+    alter(folder)
+    write_json(folder / "status.json", {"state": "done", "step": 100, "steps": 100})
     return folder
 
 
