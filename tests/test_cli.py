@@ -4,6 +4,7 @@ import html
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -285,8 +286,12 @@ def test_folders_of_earlier_versions_are_refused_in_one_line(finished, tiny_stud
 COMMANDS = ("run", "plan", "status", "report", "list", "show", "analyze", "compare", "doctor")
 
 
-def modules_after(*arguments: str, folder: Path) -> set[str]:
-    """The modules that are loaded when a command has ended with code 0, in a process of its own."""
+def modules_after(*arguments: str, folder: Path, ends: int = 0) -> set[str]:
+    """The modules that are loaded when a command has ended with that code, in a process of its own.
+
+    Help and refusals must take at most 1.5 s of processor time, which other programs change little.
+    """
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     code = (
         "import sys\nfrom assignbench.cli import main\n"
         "try:\n    code = main(sys.argv[1:])\nexcept SystemExit as end:\n    code = end.code\n"
@@ -296,7 +301,10 @@ def modules_after(*arguments: str, folder: Path) -> set[str]:
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=folder, check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
-    assert told.returncode == 0, told.stderr
+    assert told.returncode == ends, told.stderr
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if ends or "--help" in arguments:
+        assert after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime <= 1.5
     return set(told.stdout.split("LOADED")[1].split())
 
 
@@ -304,6 +312,20 @@ def modules_after(*arguments: str, folder: Path) -> set[str]:
 def test_help_loads_nothing_heavy(tmp_path, command) -> None:
     arguments = [command, "--help"] if command else ["--help"]
     assert not {"torch", "pandas", "numpy", "scipy", "matplotlib"} & modules_after(*arguments, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("status", "gone.yaml"),
+        ("report", "gone.yaml"),
+        ("doctor", "gone.yaml"),
+        ("show", "assign", "gone.yaml"),
+        ("compare", "gone", "gone"),
+    ],
+)
+def test_refusals_load_nothing_that_trains_or_draws(tmp_path, arguments) -> None:
+    assert not {"torch", "matplotlib"} & modules_after(*arguments, folder=tmp_path, ends=2)
 
 
 def test_status_and_report_run_without_torch(finished, tiny_study, tmp_path) -> None:

@@ -10,13 +10,15 @@ from rich.console import Console
 
 import assignbench
 from assignbench.commands.devices import choose_device
-from assignbench.commands.opening import open_study
+from assignbench.commands.opening import open_study, read
 from assignbench.config.data import DataSpec
 from assignbench.errors import InputError
 
 
 def doctor(options: argparse.Namespace, console: Console) -> int:
     """Prints versions and device; with a study checks parameters and data. Raises InputError if something is wrong."""
+    if options.study is not None:
+        read(options)  # what the file alone shows to be wrong is said before torch is loaded
     import torch
     import torchvision
 
