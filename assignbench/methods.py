@@ -6,7 +6,7 @@ import pkgutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -17,7 +17,10 @@ from assignbench.config.detector import DetectorSpec
 from assignbench.config.method import MethodConfig, Needs, Preset, idle_entries
 from assignbench.config.words import complaints, shown
 from assignbench.errors import InputError, nearest
+from assignbench.plugins import told
 from assignbench.registry import Registry
+
+S = TypeVar("S")
 
 # The papers that AssignBench is about come first, then those that they are compared with, then controls.
 _PAPERS = ("mutual_guidance", "mlc", "musu", "ltm", "paa")
@@ -127,8 +130,9 @@ def check(method: MethodConfig, spec: DetectorSpec) -> None:
         ("assigner", method.assigner.name, built.assigner),
         ("criterion", method.criterion.name, built.criterion),
     ):
-        needs = _needs(method, kind, part, of)
-        problem = _unmet(needs, method, spec, built.assigner.gives)
+        needs = _said(method, kind, part, of, "needs", Needs)
+        gives = _said(method, "assigner", method.assigner.name, built.assigner, "gives", frozenset)
+        problem = _unmet(needs, method, spec, gives)
         if problem:
             why = f" ({needs.why})" if needs.why else ""
             raise InputError(f"method '{method.name}': the {kind} '{part}' {problem}{why}")
@@ -137,24 +141,31 @@ def check(method: MethodConfig, spec: DetectorSpec) -> None:
 def idle(method: MethodConfig, spec: DetectorSpec) -> dict[str, str]:
     """What does nothing in this composition on this detector: its place in a study's method, and the reason."""
     built = build(method)
-    return {
-        **idle_entries(method, spec.priors.kind),
-        **{f"assigner.{name}": why for name, why in built.assigner.idle.items()},
-        **{f"criterion.{name}": why for name, why in built.criterion.idle.items()},
-    }
+    found = idle_entries(method, spec.priors.kind)
+    for kind, name, part in (
+        ("assigner", method.assigner.name, built.assigner),
+        ("criterion", method.criterion.name, built.criterion),
+    ):
+        entries = _said(method, kind, name, part, "idle", Mapping)
+        found |= {f"{kind}.{entry}": str(why) for entry, why in entries.items()}
+    return found
 
 
-def _needs(method: MethodConfig, kind: str, part: str, of: Assigner | Criterion) -> Needs:
+def _said(
+    method: MethodConfig, kind: str, name: str, part: Assigner | Criterion, attribute: str, wanted: type[S]
+) -> S:
+    """What a part says of itself; a third party's may say anything."""
     try:
-        needs = of.needs
-    except Exception as problem:
-        if part in _REGISTRIES[kind]:
+        value: object = getattr(part, attribute)
+    except (Exception, SystemExit) as problem:
+        if name in _REGISTRIES[kind]:
             raise
-        told = f"raised {type(problem).__name__}: {problem}"
-        raise InputError(f"method '{method.name}': `needs` of the {kind} '{part}' {told}") from problem
-    if not isinstance(needs, Needs):
-        raise InputError(f"method '{method.name}': `needs` of the {kind} '{part}' is {shown(needs)}, not a Needs")
-    return needs
+        raise InputError(f"method '{method.name}': `{attribute}` of the {kind} '{name}' raised {told(problem)}") from problem
+    if not isinstance(value, wanted):
+        raise InputError(
+            f"method '{method.name}': `{attribute}` of the {kind} '{name}' is {shown(value)}, not a {wanted.__name__}"
+        )
+    return value
 
 
 def _unmet(needs: Needs, method: MethodConfig, spec: DetectorSpec, gives: frozenset[str]) -> str:
