@@ -151,16 +151,16 @@ def idle(method: MethodConfig, spec: DetectorSpec) -> dict[str, str]:
     return found
 
 
-def _said(
-    method: MethodConfig, kind: str, name: str, part: Assigner | Criterion, attribute: str, wanted: type[S]
-) -> S:
+def _said(method: MethodConfig, kind: str, name: str, part: Assigner | Criterion, attribute: str, wanted: type[S]) -> S:
     """What a part says of itself; a third party's may say anything."""
     try:
         value: object = getattr(part, attribute)
     except (Exception, SystemExit) as problem:
         if name in _REGISTRIES[kind]:
             raise
-        raise InputError(f"method '{method.name}': `{attribute}` of the {kind} '{name}' raised {told(problem)}") from problem
+        raise InputError(
+            f"method '{method.name}': `{attribute}` of the {kind} '{name}' raised {told(problem)}"
+        ) from problem
     if not isinstance(value, wanted):
         raise InputError(
             f"method '{method.name}': `{attribute}` of the {kind} '{name}' is {shown(value)}, not a {wanted.__name__}"

@@ -76,7 +76,7 @@ def told(problem: BaseException) -> str:
     if isinstance(problem, SyntaxError) and problem.filename:
         return f"{type(problem).__name__}: {problem.msg} ({problem.filename}:{problem.lineno})"
     frames = [f for f in traceback.extract_tb(problem.__traceback__) if not f.filename.startswith("<")]
-    ours = str(Path(__file__).parent)
-    theirs = [f for f in frames if not f.filename.startswith((ours, os.path.dirname(importlib.__file__)))]
+    ours, importing = str(Path(__file__).parent), str(Path(importlib.__file__).parent)
+    theirs = [f for f in frames if not f.filename.startswith((ours, importing))]
     place = f" ({theirs[-1].filename}:{theirs[-1].lineno})" if theirs else ""
     return f"{type(problem).__name__}{f': {text:.300}' if text else ''}{place}"

@@ -182,4 +182,3 @@ def _adapter(hint: Any) -> TypeAdapter[Any]:
         except PydanticUserError as problem:
             raise TypeError(f"{key} is no type of plain data") from problem
     return _ADAPTERS[key]
-

@@ -228,7 +228,7 @@ ANALYSES: dict[str, Analysis] = {}
 
 
 def analysis(name: str, *, title: str, question: str, definition: str, paper: str = "") -> Callable[[Run], Run]:
-    """Decorator that enters a function under `name`, and by that marks it as an analysis: nothing else is called as one.
+    """Decorator that enters a function under `name` and so marks it: nothing else is called as an analysis.
 
     Raises ValueError for a name that another function has.
     """
@@ -236,7 +236,9 @@ def analysis(name: str, *, title: str, question: str, definition: str, paper: st
     def enter(run: Run) -> Run:
         held = ANALYSES.get(name)
         if held is not None and _origin(held.function) != _origin(run):
-            raise ValueError(f"there is an analysis '{name}' already ({':'.join(_origin(held.function))}); name it otherwise")
+            raise ValueError(
+                f"there is an analysis '{name}' already ({':'.join(_origin(held.function))}); name it otherwise"
+            )
         ANALYSES[name] = Analysis(name, title, question, definition, paper, run)
         return run
 

@@ -172,6 +172,16 @@ def complaint(error: ErrorDetails, words: Sequence[Word]) -> str:
         return f"unknown key '{name}'{nearest(str(place[-1]), [w.name for w in siblings])}"
     if error["type"] == "missing":
         return f"the key '{name}' is missing"
+    if error["type"] in ("too_short", "too_long"):
+        most, there = error["ctx"].get("max_length"), error["ctx"].get("actual_length")
+        return (
+            f"{name} has {there} entries; {most} are the most"
+            if most is not None
+            else f"{name} is empty; name at least one"
+        )
+    if error["type"] == "string_too_long":
+        most = error["ctx"]["max_length"]
+        return f"{name} is {shown(error.get('input'))}, which is longer than {most} characters; shorten it"
     if error["type"] == "value_error":
         return f"{name}: {error['msg'].removeprefix('Value error, ')}".removeprefix(": ")
     if found is not None and found.allowed:
@@ -179,10 +189,14 @@ def complaint(error: ErrorDetails, words: Sequence[Word]) -> str:
     return f"{name}: {error['msg']} (got {shown(error.get('input'))})"
 
 
-def complaints(problem: ValidationError, model: type[BaseModel]) -> str:
-    """All errors of a validation against a description on one line, each once."""
-    words = words_of(model)
-    return "; ".join(dict.fromkeys(complaint(error, words) for error in problem.errors()))
+def complaints(problem: ValidationError, model: type[BaseModel], *, at: str = "") -> str:
+    """All errors of a validation against a description on one line, each once; `at` is the key of what it describes."""
+    words, errors = words_of(model), problem.errors()
+    if at:
+        words = (Word(at, fields=words),)
+        for error in errors:
+            error["loc"] = (at, *error["loc"])
+    return "; ".join(dict.fromkeys(complaint(error, words) for error in errors))
 
 
 def shown(value: Any) -> str:

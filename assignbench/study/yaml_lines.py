@@ -58,14 +58,18 @@ class _Loader(yaml.SafeLoader):
         self._entries += 1
         self._path.append("" if parent is None or index is None else str(getattr(index, "value", index)))
         if len(self._path) > MOST_LEVELS:
-            raise _Refused(f"entries lie more than {MOST_LEVELS} levels deep; no study is built like that", event.start_mark)
+            raise _Refused(
+                f"entries lie more than {MOST_LEVELS} levels deep; no study is built like that", event.start_mark
+            )
         if isinstance(event, yaml.AliasEvent):
             self._entries += self._size_of(event)
         elif event.tag is not None:
             tag = event.tag.replace("tag:yaml.org,2002:", "!!")
             raise _Refused(f"the tag '{tag}' is not used in studies; write the value alone", event.start_mark)
         if self._entries > MOST_ENTRIES:
-            raise _Refused(f"more than {MOST_ENTRIES} entries, with what aliases stand for; shorten it", event.start_mark)
+            raise _Refused(
+                f"more than {MOST_ENTRIES} entries, with what aliases stand for; shorten it", event.start_mark
+            )
         node: yaml.Node | None = super().compose_node(parent, index)
         if isinstance(node, yaml.ScalarNode) and not isinstance(event, yaml.AliasEvent):
             self._check_scalar(node)
@@ -108,7 +112,9 @@ class _Loader(yaml.SafeLoader):
             raise _Refused(f"{place} is {shown!r}; put it in quotes", node.start_mark)
         if node.tag.endswith(("int", "float")):
             if _MISREAD.fullmatch(node.value):
-                told = f"{place} is {shown}, which YAML reads as another number; write it without leading zeros or colons"
+                told = (
+                    f"{place} is {shown}, which YAML reads as another number; write it without leading zeros or colons"
+                )
                 raise _Refused(told, node.start_mark)
             if not _in_range(self, node):
                 told = f"{place} is {shown}, not a finite number between -{LARGEST:g} and {LARGEST:g}"
@@ -135,7 +141,10 @@ def _unprintable(character: str) -> bool:
     """Controls but line ends and tabs, halves of a pair, and what turns the direction of writing around."""
     if character in "\n\t":
         return False
-    return unicodedata.category(character) in ("Cc", "Cs") or character in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+    return (
+        unicodedata.category(character) in ("Cc", "Cs")
+        or character in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+    )
 
 
 def parse(text: str) -> Any:
