@@ -146,7 +146,7 @@ def idle(method: MethodConfig, spec: DetectorSpec) -> dict[str, str]:
         ("assigner", method.assigner.name, built.assigner),
         ("criterion", method.criterion.name, built.criterion),
     ):
-        entries = _said(method, kind, name, part, "idle", Mapping)
+        entries = _said(method, kind, name, part, "idle", dict)
         found |= {f"{kind}.{entry}": str(why) for entry, why in entries.items()}
     return found
 

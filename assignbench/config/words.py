@@ -31,6 +31,14 @@ _TYPES: dict[type, str] = {
     str: "text",
     dict: "a mapping",
 }
+# What is said about errors that need no more than the place, by pydantic's names of them.
+_SAID = {
+    "missing": "the key '{name}' is missing",
+    "invalid_key": "the key '{name}' is no text; names are text (put it in quotes)",
+    "too_short": "{name} is empty; name at least one",
+    "too_long": "{name} has {actual_length} entries; {max_length} are the most",
+    "string_too_long": "{name} is {value}, longer than {max_length} characters; shorten it",
+}
 # What pydantic adds to a place: which member of a union, or that a key was meant.
 _TAGS = ("str", "int", "float", "dict[str,any]", "[key]")
 
@@ -166,22 +174,10 @@ def complaint(error: ErrorDetails, words: Sequence[Word]) -> str:
         place = place[:-1]
     name = ".".join(str(p) for p in place)
     found, siblings = _found(place, words)
-    if "[key]" in error["loc"] or error["type"] == "invalid_key":
-        return f"the key '{name}' is no text; names are text (put it in quotes)"
+    if error["type"] in _SAID:
+        return _SAID[error["type"]].format(name=name, value=shown(error.get("input")), **error.get("ctx", {}))
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"unknown key '{name}'{nearest(str(place[-1]), [w.name for w in siblings])}"
-    if error["type"] == "missing":
-        return f"the key '{name}' is missing"
-    if error["type"] in ("too_short", "too_long"):
-        most, there = error["ctx"].get("max_length"), error["ctx"].get("actual_length")
-        return (
-            f"{name} has {there} entries; {most} are the most"
-            if most is not None
-            else f"{name} is empty; name at least one"
-        )
-    if error["type"] == "string_too_long":
-        most = error["ctx"]["max_length"]
-        return f"{name} is {shown(error.get('input'))}, which is longer than {most} characters; shorten it"
     if error["type"] == "value_error":
         return f"{name}: {error['msg'].removeprefix('Value error, ')}".removeprefix(": ")
     if found is not None and found.allowed:

@@ -35,7 +35,7 @@ _SPELT = {"tag:yaml.org,2002:bool": "true or false", "tag:yaml.org,2002:null": "
 class _Refused(yaml.MarkedYAMLError):
     """Something that is YAML and no study; its text is whole."""
 
-    def __init__(self, told: str, mark: yaml.Mark) -> None:
+    def __init__(self, told: str, mark: Any) -> None:
         super().__init__(problem=told, problem_mark=mark)
 
 
@@ -53,7 +53,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """A node, counted; `index` is the key's node or the place in a list."""
-        event = self.peek_event()
+        event = self.peek_event()  # type: ignore[no-untyped-call]
         before = self._entries
         self._entries += 1
         self._path.append("" if parent is None or index is None else str(getattr(index, "value", index)))
@@ -77,7 +77,7 @@ class _Loader(yaml.SafeLoader):
         self._sizes.setdefault(id(node), self._entries - before)
         return node
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """A mapping whose keys are text, each once."""
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
         seen: dict[str, int] = {}
