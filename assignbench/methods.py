@@ -63,14 +63,15 @@ def resolve(name: str, overrides: Mapping[str, Any] | None = None, *, label: str
     known = [key for key in MethodConfig.model_fields if key not in ("name", "preset")]
     for key, value in (overrides or {}).items():
         if key not in known:
-            raise InputError(f"method '{label or name}': unknown key '{key}'{nearest(key, known)}")
+            raise InputError(f"method '{label or name}': unknown key '{key}'{nearest(key, known)}", (key,))
         content[key] = _part(key, content[key], value) if key in _PARTS else _entry(key, content[key], value)
     for key, registry in _REGISTRIES.items():
-        content[key]["parameters"] = _filled(registry, content[key], label or name)
+        content[key]["parameters"] = _filled(key, registry, content[key], label or name)
     try:
         method = MethodConfig.model_validate(content)
     except ValidationError as problem:
-        raise InputError(f"method '{label or name}': {complaints(problem, MethodConfig)}") from None
+        text = f"method '{label or name}': {complaints(problem, MethodConfig)}"
+        raise InputError(text, problem.errors()[0]["loc"]) from None
     build(method)  # rules between parameters
     return method
 
@@ -100,11 +101,11 @@ def _entry(key: str, held: Any, value: Any) -> Any:
     return value
 
 
-def _filled(registry: Registry[Any], part: Mapping[str, Any], method: str) -> dict[str, Any]:
+def _filled(kind: str, registry: Registry[Any], part: Mapping[str, Any], method: str) -> dict[str, Any]:
     try:
         return registry.filled(part["name"], part["parameters"])
     except InputError as problem:
-        raise InputError(f"method '{method}': {problem}") from None
+        raise InputError(f"method '{method}': {problem}", (kind, *problem.place)) from None
 
 
 def baseline(preset: str) -> str:

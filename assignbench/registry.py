@@ -14,7 +14,7 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from assignbench.config.words import REQUIRED, Word, shown, word
 from assignbench.errors import InputError, nearest
-from assignbench.plugins import imported, told
+from assignbench.plugins import imported, told as raised
 
 T = TypeVar("T")
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
@@ -103,7 +103,8 @@ class Registry(Generic[T]):
         hints = self._hints(name)
         for key, value in parameters.items():
             if key not in hints:
-                raise InputError(f"{self.kind} '{name}' has no parameter '{key}'{nearest(str(key), list(hints))}")
+                told = f"{self.kind} '{name}' has no parameter '{key}'{nearest(str(key), list(hints))}"
+                raise InputError(told, (key,))
             hint, default = hints[key]
             try:
                 _adapter(hint).validate_json(json.dumps(value))
@@ -111,7 +112,7 @@ class Registry(Generic[T]):
                 may = word(key, hint, default)
                 allowed = f" (allowed: {may.allowed})" if may.allowed else ""
                 problem = f"parameter '{key}' is {shown(value)}{may.nearest(value)}{allowed}"
-                raise InputError(f"{self.kind} '{name}': {problem}") from None
+                raise InputError(f"{self.kind} '{name}': {problem}", (key,)) from None
 
     def build(self, name: str, parameters: Mapping[str, Any] | None = None) -> T:
         """An instance of `name`. Raises InputError for unknown names, parameters and refused values."""
@@ -126,7 +127,7 @@ class Registry(Generic[T]):
         except (Exception, SystemExit) as problem:
             if name in self._classes:
                 raise
-            raise InputError(f"{self.kind} '{name}' raised {told(problem)}") from problem
+            raise InputError(f"{self.kind} '{name}' raised {raised(problem)}") from problem
         if not isinstance(made, self.base):
             raise InputError(f"{self.kind} '{name}': calling the class gave a {type(made).__name__}, no {self.kind}")
         return made

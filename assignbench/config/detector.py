@@ -205,4 +205,5 @@ def resolve(name: str, overrides: Mapping[str, Any] | None = None) -> DetectorSp
     try:
         return DetectorSpec.model_validate(content)
     except ValidationError as problem:
-        raise InputError(f"detector '{name}': {complaints(problem, DetectorSpec)}") from None
+        told = f"detector '{name}': {complaints(problem, DetectorSpec)}"
+        raise InputError(told, problem.errors()[0]["loc"]) from None

@@ -79,8 +79,8 @@ class Word:
         return f"{text} or nothing" if self.nullable and text else text
 
     def _range(self) -> str:
-        low = "" if self.low is None else f"{'above' if self.low_open else 'at least'} {self.low:g}"
-        high = "" if self.high is None else f"{'below' if self.high_open else 'at most'} {self.high:g}"
+        low = "" if self.low is None else f"{'above' if self.low_open else 'at least'} {_number(self.low)}"
+        high = "" if self.high is None else f"{'below' if self.high_open else 'at most'} {_number(self.high)}"
         return "".join(f" {part}" for part in (low, "and" if low and high else "", high) if part)
 
     def nearest(self, value: Any) -> str:
@@ -89,10 +89,16 @@ class Word:
             return nearest(str(value), [str(o) for o in self.options], always=True)
         if isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value):
             if self.low is not None and (value < self.low or (self.low_open and value == self.low)):
-                return f"; the nearest is {'just above ' if self.low_open else ''}{self.low:g}"
+                return f"; the nearest is {'just above ' if self.low_open else ''}{_number(self.low)}"
             if self.high is not None and (value > self.high or (self.high_open and value == self.high)):
-                return f"; the nearest is {'just below ' if self.high_open else ''}{self.high:g}"
+                return f"; the nearest is {'just below ' if self.high_open else ''}{_number(self.high)}"
         return ""
+
+
+def _number(bound: float) -> str:
+    """A bound, short where that is exact."""
+    short = f"{bound:g}"
+    return short if float(short) == bound and "e" not in short else f"{bound:.17g}"
 
 
 def word(name: str, annotation: Any, default: Any = REQUIRED, metadata: Iterable[Any] = ()) -> Word:

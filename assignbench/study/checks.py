@@ -15,9 +15,8 @@ from assignbench.config.method import CoderConfig, HeadInit, Nms, Voting
 from assignbench.config.recipe import Schedule
 from assignbench.config.words import complaints
 from assignbench.errors import InputError, nearest
-from assignbench.study.places import Study, at_line
+from assignbench.study.places import Study
 from assignbench.study.spec import DataEntry, DetectorEntry, MethodEntry
-from assignbench.study.yaml_lines import line_of
 
 MOST_CELLS = 10_000
 _PARTS: dict[str, type[Config]] = {"nms": Nms, "voting": Voting, "head_init": HeadInit, "coder": CoderConfig}
@@ -26,6 +25,7 @@ _PARTS: dict[str, type[Config]] = {"nms": Nms, "voting": Voting, "head_init": He
 def check(study: Study) -> None:
     """Raises InputError, with the place, for what is wrong with a study whatever its methods are."""
     spec = study.spec
+    _check_distinct(study)
     _check_names(study)
     _check_paths(study)
     for place, entry in enumerate(spec.detectors):
@@ -61,7 +61,7 @@ def detector_of(study: Study, place: int, entry: DetectorEntry) -> DetectorConfi
     try:
         spec = detectors.resolve(entry.name, entry.spec)
     except InputError as problem:
-        raise InputError(f"{study.where('detectors', place)}: {problem}") from None
+        raise study.refused(problem, ("detectors", place), below=("spec",)) from None
     return DetectorConfig(name=entry.name, label=entry.shown, spec=spec, weights=Path(entry.weights).name)
 
 
@@ -76,6 +76,38 @@ def schedule_of(study: Study, data: DataEntry) -> Schedule:
         where = study.where("schedule", name)
         raise InputError(f"{where} does nothing without {needed}; set that, or leave {name} out")
     return schedule
+
+
+def _check_distinct(study: Study) -> None:
+    """Names stand in names of files, where `+` becomes `-` and where some systems do not tell case apart."""
+    spec = study.spec
+    for key, what, names in (
+        ("methods", "methods", [m.name for m in spec.methods]),
+        ("detectors", "detectors", [d.shown for d in spec.detectors]),
+        ("data", "data sets", [d.name for d in spec.data]),
+        ("seeds", "seeds", [str(s) for s in spec.seeds]),
+        ("analyses", "analyses", spec.analyses),
+        ("max_dets", "max_dets", [str(n) for n in spec.max_dets]),
+        ("areas", "areas", list(spec.areas)),
+        ("presets", "presets", list(spec.presets)),
+    ):
+        first: dict[str, str] = {}
+        for place, name in enumerate(names):
+            file = name.casefold().replace("+", "-")
+            same = first.get(file)
+            first[file] = name
+            if same is None:
+                continue
+            where = study.where(key, name if key in ("areas", "presets") else place)
+            if same == name:
+                raise InputError(f"{where}: two {what} are called '{name}'; give one another name or a label")
+            raise InputError(
+                f"{where}: two {what} are called '{same}' and '{name}', which make one file name; rename one"
+            )
+    for name, (low, high) in spec.areas.items():
+        if low >= high:
+            where = study.where("areas", name)
+            raise InputError(f"{where}: needs two areas in rising order, got {low:g} and {high:g}")
 
 
 def _check_names(study: Study) -> None:
@@ -114,7 +146,5 @@ def _check_parts(study: Study, place: tuple[str | int, ...], given: Mapping[str,
         try:
             model.model_validate(value if isinstance(value, Mapping) else {"iou": value})
         except ValidationError as problem:
-            line = line_of(study.lines, (*place, key, *problem.errors()[0]["loc"]))
-            whole = ".".join(str(step) for step in place)
-            told = complaints(problem, model, at=key)
-            raise InputError(f"{at_line(study.path, line)}: {whole}: {told}") from None
+            told = InputError(complaints(problem, model, at=key), (key, *problem.errors()[0]["loc"]))
+            raise study.refused(told, place) from None

@@ -101,7 +101,7 @@ def methods_of(study: Study, resolver: Resolver) -> dict[str, MethodConfig]:
             known |= taken
             found[entry.name] = resolver.resolve(entry.start, _over(defaults, entry.overrides()), label=entry.name)
         except InputError as problem:
-            raise InputError(f"{study.where('methods', place)}: {problem}") from None
+            raise study.refused(problem, ("methods", place), others=[("method_defaults",)]) from None
     for part in _WITH_PARAMETERS:
         for parameter in _named_parameters(study.spec.method_defaults.get(part)):
             if (part, parameter) not in known:

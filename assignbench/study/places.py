@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from assignbench.errors import InputError
 from assignbench.study.spec import StudySpec
 from assignbench.study.yaml_lines import Lines, line_of
 
@@ -26,6 +28,18 @@ class Study:
             # A single data set is usually written without a list.
             place = place if place in self.lines else ("data", *place[2:])
         return where(self.path, self.lines, place)
+
+    def refused(
+        self, problem: InputError, place: Place, *, below: Place = (), others: Sequence[Place] = ()
+    ) -> InputError:
+        """The problem of the entry at `place` with the line of the very key that it is about.
+
+        Keys of the problem lie `below` the entry; a key that is not written there is looked for in `others`.
+        """
+        at = (*place, *below, *problem.place) if problem.place else place
+        found = [p for p in (at, *((*o, *problem.place) for o in others)) if p in self.lines]
+        line = line_of(self.lines, found[0] if found else at)
+        return InputError(f"{at_line(self.path, line)}: {'.'.join(str(p) for p in place)}: {problem}")
 
 
 def where(path: Path, lines: Lines, place: Place) -> str:

@@ -69,6 +69,13 @@ def variants(path: Path) -> list[Study]:
 
 def _checked(content: dict[str, Any], lines: Lines, path: Path, sets: Sequence[str] = ()) -> Study:
     """The study that the content describes, with the command line's changes over it."""
+    if "data" not in content:
+        unknown = [key for key in content if key not in StudySpec.model_fields]
+        told = f"{path}: the key 'data' is missing"
+        if unknown:
+            known = nearest(unknown[0], list(StudySpec.model_fields))
+            told = f"{at_line(path, line_of(lines, (unknown[0],)))}: unknown key '{unknown[0]}'{known}"
+        raise InputError(told)
     content["data"] = _data_list(content.get("data"), path, lines)
     for assignment in sets:
         place = _set(content, assignment)

@@ -123,9 +123,9 @@ class DataEntry(DataSpec):
         missing = [name for name in ("train", "test") if not getattr(self, name)]
         if self.kind in _SPLITS and missing:
             raise ValueError(f"'{missing[0]}' is missing: data of kind '{self.kind}' needs {_SPLITS[self.kind]}")
-        twice = _twice(self.classes)
-        if twice:
-            raise ValueError(f"classes names '{twice}' twice")
+        again = twice(self.classes)
+        if again:
+            raise ValueError(f"classes names '{again}' twice")
         if "" in self.classes:
             raise ValueError(f"classes.{self.classes.index('')} is empty; write the name of the class")
         return self
@@ -205,44 +205,8 @@ class StudySpec(Config):
         except ValidationError as problem:
             raise ValueError(complaints(problem, MethodEntry)) from None
 
-    @model_validator(mode="after")
-    def _distinct(self) -> StudySpec:
-        for what, names in (
-            ("methods", [m.name for m in self.methods]),
-            ("detectors", [d.shown for d in self.detectors]),
-            ("data sets", [d.name for d in self.data]),
-            ("seeds", [str(s) for s in self.seeds]),
-            ("analyses", self.analyses),
-            ("max_dets", [str(n) for n in self.max_dets]),
-        ):
-            twice = _twice(names)
-            if twice:
-                raise ValueError(f"two {what} are called '{twice}'; give one another name or a label")
-        self._distinct_files()
-        for name, (low, high) in self.areas.items():
-            if low >= high:
-                raise ValueError(f"areas.{name}: needs two areas in rising order, got {low:g} and {high:g}")
-        return self
 
-    def _distinct_files(self) -> None:
-        """Names stand in names of files, where `+` becomes `-` and where some systems do not tell case apart."""
-        for what, names in (
-            ("methods", [m.name for m in self.methods]),
-            ("detectors", [d.shown for d in self.detectors]),
-            ("data sets", [d.name for d in self.data]),
-            ("areas", list(self.areas)),
-            ("presets", list(self.presets)),
-        ):
-            first: dict[str, str] = {}
-            for name in names:
-                same = first.setdefault(name.casefold().replace("+", "-"), name)
-                if same != name:
-                    raise ValueError(
-                        f"two {what} are called '{same}' and '{name}', which make one file name; rename one"
-                    )
-
-
-def _twice(names: list[str]) -> str:
+def twice(names: list[str]) -> str:
     """The first name in the alphabet that is there twice; empty if none is."""
     seen: set[str] = set()
     return min((n for n in names if n in seen or seen.add(n)), default="")  # type: ignore[func-returns-value]
