@@ -40,6 +40,7 @@ def read_study(
     raw, lines = read(path)
     content = deepcopy(raw)
     presets = _presets(raw, path, lines)
+    _variants(raw, lines, path)
     if preset is not None:
         if preset not in presets:
             raise InputError(f"{path}: has no preset '{preset}'{nearest(preset, list(presets))}")
@@ -62,7 +63,10 @@ def variants(path: Path) -> list[Study]:
     Raises InputError.
     """
     path = find_study(path)
-    content, lines = read(path)
+    return _variants(*read(path), path)
+
+
+def _variants(content: dict[str, Any], lines: Lines, path: Path) -> list[Study]:
     presets = _presets(content, path, lines)
     return [_checked(*_over(deepcopy(content), lines, presets, name), path=path) for name in presets]
 
@@ -79,7 +83,10 @@ def _checked(content: dict[str, Any], lines: Lines, path: Path, sets: Sequence[s
     content["data"] = _data_list(content.get("data"), path, lines)
     for assignment in sets:
         place = _set(content, assignment)
-        lines = {k: v for k, v in lines.items() if k[: len(place)] != place} | {place: f"--set {assignment:.200}"}
+        # A step of digits may be a key or a place in a list.
+        places = (place, tuple(int(step) if _place(step) else step for step in place))
+        lines = {k: v for k, v in lines.items() if all(k[: len(place)] != p for p in places)}
+        lines |= dict.fromkeys(places, f"--set {assignment:.200}")
     content["data"] = [_with_catalog(d, place, path, lines) for place, d in enumerate(content["data"])]
     try:
         spec = StudySpec.model_validate(content)
@@ -184,7 +191,7 @@ def _with_catalog(entry: dict[str, Any], place: int, path: Path, lines: Lines) -
     return entry
 
 
-def _set(content: dict[str, Any], assignment: str) -> Place:
+def _set(content: dict[str, Any], assignment: str) -> tuple[str, ...]:
     """Applies one key=value and returns its place; `data.x` goes to every data set of the study, `data.0.x` to one."""
     key, sign, text = assignment.partition("=")
     steps = key.split(".")
@@ -207,7 +214,7 @@ def _set(content: dict[str, Any], assignment: str) -> Place:
             content["schedule"].pop("epochs" if rest[0] == "steps" else "steps", None)
         if first == "data" and not rest:
             content["data"] = _data_list(value, Path(), {("data",): f"--set {assignment:.200}"})
-    return tuple(int(step) if _place(step) else step for step in steps)
+    return tuple(steps)
 
 
 def _place(step: str) -> bool:

@@ -194,15 +194,17 @@ def _text(path: Path) -> str:
     """The file's text. Raises InputError for anything but a readable text file of a sensible size."""
     try:
         kind = path.stat().st_mode
-        if not stat.S_ISREG(kind):
-            what = "a folder" if stat.S_ISDIR(kind) else "no regular file (a pipe or a device)"
-            raise InputError(f"{path}: is {what}; name the study's YAML file")
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+        content = b""
+        if stat.S_ISREG(kind):
+            with path.open("rb") as file:
+                content = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
         raise InputError(f"no study file {path}; `assignbench list studies` shows what is there") from None
     except (OSError, ValueError) as problem:
         raise InputError(f"{path}: cannot be read ({problem})") from problem
+    if not stat.S_ISREG(kind):
+        what = "a folder" if stat.S_ISDIR(kind) else "no regular file (a pipe or a device)"
+        raise InputError(f"{path} is {what}; name the study's YAML file")
     if len(content) > MOST_BYTES:
         raise InputError(f"{path}: larger than {MOST_BYTES} bytes; is it a study?")
     try:
