@@ -228,21 +228,19 @@ ANALYSES: dict[str, Analysis] = {}
 
 
 def analysis(name: str, *, title: str, question: str, definition: str, paper: str = "") -> Callable[[Run], Run]:
-    """Decorator that enters a function under `name` and so marks it: nothing else is called as an analysis.
+    """Decorator that makes a function an analysis: nothing else is called as one.
 
     Raises ValueError for a name that another function has.
     """
 
-    def enter(run: Run) -> Run:
+    def mark(run: Run) -> Run:
         held = ANALYSES.get(name)
         if held is not None and _origin(held.function) != _origin(run):
-            raise ValueError(
-                f"there is an analysis '{name}' already ({':'.join(_origin(held.function))}); name it otherwise"
-            )
+            raise ValueError(f"there is an analysis '{name}' already, {':'.join(_origin(held.function))}")
         ANALYSES[name] = Analysis(name, title, question, definition, paper, run)
         return run
 
-    return enter
+    return mark
 
 
 def _origin(function: Callable[[StudyRecord], Any]) -> tuple[str, str]:
@@ -251,20 +249,18 @@ def _origin(function: Callable[[StudyRecord], Any]) -> tuple[str, str]:
 
 
 def chosen(names: list[str], order: tuple[str, ...]) -> list[Analysis]:
-    """The analyses of a study by name or `module:function`; those of the package if none are named.
+    """The analyses of a study by name or `module:function`; those of the package, in `order`, if none are named.
 
     Raises InputError for an unknown name, for a module that cannot be imported, and for what no `@analysis` marks.
     """
-    if not names:
-        return [ANALYSES[n] for n in (*order, *(n for n in ANALYSES if n not in order))]
-    return [_one(name) for name in names]
+    return [_one(name, order) for name in names or order]
 
 
-def _one(name: str) -> Analysis:
-    if name in ANALYSES:
+def _one(name: str, order: tuple[str, ...]) -> Analysis:
+    if name in order:
         return ANALYSES[name]
     if ":" not in name:
-        raise InputError(f"unknown analysis '{name}'{nearest(name, list(ANALYSES))}; your own is module:function")
+        raise InputError(f"unknown analysis '{name}'{nearest(name, list(order))}; your own is module:function")
     found = imported(name, "analysis")
     for known in ANALYSES.values():
         if known.function is found:

@@ -58,7 +58,11 @@ def fitting(backbone: Backbone, path: Path) -> dict[str, Tensor]:
             f"{path}: {len(wrong)} of {len(own)} tensors of {kind} are missing or of another shape, first '{first}', "
             f"which {there} and should have {list(own[first].shape)}; give the weights of this backbone"
         )
-    return {name: _checked(path, *given[name], tensor.dtype) for name, tensor in own.items()}
+    counts = {n: t for n, t in backbone.state_dict().items() if n not in own and n in given}
+    return {
+        **{name: _checked(path, *given[name], tensor.dtype) for name, tensor in own.items()},
+        **{name: given[name][1] for name, count in counts.items() if given[name][1].shape == count.shape},
+    }
 
 
 def load_weights(backbone: Backbone, path: Path) -> int:
