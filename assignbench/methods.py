@@ -78,7 +78,7 @@ def resolve(name: str, overrides: Mapping[str, Any] | None = None, *, label: str
 
 def _preset(name: str) -> Preset:
     if name not in PRESETS:
-        raise InputError(f"unknown method '{name}'{nearest(name, list(PRESETS))}")
+        raise InputError(f"unknown method '{name}'{nearest(name, list(PRESETS))}", ("preset",))
     return PRESETS[name]
 
 
@@ -105,7 +105,7 @@ def _filled(kind: str, registry: Registry[Any], part: Mapping[str, Any], method:
     try:
         return registry.filled(part["name"], part["parameters"])
     except InputError as problem:
-        raise InputError(f"method '{method}': {problem}", (kind, *problem.place)) from None
+        raise InputError(f"method '{method}': {problem}", (kind, *(problem.place or ("name",)))) from None
 
 
 def baseline(preset: str) -> str:
@@ -121,7 +121,10 @@ def part_of(preset: str, part: str, change: Any) -> str:
 
 def has_parameter(part: str, name: str, parameter: str) -> bool:
     """Whether the assigner or criterion of that name has a parameter of this name."""
-    return parameter in _REGISTRIES[part].words(name)
+    try:
+        return parameter in _REGISTRIES[part].words(name)
+    except InputError as problem:
+        raise InputError(problem, (part, "name")) from None
 
 
 def check(method: MethodConfig, spec: DetectorSpec) -> None:

@@ -40,7 +40,9 @@ class Schedule(Config):
     def _one_length(self) -> Schedule:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("set exactly one of epochs and steps")
-        if self.milestones != sorted(self.milestones):
+        if self.decay == "step" and not self.milestones:
+            raise ValueError("decay: step needs milestones; name some, or set decay: cosine")
+        if self.milestones != sorted(set(self.milestones)):
             raise ValueError(f"milestones must rise, got {self.milestones}")
         return self
 

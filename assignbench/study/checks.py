@@ -104,6 +104,8 @@ def _check_distinct(study: Study) -> None:
             raise InputError(
                 f"{where}: two {what} are called '{same}' and '{name}', which make one file name; rename one"
             )
+    if spec.max_dets != sorted(spec.max_dets):
+        raise InputError(f"{study.where('max_dets')}: must rise, got {spec.max_dets}")
     for name, (low, high) in spec.areas.items():
         if low >= high:
             where = study.where("areas", name)
@@ -121,9 +123,9 @@ def _check_names(study: Study) -> None:
     asked += [("methods", i, "detectors", "detector", m.detectors, known) for i, m in enumerate(spec.methods)]
     asked += [("claims", i, "data", "data set", c.data, sets) for i, c in enumerate(spec.claims)]
     for part, place, key, kind, names, there in asked:
-        for name in names:
+        for at, name in enumerate(names):
             if name not in there:
-                raise InputError(f"{study.where(part, place, key)}: no {kind} '{name}'{nearest(name, there)}")
+                raise InputError(f"{study.where(part, place, key, at)}: no {kind} '{name}'{nearest(name, there)}")
 
 
 def _check_paths(study: Study) -> None:
