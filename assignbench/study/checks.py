@@ -31,7 +31,10 @@ def check(study: Study) -> None:
     for place, entry in enumerate(spec.detectors):
         detector_of(study, place, entry)
     for data in spec.data:
-        schedule_of(study, data)
+        batch = schedule_of(study, data).batch_size
+        if data.kind == "shapes" and batch > data.train_images:
+            where = study.where("schedule", "batch_size")
+            raise InputError(f"{where} is {batch}, but data set '{data.name}' has train_images: {data.train_images}")
     _check_parts(study, ("method_defaults",), spec.method_defaults)
     for place, method in enumerate(spec.methods):
         _check_parts(study, ("methods", place), method.overrides())

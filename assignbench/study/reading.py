@@ -86,7 +86,9 @@ def _checked(content: dict[str, Any], lines: Lines, path: Path, sets: Sequence[s
         # A step of digits may be a key or a place in a list.
         places = (place, tuple(int(step) if _place(step) else step for step in place))
         lines = {k: v for k, v in lines.items() if all(k[: len(place)] != p for p in places)}
-        lines |= dict.fromkeys(places, f"--set {assignment:.200}")
+        told = f"--set {assignment:.200}"
+        # What the file does not have on the way there, the option made too.
+        lines = {p[:length]: told for p in places for length in range(1, len(p))} | lines | dict.fromkeys(places, told)
     content["data"] = [_with_catalog(d, place, path, lines) for place, d in enumerate(content["data"])]
     try:
         spec = StudySpec.model_validate(content)
@@ -244,15 +246,16 @@ def _explain(problem: ValidationError, path: Path, lines: Lines, content: dict[s
     """All complaints of a validation, one per line, each with its place and a way out."""
     told = []
     for error in problem.errors():
-        line = line_of(lines, _as_written(tuple(error["loc"]), content))
+        line = line_of(lines, _as_written(tuple(error["loc"]), content, lines))
         told.append(f"{at_line(path, line)}: {complaint(error, words_of(StudySpec))}")
     once = list(dict.fromkeys(told))
     more = [f"and {len(once) - MOST_TOLD} more"] if len(once) > MOST_TOLD else []
     return "\n".join([*once[:MOST_TOLD], *more])
 
 
-def _as_written(place: Place, content: dict[str, Any]) -> Place:
-    """The path in the file: a single data set is usually written without a list."""
-    if place[:2] == ("data", 0) and len(content.get("data", [])) == 1:
-        return ("data", *place[2:])
-    return place
+def _as_written(place: Place, content: dict[str, Any], lines: Lines) -> Place:
+    """The path in the file: a single data set is usually written without a list, and options go to all of them."""
+    if place[:1] != ("data",) or len(place) < 2 or place in lines:
+        return place
+    alone = ("data", *place[2:])
+    return alone if len(content["data"]) == 1 or isinstance(lines.get(alone), str) else place

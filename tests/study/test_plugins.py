@@ -91,8 +91,8 @@ def test_modules_that_misbehave(module, kind, text, needed) -> None:
         "import pathlib\ndef Mine(*a, **k): pathlib.Path('executed').touch()",
         "Mine = 5",
         "from assignbench.assigners.max_iou import MaxIoU\nMine = MaxIoU()",
-        "class Fake:\n    @property\n    def __class__(self): return type\n    def __call__(self, *a, **k): open('executed', 'w')\n"
-        "Mine = Fake()",
+        "class Fake:\n    @property\n    def __class__(self): return type\n"
+        "    def __call__(self, *a, **k): open('executed', 'w')\nMine = Fake()",
         "class Meta(type):\n    def __call__(cls, *a, **k): open('executed', 'w')\nclass Mine(metaclass=Meta): pass",
         "from functools import partial\nimport os\nMine = partial(os.mkdir, 'executed')",
     ],
@@ -104,10 +104,9 @@ def test_nothing_of_another_kind_is_called(module, kind, text) -> None:
 
 
 def test_a_class_must_give_what_it_is(module) -> None:
-    text = "from assignbench.assigners.max_iou import MaxIoU\nclass Mine(MaxIoU):\n    def __new__(cls): return 5\n"
-    assert "gave a int" in refusal(f"{module(text)}:Mine")
-    text = "from assignbench.assigners.max_iou import MaxIoU\nclass Mine(MaxIoU):\n    def __init__(self): raise SystemExit\n"
-    assert "raised SystemExit" in refusal(f"{module(text)}:Mine")
+    text = "from assignbench.assigners.max_iou import MaxIoU\nclass Mine(MaxIoU):\n    "
+    assert "gave a int" in refusal(f"{module(text + 'def __new__(cls): return 5')}:Mine")
+    assert "raised SystemExit" in refusal(f"{module(text + 'def __init__(self): raise SystemExit')}:Mine")
 
 
 @given(st.from_regex(r"[a-z_.:/\\ *;()\[\]-]{0,12}:[a-z_.:/ ()-]{0,12}", fullmatch=True))
