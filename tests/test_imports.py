@@ -28,7 +28,8 @@ ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "characters": set(),
     "config": {"config", "errors"},
-    "registry": {"config", "errors"},
+    "plugins": {"errors"},
+    "registry": {"config", "errors", "plugins"},
     "boxes": set(),
     "priors": {"config"},
     "contract": {"config", "priors"},
@@ -38,7 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "examples": {"config", "contract", "priors"},
     # what is built from them
     "assigners": {"assigners", "config", "registry", "errors", *TENSORS},
-    "methods": {"assigners", "config", "errors", "registry", "contract"},
+    "methods": {"assigners", "config", "errors", "plugins", "registry", "contract"},
     "conformance": {"assigners", "methods", "config", "errors", "registry", "examples", "conformance_cases", *TENSORS},
     "conformance_cases": {"config", "errors", *TENSORS},
     "detectors": {"detectors", "config", "errors", "boxes", "priors", "coders", "contract"},
@@ -48,7 +49,7 @@ ALLOWED: dict[str, set[str]] = {
     "records": {"records", "config", "errors"},
     "measure": {"measure", "config", "errors"},
     "study": {"study", "config", "errors", "__init__"},
-    "analysis": {"analysis", *BELOW_ANALYSIS},
+    "analysis": {"analysis", "plugins", *BELOW_ANALYSIS},
     "report": {"report", "analysis", "characters", *BELOW_ANALYSIS},
     "launch": {"launch", "records", "config", "errors"},
     # what trains: knows no single paper

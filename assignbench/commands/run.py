@@ -62,6 +62,7 @@ def _write_about(opened: Opened) -> None:
 def _check_data(study: Study, cells: Sequence[Cell]) -> None:
     """Reads every split and weights file that the cells need, so that nothing is written before all of it is sound."""
     from assignbench.data.catalog import load
+    from assignbench.detectors.backbones import check_weights
 
     for spec, root in {c.config.data.name: (c.config.data, c.paths.root) for c in cells}.values():
         if spec.kind == "shapes":
@@ -70,12 +71,12 @@ def _check_data(study: Study, cells: Sequence[Cell]) -> None:
             data = load(spec, split, Path(root))
             if not len(data):
                 raise InputError(f"data set '{spec.name}': no usable image in {data.split}")
-    for label, weights in {c.config.detector.label: c.paths.weights for c in cells}.items():
-        if weights and not Path(weights).is_file():
-            raise InputError(
-                f"{study.path}: detector '{label}': no weights file {weights}\n"
-                "Put it there (for ResNets torchvision's ImageNet .pth file), or name another under `weights`."
-            )
+    for detector, weights in {c.config.detector.label: (c.config.detector, c.paths.weights) for c in cells}.values():
+        if weights:
+            try:
+                check_weights(detector.spec.backbone, Path(weights))
+            except InputError as problem:
+                raise InputError(f"{study.path}: detector '{detector.label}': {problem}") from None
 
 
 def _render_scenes(cells: Sequence[Cell]) -> None:
