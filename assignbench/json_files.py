@@ -171,7 +171,7 @@ def _refuse(path: Path, text: str, what: str) -> NoReturn:
 
 
 def _faults(text: str) -> Iterator[int]:
-    """Where the faults lie that `load` looks for, inner objects before the end of outer ones as the reader meets them."""
+    """Where the faults lie that Python's reader does not see, in the order of the text."""
     keys: list[set[str] | None] = []
     waiting = False  # a key may follow
     for token in _TOKEN.finditer(text):
