@@ -71,8 +71,8 @@ class ImageRecord:
 class DetectionData:
     """One split: class names, image records, pixels on demand, and what was left out while reading.
 
-    `paths` holds the file of each image, in the order of `images`, `sources` the files that the annotations were read
-    from; both are empty where a split comes from no files.
+    `sources` are all annotation files and lists that were read for it, `files` all image files that it names, also
+    those that were left out: what a cell's identity is made of. Embedded scenes have none.
     """
 
     name: str
@@ -81,8 +81,8 @@ class DetectionData:
     images: list[ImageRecord]
     read: Callable[[int], Pixels]
     skipped: list[Problem] = field(default_factory=list)
-    paths: list[Path] = field(default_factory=list)
-    sources: list[Path] = field(default_factory=list)
+    sources: tuple[Path, ...] = ()
+    files: tuple[Path, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)

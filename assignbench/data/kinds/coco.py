@@ -73,9 +73,13 @@ def read_coco(
     order = np.flatnonzero(kept)
     order = order[np.argsort(found.owners[order], kind="stable")]
     bounds = np.searchsorted(found.owners[order], np.arange(len(found.images) + 1))
-    images, paths, pictures = [], [], Pictures()
+    images: list[ImageRecord] = []
+    paths: list[Path] = []
+    files: list[Path] = []
+    pictures = Pictures()
     for place, file_name in enumerate(found.names):
         path = within(root, f"{folder}/{file_name}", source.name)
+        files.append(path)
         size = (int(found.widths[place]), int(found.heights[place]))
         wrong = pictures.problem(path, size, f"{folder}/{file_name}", f"image {found.images[place]}")
         if wrong:
@@ -87,7 +91,7 @@ def read_coco(
     settle(problems, on_bad, f"data set '{name}', {source}")
     sizes = [(i.width, i.height) for i in images]
     pixels = PixelCache(lambda i: read_pixels(paths[i], sizes[i]))
-    return DetectionData(name, Path(folder).name, names, images, pixels, problems, paths, [source])
+    return DetectionData(name, Path(folder).name, names, images, pixels, problems, (source,), tuple(files))
 
 
 def _record(found: Instances, place: int, rows: Ints, corners: Floats, labels: Ints) -> ImageRecord:

@@ -55,12 +55,12 @@ def read(spec: DataSpec, split: Split, root: Path, cache: Path | None) -> Detect
     problems: list[Problem] = []
     training = table if split == "train" else _read_table(within(root, one_pair(spec, "train", root)[0], "data.train"))
     classes = spec.classes or sorted({c.strip() for c in training.columns["class"]} - {""})
-    images, paths = _images(table, root, folder, classes, problems, given=bool(spec.classes))
+    images, paths, files = _images(table, root, folder, classes, problems, given=bool(spec.classes))
     settle(problems, spec.on_bad, f"data set '{spec.name}', {table.path}")
     sizes = [(i.width, i.height) for i in images]
     pixels = PixelCache(lambda i: read_pixels(paths[i], sizes[i]))
     label = Path(name).stem
-    return DetectionData(spec.name, label, tuple(classes), images, pixels, problems, paths, [table.path])
+    return DetectionData(spec.name, label, tuple(classes), images, pixels, problems, (table.path,), tuple(files))
 
 
 def _read_table(path: Path) -> _Table:
@@ -123,7 +123,8 @@ def _order(path: Path, row: Sequence[str]) -> list[int] | None:
 
 def _images(
     table: _Table, root: Path, folder: str, classes: Sequence[str], problems: list[Problem], *, given: bool
-) -> tuple[list[ImageRecord], list[Path]]:
+) -> tuple[list[ImageRecord], list[Path], list[Path]]:
+    """The usable images, their files, and the files of all images that the table names."""
     columns, index = table.columns, {c: i for i, c in enumerate(classes)}
     labels = [index.get(c.strip(), -1) for c in columns["class"]]
     sound = np.ones(len(table.lines), np.bool_)
@@ -151,12 +152,16 @@ def _images(
             shown = "x".join(map(str, sizes[row])), "x".join(map(str, sizes[start]))
             refuse(row, f"says that '{name}' is {shown[0]}, line {table.lines[start]} says {shown[1]}")
         rows_of.setdefault(name, []).append(row)
-    images, paths, pictures = [], [], Pictures()
+    images: list[ImageRecord] = []
+    paths: list[Path] = []
+    files: list[Path] = []
+    pictures = Pictures()
     for name, start in first.items():
         if not name.strip() or not name.isprintable():
             refuse(start, f"image_name is {name!r:.60}, expected a file name", lost=True)
             continue
         path = within(root, f"{folder}/{name}", table.path.name)
+        files.append(path)
         size = (int(sizes[start, 0]), int(sizes[start, 1]))
         wrong = pictures.problem(path, size, f"{folder}/{name}", f"line {table.lines[start]}")
         if wrong:
@@ -165,7 +170,7 @@ def _images(
         kept = np.asarray([r for r in rows_of[name] if sound[r] and not empty[r]], np.int64)
         images.append(_record(len(images), name, size, boxes[kept], np.asarray(labels, np.int64)[kept], kept))
         paths.append(path)
-    return images, paths
+    return images, paths, files
 
 
 def _record(place: int, name: str, size: tuple[int, int], boxes: Floats, labels: Ints, rows: Ints) -> ImageRecord:

@@ -40,6 +40,11 @@ class _Entry:
     def xml(self) -> Path:
         return within(self.base, f"Annotations/{self.name}.xml", str(self.listing))
 
+    @property
+    def picture(self) -> Path:
+        """Where the picture is expected if nothing else is known."""
+        return within(self.base, f"JPEGImages/{self.name}.jpg", str(self.listing))
+
 
 def collected(root: Path, splits: Sequence[tuple[str, str]], name: str) -> list[str]:
     """The class names in the annotation files of `splits`, in order of the alphabet."""
@@ -68,13 +73,16 @@ def read_voc(
     entries = _entries(root, splits, name, problems)
     pictures, index = Pictures(), {c: i for i, c in enumerate(classes)}
     read: list[tuple[Annotation, Path, str]] = []
+    files: list[Path] = []
     for entry in entries:
         short = f"{entry.base.name}/Annotations/{entry.name}.xml"
         found = read_annotation(entry.xml, short, problems)
         if found is None:
+            files.append(entry.picture)
             continue
-        picture = _picture(entry, found, short, pictures, problems)
-        if picture is not None:
+        picture, usable = _picture(entry, found, short, pictures, problems)
+        files.append(picture)
+        if usable:
             _keep_known(found, index, short, problems, given=given)
             read.append((found, picture, picture.relative_to(entry.base / "JPEGImages").as_posix()))
     settle(problems, on_bad, f"data set '{name}', {root}")
@@ -85,8 +93,8 @@ def read_voc(
     paths, sizes = [p for _, p, _ in read], [(i.width, i.height) for i in images]
     label = "+".join(f"{Path(f).name}/{s}" for f, s in splits)
     pixels = PixelCache(lambda i: read_pixels(paths[i], sizes[i]))
-    sources = list(dict.fromkeys([*(e.listing for e in entries), *(e.xml for e in entries if e.xml.is_file())]))
-    return DetectionData(name, label, tuple(classes), images, pixels, problems, paths, sources)
+    sources = tuple(dict.fromkeys([*(e.listing for e in entries), *(e.xml for e in entries)]))
+    return DetectionData(name, label, tuple(classes), images, pixels, problems, sources, tuple(files))
 
 
 def _entries(root: Path, splits: Sequence[tuple[str, str]], name: str, problems: list[Problem]) -> list[_Entry]:
@@ -134,39 +142,35 @@ def _stem(line: str, base: Path) -> str:
     return line.strip()
 
 
-def _picture(entry: _Entry, found: Annotation, short: str, pictures: Pictures, problems: list[Problem]) -> Path | None:
-    """The picture of an entry: the one that has its name, or that <filename> names; never one of two."""
-    folder = entry.base / "JPEGImages"
-    own = within(folder, f"{entry.name}.jpg", str(entry.listing))
+def _picture(
+    entry: _Entry, found: Annotation, short: str, pictures: Pictures, problems: list[Problem]
+) -> tuple[Path, bool]:
+    """The picture of an entry, and whether it can be used: the one that has its name or that <filename> names."""
+    folder, own = entry.base / "JPEGImages", entry.picture
     candidates = pictures.named(own)
+    what = ""
     if found.filename:
         # <filename> counts from the entry's own folder or from JPEGImages; many tools leave a stale one.
-        try:
-            named = [within(f, found.filename, short) for f in dict.fromkeys((own.parent, folder))]
-        except InputError as problem:
-            problems.append(Problem(short, str(problem).removeprefix(f"{short}: "), image_lost=True))
-            return None
+        named = [within(f, found.filename, short) for f in dict.fromkeys((own.parent, folder))]
         there = next((p for p in named if p.is_file()), None)
         if there is not None and candidates and there not in candidates:
             what = (
                 f"<filename> names '{found.filename}' and the list entry is '{entry.name}', and there are pictures of "
                 "both names; mend <filename>"
             )
-            problems.append(Problem(short, what, image_lost=True))
-            return None
-        candidates = [there] if there is not None else candidates
+        candidates = candidates if there is None else [there]
     if len(candidates) > 1:
         names = ", ".join(p.name for p in candidates)
         what = f"several pictures have its name ({names}); name the right one in <filename>"
+    if what:
         problems.append(Problem(short, what, image_lost=True))
-        return None
+        return own, False
     picture = candidates[0] if candidates else own
-    name = picture.relative_to(folder).as_posix()
-    wrong = pictures.problem(picture, found.size, f"{entry.base.name}/JPEGImages/{name}")
+    file = f"{entry.base.name}/JPEGImages/{picture.relative_to(folder).as_posix()}"
+    wrong = pictures.problem(picture, found.size, file)
     if wrong:
         problems.append(wrong)
-        return None
-    return picture
+    return picture, wrong is None
 
 
 def _keep_known(found: Annotation, index: dict[str, int], short: str, problems: list[Problem], *, given: bool) -> None:
