@@ -136,16 +136,22 @@ def grouped(problems: Sequence[Problem]) -> list[str]:
     return lines
 
 
+def refusal(problems: Sequence[Problem], where: str, remedy: str) -> InputError:
+    """The error that shows problems in groups, with what can be done about them."""
+    lines = grouped(problems)
+    shown = "\n  ".join(lines[:40])
+    more = f"\n  and {len(lines) - 40} more kinds" if len(lines) > 40 else ""
+    return InputError(f"{where}: {len(problems)} annotation problem(s)\n  {shown}{more}\n{remedy}")
+
+
 def settle(problems: Sequence[Problem], on_bad: str, where: str) -> list[Problem]:
     """Returns the problems when they may be skipped; raises InputError that shows them in groups when not."""
     if problems and on_bad == "error":
-        lines = grouped(problems)
-        shown = "\n  ".join(lines[:40])
-        more = f"\n  and {len(lines) - 40} more kinds" if len(lines) > 40 else ""
-        raise InputError(
-            f"{where}: {len(problems)} annotation problem(s)\n  {shown}{more}\n"
+        raise refusal(
+            problems,
+            where,
             "Mend the files, or set data.on_bad: skip to leave these out (counted in the report); "
-            "`assignbench doctor STUDY` lists them all."
+            "`assignbench doctor STUDY` lists them all.",
         )
     return list(problems)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from assignbench.data.base import Problem, settle
+from assignbench.data.base import Problem, refusal
 from assignbench.data.fields import Bools, Entries, Floats, Ints
 from assignbench.errors import InputError
 from assignbench.json_files import load
@@ -65,7 +65,8 @@ def read_instances(path: Path) -> Instances:
     kept = np.flatnonzero(images.sound)
     found = _objects(path, content, ids, np.asarray(list(categories), np.int64), problems)
     if fatal:
-        settle([*fatal, *(p for p in problems if p not in fatal)], "error", str(path))
+        others = [p for p in problems if p not in fatal]
+        raise refusal([*fatal, *others], str(path), "Mend the file: without these its entries cannot be told apart.")
     place_of = np.full(len(ids), -1)
     place_of[kept] = np.arange(len(kept))
     order = np.argsort(ids, kind="stable")
