@@ -64,13 +64,14 @@ class DataSpec(Config):
     """A data set as a study sees it. `root` may use ~ and environment variables."""
 
     name: str
-    kind: Literal["shapes", "voc", "coco"]
+    kind: Literal["shapes", "voc", "coco", "csv"]
     title: str = ""
     obtain: str = ""  # how to get the data, printed when it is missing
     root: str = ""
-    # voc: pairs (folder under root, image set), joined · coco: (annotation file, image folder) · shapes: unused
+    # voc: pairs (folder under root, image set), joined · coco, csv: (annotation file, image folder) · shapes: unused
     train: list[tuple[str, str]] = []
     test: list[tuple[str, str]] = []
+    # The class names; empty: those of the training split. coco: those that are used, by name.
     classes: list[str] = []
     # shapes: how many scenes of each split
     train_images: int = Field(2000, ge=1, le=50_000)

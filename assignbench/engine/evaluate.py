@@ -22,9 +22,9 @@ from assignbench.detectors import Detector
 from assignbench.engine.scoring import boxes_before_nms, ranking_scores
 from assignbench.engine.stopwatch import Stopwatch
 from assignbench.measure.correlation import rank_correlation
-from assignbench.measure.crowding import crowdedness
 from assignbench.measure.matching import overlaps_of
 from assignbench.measure.nms import Boxes, thin_out, vote
+from assignbench.measure.objects import described
 from assignbench.priors import Priors
 
 CANDIDATE_IOU = 0.1  # predictions below this IoU with an object are not recorded as its candidates
@@ -41,25 +41,18 @@ def object_table(data: DetectionData) -> pd.DataFrame:
     """One row per object: box (original px), class, sizes, crowdedness, the factors that the data set knows."""
     parts = []
     for image in data.images:
-        boxes = image.boxes.astype(np.float64)
-        crowded = crowdedness(np.zeros(len(boxes), np.int64), boxes)
-        width, height = image.boxes[:, 2] - image.boxes[:, 0], image.boxes[:, 3] - image.boxes[:, 1]
         table = {
-            "image_id": np.full(len(boxes), image.id),
+            "image_id": np.full(len(image.boxes), image.id),
             "object_id": image.ids,
             "label": image.labels,
             **{n: image.boxes[:, i] for i, n in enumerate(("x1", "y1", "x2", "y2"))},
             "area": image.areas,
-            "aspect_ratio": np.maximum(width / height, height / width),
-            "crowdedness": crowded,
-            "image_crowdedness": np.full(len(boxes), crowded.max(initial=0.0)),
-            "objects_in_image": np.full(len(boxes), len(boxes)),
             "crowd": image.crowd,
             "difficult": image.difficult,
             **image.attributes,
         }
         parts.append(pd.DataFrame(table))
-    return pd.concat(parts, ignore_index=True)
+    return described(pd.concat(parts, ignore_index=True))
 
 
 def predict(

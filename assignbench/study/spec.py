@@ -23,10 +23,16 @@ _MOVED_METHOD_KEYS = {
 _SCENES = ("train_images", "test_images", "scenes_seed", "factors")
 _FILES = ("train", "test", "classes", "use_difficult")  # root and on_bad go to all sets of a study by --set
 # What a kind of data does not read; a value that would do nothing is refused.
-_NOT_READ: dict[str, tuple[str, ...]] = {"shapes": _FILES, "voc": _SCENES, "coco": (*_SCENES, "use_difficult")}
+_NOT_READ: dict[str, tuple[str, ...]] = {
+    "shapes": _FILES,
+    "voc": _SCENES,
+    "coco": (*_SCENES, "use_difficult"),
+    "csv": (*_SCENES, "use_difficult"),
+}
 _SPLITS = {
     "voc": "a list of [folder under root, image set], e.g. [[VOC2007, trainval]]",
     "coco": "a list of [annotation file, image folder], e.g. [[annotations/train.json, train]]",
+    "csv": "a list of [table, image folder], e.g. [[annotations/train.csv, images]]",
 }
 MOST_SEEDS = 1000
 MOST_NAME = 60  # three of them, a seed and a hash make the name of a folder, of which file systems take 255 bytes
