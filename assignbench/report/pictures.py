@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from assignbench.report.drawing import draw_assignment
-from assignbench.report.style import WHITE, picture, plain, save
+from assignbench.report.style import WHITE, finished, picture, plain, save
 
 Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 # Mutual Guidance, Fig. 4: red where only the first method is positive, green (class) and yellow (box) only the second.
@@ -40,8 +40,7 @@ def assignment_picture(
         _objects(ax, boxes)
         _priors(ax, first[~first.prior.isin(second.prior)], ONLY_FIRST)
         _priors(ax, second[~second.prior.isin(first.prior)], colour)
-    figure.tight_layout()
-    save(figure, path)
+    save(finished(figure), path)
     return path
 
 
@@ -66,8 +65,7 @@ def anchor_picture(rows: pd.DataFrame, pixels: Pixels, box: Sequence[float], pat
     right.set_xticks(place, letters)
     right.set_ylim(0, 1)
     right.legend(ncol=2, fontsize=7)
-    figure.tight_layout()
-    save(figure, path)
+    save(finished(figure), path)
     return path
 
 

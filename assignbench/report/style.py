@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -178,9 +180,18 @@ def legend(ax: Axes) -> None:
         ax.legend(handles, labels, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without matplotlib's complaints to the terminal of names that its font lacks or that leave no room."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "(Tight layout not applied|Glyph .* missing from)", UserWarning)
+        yield
+
+
 def finished(figure: Figure) -> Figure:
-    """The figure with its parts moved so that nothing overlaps."""
-    figure.tight_layout()
+    """The figure with its parts moved so that nothing overlaps, as far as there is room."""
+    with _quiet():
+        figure.tight_layout()
     return figure
 
 
@@ -195,10 +206,12 @@ def save(figure: Figure, path: Path) -> None:
     width, height = figure.get_size_inches()
     dpi = min(130.0, 2400 / width, (3e6 / (width * height)) ** 0.5)
     if path.suffix == ".jpg":
-        figure.savefig(path, dpi=dpi, bbox_inches="tight", pil_kwargs={"quality": 80, "optimize": True})
+        with _quiet():
+            figure.savefig(path, dpi=dpi, bbox_inches="tight", pil_kwargs={"quality": 80, "optimize": True})
         plt.close(figure)
         return
-    figure.savefig(path, dpi=dpi, bbox_inches="tight", metadata={"Software": None})
+    with _quiet():
+        figure.savefig(path, dpi=dpi, bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)
     with Image.open(path) as drawn:
         reduced = drawn.convert("RGB").quantize(256)
