@@ -61,6 +61,7 @@ def test_every_section_is_there_and_nothing_failed(report) -> None:
     assert "failed:" not in page and "UNFAIR" not in page
     for name in ("averages", "differences", "crowdedness", "nms", "churn", "scores", "curves", "formulas", "cost"):
         assert f"<h2>{ANALYSES[name].title.replace(chr(39), '&#39;')}</h2>" in page
+    assert "<code>pre_nms</code>" in page and "`" not in page  # code is marked as such, not by the sign for it
     assert not re.search(r'src="(?!data:image/(png|jpeg);base64,)', page)  # self-contained
 
 
