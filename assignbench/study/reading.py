@@ -43,13 +43,14 @@ def read_study(
     _variants(raw, lines, path)
     if preset is not None:
         if preset not in presets:
-            raise InputError(f"{path}: has no preset '{preset}'{nearest(preset, list(presets))}")
+            told = f"--preset {preset}: {path} has no preset '{preset}'"
+            raise InputError(f"{told}{nearest(preset, list(presets))}")
         content, lines = _over(content, lines, presets, preset)
     if data is not None:
         if data in presets:
             content, lines = _over(content, lines, presets, data)
         elif data not in CATALOG:
-            raise InputError(f"unknown data set '{data}'{nearest(data, [*CATALOG, *presets])}")
+            raise InputError(f"--data {data}: unknown data set '{data}'{nearest(data, [*CATALOG, *presets])}")
         content["data"] = _merged_data(content.get("data"), data)
     if seeds is not None:
         content["seeds"] = seeds
