@@ -86,7 +86,8 @@ def _part(key: str, held: Mapping[str, Any], value: Any) -> dict[str, Any]:
     """An assigner or criterion with changes; the parameters of another part start from that part's defaults."""
     given = {"name": value} if isinstance(value, str) else value
     if not isinstance(given, Mapping) or not isinstance(given.get("name", ""), str):
-        raise InputError(f"{key} is {shown(value)}; write a name, or a mapping of parameters, e.g. {{name: ..., ...}}")
+        told = f"{key} is {shown(value)}; write a name, or a mapping of parameters, e.g. {{name: ..., ...}}"
+        raise InputError(told, (key, "name") if isinstance(given, Mapping) else (key,))
     part = given.get("name", held["name"])
     kept = held["parameters"] if part == held["name"] else {}
     return {"name": part, "parameters": {**kept, **{k: v for k, v in given.items() if k != "name"}}}

@@ -71,7 +71,7 @@ def _module(module: str, whole: str) -> ModuleType:
 def told(problem: BaseException) -> str:
     """What was raised, and the file and line of someone else's code that it came from."""
     try:
-        text = str(problem)
+        text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(problem)[:300])
     except Exception:
         text = ""
     if isinstance(problem, SyntaxError) and problem.filename:
@@ -80,4 +80,4 @@ def told(problem: BaseException) -> str:
     ours, importing = str(Path(__file__).parent), str(Path(importlib.__file__).parent)
     theirs = [f for f in frames if not f.filename.startswith((ours, importing))]
     place = f" ({theirs[-1].filename}:{theirs[-1].lineno})" if theirs else ""
-    return f"{type(problem).__name__}{f': {text:.300}' if text else ''}{place}"
+    return f"{type(problem).__name__}{f': {text}' if text else ''}{place}"

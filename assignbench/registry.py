@@ -55,7 +55,7 @@ class Registry(Generic[T]):
         if ":" in name:
             return self._checked(name, imported(name, self.kind))
         for entry in entry_points(group=f"assignbench.{self.kind}s", name=name):
-            return self._checked(name, imported(entry.value, self.kind))
+            return self._checked(name, imported(f"{entry.module}:{entry.attr}", self.kind))
         raise InputError(f"unknown {self.kind} '{name}'{nearest(name, list(self._classes))}")
 
     def _checked(self, name: str, found: object) -> type[T]:
@@ -91,7 +91,7 @@ class Registry(Generic[T]):
                 found[key] = default
         try:
             plain: dict[str, Any] = json.loads(json.dumps(found))
-        except (TypeError, ValueError) as problem:
+        except (TypeError, ValueError, RecursionError) as problem:
             raise InputError(
                 f"{self.kind} '{name}': a default is not plain data ({problem}); parameters are numbers, text, true or "
                 "false, lists and mappings"
@@ -137,8 +137,10 @@ class Registry(Generic[T]):
         found: type[Any] = self.factory(name)
         try:
             return _hints_of(found)  # type: ignore[arg-type]
-        except (NameError, TypeError, ValueError) as problem:
-            raise InputError(f"{self.kind} '{name}': its parameters cannot be read: {problem}") from problem
+        except (Exception, SystemExit) as problem:  # annotations and defaults are someone's code
+            if name in self._classes:
+                raise
+            raise InputError(f"{self.kind} '{name}': its parameters cannot be read: {raised(problem)}") from problem
 
 
 @lru_cache(maxsize=1024)

@@ -12,6 +12,7 @@ import assignbench
 from assignbench.commands import room
 from assignbench.commands.devices import choose_device
 from assignbench.commands.opening import Opened, open_study, read
+from assignbench.commands.weights import check_study_weights
 from assignbench.config.data import DataSpec
 from assignbench.errors import InputError
 from assignbench.study.about import published_of
@@ -96,17 +97,12 @@ def _data(spec: DataSpec, root: Path, console: Console, wrong: list[str]) -> int
 
 def _weights(opened: Opened, console: Console, wrong: list[str]) -> None:
     """Loads every weights file and compares it with the network that is to start from it."""
-    from assignbench.detectors.backbones import check_weights
-
-    for detector, path in {
-        c.config.detector.label: (c.config.detector, c.paths.weights) for c in opened.everything if c.paths.weights
-    }.values():
-        try:
-            check_weights(detector.spec.backbone, Path(path))
-        except InputError as problem:
-            wrong.append(f"detector '{detector.label}': {problem}")
-        else:
-            console.print(f"weights of detector {detector.label}: {path} fits its backbone")
+    try:
+        count = check_study_weights(opened.study, opened.everything)
+    except InputError as problem:
+        wrong.append(str(problem))
+    else:
+        console.print(f"weights: {count} detectors start from a file that fits" if count else "weights: none named")
 
 
 def _room(opened: Opened, out: Path, test_images: dict[str, int], console: Console, wrong: list[str]) -> None:

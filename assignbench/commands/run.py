@@ -13,6 +13,7 @@ from assignbench.commands.devices import choose_device
 from assignbench.commands.display import Display, closing_table
 from assignbench.commands.opening import Opened, open_study
 from assignbench.commands.terminal import with_progress
+from assignbench.commands.weights import check_study_weights
 from assignbench.errors import InputError
 from assignbench.launch.base import Job, Jobs
 from assignbench.launch.local import LocalProcesses, default_workers
@@ -62,7 +63,6 @@ def _write_about(opened: Opened) -> None:
 def _check_data(study: Study, cells: Sequence[Cell]) -> None:
     """Reads every split and weights file that the cells need, so that nothing is written before all of it is sound."""
     from assignbench.data.catalog import load
-    from assignbench.detectors.backbones import check_weights
 
     for spec, root in {c.config.data.name: (c.config.data, c.paths.root) for c in cells}.values():
         if spec.kind == "shapes":
@@ -71,12 +71,7 @@ def _check_data(study: Study, cells: Sequence[Cell]) -> None:
             data = load(spec, split, Path(root))
             if not len(data):
                 raise InputError(f"data set '{spec.name}': no usable image in {data.split}")
-    for detector, weights in {c.config.detector.label: (c.config.detector, c.paths.weights) for c in cells}.values():
-        if weights:
-            try:
-                check_weights(detector.spec.backbone, Path(weights))
-            except InputError as problem:
-                raise InputError(f"{study.path}: detector '{detector.label}': {problem}") from None
+    check_study_weights(study, cells)
 
 
 def _render_scenes(cells: Sequence[Cell]) -> None:

@@ -32,7 +32,8 @@ def check(study: Study) -> None:
         detector_of(study, place, entry)
     for data in spec.data:
         batch = schedule_of(study, data).batch_size
-        if data.kind == "shapes" and batch > data.train_images:
+        asked = "batch_size" in data.schedule or "batch_size" in spec.schedule.model_fields_set
+        if asked and data.kind == "shapes" and batch > data.train_images:
             where = study.where("schedule", "batch_size")
             raise InputError(f"{where} is {batch}, but data set '{data.name}' has train_images: {data.train_images}")
     _check_parts(study, ("method_defaults",), spec.method_defaults)

@@ -43,13 +43,14 @@ def read_study(
     _variants(raw, lines, path)
     if preset is not None:
         if preset not in presets:
-            raise InputError(f"{path}: has no preset '{preset}'{nearest(preset, list(presets))}")
+            told = f"--preset {preset}: {path} has no preset '{preset}'"
+            raise InputError(f"{told}{nearest(preset, list(presets))}")
         content, lines = _over(content, lines, presets, preset)
     if data is not None:
         if data in presets:
             content, lines = _over(content, lines, presets, data)
         elif data not in CATALOG:
-            raise InputError(f"unknown data set '{data}'{nearest(data, [*CATALOG, *presets])}")
+            raise InputError(f"--data {data}: unknown data set '{data}'{nearest(data, [*CATALOG, *presets])}")
         content["data"] = _merged_data(content.get("data"), data)
     if seeds is not None:
         content["seeds"] = seeds
@@ -165,11 +166,16 @@ def _data_list(value: Any, path: Path, lines: Lines) -> list[dict[str, Any]]:
         if isinstance(entry, str):
             entry = {"name": entry}
         if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
-            here = at_line(path, line_of(lines, ("data", place)))
+            here = at_line(path, _data_line(lines, place, "name"))
             told = "`data` is the name of a data set or a mapping with a `name`, or a list of them"
             raise InputError(f"{here}: {told}, got {shown(entry)}")
         found.append(dict(entry))
     return found
+
+
+def _data_line(lines: Lines, place: int, key: str) -> int | str | None:
+    """Where a key of a data set stands, which may be written without a list."""
+    return lines[("data", key)] if ("data", key) in lines else line_of(lines, ("data", place, key))
 
 
 def _merged_data(value: Any, name: str) -> Any:
@@ -186,8 +192,7 @@ def _with_catalog(entry: dict[str, Any], place: int, path: Path, lines: Lines) -
     if isinstance(name, str) and name in CATALOG:
         return {**merge(CATALOG[name], entry)}
     if "kind" not in entry:
-        written = ("data", "name") if ("data", "name") in lines else ("data", place, "name")
-        here = at_line(path, line_of(lines, written))
+        here = at_line(path, _data_line(lines, place, "name"))
         known = nearest(str(name), list(CATALOG))
         raise InputError(f"{here}: unknown data set {shown(name)}{known}; give your own set a `kind`: voc or coco")
     return entry

@@ -96,9 +96,14 @@ class MethodEntry(Config):
         for key, new in _MOVED_METHOD_KEYS.items():
             if key in given:
                 raise ValueError(f"'{key}' is now written {new}")
-        if isinstance(given.get("voting"), int | float) and not isinstance(given["voting"], bool):
-            raise ValueError("a number for 'voting' is now written voting: {sigma: ...}")
         return given
+
+    @field_validator("voting", mode="before")
+    @classmethod
+    def _no_number(cls, value: Any) -> Any:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            raise ValueError(f"the number {value} is now written voting: {{sigma: ...}}")
+        return value
 
     @property
     def start(self) -> str:

@@ -120,7 +120,7 @@ class _Loader(yaml.SafeLoader):
                 told = f"{place} is {shown}, not a finite number between -{LARGEST:g} and {LARGEST:g}"
                 raise _Refused(told, node.start_mark)
         elif bad := next((c for c in node.value if _unprintable(c)), ""):
-            told = f"{place} holds the control character U+{ord(bad):04X}; leave it out"
+            told = f"{place} is {node.value[:60]!r}, with the control character U+{ord(bad):04X}; leave it out"
             raise _Refused(told, node.start_mark)
 
 

@@ -106,6 +106,8 @@ def test_nothing_of_another_kind_is_called(module, kind, text) -> None:
 def test_a_class_must_give_what_it_is(module) -> None:
     text = "from assignbench.assigners.max_iou import MaxIoU\nclass Mine(MaxIoU):\n    "
     assert "gave a int" in refusal(f"{module(text + 'def __new__(cls): return 5')}:Mine")
+    odd = "a: 'nothing.there' = 3\n    def __init__(self, a: 'nothing.there' = 3): pass"
+    assert "its parameters cannot be read" in refusal(f"{module(text + odd)}:Mine")
     assert "raised SystemExit" in refusal(f"{module(text + 'def __init__(self): raise SystemExit')}:Mine")
 
 

@@ -44,7 +44,7 @@ def check_weights(spec: BackboneSpec, path: Path) -> None:
     try:
         fitting(backbone, path)
     except InputError as problem:
-        networks = {name: make for name, make in BACKBONES.items() if name != spec.name}
+        networks: dict[str, Callable[[], Backbone]] = {n: make for n, make in BACKBONES.items() if n != spec.name}
         looks = "" if problem.place else looks_like(path, networks)
         raise InputError(f"{problem}{looks}", problem.place) from None
 
