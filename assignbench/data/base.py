@@ -124,7 +124,7 @@ def grouped(problems: Sequence[Problem]) -> list[str]:
     """The problems as lines; those that differ in names and numbers alone share one, which counts them."""
     groups: dict[tuple[str, str], list[Problem]] = {}
     for problem in problems:
-        groups.setdefault((_VALUES.sub("", problem.what), problem.hint), []).append(problem)
+        groups.setdefault((_VALUES.sub("…", problem.what), problem.hint), []).append(problem)
     lines = []
     for (kind, hint), members in groups.items():
         if len(members) == 1:
@@ -132,7 +132,8 @@ def grouped(problems: Sequence[Problem]) -> list[str]:
             continue
         simple = all(m.what == members[0].what for m in members)
         shown = "; ".join(m.place if simple else f"{m.place}: {m.what}" for m in members[:3])
-        lines.append(f"{len(members)} × {' '.join(kind.split())}, e.g. {shown}{f'; {hint}' if hint else ''}")
+        what = members[0].what if simple else kind
+        lines.append(f"{len(members)} × {what}, e.g. {shown}{f'; {hint}' if hint else ''}")
     return lines
 
 

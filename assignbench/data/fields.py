@@ -183,7 +183,7 @@ def _is_number(value: Any) -> bool:
     """Whether a value is an integer or a float that a float holds, and no boolean."""
     if type(value) is float:
         return bool(np.isfinite(value))
-    return type(value) is int and abs(value) < 10**300
+    return type(value) is int and abs(value) < 2**1023
 
 
 def shown(value: Any) -> str:

@@ -32,7 +32,10 @@ _NOT_CORNERS = "COCO's boxes are [x, y, width, height], not corners"
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """Tables of images and objects as records hold them; labels follow rising category id."""
+    """Tables of images and objects as records hold them; labels follow rising category id.
+
+    `notes` say what was left out, `warnings` what looks wrong in a file, of this one and of the predictions on it.
+    """
 
     name: str
     images: pd.DataFrame
@@ -40,6 +43,7 @@ class GroundTruth:
     classes: tuple[str, ...]
     label_of: dict[int, int]
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def read_ground_truth(path: Path) -> GroundTruth:
@@ -78,17 +82,17 @@ def read_ground_truth(path: Path) -> GroundTruth:
     flat = (boxes[:, 2:] <= 0).any(axis=1)
     notes = [f"{path.name}: annotation {i} has no area and is left out" for i in objects.object_id[flat]]
     said = suspicious_boxes(boxes, found.widths[found.owners], found.heights[found.owners])
-    notes += [f"{path.name}: {note}" for note in said]
+    warnings = [f"{path.name}: {warning}" for warning in said]
     objects = objects[~flat].reset_index(drop=True)
-    return GroundTruth(path.stem, images, objects, tuple(found.categories.values()), label_of, notes)
+    return GroundTruth(path.stem, images, objects, tuple(found.categories.values()), label_of, notes, warnings)
 
 
 def read_predictions(path: Path, truth: GroundTruth) -> pd.DataFrame:
     """The detections table of a result file: image_id, label, score, cls_score, quality_score, x1, y1, x2, y2.
 
     Entries on images or categories that the ground truth does not have are an error if all are, and are left out
-    otherwise; this and what looks wrong is noted in `truth.notes`. Raises InputError naming file, entry, key, value
-    and remedy, for all entries at once.
+    otherwise; this is noted in `truth.notes`, what looks wrong in `truth.warnings`. Raises InputError naming file,
+    entry, key, value and remedy, for all entries at once.
     """
     rows, problems = _entries(path), list[Problem]()
     entries = Entries(path.name, "entry", rows, problems)
@@ -118,7 +122,7 @@ def read_predictions(path: Path, truth: GroundTruth) -> pd.DataFrame:
     said = suspicious_categories(used, truth.label_of)
     said += suspicious_boxes(boxes[where], *sizes_of(truth.images, image[where]))
     said += suspicious_scores(cls, quality, score)
-    truth.notes.extend(f"{path.name}: {note}" for note in said)
+    truth.warnings.extend(f"{path.name}: {warning}" for warning in said)
     usable &= ~flat
     return pd.DataFrame(
         {

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from assignbench.data.overlap import overlap_notes
 from assignbench.detectors import Detector
 from assignbench.engine.cell import Cell
 
@@ -37,6 +38,7 @@ def environment(cell: Cell) -> dict[str, Any]:
                 "objects": int(sum(len(i.labels) for i in data.images)),
                 "fingerprint": data.fingerprint(),
                 "skipped": [str(p) for p in data.skipped],
+                "notes": overlap_notes(cell.train, cell.test) if split == "test" else [],
             }
             for split, data in (("train", cell.train), ("test", cell.test))
         },

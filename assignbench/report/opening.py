@@ -85,7 +85,16 @@ def cell_table(study: StudyRecord) -> Table:
         shown = f"{100 * ap:.1f}" if ap is not None and np.isfinite(ap) else "–"
         state = [str(status.get("state", "pending")), shown, str(status.get("reason", ""))[:200]]
         rows.append([cell.id, config.method.name, str(config.seed), *state])
-    return Table("Cells of this study", ["cell", "method", "seed", "state", "AP", "reason"], rows)
+    return Table("Cells of this study", ["cell", "method", "seed", "state", "AP", "reason"], rows, data_notes(study))
+
+
+def data_notes(study: StudyRecord) -> list[str]:
+    """What is to be known about the data: pictures that stand there twice, what looks wrong in imported files."""
+    found = dict.fromkeys(str(n) for n in study.about.get("notes") or [])
+    for cell in study.cells:
+        for note in cell.environment.get("data", {}).get("test", {}).get("notes", []):
+            found[f"{cell.config.data.name}: {note}"] = None
+    return list(found)
 
 
 def environment_table(study: StudyRecord) -> Table:
