@@ -26,23 +26,27 @@ def replaced(folder: Path) -> Iterator[Path]:
     Until then, and for good if the block raises, the old folder stays as it was. On Linux the two change places in one
     system call; elsewhere there is a moment without a report, but never half a one. Where `folder` holds files that
     are no part of a report, these stay and the parts are replaced one by one. Raises InputError where `folder` is a
-    link, since what is written would land elsewhere.
+    file, or a link, since what is written would land elsewhere.
     """
     if folder.is_symlink():
         raise InputError(
             f"{folder}: is a link to {folder.readlink()}, and a report is never written through a link; remove it, "
             "or name the folder that it leads to"
         )
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file, where a report needs a folder; name another one")
+    mounted = folder.is_mount()  # such a folder cannot be moved
+    beside = folder if mounted else folder.parent
+    beside.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(folder)
-    new = folder.parent / f".{folder.name}.{os.getpid()}-{time.time_ns()}"
+    new = beside / f".{folder.name}.{os.getpid()}-{time.time_ns()}"
     new.mkdir()
     try:
         yield new
-        foreign = folder.is_dir() and {p.name for p in folder.iterdir()} - set(PARTS)
-        for part in PARTS if foreign else ():
-            _put(new / part, folder / part)
-        if not foreign:
+        if mounted or (folder.is_dir() and {p.name for p in folder.iterdir()} - set(PARTS)):
+            for part in PARTS:
+                _put(new / part, folder / part)
+        else:
             _put(new, folder)
     finally:
         _remove(new)

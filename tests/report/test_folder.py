@@ -62,6 +62,23 @@ def test_other_files_stay(tmp_path) -> None:
     assert (tmp_path / "docs" / "report.md").read_text() == "new" and len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.usefixtures("way")
+def test_a_folder_that_cannot_be_moved_gets_its_parts(tmp_path, monkeypatch) -> None:
+    write(tmp_path / "volume", "old")
+    monkeypatch.setattr(Path, "is_mount", lambda path: path.name == "volume")
+    with replaced(tmp_path / "volume") as new:
+        write(new, "new")
+    assert files(tmp_path) == {f"volume/{n}" for n in ("index.html", "report.md", "figures/new.png")}
+    assert len(list((tmp_path / "volume").iterdir())) == 3
+
+
+def test_a_file_is_never_taken_for_a_report(tmp_path) -> None:
+    (tmp_path / "notes.md").write_text("mine")
+    with pytest.raises(InputError, match="is a file"), replaced(tmp_path / "notes.md"):
+        pass
+    assert (tmp_path / "notes.md").read_text() == "mine"
+
+
 def test_nothing_is_written_through_a_link(tmp_path) -> None:
     write(tmp_path / "elsewhere", "old")
     (tmp_path / "report").symlink_to(tmp_path / "elsewhere")
