@@ -6,6 +6,7 @@ import dataclasses
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -142,34 +143,45 @@ def test_a_difference_of_data_is_called_unfair(tmp_path) -> None:
     assert "UNFAIR" in (build_report(study).parent / "report.md").read_text()
 
 
-THIRD = '''
+THIRD = """
 import pandas as pd
 from assignbench.analysis import Result
+from assignbench.analysis.base import analysis
 
+WORDS = {"question": "Q?", "definition": "D."}
+
+@analysis("bare", title="How many cells there are", **WORDS)
 def bare(study):
-    """How many cells there are."""
     return pd.DataFrame({"cells": [len(study.done)]})
 
+@analysis("mine", title="T", **WORDS)
 def keyed(study):
     return Result("mine", "Mine", pd.DataFrame({"share": [0.25]}), {"share": "share"})
 
+@analysis("broken", title="T", **WORDS)
 def broken(study):
     raise KeyError("no such column")
 
+@analysis("wrong", title="T", **WORDS)
 def wrong(study):
     return {"a caption": pd.DataFrame()}
 
+@analysis("twice", title="T", **WORDS)
 def twice(study):
     return [Result("mine", "A", pd.DataFrame()), Result("mine", "B", pd.DataFrame())]
-'''
+"""
 
 
 @pytest.fixture
-def third(tmp_path, monkeypatch) -> str:
-    """A module of somebody's own analyses."""
+def third(tmp_path, monkeypatch) -> Iterator[str]:
+    """A module of somebody's own analyses, which are forgotten afterwards."""
     (tmp_path / "their_analyses.py").write_text(THIRD)
     monkeypatch.syspath_prepend(tmp_path)
-    return "their_analyses"
+    known = dict(ANALYSES)
+    yield "their_analyses"
+    sys.modules.pop("their_analyses", None)
+    ANALYSES.clear()
+    ANALYSES.update(known)
 
 
 def test_analyses_of_third_parties(third, tmp_path) -> None:
