@@ -45,7 +45,7 @@ def wrong_values(word: Word) -> Iterator[Wrong]:
 
 def written(bound: float) -> str:
     """A bound as people write it."""
-    return str(int(bound)) if bound == int(bound) else f"{bound:g}"
+    return str(int(bound)) if bound == int(bound) and bound < 1e16 else f"{bound:g}"
 
 
 def _of_kinds(word: Word) -> Iterator[Wrong]:
