@@ -13,8 +13,9 @@ from assignbench.config.base import Config
 class Schedule(Config):
     """Either `epochs` or `steps` must be set. `warmup` and `milestones` are shares of the whole run.
 
-    Rates are bounded far beyond what learns, since a run that diverges tells that itself. `backbone_lr` multiplies the rate of the backbone. `threads` is part of the configuration, since CPU sums depend
-    on it; `loader_workers` is not, since batches do not.
+    Rates are bounded far beyond what learns, since a run that diverges tells that itself. `backbone_lr` multiplies the
+    rate of the backbone. `threads` is part of the configuration, since CPU sums depend on it; `loader_workers` is not,
+    since batches do not.
     """
 
     epochs: float | None = Field(None, gt=0, le=10_000)
