@@ -17,7 +17,6 @@ from assignbench.config.method import MethodConfig
 from assignbench.config.recipe import Schedule
 
 FORMAT = 2  # raised when records of older runs can no longer be read
-LARGEST_SEED = 2**32 - 1
 
 
 class LocalPaths(Config):
@@ -26,6 +25,9 @@ class LocalPaths(Config):
     root: str = ""
     weights: str = ""
     cache: str = ""
+
+
+LARGEST_SEED = 2**32 - 1
 
 
 class CellConfig(Config):

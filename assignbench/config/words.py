@@ -98,7 +98,7 @@ class Word:
 def _number(bound: float) -> str:
     """A bound, short where that is exact."""
     short = f"{bound:g}"
-    return short if float(short) == bound and "e" not in short else f"{bound:.17g}"
+    return short if float(short) == bound and ("e" not in short or bound >= 1e16) else f"{bound:.17g}"
 
 
 def word(name: str, annotation: Any, default: Any = REQUIRED, metadata: Iterable[Any] = ()) -> Word:

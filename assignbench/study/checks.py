@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,13 @@ from assignbench.config.base import Config
 from assignbench.config.detector import DetectorConfig
 from assignbench.config.method import CoderConfig, HeadInit, Nms, Voting
 from assignbench.config.recipe import Schedule
-from assignbench.config.words import complaints
+from assignbench.config.words import complaints, shown
 from assignbench.errors import InputError, nearest
 from assignbench.study.places import Study
 from assignbench.study.spec import DataEntry, DetectorEntry, MethodEntry
 
 MOST_CELLS = 10_000
+MOST_BYTES = 255  # of a file's name
 _PARTS: dict[str, type[Config]] = {"nms": Nms, "voting": Voting, "head_init": HeadInit, "coder": CoderConfig}
 
 
@@ -133,10 +135,13 @@ def _check_names(study: Study) -> None:
 
 
 def _check_paths(study: Study) -> None:
-    """A path may begin with ~ or ~user; there must be such a user."""
+    """A path may begin with ~ or ~user; there must be such a user, and no name may be longer than file systems take."""
     written = [("data", i, "root", d.root) for i, d in enumerate(study.spec.data)]
     written += [("detectors", i, "weights", d.weights) for i, d in enumerate(study.spec.detectors)]
     for part, place, key, path in written:
+        if any(len(name.encode()) > MOST_BYTES for name in Path(os.path.expandvars(path)).parts):
+            told = f"is {shown(path)}: a name in it is longer than {MOST_BYTES} bytes"
+            raise InputError(f"{study.where(part, place, key)} {told}; no file is called so")
         try:
             Path(path).expanduser()
         except RuntimeError as problem:

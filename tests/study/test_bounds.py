@@ -13,6 +13,7 @@ from assignbench.config.words import Word, words_of
 # Without bounds of their own, and why.
 FREE = {
     "CellConfig.format": "written by the program, and compared with its own",
+    "ImportedConfig.format": "the same",
     "MethodEntry.nms": "a bare number is checked as nms.iou",
 }
 

@@ -104,6 +104,7 @@ def test_empty_grids(tmp_path, key, value) -> None:
         ({"areas": {"a": [5, 5]}}, "areas.a: needs two areas in rising order"),
         ({"detectors": [{"name": "retinanet-slim", "weights": "~nobody_of_this_name/x"}]}, "weights is '~nobody"),
         ({"data": {"name": "shapes", "root": "~nobody_of_this_name"}}, "root is '~nobody"),
+        ({"detectors": [{"name": "retinanet-slim", "weights": "a/" + "x" * 300}]}, "longer than 255 bytes"),
         ({"detectors": [{"name": "retinanet-slim", "parameters": {"weights": "f"}}]}, "'parameters' is now written"),
         ({"presets": {"p": {"seeds": 0}}}, "seeds"),
         ({"methods": [{"name": "iou", "nms": {"kidn": "soft"}}]}, "did you mean 'kind'"),
