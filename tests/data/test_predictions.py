@@ -69,8 +69,14 @@ def test_an_empty_list_is_a_result(truth, tmp_path) -> None:
         ([entry(bbox=[5, 5, -1, 3])], "negative side; COCO's boxes are"),
         ([entry(score="high")], r"entry\[0\]: score is 'high' \(text\), expected a finite number"),
         ([entry(score=float("nan"))], "line 1, column 69: NaN is not a JSON number"),
-        ([{"image_id": 10, "category_id": 90, "bbox": [1, 2, 3, 4]}], r"entry\[0\]: has neither 'score' nor 'cls_score'"),
-        ([{"category_id": 90, "bbox": [1, 2, 3, 4], "score": 1}], r"entry\[0\]: has neither 'image_id' nor 'file_name'"),
+        (
+            [{"image_id": 10, "category_id": 90, "bbox": [1, 2, 3, 4]}],
+            r"entry\[0\]: has neither 'score' nor 'cls_score'",
+        ),
+        (
+            [{"category_id": 90, "bbox": [1, 2, 3, 4], "score": 1}],
+            r"entry\[0\]: has neither 'image_id' nor 'file_name'",
+        ),
         ([{"image_id": 10, "bbox": [1, 2, 3, 4], "score": 1}], r"entry\[0\]: has neither 'category_id' nor 'category'"),
         ([entry(category_id="kyte")], "unknown category 'kyte'; did you mean 'kite'"),
         ([entry(image_id=5), entry(image_id=6)], "none of its 2 entries names one of the images"),

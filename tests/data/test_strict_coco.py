@@ -86,8 +86,14 @@ def test_everything_at_once_and_in_groups(coco_folder, content) -> None:
     [
         (lambda c: c["images"][1].update(id=10), r"images\[1\] \(id 10\): id 10 is that of images\[0\] too"),
         (lambda c: c["images"][1].update(file_name="0.png"), "file_name '0.png' is that of images\\[0\\] too"),
-        (lambda c: c["annotations"][1].update(id=1), r"annotations\[1\] \(id 1\): id 1 is that of annotations\[0\] too"),
-        (lambda c: c["categories"][1].update(id=90), r"categories\[1\] \(id 90\): id 90 is that of categories\[0\] too"),
+        (
+            lambda c: c["annotations"][1].update(id=1),
+            r"annotations\[1\] \(id 1\): id 1 is that of annotations\[0\] too",
+        ),
+        (
+            lambda c: c["categories"][1].update(id=90),
+            r"categories\[1\] \(id 90\): id 90 is that of categories\[0\] too",
+        ),
         (lambda c: c["categories"][1].update(name="kite"), "name 'kite' is that of categories"),
     ],
 )
@@ -191,11 +197,14 @@ def test_what_looks_wrong_gets_a_warning_that_says_so(tmp_path, change, message)
     truth = {
         "images": [{"id": i, "file_name": f"{i}.jpg", "width": 200, "height": 200} for i in range(20)],
         "annotations": [
-            {"id": i, "image_id": i % 20, "category_id": 1 + i % 3, "bbox": b, "iscrowd": 0} for i, b in enumerate(boxes)
+            {"id": i, "image_id": i % 20, "category_id": 1 + i % 3, "bbox": b, "iscrowd": 0}
+            for i, b in enumerate(boxes)
         ],
         "categories": [{"id": i, "name": f"kind{i}"} for i in (1, 2, 3)],
     }
-    rows = [{"image_id": i % 20, "category_id": 1 + i % 3, "bbox": b, "score": rng.random()} for i, b in enumerate(boxes)]
+    rows = [
+        {"image_id": i % 20, "category_id": 1 + i % 3, "bbox": b, "score": rng.random()} for i, b in enumerate(boxes)
+    ]
     for row, box in zip(rows, boxes, strict=True):
         change(row, box)
     (tmp_path / "gt.json").write_text(json.dumps(truth))
