@@ -60,7 +60,7 @@ def test_pixels_without_a_range_are_refused(tmp_path, kind) -> None:
     path = tmp_path / "a.tif"
     Image.fromarray(GREY.astype(kind)).save(path)
     assert "whose range is not defined" in image_problem(path, SIZE)
-    with pytest.raises(InputError, match="a.tif: image has pixels of mode"):
+    with pytest.raises(InputError, match=r"a\.tif: image has pixels of mode"):
         read_pixels(path, SIZE)
 
 
