@@ -129,7 +129,7 @@ def _refusal(image: Image.Image, size: Size) -> str | None:
         return f"image holds {frames} frames; save the one that was annotated"
     turned = _orientation(image)
     sizes = [(width, height)]
-    if turned in _TURNS and width != height:
+    if turned in _TURNS and width != height and image.format != "TIFF":  # Pillow turns TIFF itself, others do not
         sizes.append((height, width))
     elif turned > 1:
         return (

@@ -98,6 +98,9 @@ def _tree(path: Path) -> Element:
 
 def _only(element: Element, path: str, *, needed: bool = True) -> str:
     """The text of the only element at a path; empty if it is not there and not needed."""
+    parent = path.partition("/")[0]
+    if len(element.findall(parent)) > 1:
+        raise ValueError(f"has {len(element.findall(parent))} elements <{parent}>, expected one")
     found = element.findall(path)
     text = (found[0].text or "").strip() if found else ""
     if len(found) > 1:

@@ -139,13 +139,13 @@ def test_other_categories_are_refused_with_both_sides_and_classes_selects(coco_f
     content["categories"].append({"id": 8, "name": "dog"})
     spec = spec_of(content, coco_folder, test)
     assert load(spec, "train", coco_folder).classes == ("car", "dog", "kite")
-    with pytest.raises(InputError, match="data.classes") as caught:
+    with pytest.raises(InputError, match=r"data\.classes") as caught:
         load(spec, "test", coco_folder)
     assert "instances.json: dog" in str(caught.value) and "test.json: boat" in str(caught.value)
     chosen = spec_of(content, coco_folder, test, classes=["kite", "car"])
     assert load(chosen, "test", coco_folder).classes == load(chosen, "train", coco_folder).classes == ("car", "kite")
     wrong = spec_of(content, coco_folder, test, classes=["kit"])
-    with pytest.raises(InputError, match="'kit', which is no category .* did you mean 'kite'"):
+    with pytest.raises(InputError, match=r"'kit', which is no category .* did you mean 'kite'"):
         load(wrong, "train", coco_folder)
 
 

@@ -82,8 +82,9 @@ def _parse(path: Path, file: TextIO) -> _Table:
     values: list[list[str]] = [[] for _ in COLUMNS]
     lines: list[int] = []
     try:
+        end = 0
         for row in reader:
-            line = reader.line_num
+            line, end = end + 1, reader.line_num
             if not row:
                 continue
             if order is None:
@@ -144,31 +145,36 @@ def _images(
     for row in np.flatnonzero(bad).tolist():
         x1, y1, x2, y2 = boxes[row].tolist()
         refuse(row, str(box_problem((x1, y1, x2, y2), int(sizes[row, 0]), int(sizes[row, 1]))))
-    first: dict[str, int] = {}
     rows_of: dict[str, list[int]] = {}
     for row, name in enumerate(columns["image_name"]):
-        start = first.setdefault(name, row)
-        if (sizes[row] != sizes[start]).any() and sizes[row].all():
-            shown = "x".join(map(str, sizes[row])), "x".join(map(str, sizes[start]))
-            refuse(row, f"says that '{name}' is {shown[0]}, line {table.lines[start]} says {shown[1]}")
         rows_of.setdefault(name, []).append(row)
+    starts = np.asarray([rows_of[name][0] for name in columns["image_name"]])
+    for row in np.flatnonzero((sizes != sizes[starts]).any(axis=1) & sizes.all(axis=1)).tolist():
+        (width, height), (first_width, first_height) = sizes[row].tolist(), sizes[starts[row]].tolist()
+        said = f"line {table.lines[starts[row]]} says {first_width}x{first_height}"
+        refuse(row, f"says that '{columns['image_name'][row]}' is {width}x{height}, {said}")
     images: list[ImageRecord] = []
     paths: list[Path] = []
     files: list[Path] = []
     pictures = Pictures()
-    for name, start in first.items():
+    known = np.asarray(labels, np.int64)
+    for name, rows in rows_of.items():
+        start = rows[0]
         if not name.strip() or not name.isprintable():
             refuse(start, f"image_name is {name!r:.60}, expected a file name", lost=True)
             continue
         path = within(root, f"{folder}/{name}", table.path.name)
         files.append(path)
         size = (int(sizes[start, 0]), int(sizes[start, 1]))
+        if not all(size):  # which was said
+            continue
         wrong = pictures.problem(path, size, f"{folder}/{name}", f"line {table.lines[start]}")
         if wrong:
             problems.append(wrong)
             continue
-        kept = np.asarray([r for r in rows_of[name] if sound[r] and not empty[r]], np.int64)
-        images.append(_record(len(images), name, size, boxes[kept], np.asarray(labels, np.int64)[kept], kept))
+        kept = np.asarray(rows, np.int64)
+        kept = kept[sound[kept] & ~empty[kept]]
+        images.append(_record(len(images), name, size, boxes[kept], known[kept], kept))
         paths.append(path)
     return images, paths, files
 
@@ -192,7 +198,7 @@ def _record(place: int, name: str, size: tuple[int, int], boxes: Floats, labels:
 
 def _numbers(texts: Sequence[str], column: str, empty: Bools, refuse: _Refuse) -> Floats:
     """Finite numbers [N]; NaN stands in for others, and in rows without a box."""
-    if set().union(*map(set, texts)) <= _NUMBER and not empty.any():
+    if set("".join(texts)) <= _NUMBER and not empty.any():
         try:
             values = np.fromiter(map(float, texts), np.float64, len(texts))
             if np.isfinite(values).all():
