@@ -19,7 +19,8 @@ from assignbench.config.method import MethodConfig, compared_with, differing_par
 from assignbench.errors import InputError, nearest
 from assignbench.measure.groups import GroupRule, group_precision
 from assignbench.measure.matching import Matches, Overlaps, average_precision, match, mean_over_classes, overlaps_of
-from assignbench.records import CellRecord, read_cells, read_json
+from assignbench.records import CellRecord, read_cells, read_json, refuse_old
+from assignbench.records.manifest import damage_of
 
 T = TypeVar("T")
 
@@ -105,18 +106,20 @@ def three_numbers(found: npt.NDArray[np.float64]) -> dict[str, float]:
 class StudyRecord:
     """A study's run folder: what was asked (`about`) and its cells in the study's order.
 
-    Folders of earlier configurations stay on disk but are not part of the study any more.
+    Folders of earlier configurations stay on disk but are not part of the study any more. `unreadable`: id and reason
+    of cells whose configuration is damaged, so that nothing else can be said of them.
     """
 
     folder: Path
     about: dict[str, Any]
     cells: tuple[CellRecord, ...]
+    unreadable: tuple[tuple[str, str], ...] = ()
     _read: dict[str, CellData] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def done(self) -> tuple[CellRecord, ...]:
-        """The cells that are finished."""
-        return tuple(c for c in self.cells if c.state == "done")
+        """The cells that are finished and whole to the last byte."""
+        return tuple(c for c in self.cells if c.state == "done" and not damage_of(c.folder, thorough=True))
 
     @cached_property
     def methods(self) -> list[str]:
@@ -172,10 +175,25 @@ class StudyRecord:
 
 
 def read_study_record(folder: Path) -> StudyRecord:
-    """The record of a study from its run folder."""
+    """The record of a study from its run folder.
+
+    Raises InputError for a broken study.json and for records of an earlier version; a damaged cell costs the others
+    nothing.
+    """
     about = read_json(folder / "study.json")
-    known = {c.id: c for c in read_cells(folder)}
-    return StudyRecord(folder, about, tuple(known[i] for i in about.get("cells", list(known)) if i in known))
+    names = about.get("cells", [c.id for c in read_cells(folder)])
+    if not isinstance(names, list) or not all(isinstance(n, str) and Path(n).name == n for n in names):
+        raise InputError(f"{folder / 'study.json'}: 'cells' is no list of cells' names; run the study again")
+    cells, unreadable = [], []
+    for record in (CellRecord(folder / n) for n in names if (folder / n).is_dir()):
+        refuse_old(record)
+        try:
+            _ = record.config
+            cells.append(record)
+        except InputError as problem:
+            if record.state != "pending":  # one that was never begun says nothing
+                unreadable.append((record.id, str(problem)))
+    return StudyRecord(folder, about, tuple(cells), tuple(unreadable))
 
 
 def keys_of(cell: CellRecord) -> dict[str, Any]:

@@ -66,11 +66,7 @@ NOTE = (
 
 def _open(path: Path) -> CellData:
     record = CellRecord(path)
-    if record.state != "done":
-        raise InputError(
-            f"{path}: not a finished cell (state: {record.state if path.is_dir() else 'no such folder'}); "
-            "cells lie under runs/<study>/, `assignbench status STUDY` names them"
-        )
+    record.require_done()
     return CellData(record)
 
 

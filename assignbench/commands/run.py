@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import shutil
-from collections.abc import Sequence
+import errno
+import os
+import signal
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 
 from rich.console import Console
 
@@ -15,27 +18,66 @@ from assignbench.commands.opening import Opened, open_study
 from assignbench.errors import InputError
 from assignbench.launch.base import Job, Jobs
 from assignbench.launch.local import LocalProcesses, default_workers
-from assignbench.records import CellRecord, write_json, write_text
+from assignbench.records import CellRecord, clear_folder, write_json, write_text
+from assignbench.records.claim import all_kept
 from assignbench.report import build_report
 from assignbench.study.grid import Cell
 from assignbench.study.reading import Study
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """Trains what is not done and reports; 0 only if every requested cell is done."""
+    """Trains what is not done and reports; 0 only if every requested cell is done.
+
+    Raises InputError, before anything is written, for what must be mended and for a cell that another process trains.
+    """
     opened = open_study(options)
-    study, folder, cells = opened.study, opened.folder, opened.cells
+    study, cells = opened.study, opened.cells
     device, line = choose_device(options.device)
     _check_data(study, cells)
-    workers = options.workers or default_workers(device, study.spec.schedule.threads)
-    if options.fresh:
-        for cell in cells:
-            shutil.rmtree(folder / cell.id, ignore_errors=True)
-    records = {cell.id: CellRecord(folder / cell.id) for cell in cells}
+    folders = {cell.id: opened.folder / cell.id for cell in cells}
+    wanted = [f for f in folders.values() if options.fresh or CellRecord(f).state != "done"]
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        _writable(opened.folder)
+        with all_kept(wanted):
+            if options.fresh:
+                for folder in wanted:
+                    clear_folder(folder)
+            records = {name: CellRecord(folder) for name, folder in folders.items()}
+            _train(opened, records, options, console, (device, line))
+        page = build_report(opened.folder)
+    except OSError as problem:
+        _tell_fault(problem)
+        return 1
+    except KeyboardInterrupt:
+        for folder in wanted:
+            record = CellRecord(folder)
+            if record.state == "pending" and record.reason:
+                console.print(f"{record.id}: {record.reason}", markup=False)
+        raise
+    closing_table(console, cells, records)
+    console.print(f"report: {page}", markup=False)
+    return 0 if all(r.state == "done" for r in records.values()) else 1
+
+
+def _train(
+    opened: Opened,
+    records: Mapping[str, CellRecord],
+    options: argparse.Namespace,
+    console: Console,
+    device: tuple[str, str],
+) -> None:
+    """Trains the cells that are not done; this process holds their claims."""
+    study, cells = opened.study, opened.cells
     waiting = [c for c in cells if records[c.id].state != "done"]
+    workers = options.workers or default_workers(device[0], study.spec.schedule.threads)
     if not options.quiet:
         kept = len(cells) - len(waiting)
-        console.print(f"{study.spec.study}: {len(cells)} cells, {kept} done before · {line} · {workers} side by side")
+        told = f"{study.spec.study}: {len(cells)} cells, {kept} done before · {device[1]} · {workers} side by side"
+        console.print(told)
+        for record in (records[c.id] for c in waiting):
+            if record.state == "damaged":
+                console.print(f"damaged, is done again: {record.reason}", markup=False)
     if options.verbose:
         for cell in cells:
             console.print(f"  {records[cell.id].state:8} {records[cell.id].folder}", markup=False)
@@ -45,11 +87,34 @@ def run(options: argparse.Namespace, console: Console) -> int:
     _write_about(opened)
     jobs = [Job(records[c.id].folder, c.config, c.paths) for c in waiting]
     with Display(console, len(jobs), quiet=options.quiet) as display:
-        Jobs(LocalProcesses(device), workers).run(jobs, display)
-    page = build_report(folder)
-    closing_table(console, cells, records)
-    console.print(f"report: {page}", markup=False)
-    return 0 if all(r.state == "done" for r in records.values()) else 1
+        Jobs(LocalProcesses(device[0]), workers).run(jobs, display)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """SIGTERM ends a run as SIGINT does: the cells write their checkpoints first."""
+    raise KeyboardInterrupt
+
+
+def _writable(folder: Path) -> None:
+    """Raises InputError where nothing can be written, before hours are spent on what cannot be kept."""
+    probe = folder / f".writable.{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as problem:
+        if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise InputError(f"{folder}: nothing can be written there ({problem.strerror}); name another --out") from None
+
+
+def _tell_fault(problem: OSError) -> None:
+    """What the launcher itself could not write; what the cells have written stays."""
+    place = f"{problem.filename}: " if problem.filename else ""
+    full = problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    remedy = "make room" if full else "see to it that the folder can be written to"
+    told = f"assignbench: {place}{problem.strerror or problem}; {remedy}, then the same command goes on from here"
+    Console(stderr=True, highlight=False, soft_wrap=True, emoji=False).print(told, markup=False)
 
 
 def _write_about(opened: Opened) -> None:

@@ -51,8 +51,7 @@ def _trained(folder: Path) -> Cell:
     """A finished cell with its final weights."""
     record = CellRecord(folder)
     _ = record.trained  # records of another format are refused before anything else is said of them
-    if record.state != "done":
-        raise InputError(f"{folder}: this cell is {record.state}; only finished cells can be shown")
+    record.require_done()
     cell = prepare(folder, "cpu")
     checkpoint.load_final(folder / "checkpoint", cell.learner.model)
     return cell

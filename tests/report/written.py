@@ -15,7 +15,7 @@ from assignbench.measure.boxes import aspect_ratio, pairwise_iou
 from assignbench.measure.coco import coco_numbers
 from assignbench.measure.crowding import crowdedness
 from assignbench.measure.matching import BOX, overlaps_of
-from assignbench.records import append_lines, schema, write_config, write_json, write_table
+from assignbench.records import append_lines, finish, schema, write_config, write_json, write_table
 
 SIDE = 96
 CLASSES = ["disc", "bar", "cross"]
@@ -140,8 +140,8 @@ def write_cell(
     cost |= {"parameters": 300_000, "forward_ms_per_image": 4.0, "postprocess_ms_per_image": 1.0}
     summary = {k: None if np.isnan(v) else float(v) for k, v in numbers.items()}
     write_json(folder / "summary.json", {**summary, **cost, "per_class": dict.fromkeys(CLASSES, 0.5)})
-    write_json(folder / "status.json", {"state": "done", "step": 100, "steps": 100})
     write_json(folder / "environment.json", environment())
+    finish(folder, step=100, steps=100)
     return folder
 
 
