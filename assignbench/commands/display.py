@@ -33,7 +33,7 @@ class Display:
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[note]}"),
             )
-            self.bars = Bars(*columns, console=self.console, transient=True)
+            self.bars = Bars(*columns, console=self.console, transient=True, refresh_per_second=2)
             self.bars.start()
             self.tasks[""] = self.bars.add_task("cells", total=self.total, note="")
         return self._update

@@ -166,9 +166,9 @@ def _write(job: Job, state: str, **more: Any) -> None:
 
 def _settle(job: Job, code: int) -> None:
     """A process that died without a word leaves a failed cell with the reason; the cell is given back."""
-    state = CellRecord(job.folder).state
-    if state in ("running", "pending") and code != EXIT_CLAIMED:
-        if code in INTERRUPTED or (code == EXIT_STOPPED and state == "running"):
+    record = CellRecord(job.folder)
+    if record.state in ("running", "pending") and code != EXIT_CLAIMED:
+        if code in INTERRUPTED or (code == EXIT_STOPPED and not record.reason.startswith("stopped")):
             _write(job, "pending", reason="stopped; the same command goes on from its last checkpoint")
         elif code != EXIT_STOPPED:
             reason = _signal(code) if code < 0 else f"the process ended with code {code}"
