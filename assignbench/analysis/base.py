@@ -20,7 +20,6 @@ from assignbench.errors import InputError, nearest
 from assignbench.measure.groups import GroupRule, group_precision
 from assignbench.measure.matching import Matches, Overlaps, average_precision, match, mean_over_classes, overlaps_of
 from assignbench.records import CellRecord, read_cells, read_json, refuse_old
-from assignbench.records.manifest import damage_of
 
 T = TypeVar("T")
 
@@ -118,8 +117,8 @@ class StudyRecord:
 
     @cached_property
     def done(self) -> tuple[CellRecord, ...]:
-        """The cells that are finished and whole to the last byte."""
-        return tuple(c for c in self.cells if c.state == "done" and not damage_of(c.folder, thorough=True))
+        """The cells that are finished and whole."""
+        return tuple(c for c in self.cells if c.state == "done")
 
     @cached_property
     def methods(self) -> list[str]:
@@ -185,7 +184,7 @@ def read_study_record(folder: Path) -> StudyRecord:
     if not isinstance(names, list) or not all(isinstance(n, str) and Path(n).name == n for n in names):
         raise InputError(f"{folder / 'study.json'}: 'cells' is no list of cells' names; run the study again")
     cells, unreadable = [], []
-    for record in (CellRecord(folder / n) for n in names if (folder / n).is_dir()):
+    for record in (CellRecord(folder / n, thorough=True) for n in names if (folder / n).is_dir()):
         refuse_old(record)
         try:
             _ = record.config

@@ -65,7 +65,7 @@ NOTE = (
 
 
 def _open(path: Path) -> CellData:
-    record = CellRecord(path)
+    record = CellRecord(path, thorough=True)
     record.require_done()
     return CellData(record)
 

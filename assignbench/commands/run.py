@@ -6,7 +6,9 @@ import argparse
 import errno
 import os
 import signal
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -35,15 +37,14 @@ def run(options: argparse.Namespace, console: Console) -> int:
     device, line = choose_device(options.device)
     _check_data(study, cells)
     folders = {cell.id: opened.folder / cell.id for cell in cells}
-    wanted = [f for f in folders.values() if options.fresh or CellRecord(f).state != "done"]
-    signal.signal(signal.SIGTERM, _interrupt)
+    records = {name: CellRecord(folder, thorough=True) for name, folder in folders.items()}
+    wanted = [r.folder for r in records.values() if options.fresh or r.state != "done"]
     try:
         _writable(opened.folder)
-        with all_kept(wanted):
+        with _terminable(), all_kept(wanted):
             if options.fresh:
                 for folder in wanted:
                     clear_folder(folder)
-            records = {name: CellRecord(folder) for name, folder in folders.items()}
             _train(opened, records, options, console, (device, line))
         page = build_report(opened.folder)
     except OSError as problem:
@@ -90,9 +91,21 @@ def _train(
         Jobs(LocalProcesses(device[0]), workers).run(jobs, display)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    """SIGTERM ends a run as SIGINT does: the cells write their checkpoints first."""
-    raise KeyboardInterrupt
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """For the time of a block, SIGTERM ends a run as SIGINT does: the cells write their checkpoints first."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # only the main one hears signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _writable(folder: Path) -> None:
@@ -112,7 +125,7 @@ def _tell_fault(problem: OSError) -> None:
     """What the launcher itself could not write; what the cells have written stays."""
     place = f"{problem.filename}: " if problem.filename else ""
     full = problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    remedy = "make room" if full else "see to it that the folder can be written to"
+    remedy = "make room" if full else "mend that"
     told = f"assignbench: {place}{problem.strerror or problem}; {remedy}, then the same command goes on from here"
     Console(stderr=True, highlight=False, soft_wrap=True, emoji=False).print(told, markup=False)
 

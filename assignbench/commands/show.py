@@ -49,7 +49,7 @@ def show(options: argparse.Namespace, console: Console) -> int:
 
 def _trained(folder: Path) -> Cell:
     """A finished cell with its final weights."""
-    record = CellRecord(folder)
+    record = CellRecord(folder, thorough=True)
     _ = record.trained  # records of another format are refused before anything else is said of them
     record.require_done()
     cell = prepare(folder, "cpu")

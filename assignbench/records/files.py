@@ -13,7 +13,10 @@ from typing import Any
 import pandas as pd
 
 from assignbench.errors import InputError
+from assignbench.json_files import Limits, load
 from assignbench.records.columns import TableSchema
+
+LIMITS = Limits(size=1 << 26, values=10_000_000)  # of one JSON file of a record
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -23,7 +26,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     the way is not followed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")  # runs side by side share a study's folder
     partial.unlink(missing_ok=True)
     try:
         write(partial)
@@ -44,22 +47,15 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: object) -> None:
-    """JSON, written whole or not at all."""
-    write_text(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
+    """JSON, written whole or not at all. Raises ValueError for NaN and infinities, which JSON does not know."""
+    write_text(path, json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; empty if the file is not there. Raises InputError if it is broken."""
-    try:
-        content = json.loads(path.read_text())
-    except (FileNotFoundError, NotADirectoryError):
+    """A JSON object; empty if the file is not there. Raises InputError if it is broken or larger than records are."""
+    if not path.exists():
         return {}
-    except (ValueError, RecursionError) as problem:
-        raise InputError(
-            f"{path}: not readable as JSON ({problem}); delete it and give the command that wrote it again"
-        ) from problem
-    except OSError as problem:
-        raise InputError(f"{path}: cannot be read ({problem.strerror})") from problem
+    content = load(path, LIMITS)
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds a {type(content).__name__} where records hold a mapping")
     return content

@@ -44,8 +44,8 @@ def _entry(path: Path) -> dict[str, Any]:
 def damage_of(folder: Path, *, thorough: bool = False) -> str:
     """Where a folder is not what its manifest says, in one sentence; "" if it is whole.
 
-    Sizes are always compared. Contents are compared where a file was written to since, or copied, and with `thorough`
-    everywhere.
+    status.json has to say that the cell is done. Sizes are always compared. Contents are compared where a file was
+    written to since, or copied, and with `thorough` everywhere.
     """
     try:
         manifest = read_json(folder / MANIFEST)
@@ -57,6 +57,7 @@ def damage_of(folder: Path, *, thorough: bool = False) -> str:
     if manifest.get("format") != FORMAT or not isinstance(files, dict) or not files:
         return f"{MANIFEST} is broken"
     found = [told for name, entry in files.items() if (told := _difference(folder, str(name), entry, thorough))]
+    found += [told] if (told := _status(folder)) else []
     more = f" (and {len(found) - 1} more files)" if len(found) > 1 else ""
     return found[0] + more if found else ""
 
@@ -68,6 +69,15 @@ def differing(folder: Path) -> list[Path]:
         raise InputError(f"{folder / MANIFEST}: names no files")
     wrong = [folder / str(name) for name, entry in files.items() if _difference(folder, str(name), entry, True)]
     return [path for path in wrong if path.is_file()]
+
+
+def _status(folder: Path) -> str:
+    try:
+        content = read_json(folder / "status.json")
+    except InputError:
+        return "status.json is broken"
+    said = content.get("state")
+    return "" if said == "done" else f"status.json says {str(said)[:20]!r}" if content else "status.json is missing"
 
 
 def _difference(folder: Path, name: str, entry: Any, thorough: bool) -> str:

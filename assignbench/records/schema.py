@@ -346,8 +346,8 @@ DIVERGED = TableSchema(
     "What was known when a loss stopped being finite.",
     (
         Column("step", "int", "Training step."),
-        Column("losses", "object", "The terms of the loss."),
-        Column("grad_norm", "float", "Norm of the gradient."),
+        Column("losses", "object", "The terms of the loss; null for one that is not finite."),
+        Column("grad_norm", "float", "Norm of the gradient.", missing="where it is not finite"),
         Column("image_ids", "list", "The images of the batch."),
     ),
     optional=True,

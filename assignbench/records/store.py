@@ -29,9 +29,10 @@ def write_config(folder: Path, config: AnyConfig) -> None:
 
 @dataclass(frozen=True)
 class CellRecord:
-    """One cell's folder, read on demand."""
+    """One cell's folder, read on demand. `thorough`: a finished one is whole only if every byte is what it was."""
 
     folder: Path
+    thorough: bool = False
 
     @property
     def id(self) -> str:
@@ -74,7 +75,7 @@ class CellRecord:
     def state(self) -> State:
         """Where the cell stands: done if its manifest is whole, damaged if it was done and is not whole any more."""
         if (self.folder / MANIFEST).exists():
-            return "damaged" if damage_of(self.folder) else "done"
+            return "damaged" if self.damage else "done"
         state: State = self.status["state"]
         return "damaged" if state == "done" else state
 
@@ -83,18 +84,21 @@ class CellRecord:
         """Why the cell is not done, with the way out, or what is worth knowing of how it was done; "" for nothing."""
         state, status = self.state, self.status
         if state == "damaged":
-            return f"{self.folder}: {damage_of(self.folder)}; {self._again}"
+            return f"{self.folder}: {self.damage}; {self._again}"
         told = [] if state == "done" else [str(status.get("reason", ""))]
         return "; ".join(t for t in [*told, *(str(n) for n in status.get("notes", []))] if t)
 
-    def require_done(self, *, thorough: bool = True) -> None:
+    @property
+    def damage(self) -> str:
+        """Where the folder is not what its manifest says; "" if it is whole."""
+        return damage_of(self.folder, thorough=self.thorough)
+
+    def require_done(self) -> None:
         """Raises InputError naming the folder, what is wrong and the way out unless the cell is finished and whole."""
         state = self.state
-        damage = damage_of(self.folder) if state == "damaged" else ""
-        if thorough and state == "done":
-            damage = damage_of(self.folder, thorough=True)
-        if state == "done" and not damage:
+        if state == "done":
             return
+        damage = self.damage if state == "damaged" else ""
         if not (self.folder / "config.json").exists() and not damage:
             raise InputError(
                 f"{self.folder}: no cell's folder; cells lie under runs/<study>/, `assignbench status STUDY` names them"
@@ -155,17 +159,13 @@ def read_config(folder: Path) -> AnyConfig:
     of AssignBench 0.1 have format 1) or not what this version writes.
     """
     path = folder / "config.json"
+    if not path.exists():
+        raise InputError(f"{folder}: has no config.json, so it is no cell's folder")
     try:
-        text = path.read_text()
-    except FileNotFoundError:
-        raise InputError(f"{folder}: has no config.json, so it is no cell's folder") from None
-    except (OSError, UnicodeDecodeError) as problem:
-        raise InputError(f"{path}: cannot be read ({problem}); {REDO}") from problem
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as problem:
-        raise InputError(f"{path}: not JSON ({problem}); {REDO}") from problem
-    found = content.get("format", 1) if isinstance(content, dict) else "no object"
+        content = read_json(path)
+    except InputError as problem:
+        raise InputError(f"{problem}; {REDO}") from problem
+    found = content.get("format", 1)
     if type(found) is int and found in OLDER:
         raise OldRecords(
             f"{folder}: records of format {found}, this version reads format {FORMAT}; run the study again into "
@@ -174,7 +174,7 @@ def read_config(folder: Path) -> AnyConfig:
     if found != FORMAT:
         raise InputError(f"{path}: records of format {found!r}, this version reads format {FORMAT}; {REDO}")
     try:
-        return _parsed(text)
+        return _parsed(json.dumps(content))
     except ValidationError as problem:
         first = problem.errors()[0]
         place = ".".join(str(p) for p in first["loc"])

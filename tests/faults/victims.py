@@ -56,8 +56,9 @@ def _exit_with(victim: Callable[..., int], arguments: tuple[Any, ...], options: 
 class Death:
     """SIGKILL at the `at`-th moment at which something is written or removed, or at the first one called `name`.
 
-    `diary` gets the name of every moment: the file that is written, and "without" before one that is removed. `after`: when the file is in its place; else when it is half written beside it, or half a line is appended.
-    How many moments there are depends on the time, since a status is written once a second.
+    `diary` gets the name of every moment: the file that is written, and "without" before one that is removed. `after`:
+    when the file is in its place; else when it is half written beside it, or half a line is appended. How many moments
+    there are depends on the time, since a status is written once a second.
     """
 
     diary: Path
@@ -150,9 +151,9 @@ def command(arguments: list[str], output: Path, *, file_bytes: int = 0, user: in
     base.POLL_SECONDS = 0.02
     if not report:
         run_command.build_report = lambda folder: folder / "report"  # type: ignore[assignment]
-    if user:
-        os.setuid(user)
     with output.open("w") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+        if user:
+            os.setuid(user)
         if file_bytes:
             resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, resource.RLIM_INFINITY))
         return cli.main(arguments)

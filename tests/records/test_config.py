@@ -141,11 +141,11 @@ def test_older_folders_are_refused_with_the_way_out(tmp_path, text, said) -> Non
     [
         (b'{"format": 99}', "format 99"),
         (b'{"format": [3]}', "format [3]"),
-        (b"[1, 2]", "no object"),
-        (b"{half", "not JSON"),
-        (b"[" * 100_000, "not JSON"),
-        (b"\xff\xfe", "cannot be read"),
-        (b"", "not JSON"),
+        (b"[1, 2]", "holds a list"),
+        (b"{half", "line 1"),
+        (b"[" * 100_000, "config.json"),
+        (b"\xff\xfe", "UTF-8"),
+        (b"", "config.json"),
         (b'{"format": 3, "seed": -1}', "seed"),
     ],
 )

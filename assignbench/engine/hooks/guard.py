@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from assignbench.engine.failure import Idle
 from assignbench.engine.hooks.base import Hook
@@ -28,8 +29,8 @@ class Guard(Hook):
         if not bool(torch.isfinite(update.norm + update.loss)):
             dump = {
                 "step": outcome.step,
-                "losses": {name: float(term.value().detach()) for name, term in outcome.terms.items()},
-                "grad_norm": float(update.norm),
+                "losses": {name: _finite(term.value().detach()) for name, term in outcome.terms.items()},
+                "grad_norm": _finite(update.norm),
                 "image_ids": list(outcome.batch.image_ids),
             }
             write_json(self.folder / "diverged.json", dump)
@@ -53,3 +54,8 @@ class Guard(Hook):
                 "prior to any of the objects, so nothing but background is learnt; loosen its thresholds, set "
                 "`orphan: best_prior` where it has that parameter, or mend the rule, and run with --fresh"
             )
+
+
+def _finite(value: Tensor) -> float | None:
+    """A number as JSON can hold it."""
+    return float(value) if bool(torch.isfinite(value)) else None
