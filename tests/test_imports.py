@@ -44,7 +44,6 @@ ALLOWED: dict[str, set[str]] = {
     "detectors": {"detectors", "config", "errors", "boxes", "priors", "coders", "contract"},
     "data": {"data", "config", "errors", "json_files"},
     "data.stream": {"data", "config", "errors", "contract"},
-    "data.profile": {"data", "config", "errors", "measure"},
     # description's other users: none of them knows tensors
     "records": {"records", "config", "errors", "json_files"},
     "measure": {"measure", "config", "errors"},

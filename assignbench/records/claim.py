@@ -25,6 +25,7 @@ from assignbench.records.files import read_json, write_json
 CLAIM = "claim.json"
 LEASE_SECONDS = 90.0
 RENEWAL_SECONDS = 15.0
+_KINDS: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float)}
 # How a cell's process tells its launcher what became of the cell, beside 0 for done.
 EXIT_FAILED, EXIT_CLAIMED, EXIT_STOPPED = 1, 4, 130
 PATIENCE_SECONDS = 20.0  # how long an orphan may take to write its checkpoint and leave
@@ -154,8 +155,8 @@ def holder_of(folder: Path) -> Holder | None:
         content: dict[str, Any] = read_json(folder / CLAIM)
     except InputError:
         return None
-    kinds = {f.name: {"str": str, "int": int, "float": (int, float)}[str(f.type)] for f in fields(Holder)}
-    if content.keys() != kinds.keys() or not all(isinstance(content[n], k) for n, k in kinds.items()):
+    known = {f.name: _KINDS[str(f.type)] for f in fields(Holder)}
+    if content.keys() != known.keys() or not all(isinstance(content[n], k) for n, k in known.items()):
         return None
     return Holder(**content)
 

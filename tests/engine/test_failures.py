@@ -88,7 +88,7 @@ def test_two_generations_are_kept_and_the_older_one_is_taken(tmp_path) -> None:
         assert (found.step, found.seconds) == (step, 10.0 * step)
         assert bool(found.warnings) == bool(spoilt) and (not spoilt or spoilt in " ".join(found.warnings))
         if step:
-            assert float(next(learner.model.parameters()).flatten()[0]) == step
+            assert float(next(learner.model.parameters()).detach().flatten()[0]) == step
 
 
 @pytest.mark.parametrize("content", ["[]", '{"step": "x"}', '{"step": 6, "seconds": 1, "files": [], "records": {}}',
