@@ -137,7 +137,7 @@ def _forget(folder: Path, kept: int) -> None:
 def _whole(cell: Path, path: Path) -> dict[str, Any]:
     """A generation whose files are what it says. Raises InputError naming the one that is not."""
     about = read_json(path)
-    told = {}
+    told: dict[Path, Any] = {}
     for part, folder in (("files", cell / FOLDER), ("records", cell)):
         entries = about.get(part)
         if not isinstance(entries, dict):

@@ -52,8 +52,8 @@ def place_of(problem: BaseException) -> str:
     frames = traceback.extract_tb(problem.__traceback__)
     own = _owner(problem)
     ours = [f for f in frames if Path(f.filename).is_relative_to(PACKAGE)]
-    frame = own or (ours or frames or [None])[-1]
-    return "AssignBench" if frame is None else f"{frame.filename}:{frame.lineno} (in {frame.name})"
+    found = [own] if own is not None else ours or list(frames)
+    return f"{found[-1].filename}:{found[-1].lineno} (in {found[-1].name})" if found else "AssignBench"
 
 
 def _owner(problem: BaseException) -> traceback.FrameSummary | None:

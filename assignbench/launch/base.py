@@ -12,6 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from assignbench.config.cell import CellConfig, LocalPaths
 from assignbench.records import CellRecord, write_json
 from assignbench.records.claim import EXIT_CLAIMED, EXIT_STOPPED, Claimed, release, take
+from assignbench.records.manifest import MANIFEST
 
 POLL_SECONDS = 0.25
 INTERRUPTED = (-2, -15)  # exit codes of a process that a signal asked to end before it could say so itself
@@ -80,6 +81,7 @@ class Jobs(Generic[Handle]):
         """Runs all; `watch` gets the running ones and how many have ended. An exception ends those that run."""
         for job in jobs:
             take(job.folder)
+            (job.folder / MANIFEST).unlink(missing_ok=True)  # of a cell that was damaged: it is not done any more
             write_json(job.folder / "config.json", job.config.model_dump(mode="json"))
             write_json(job.folder / "local.json", job.paths.model_dump(mode="json"))
             _write(job, "pending")
@@ -160,7 +162,7 @@ class Jobs(Generic[Handle]):
 def _write(job: Job, state: str, **more: Any) -> None:
     """The state of a job that no process writes for; how far it is and its notes stay."""
     status = CellRecord(job.folder).status
-    kept = {k: status[k] for k in ("step", "steps", "notes") if k in status}
+    kept: dict[str, Any] = {k: status[k] for k in ("step", "steps", "notes") if k in status}
     write_json(job.folder / "status.json", {"state": state, **kept, **more})
 
 

@@ -100,6 +100,17 @@ def test_a_process_that_dies_without_a_word_leaves_the_reason(jobs, code, state,
     assert holder_of(jobs[0].folder) is None
 
 
+def test_a_damaged_cell_is_not_done_any_more_when_it_is_begun_again(jobs) -> None:
+    job = jobs[0]
+    Jobs(Pretended(), 1).run([job])
+    (job.folder / "local.json").unlink()  # may change
+    assert CellRecord(job.folder).state == "done"
+    (job.folder / "config.json").write_text("{")
+    assert CellRecord(job.folder).state == "damaged"
+    Jobs(Pretended(code=3, state=""), 1).run([job])
+    assert CellRecord(job.folder).state == "failed" and "code 3" in CellRecord(job.folder).reason
+
+
 def test_a_failed_cell_keeps_its_own_reason(jobs) -> None:
     Jobs(Pretended(code=1, state="diverged"), 1).run(jobs[:1])
     assert CellRecord(jobs[0].folder).state == "diverged" and "reason" not in CellRecord(jobs[0].folder).status
