@@ -19,7 +19,7 @@ from assignbench.config.method import MethodConfig, compared_with, differing_par
 from assignbench.errors import InputError, nearest
 from assignbench.measure.groups import GroupRule, group_precision
 from assignbench.measure.matching import Matches, Overlaps, average_precision, match, mean_over_classes, overlaps_of
-from assignbench.records import CellRecord, read_cells, read_json, refuse_old
+from assignbench.records import CellRecord, read_about, read_cells, refuse_old
 
 T = TypeVar("T")
 
@@ -179,10 +179,8 @@ def read_study_record(folder: Path) -> StudyRecord:
     Raises InputError for a broken study.json and for records of an earlier version; a damaged cell costs the others
     nothing.
     """
-    about = read_json(folder / "study.json")
+    about = read_about(folder)
     names = about.get("cells", [c.id for c in read_cells(folder)])
-    if not isinstance(names, list) or not all(isinstance(n, str) and Path(n).name == n for n in names):
-        raise InputError(f"{folder / 'study.json'}: 'cells' is no list of cells' names; run the study again")
     cells, unreadable = [], []
     for record in (CellRecord(folder / n, thorough=True) for n in names if (folder / n).is_dir()):
         refuse_old(record)

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from assignbench.commands.opening import run_folder
 from assignbench.errors import InputError
-from assignbench.records import CellRecord, read_json, refuse_old
+from assignbench.records import CellRecord, read_about, refuse_old
 from assignbench.study.reading import read_study
 
 
@@ -17,7 +17,7 @@ def status(options: argparse.Namespace, console: Console) -> int:
     """One line per cell that the study had when it was last run."""
     study = read_study(options.study, sets=options.sets, preset=options.preset, data=options.data, seeds=options.seeds)
     folder = run_folder(options, study)
-    names = read_json(folder / "study.json").get("cells")
+    names = read_about(folder).get("cells")
     if names is None:
         raise InputError(f"nothing was run in {folder}; `assignbench run {options.study}` starts it")
     records = [CellRecord(folder / name) for name in names]

@@ -212,6 +212,22 @@ def refuse_old(record: CellRecord) -> None:
         return
 
 
+def read_about(study: Path) -> dict[str, Any]:
+    """What a study's run folder says of the study (study.json); empty where nothing was run.
+
+    Raises InputError naming the file and the entry that cannot be what `run` wrote.
+    """
+    from assignbench.records.schema import STUDY
+
+    path = study / "study.json"
+    content = read_json(path)
+    STUDY.values(content, str(path))
+    for name in content.get("cells", []):
+        if not isinstance(name, str) or not name.isprintable() or Path(name).name != name or name in ("", ".."):
+            raise InputError(f"{path}: 'cells' names {name!r}, which is no cell's folder; run the study again")
+    return content
+
+
 def _check(name: str, content: dict[str, Any], path: Path) -> None:
     from assignbench.records.schema import SCHEMAS  # that file is also run by itself, to write docs/records.md
 

@@ -114,6 +114,17 @@ def test_records_of_an_earlier_version_are_refused(record) -> None:
         record.require_done()
 
 
+@pytest.mark.parametrize(
+    "cells", [5, [5], "x", None, ["../../x"], ["/etc"], [""], [".."], ["."], {}, ["a\x1b[31m"], [["a"]]]
+)
+def test_what_study_json_says_of_its_cells_is_checked(record, cells) -> None:
+    study = record.folder.parent
+    write_json(study / "study.json", {"study": "s", "cells": cells})
+    with pytest.raises(InputError, match=r"study\.json: 'cells'") as problem:
+        read_study_record(study)
+    assert "\x1b" not in str(problem.value)
+
+
 def test_a_manifest_cannot_name_files_elsewhere(record) -> None:
     content = read_json(record.folder / MANIFEST)
     entry = next(iter(content["files"].values()))
