@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _file_told(problem: OSError) -> str:
     """What the system refused, where, and what to do about it."""
-    if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+    if problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         remedy = "make room on that disk"
     elif problem.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         remedy = "check the rights of file and folder, or name another folder"

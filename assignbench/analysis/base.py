@@ -18,7 +18,7 @@ from assignbench.errors import InputError, nearest
 from assignbench.measure.groups import GroupRule, group_precision
 from assignbench.measure.matching import Matches, Overlaps, average_precision, match, mean_over_classes, overlaps_of
 from assignbench.plugins import imported
-from assignbench.records import CellRecord, read_cells, read_json
+from assignbench.records import CellRecord, read_about, read_cells, refuse_old
 
 T = TypeVar("T")
 
@@ -104,17 +104,19 @@ def three_numbers(found: npt.NDArray[np.float64]) -> dict[str, float]:
 class StudyRecord:
     """A study's run folder: what was asked (`about`) and its cells in the study's order.
 
-    Folders of earlier configurations stay on disk but are not part of the study any more.
+    Folders of earlier configurations stay on disk but are not part of the study any more. `unreadable`: id and reason
+    of cells whose configuration is damaged, so that nothing else can be said of them.
     """
 
     folder: Path
     about: dict[str, Any]
     cells: tuple[CellRecord, ...]
+    unreadable: tuple[tuple[str, str], ...] = ()
     _read: dict[str, CellData] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def done(self) -> tuple[CellRecord, ...]:
-        """The cells that are finished."""
+        """The cells that are finished and whole."""
         return tuple(c for c in self.cells if c.state == "done")
 
     @cached_property
@@ -171,10 +173,23 @@ class StudyRecord:
 
 
 def read_study_record(folder: Path) -> StudyRecord:
-    """The record of a study from its run folder."""
-    about = read_json(folder / "study.json")
-    known = {c.id: c for c in read_cells(folder)}
-    return StudyRecord(folder, about, tuple(known[i] for i in about.get("cells", list(known)) if i in known))
+    """The record of a study from its run folder.
+
+    Raises InputError for a broken study.json and for records of an earlier version; a damaged cell costs the others
+    nothing.
+    """
+    about = read_about(folder)
+    names = about.get("cells", [c.id for c in read_cells(folder)])
+    cells, unreadable = [], []
+    for record in (CellRecord(folder / n, thorough=True) for n in names if (folder / n).is_dir()):
+        refuse_old(record)
+        try:
+            _ = record.config
+            cells.append(record)
+        except InputError as problem:
+            if record.state != "pending":  # one that was never begun says nothing
+                unreadable.append((record.id, str(problem)))
+    return StudyRecord(folder, about, tuple(cells), tuple(unreadable))
 
 
 def keys_of(cell: CellRecord) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from assignbench.records import (
     ImportedConfig,
     ImportedData,
     ImportedMethod,
+    finish,
     schema,
     write_config,
     write_json,
@@ -151,4 +152,4 @@ def _write_cell(
         ranked = before[list(KEPT)].rename(columns={"score": "ranking_score"})
         write_table(folder / "pre_nms.parquet", ranked, schema.PRE_NMS)
     write_json(folder / "summary.json", summary)
-    write_json(folder / "status.json", {"state": "done"})
+    finish(folder)

@@ -68,12 +68,8 @@ NOTE = (
 
 
 def _open(path: Path) -> CellData:
-    record = CellRecord(path)
-    if record.state != "done":
-        raise InputError(
-            f"{path}: not a finished cell (state: {record.state if path.is_dir() else 'no such folder'}); "
-            "cells lie under runs/<study>/, `assignbench status STUDY` names them"
-        )
+    record = CellRecord(path, thorough=True)
+    record.require_done()
     cell = CellData(record)
     for about in cell.images[
         ~cell.images[["width", "height"]].isin(range(1, LONGEST_SIDE + 1)).all(axis=1)

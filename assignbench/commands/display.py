@@ -33,7 +33,7 @@ class Display:
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[note]}", markup=False),
             )
-            self.bars = Bars(*columns, console=self.console, transient=True)
+            self.bars = Bars(*columns, console=self.console, transient=True, refresh_per_second=2)
             self.bars.start()
             self.tasks[""] = self.bars.add_task("cells", total=self.total, note="")
         return self._update
@@ -68,7 +68,7 @@ def closing_table(console: Console, cells: Sequence[Cell], records: Mapping[str,
     for cell in cells:
         record = records[cell.id]
         ap, ap50, ap75 = (_per_cent(record.summary.get(m)) for m in ("AP", "AP50", "AP75"))
-        rows.append((cell.slug, record.state, ap, ap50, ap75, str(record.status.get("reason", ""))))
+        rows.append((cell.slug, record.state, ap, ap50, ap75, record.reason))
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     for row in rows:
         left = f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}"

@@ -25,17 +25,18 @@ def plan(options: argparse.Namespace, console: Console) -> int:
         console.print(f"  {line}", markup=False)
     left, unknown = 0.0, False
     for cell in opened.cells:
-        state = CellRecord(opened.folder / cell.id).state
-        note = ""
+        record = CellRecord(opened.folder / cell.id)
+        state = record.state
+        note = record.reason if state == "damaged" else ""
         if state != "done":
             images = _images(cell.config)
             speed = speeds.get((cell.config.detector.name, cell.config.data.image_size))
             if speed and images:
                 left += images / speed
-                note = f"about {images / speed / 60:.1f} min at {speed:.0f} images/s"
+                note += f" about {images / speed / 60:.1f} min at {speed:.0f} images/s"
             else:
                 unknown = True
-        console.print(f"{state:8} {cell.id} {note}", markup=False)
+        console.print(f"{state:8} {cell.id} {note.strip()}", markup=False)
     told = "left: nothing measured yet"
     if left:
         told = f"left: about {left / 60:.0f} minutes of training, one cell at a time"

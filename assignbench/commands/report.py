@@ -10,7 +10,7 @@ from rich.console import Console
 from assignbench.commands.opening import read, run_folder
 from assignbench.commands.terminal import with_progress
 from assignbench.errors import InputError
-from assignbench.records import read_json, write_json
+from assignbench.records import read_about, write_json
 from assignbench.report import build_report, publish_report
 from assignbench.study.about import about
 
@@ -19,8 +19,8 @@ def report(options: argparse.Namespace, console: Console) -> int:
     """Writes the report again from what is on disk; texts, analyses and claims are those of the study file now."""
     study = read(options)
     folder = run_folder(options, study)
-    before = read_json(folder / "study.json")
-    if not before or not any(folder.glob("*/config.json")):
+    before = read_about(folder)
+    if "cells" not in before or not any(folder.glob("*/config.json")):
         raise InputError(f"no cells in {folder}; run `assignbench run {options.study}` first")
     # The cells are those of the last run, and so is what they are compared with unless the file names it.
     named = {m.name: m.baseline for m in study.spec.methods if m.baseline}

@@ -6,7 +6,6 @@ import argparse
 
 from rich.console import Console
 
-from assignbench.errors import InputError
 from assignbench.records import CellRecord
 from assignbench.study.reading import read_study
 
@@ -15,10 +14,9 @@ def show(options: argparse.Namespace, console: Console) -> int:
     """Draws what a finished cell's methods, or a study's untrained ones, make of an image. Raises InputError."""
     trained = (options.target / "config.json").is_file()
     if trained:
-        record = CellRecord(options.target)
+        record = CellRecord(options.target, thorough=True)
         _ = record.trained  # records of another format are refused before anything else is said of them
-        if record.state != "done":
-            raise InputError(f"{options.target}: this cell is {record.state}; only finished cells can be shown")
+        record.require_done()
     else:
         read_study(options.target, data=options.data)
     from assignbench.commands.shown import draw

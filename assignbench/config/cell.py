@@ -16,7 +16,7 @@ from assignbench.config.evaluation import Evaluation
 from assignbench.config.method import MethodConfig
 from assignbench.config.recipe import Schedule
 
-FORMAT = 2  # raised when records of older runs can no longer be read
+FORMAT = 3  # raised when records of older runs can no longer be read
 
 
 class LocalPaths(Config):

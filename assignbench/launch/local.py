@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 
-from assignbench.errors import InputError
 from assignbench.launch.base import Job
-from assignbench.records import CellRecord
 
-STALE_SECONDS = 30.0
-PATIENCE_SECONDS = 10.0
-GRACE_SECONDS = 30.0
+GRACE_SECONDS = 60.0  # a step has to end and a checkpoint to be written
 
 
 def default_workers(device: str, threads: int) -> int:
@@ -35,22 +29,6 @@ class LocalProcesses:
 
     device: str
 
-    def free(self, job: Job) -> None:
-        """Waits for a process that is about to leave the cell. Raises InputError if one keeps training it."""
-        deadline = time.time() + PATIENCE_SECONDS
-        while True:
-            status = CellRecord(job.folder).status
-            fresh = time.time() - float(status.get("heartbeat", 0)) < STALE_SECONDS
-            here = status.get("host") == socket.gethostname()
-            if status.get("state") != "running" or (here and not _alive(int(status.get("pid", 0)))) or not fresh:
-                return
-            if time.time() > deadline:
-                raise InputError(
-                    f"cell {job.name} is being trained by process {status.get('pid')} on {status.get('host')}; "
-                    "wait for it, or end it and run again"
-                )
-            time.sleep(0.5)
-
     def submit(self, job: Job) -> subprocess.Popen[bytes]:
         """Starts a cell's process."""
         threads = str(job.config.schedule.threads)
@@ -66,6 +44,10 @@ class LocalProcesses:
         """The exit code of a process that has ended."""
         return handle.poll()
 
+    def ask(self, handle: subprocess.Popen[bytes]) -> None:
+        """Asks a process to end."""
+        handle.terminate()
+
     def cancel(self, handle: subprocess.Popen[bytes]) -> int:
         """Asks a process to end, and kills it if it does not within `GRACE_SECONDS`."""
         handle.terminate()
@@ -74,13 +56,3 @@ class LocalProcesses:
         except subprocess.TimeoutExpired:
             handle.kill()
             return handle.wait()
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return pid > 0

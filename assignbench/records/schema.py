@@ -270,14 +270,19 @@ STATUS = TableSchema(
     "status.json",
     "Where a cell stands.",
     (
-        Column("state", "text", "One of pending, running, done, failed and diverged."),
+        Column(
+            "state",
+            "text",
+            "One of pending, running, done, failed and diverged. Without a whole manifest.json, done is not done.",
+        ),
         Column("step", "int", "Training steps done.", "", True),
         Column("steps", "int", "Training steps of the whole run.", "", True),
         Column("phase", "text", "What it does while it runs: training or evaluating.", "", True),
         Column("pid", "int", "Process that trains it.", "", True),
         Column("host", "text", "Machine that trains it.", "", True),
         Column("heartbeat", "float", "When the process last wrote.", "s since 1970", True),
-        Column("reason", "text", "Why it failed or diverged.", "", True),
+        Column("reason", "text", "Why it stopped, failed or diverged.", "", True),
+        Column("notes", "list", "What happened on the way: a damaged checkpoint, a process that was killed.", "", True),
     ),
 )
 
@@ -370,9 +375,41 @@ DIVERGED = TableSchema(
     "What was known when a loss stopped being finite.",
     (
         Column("step", "int", "Training step."),
-        Column("losses", "object", "The terms of the loss."),
-        Column("grad_norm", "float", "Norm of the gradient."),
+        Column("losses", "object", "The terms of the loss; null for one that is not finite."),
+        Column("grad_norm", "float", "Norm of the gradient.", missing="where it is not finite"),
         Column("image_ids", "list", "The images of the batch."),
+    ),
+    optional=True,
+)
+
+MANIFEST = TableSchema(
+    "manifest",
+    "manifest.json",
+    "The files of a finished cell, written last. A cell is done only if every file is what this one says.",
+    (
+        Column("format", "int", "Format of the records."),
+        Column(
+            "files",
+            "object",
+            "Per file `bytes`, `sha256`, `modified` (ns since 1970) and, for tables and lines, `rows`. Left out are "
+            "manifest.json itself, status.json, claim.json, local.json, log.txt and error.txt.",
+        ),
+    ),
+)
+
+CLAIM = TableSchema(
+    "claim",
+    "claim.json",
+    "Who trains a cell, or is about to: one process at a time. It is gone when the process is done with the cell.",
+    (
+        Column("host", "text", "Machine of the process."),
+        Column("boot", "text", "Id of the machine's last start; empty where there is none."),
+        Column("pid", "int", "The process."),
+        Column("began", "int", "When the process began, in clock ticks since the machine's start."),
+        Column("launcher", "int", "Process that launched it."),
+        Column("launcher_began", "int", "When that one began."),
+        Column("since", "float", "When the cell was claimed.", "s since 1970"),
+        Column("renewed", "float", "When the holder last said that it lives, for other machines.", "s since 1970"),
     ),
     optional=True,
 )
@@ -404,7 +441,7 @@ TABLES = (
     *(IMAGES, OBJECTS, DETECTIONS, PRE_NMS, CANDIDATES),
     *(ASSIGNMENTS, PROBES, PROBE_OBJECTS, FORMULAS),
 )
-DOCUMENTS = (METRICS, STATUS, ENVIRONMENT, SUMMARY, LOCAL, DIVERGED, STUDY)
+DOCUMENTS = (METRICS, STATUS, ENVIRONMENT, SUMMARY, MANIFEST, CLAIM, LOCAL, DIVERGED, STUDY)
 SCHEMAS: dict[str, TableSchema] = {s.name: s for s in (*TABLES, *DOCUMENTS)}
 
 # Files without columns; "*" stands for anything.
@@ -415,7 +452,7 @@ OTHER_FILES = {
     "probes/*.png": "The probe images as the network sees them, by image id.",
     "examples/*.png": "The first test images, by image id, for the report's pictures.",
     "assignments/part-*.parquet": "Rows of assignments.parquet, written at each checkpoint.",
-    "checkpoint/*": "Weights as safetensors, and the state of training.",
+    "checkpoint/*": "Weights as safetensors; two generations of the state of training, each with its checksums.",
 }
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "records.md"
 

@@ -80,11 +80,11 @@ def cell_table(study: StudyRecord) -> Table:
     """State and AP of every cell."""
     rows = []
     for cell in study.cells:
-        config, status = cell.config, cell.status
+        config = cell.config
         ap = cell.summary.get("AP")
         shown = f"{100 * ap:.1f}" if ap is not None and np.isfinite(ap) else "–"
-        state = [str(status.get("state", "pending")), shown, str(status.get("reason", ""))[:200]]
-        rows.append([cell.id, config.method.name, str(config.seed), *state])
+        rows.append([cell.id, config.method.name, str(config.seed), cell.state, shown, cell.reason[:400]])
+    rows += [[name, "–", "–", "damaged", "–", reason[:400]] for name, reason in study.unreadable]
     return Table("Cells of this study", ["cell", "method", "seed", "state", "AP", "reason"], rows, data_notes(study))
 
 

@@ -16,7 +16,7 @@ from assignbench.measure.boxes import aspect_ratio, pairwise_iou
 from assignbench.measure.coco import coco_numbers
 from assignbench.measure.crowding import crowdedness
 from assignbench.measure.matching import BOX, overlaps_of
-from assignbench.records import append_lines, schema, write_config, write_json, write_table
+from assignbench.records import append_lines, finish, schema, write_config, write_json, write_table
 
 SIDE = 96
 CLOCKS = {"seconds": 6.0, "cpu_seconds": 5.7, "assign_ms": 3.0, "assign_cpu_ms": 2.9, "criterion_ms": 2.0}
@@ -162,7 +162,7 @@ def write_cell(
     write_json(folder / "summary.json", {**summary, **cost, "per_class": dict.fromkeys(CLASSES, 0.5)})
     write_json(folder / "environment.json", environment())
     alter(folder)
-    write_json(folder / "status.json", {"state": "done", "step": 100, "steps": 100})
+    finish(folder, step=100, steps=100)
     return folder
 
 

@@ -43,6 +43,9 @@ class Log(Hook):
         if done % schedule.checkpoint_every == 0 and done < self.learner.steps:
             self._flush(done)
 
+    def pause(self, done: int) -> None:
+        self._flush(done)
+
     def end(self) -> None:
         self._flush(self.learner.steps)
         parts = [pd.read_parquet(p) for p in sorted((self.folder / "assignments").glob("*.parquet"))]
