@@ -114,7 +114,7 @@ def _only(element: Element, path: str, *, needed: bool = True) -> str:
 
 def _size(tree: Element, side: str) -> int:
     text = _only(tree, f"size/{side}")
-    if not _WHOLE.fullmatch(text):
+    if not _WHOLE.fullmatch(text) or not int(text):
         raise ValueError(f"<size/{side}> is '{text:.40}', expected a whole number of pixels")
     return int(text)
 
@@ -134,10 +134,12 @@ def _box(item: Element, width: int, height: int) -> Box:
             raise ValueError(f"<bndbox/{side}> is '{text:.40}', expected a finite number")
         values.append(float(text))
     x1, y1, x2, y2 = values
-    wrong = box_problem((x1 - 1, y1 - 1, x2, y2), width, height)
+    shown = f"box ({x1:g}, {y1:g}, {x2:g}, {y2:g})"
+    # A box one pixel wide would be sound by the letter; in public sets it is a slip of the mouse.
     if x1 >= x2 or y1 >= y2:
-        wrong = f"box ({x1:g}, {y1:g}, {x2:g}, {y2:g}) is {'inverted' if x1 > x2 or y1 > y2 else 'without area'}"
+        raise ValueError(f"{shown} is {'inverted' if x1 > x2 or y1 > y2 else 'without area'}")
+    wrong = box_problem((x1 - 1, y1 - 1, x2, y2), width, height)
     if wrong:
-        raise ValueError(wrong)
+        raise ValueError(f"{shown}{wrong.partition(')')[2]}")
     # The file counts pixels from 1 and includes the last one. A zero is the same slip in many public sets.
     return max(x1 - 1, 0.0), max(y1 - 1, 0.0), min(x2, width), min(y2, height)

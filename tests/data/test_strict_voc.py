@@ -34,7 +34,7 @@ FIELDS = [
         for side, value in (("width", 64), ("height", 48))
         for wrong in NUMBERS
     ),
-    *(("<width>64</width>", wrong, "width") for wrong in ("64.0", "-64", "64.5")),
+    *(("<width>64</width>", wrong, "width") for wrong in ("64.0", "-64", "64.5", "0")),
     *(
         (f"<{side}>{value}</{side}>", wrong, side)
         for side, value in (("xmin", 9), ("ymin", 11), ("xmax", 28), ("ymax", 30))
@@ -130,7 +130,7 @@ def test_an_entry_in_a_folder_never_reads_the_picture_of_another(voc_folder, fil
     if filename == "1.png":
         assert read(voc_folder).images[0].name == "1.png"  # <filename> names it
     else:
-        with pytest.raises(InputError, match=r"sub/1\.jpg: image file is missing"):
+        with pytest.raises(InputError, match=r"sub/1\.jpg.*: image file is missing"):
             read(voc_folder)
 
 
@@ -147,8 +147,17 @@ def test_filename_is_honoured_and_never_one_of_two(voc_folder) -> None:
         read(voc_folder)
     entry(voc_folder, "label7", "label7.bmp")
     assert read(voc_folder).images[0].name == "label7.bmp"
+    entry(voc_folder, "label8", "gone.png")
+    with pytest.raises(InputError, match=r"label8\.jpg, whose <filename> is 'gone.png': image file is missing"):
+        read(voc_folder)
     entry(voc_folder, "label7", "../../secret.png")
     with pytest.raises(InputError, match="leads out of the data root"):
+        read(voc_folder)
+
+
+def test_a_box_is_shown_as_it_is_written(voc_folder) -> None:
+    write_voc_xml(voc_folder / "VOC2007", "000001", [("dog", -5, 11, 28, 30)])
+    with pytest.raises(InputError, match=r"object 0 \('dog'\): box \(-5, 11, 28, 30\) lies outside the image of 64x48"):
         read(voc_folder)
 
 

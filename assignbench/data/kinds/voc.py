@@ -167,7 +167,8 @@ def _picture(
         return own, False
     picture = candidates[0] if candidates else own
     file = f"{entry.base.name}/JPEGImages/{picture.relative_to(folder).as_posix()}"
-    wrong = pictures.problem(picture, found.size, file)
+    stale = found.filename and Path(found.filename).name != picture.name
+    wrong = pictures.problem(picture, found.size, file, f"whose <filename> is '{found.filename}'" if stale else "")
     if wrong:
         problems.append(wrong)
     return picture, wrong is None
