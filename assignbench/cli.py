@@ -73,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--fresh", action="store_true", help="forget finished and half-finished cells and train them again"
     )
+    run.add_argument(
+        "--accept-stale", action="store_true", help="keep finished cells whose inputs have changed; the report says so"
+    )
     _loudness(run)
 
     plan = _command(commands, "plan", "show the cells of a study, their ids, what is done and the cost")

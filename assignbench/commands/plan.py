@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from assignbench.commands.opening import open_study
+from assignbench.commands.staleness import look
 from assignbench.config.cell import CellConfig
 from assignbench.errors import InputError
 from assignbench.records import CellRecord
@@ -23,9 +24,10 @@ def plan(options: argparse.Namespace, console: Console) -> int:
     console.print("methods and what they are compared with:")
     for line in pair_lines(opened.study, opened.methods, opened.baselines):
         console.print(f"  {line}", markup=False)
+    inputs = look(opened.folder, opened.everything, options.out, console)
     left, unknown = 0.0, False
     for cell in opened.cells:
-        state = CellRecord(opened.folder / cell.id).state
+        state = inputs.state(CellRecord(opened.folder / cell.id))
         note = ""
         if state != "done":
             images = _images(cell.config)
@@ -36,6 +38,7 @@ def plan(options: argparse.Namespace, console: Console) -> int:
             else:
                 unknown = True
         console.print(f"{state:8} {cell.id} {note}", markup=False)
+    inputs.print(console, [c.id for c in opened.cells])
     told = "left: nothing measured yet"
     if left:
         told = f"left: about {left / 60:.0f} minutes of training, one cell at a time"

@@ -7,8 +7,9 @@ import argparse
 from rich.console import Console
 
 from assignbench.commands.opening import read, run_folder
+from assignbench.commands.staleness import look, recorded
 from assignbench.errors import InputError
-from assignbench.records import read_json, write_json
+from assignbench.records import CellRecord, read_json, write_json
 from assignbench.report import build_report, publish_report
 from assignbench.study.about import about
 
@@ -22,8 +23,10 @@ def report(options: argparse.Namespace, console: Console) -> int:
         raise InputError(f"no cells in {folder}; run `assignbench run {options.study}` first")
     # The cells are those of the last run, and so is what they are compared with unless the file names it.
     named = {m.name: m.baseline for m in study.spec.methods if m.baseline}
-    content = about(study, before["cells"], {**before.get("baselines", {}), **named})
+    inputs = look(folder, recorded(study, [CellRecord(folder / i) for i in before["cells"]]), options.out, console)
+    content = about(study, before["cells"], {**before.get("baselines", {}), **named}, inputs.about())
     write_json(folder / "study.json", content)
     made = publish_report(folder, options.publish) if options.publish else build_report(folder)
+    inputs.print(console, before["cells"])
     console.print(f"report: {made}", markup=False)
     return 0

@@ -12,6 +12,7 @@ from rich.console import Console
 from assignbench.commands.devices import choose_device
 from assignbench.commands.display import Display, closing_table
 from assignbench.commands.opening import Opened, open_study
+from assignbench.commands.staleness import Staleness, look, renew
 from assignbench.errors import InputError
 from assignbench.launch.base import Job, Jobs
 from assignbench.launch.local import LocalProcesses, default_workers
@@ -31,6 +32,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
     if options.fresh:
         for cell in cells:
             shutil.rmtree(folder / cell.id, ignore_errors=True)
+    inputs = look(folder, opened.everything, options.out, console)
+    inputs = renew(inputs, opened, options, console)
     records = {cell.id: CellRecord(folder / cell.id) for cell in cells}
     waiting = [c for c in cells if records[c.id].state != "done"]
     if not options.quiet:
@@ -42,7 +45,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     if not options.quiet and any(c.config.data.kind == "shapes" for c in waiting):
         console.print("preparing scenes (rendered once, some seconds)")
     _render_scenes(waiting)
-    _write_about(opened)
+    _write_about(opened, inputs)
     jobs = [Job(records[c.id].folder, c.config, c.paths) for c in waiting]
     with Display(console, len(jobs), quiet=options.quiet) as display:
         Jobs(LocalProcesses(device), workers).run(jobs, display)
@@ -52,9 +55,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
     return 0 if all(r.state == "done" for r in records.values()) else 1
 
 
-def _write_about(opened: Opened) -> None:
+def _write_about(opened: Opened, inputs: Staleness) -> None:
     """What the report says about the study, and the file as it was."""
-    write_json(opened.folder / "study.json", opened.about())
+    write_json(opened.folder / "study.json", opened.about(inputs.about()))
     write_text(opened.folder / "study.yaml", opened.study.path.read_text())
 
 

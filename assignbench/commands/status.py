@@ -8,6 +8,7 @@ from fnmatch import fnmatch
 from rich.console import Console
 
 from assignbench.commands.opening import run_folder
+from assignbench.commands.staleness import look, recorded
 from assignbench.errors import InputError
 from assignbench.records import CellRecord, read_json
 from assignbench.study.reading import read_study
@@ -28,10 +29,13 @@ def status(options: argparse.Namespace, console: Console) -> int:
     for record in records:
         if (record.folder / "config.json").is_file():
             _ = record.config  # refuses what an earlier version wrote, with the way out
+    inputs = look(folder, recorded(study, records), options.out, console)
+    for record in records:
         state = record.status
         steps = f"{state.get('step', 0)}/{state['steps']}" if state.get("steps") else ""
-        line = f"{state['state']:8} {steps:>12} {record.id} {state.get('reason', '')}"
+        line = f"{inputs.state(record):8} {steps:>12} {record.id} {state.get('reason', '')}"
         console.print(line.rstrip(), markup=False)
+    inputs.print(console, [r.id for r in records])
     return 0
 
 

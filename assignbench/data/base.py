@@ -56,7 +56,11 @@ class ImageRecord:
 
 @dataclass
 class DetectionData:
-    """One split: class names, image records, pixels on demand, and what was left out while reading."""
+    """One split: class names, image records, pixels on demand, and what was left out while reading.
+
+    `sources` are all annotation files and lists that were read for it, `files` all image files that it names, also
+    those that were left out: what a cell's identity is made of. Embedded scenes have none.
+    """
 
     name: str
     split: str
@@ -64,6 +68,8 @@ class DetectionData:
     images: list[ImageRecord]
     read: Callable[[int], Pixels]
     skipped: list[Problem] = field(default_factory=list)
+    sources: tuple[Path, ...] = ()
+    files: tuple[Path, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)

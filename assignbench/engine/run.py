@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from assignbench.engine.evaluate import describe_objects, image_table, object_ta
 from assignbench.engine.hooks import Checkpoint, Guard, Heartbeat, Log, Probes
 from assignbench.engine.hooks.heartbeat import Orphaned, Status
 from assignbench.engine.hooks.probes import probe_batches
+from assignbench.engine.inputs import begin, confirm
 from assignbench.engine.learner import Diverged
 from assignbench.engine.loop import loop
 from assignbench.engine.pictures import save_picture
@@ -46,13 +48,16 @@ def run_cell(folder: Path, device: str, alive: Callable[[], bool] = lambda: True
         if device.startswith("cuda"):
             torch.use_deterministic_algorithms(True, warn_only=True)
             torch.backends.cudnn.benchmark = False
+        begun = time.time_ns()
         cell = prepare(folder, device)
+        begin(cell, begun)
         about = environment(cell)
         ENVIRONMENT.mapping(about, str(folder / "environment.json"))
         write_json(folder / "environment.json", about)
         seconds = train(cell, status)
         status.write("running", phase="evaluating", force=True)
         evaluate(cell, seconds)
+        confirm(cell)
         checkpoint.finish(folder / "checkpoint", cell.learner.model)
         status.write("done", force=True)
         return "done"

@@ -14,7 +14,7 @@ from assignbench.analysis import ANALYSES, ORDER, Analysis, Result, StudyRecord,
 from assignbench.errors import InputError
 from assignbench.records import write_text
 from assignbench.report.figures import FIGURES
-from assignbench.report.opening import cell_table, environment_table, fairness, opening, skipped_problems
+from assignbench.report.opening import cell_table, environment_table, fairness, opening, skipped_problems, stale_lines
 from assignbench.report.render.html import to_html
 from assignbench.report.render.markdown import to_markdown
 from assignbench.report.samples import assignment_pictures, detection_pictures
@@ -56,6 +56,7 @@ class Page:
     date: str
     fair: str
     unfair: bool
+    stale: list[str]
     sections: list[Section]
     skipped: list[str]
     cells: Table
@@ -130,6 +131,7 @@ def page_of(study: StudyRecord, target: Target) -> Page:
         date=datetime.now(UTC).date().isoformat(),
         fair=fair,
         unfair=unfair,
+        stale=stale_lines(study),
         sections=sections,
         skipped=skipped_problems(study),
         cells=cell_table(study),

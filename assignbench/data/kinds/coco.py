@@ -56,8 +56,10 @@ def read_coco(
             of_image[int(item["image_id"])].append(item)
     images: list[ImageRecord] = []
     paths: list[Path] = []
+    files: list[Path] = []
     for entry in content["images"]:
         path = within(root, f"{folder}/{entry['file_name']}", source.name)
+        files.append(path)
         wrong = image_problem(path, (int(entry["width"]), int(entry["height"])))
         if wrong:
             problems.append(Problem(f"{folder}/{entry['file_name']}", wrong, f"image {entry['id']}", image_lost=True))
@@ -66,7 +68,8 @@ def read_coco(
         paths.append(path)
     settle(problems, on_bad, f"data set '{name}', {source}")
     names = tuple(str(c["name"]) for c in categories)
-    return DetectionData(name, Path(folder).name, names, images, PixelCache(lambda i: read_pixels(paths[i])), problems)
+    pixels = PixelCache(lambda i: read_pixels(paths[i]))
+    return DetectionData(name, Path(folder).name, names, images, pixels, problems, (source,), tuple(files))
 
 
 def load_instances(path: Path) -> dict[str, Any]:

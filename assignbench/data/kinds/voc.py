@@ -37,6 +37,8 @@ def read_voc(
     """
     images: list[ImageRecord] = []
     paths: list[Path] = []
+    sources: list[Path] = []
+    files: list[Path] = []
     problems: list[Problem] = []
     index = {c: i for i, c in enumerate(classes)}
     if not root.is_dir():
@@ -50,11 +52,14 @@ def read_voc(
                 if not base.is_dir()
                 else InputError(f"data set '{name}': no image list {listing}; known: {_lists(listing.parent)}")
             )
+        sources.append(listing)
         for line in listing.read_text().splitlines():
             if not line.strip():
                 continue
             stem = line.split()[0]
             xml = within(base, f"Annotations/{stem}.xml", str(listing))
+            sources.append(xml)
+            files.append(base / "JPEGImages" / f"{stem}.jpg")
             record, found = _read_xml(xml, len(images), index, base)
             problems += found
             if record is not None:
@@ -62,7 +67,8 @@ def read_voc(
                 paths.append(base / "JPEGImages" / record.name)
     settle(problems, on_bad, f"data set '{name}', {root}")
     label = "+".join(f"{Path(f).name}/{s}" for f, s in splits)
-    return DetectionData(name, label, tuple(classes), images, PixelCache(lambda i: read_pixels(paths[i])), problems)
+    pixels = PixelCache(lambda i: read_pixels(paths[i]))
+    return DetectionData(name, label, tuple(classes), images, pixels, problems, tuple(sources), tuple(files))
 
 
 def _read_xml(

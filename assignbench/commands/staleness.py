@@ -1,0 +1,137 @@
+"""What commands say and do about cells whose inputs are no longer those that their numbers were made from."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from assignbench.commands.opening import Opened
+from assignbench.config.cell import LocalPaths
+from assignbench.errors import InputError
+from assignbench.records import CellRecord, read_json
+from assignbench.records.hashes import FileHashes
+from assignbench.records.identity import Identity
+from assignbench.study.about import Stale
+from assignbench.study.grid import Cell, paths_of
+from assignbench.study.reading import Study
+
+Groups = list[dict[str, list[str]]]  # "reasons" and the "cells" that share them
+NAMED = 6  # cells that a line names
+
+
+@dataclass(frozen=True)
+class Staleness:
+    """Why cells are stale, by id; which of them the user keeps; and what could not be compared."""
+
+    folder: Path
+    reasons: Mapping[str, tuple[str, ...]]
+    unchecked: tuple[str, ...] = ()
+    accepted: frozenset[str] = field(default_factory=frozenset)
+
+    def state(self, record: CellRecord) -> str:
+        """A cell's state as lists show it; one that is being trained stays "running"."""
+        stale = record.id in self.reasons and record.state != "running"
+        return "STALE" if stale else record.state
+
+    def about(self) -> Stale:
+        """What study.json holds of it."""
+        kept, others = self._split(self.reasons)
+        return Stale(others, kept, list(self.unchecked))
+
+    def print(self, console: Console, cells: Sequence[str]) -> None:
+        """The reasons, once for all cells that share them, and the way out; nothing if no cell is stale."""
+        kept, others = self._split({name: why for name, why in self.reasons.items() if name in set(cells)})
+        for groups, told in ((kept, "STALE, kept by --accept-stale"), (others, "STALE")):
+            for group in groups:
+                console.print(f"{told}: {_named(group['cells'])}: {'; '.join(group['reasons'])}", markup=False)
+        if others:
+            told = f"`assignbench run` moves stale cells to {self.folder / 'stale'} and trains them anew"
+            console.print(f"  {told}; with --accept-stale it keeps finished ones", markup=False)
+        for one in self.unchecked:
+            console.print(f"not checked: {one}", markup=False)
+
+    def _split(self, reasons: Mapping[str, tuple[str, ...]]) -> tuple[Groups, Groups]:
+        """The groups of cells that were accepted, and of the others."""
+        kept = {name: why for name, why in reasons.items() if name in self.accepted}
+        return _groups(kept), _groups({name: why for name, why in reasons.items() if name not in kept})
+
+
+def look(folder: Path, cells: Iterable[Cell], out: Path, console: Console) -> Staleness:
+    """Compares what every cell was made from with what its study names now.
+
+    What an earlier run accepted stays accepted for the same reasons; for others it is stale again.
+    """
+    identity = Identity(
+        FileHashes(out / ".cache" / "hashes.json"), lambda text: console.print(f"{text} ...", markup=False)
+    )
+    reasons: dict[str, tuple[str, ...]] = {}
+    unchecked: dict[str, None] = {}
+    for cell in cells:
+        found = identity.compare(CellRecord(folder / cell.id), cell.paths)
+        unchecked |= dict.fromkeys(found.unchecked)
+        if found.reasons:
+            reasons[cell.id] = found.reasons
+    groups = read_json(folder / "study.json").get("accepted", []) if reasons else []
+    before = {(name, tuple(group["reasons"])) for group in groups for name in group["cells"]}
+    accepted = frozenset(name for name, why in reasons.items() if (name, why) in before)
+    return Staleness(folder, reasons, tuple(unchecked), accepted)
+
+
+def recorded(study: Study, records: Iterable[CellRecord]) -> list[Cell]:
+    """The cells of a run folder, with data and weights where the study says; no methods are loaded for it."""
+    cells = []
+    for record in records:
+        try:
+            config = record.trained
+        except InputError:  # not begun, or damaged, which its state says
+            continue
+        paths = paths_of(study, config)
+        if paths is None:
+            paths = LocalPaths.model_validate(read_json(record.folder / "local.json"))
+        cells.append(Cell(config, paths))
+    return cells
+
+
+def renew(inputs: Staleness, opened: Opened, options: argparse.Namespace, console: Console) -> Staleness:
+    """Moves the stale ones of the cells that were asked for out of the way; says so, and what is stale afterwards.
+
+    With --accept-stale finished cells stay. A half-finished one never goes on: its numbers would be of a mixture.
+    """
+    asked = [c.id for c in opened.cells if c.id in inputs.reasons]
+    kept = {i for i in asked if options.accept_stale and CellRecord(opened.folder / i).state == "done"}
+    for group in _groups({i: inputs.reasons[i] for i in asked}):
+        for done, told in ((True, "kept by --accept-stale"), (False, f"moved to {opened.folder / 'stale'}, made anew")):
+            ids = [i for i in group["cells"] if (i in kept) == done]
+            if ids:
+                console.print(f"STALE, {told}: {_named(ids)}: {'; '.join(group['reasons'])}", markup=False)
+    for name in asked:
+        if name not in kept:
+            _move(opened.folder / name, opened.folder / "stale")
+    left = {i: r for i, r in inputs.reasons.items() if i not in asked or i in kept}
+    return replace(inputs, reasons=left, accepted=(inputs.accepted - set(asked)) | kept)
+
+
+def _move(folder: Path, to: Path) -> None:
+    """Moves a cell's folder to the first free name there."""
+    to.mkdir(exist_ok=True)
+    number = 1
+    while (to / f"{folder.name}.{number}").exists():
+        number += 1
+    folder.rename(to / f"{folder.name}.{number}")
+
+
+def _groups(reasons: Mapping[str, tuple[str, ...]]) -> Groups:
+    """Cells with the same reasons together."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for name, why in reasons.items():
+        found.setdefault(why, []).append(name)
+    return [{"reasons": list(why), "cells": names} for why, names in found.items()]
+
+
+def _named(cells: Sequence[str]) -> str:
+    more = f" and {len(cells) - NAMED} more" if len(cells) > NAMED else ""
+    return ", ".join(cells[:NAMED]) + more
