@@ -244,13 +244,14 @@ INPUTS = TableSchema(
     "inputs",
     "inputs.json",
     "What made the cell's numbers beside config.json, as it was when training began. Where one of these differs now, "
-    "the cell is stale: `assignbench run` trains it anew.",
+    "the cell is stale: `assignbench run` trains it anew. Imported cells have none.",
     (
         Column("files", "object", "Per group of input_files.parquet the number of files and one hash over all."),
         Column("weights", "object", "Hash of the pretrained weights by the file's name, empty without."),
         Column("sources", "object", "Per assigner or criterion of your own the hashes of its source files."),
         Column("formats", "object", "Per component of AssignBench the making of it (config/formats.py)."),
     ),
+    optional=True,
 )
 
 METRICS = TableSchema(
