@@ -12,7 +12,7 @@ from rich.console import Console
 from assignbench.commands.devices import choose_device
 from assignbench.commands.display import Display, closing_table
 from assignbench.commands.opening import Opened, open_study
-from assignbench.commands.staleness import Staleness, look, renew
+from assignbench.commands.staleness import Staleness, look, set_aside
 from assignbench.errors import InputError
 from assignbench.launch.base import Job, Jobs
 from assignbench.launch.local import LocalProcesses, default_workers
@@ -29,11 +29,13 @@ def run(options: argparse.Namespace, console: Console) -> int:
     device, line = choose_device(options.device)
     _check_data(study, cells)
     workers = options.workers or default_workers(device, study.spec.schedule.threads)
+    inputs = look(folder, opened.everything, options.out, console)
     if options.fresh:
         for cell in cells:
             shutil.rmtree(folder / cell.id, ignore_errors=True)
-    inputs = look(folder, opened.everything, options.out, console)
-    inputs = renew(inputs, opened, options, console)
+        inputs = inputs.without(c.id for c in cells)
+    else:
+        inputs = set_aside(inputs, cells, inputs.to_renew(cells, accept=options.accept_stale), console)
     records = {cell.id: CellRecord(folder / cell.id) for cell in cells}
     waiting = [c for c in cells if records[c.id].state != "done"]
     if not options.quiet:

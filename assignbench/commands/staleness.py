@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rich.console import Console
 
-from assignbench.commands.opening import Opened
 from assignbench.config.cell import LocalPaths
 from assignbench.errors import InputError
 from assignbench.records import CellRecord, read_json
@@ -20,6 +18,7 @@ from assignbench.study.grid import Cell, paths_of
 from assignbench.study.reading import Study
 
 Groups = list[dict[str, list[str]]]  # "reasons" and the "cells" that share them
+SETTLED = ("done", "pending", "failed", "diverged")  # states that nothing else is to be said of
 NAMED = 6  # cells that a line names
 
 
@@ -34,8 +33,22 @@ class Staleness:
 
     def state(self, record: CellRecord) -> str:
         """A cell's state as lists show it; one that is being trained stays "running"."""
-        stale = record.id in self.reasons and record.state != "running"
-        return "STALE" if stale else record.state
+        state: str = record.state
+        return "STALE" if record.id in self.reasons and state in SETTLED else state
+
+    def to_renew(self, cells: Iterable[Cell], *, accept: bool) -> list[str]:
+        """Which of the cells that are asked for must be trained anew.
+
+        `accept` keeps finished ones. A half-finished one never goes on: its numbers would be of a mixture.
+        """
+        stale = [c.id for c in cells if c.id in self.reasons]
+        return [i for i in stale if not (accept and CellRecord(self.folder / i).state == "done")]
+
+    def without(self, cells: Iterable[str], *, accepted: Iterable[str] = ()) -> Staleness:
+        """The same when cells are gone from the folder, and `accepted` of those that are left are kept."""
+        gone = set(cells)
+        left = {name: why for name, why in self.reasons.items() if name not in gone}
+        return replace(self, reasons=left, accepted=frozenset(self.accepted | set(accepted)) & set(left))
 
     def about(self) -> Stale:
         """What study.json holds of it."""
@@ -96,23 +109,16 @@ def recorded(study: Study, records: Iterable[CellRecord]) -> list[Cell]:
     return cells
 
 
-def renew(inputs: Staleness, opened: Opened, options: argparse.Namespace, console: Console) -> Staleness:
-    """Moves the stale ones of the cells that were asked for out of the way; says so, and what is stale afterwards.
-
-    With --accept-stale finished cells stay. A half-finished one never goes on: its numbers would be of a mixture.
-    """
-    asked = [c.id for c in opened.cells if c.id in inputs.reasons]
-    kept = {i for i in asked if options.accept_stale and CellRecord(opened.folder / i).state == "done"}
-    for group in _groups({i: inputs.reasons[i] for i in asked}):
-        for done, told in ((True, "kept by --accept-stale"), (False, f"moved to {opened.folder / 'stale'}, made anew")):
-            ids = [i for i in group["cells"] if (i in kept) == done]
-            if ids:
-                console.print(f"STALE, {told}: {_named(ids)}: {'; '.join(group['reasons'])}", markup=False)
-    for name in asked:
-        if name not in kept:
-            _move(opened.folder / name, opened.folder / "stale")
-    left = {i: r for i, r in inputs.reasons.items() if i not in asked or i in kept}
-    return replace(inputs, reasons=left, accepted=(inputs.accepted - set(asked)) | kept)
+def set_aside(inputs: Staleness, cells: Sequence[Cell], renewed: Sequence[str], console: Console) -> Staleness:
+    """Moves the folders of `renewed` cells out of the way and says so; the others of `cells` count as accepted."""
+    kept = [c.id for c in cells if c.id in inputs.reasons and c.id not in renewed]
+    aside = inputs.folder / "stale"
+    for names, told in ((kept, "kept by --accept-stale"), (renewed, f"moved to {aside}, trained anew")):
+        for group in _groups({name: inputs.reasons[name] for name in names}):
+            console.print(f"STALE, {told}: {_named(group['cells'])}: {'; '.join(group['reasons'])}", markup=False)
+    for name in renewed:
+        _move(inputs.folder / name, aside)
+    return inputs.without(renewed, accepted=kept)
 
 
 def _move(folder: Path, to: Path) -> None:
