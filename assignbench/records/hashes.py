@@ -36,15 +36,18 @@ class FileHashes:
 
     def of_all(self, paths: Iterable[Path], tell: Callable[[str], None] = lambda text: None) -> dict[Path, str]:
         """The same for many files, read side by side; `tell` hears once what takes long."""
+        asked = list(dict.fromkeys(paths))
+        patience = _Patience(f"looking at {len(asked)} files, whether they are what the cells were made from", tell)
         found, waiting = {}, []
-        for path in dict.fromkeys(paths):
+        for path in asked:
+            patience.wait()
             known = self._remembered(path)
             if known is None:
                 waiting.append(path)
             else:
                 found[path] = known
         if waiting:
-            found |= self._read_all(waiting, tell)
+            found |= self._read_all(waiting, patience)
             self._save()
         return found
 
@@ -58,17 +61,14 @@ class FileHashes:
         known = self._known.get(_key(path))
         return known[1] if known is not None and known[0] == stamp else None
 
-    def _read_all(self, paths: list[Path], tell: Callable[[str], None]) -> dict[Path, str]:
-        begun, told = time.monotonic(), False
+    def _read_all(self, paths: list[Path], patience: _Patience) -> dict[Path, str]:
         found = {}
         with ThreadPoolExecutor(min(16, 2 * (os.cpu_count() or 1))) as pool:
             for path, (stamp, digest) in zip(paths, pool.map(_hash, paths), strict=True):
                 found[path] = digest
                 if stamp is not None:
                     self._new[_key(path)] = (stamp, digest)
-                if not told and time.monotonic() - begun > TELL_SECONDS:
-                    told = True
-                    tell(f"reading {len(paths)} files to see whether they are what the cells were made from")
+                patience.wait()
         return found
 
     def _save(self) -> None:
@@ -88,6 +88,19 @@ class FileHashes:
         except OSError:
             return
         self._new.clear()
+
+
+class _Patience:
+    """Tells once what is going on when it takes long."""
+
+    def __init__(self, text: str, tell: Callable[[str], None]) -> None:
+        self._text, self._tell, self._until = text, tell, time.monotonic() + TELL_SECONDS
+
+    def wait(self) -> None:
+        """To be called again and again."""
+        if time.monotonic() > self._until:
+            self._until = float("inf")
+            self._tell(self._text)
 
 
 def _key(path: Path) -> str:

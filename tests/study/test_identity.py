@@ -303,6 +303,17 @@ def test_accepted_stale_cells_are_kept_and_the_report_says_so(study, capsys) -> 
     assert "STALE" not in Path("runs/mine/report/index.html").read_text()
 
 
+def test_fresh_cells_are_not_kept_as_stale_ones(study, capsys) -> None:
+    CHANGES["image"][0]()
+    assert command("run", "--fresh", "--only", "iou") == 0
+    told = capsys.readouterr().out
+    assert "STALE" not in told and not Path("runs/mine/stale").exists()
+    page = Path("runs/mine/report/index.html").read_text()  # of the whole study, whose other cell is stale
+    assert "STALE: these cells" in page and page.count("Cells: retinanet-slim-own-mine") == 1
+    with pytest.raises(SystemExit):
+        command("run", "--fresh", "--accept-stale")
+
+
 @pytest.mark.parametrize("accept", [False, True])
 def test_a_half_finished_stale_cell_begins_anew(study, capsys, accept) -> None:
     cell = next(p.parent for p in Path("runs/mine").glob("*iou*/config.json"))
