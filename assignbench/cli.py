@@ -86,8 +86,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--workers", type=_positive, metavar="N", help="cells side by side (default: by cores, one per GPU)"
     )
-    run.add_argument(
+    old = run.add_mutually_exclusive_group()
+    old.add_argument(
         "--fresh", action="store_true", help="forget finished and half-finished cells and train them again"
+    )
+    old.add_argument(
+        "--accept-stale", action="store_true", help="keep finished cells whose inputs have changed; the report says so"
     )
     _loudness(run)
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from rich.console import Console
 
 from assignbench.commands.opening import read, run_folder
+from assignbench.commands.staleness import look, recorded
 from assignbench.commands.terminal import with_progress
 from assignbench.errors import InputError
-from assignbench.records import read_about, write_json
+from assignbench.records import CellRecord, read_about, write_json
 from assignbench.report import build_report, publish_report
 from assignbench.study.about import about
 
@@ -24,11 +25,13 @@ def report(options: argparse.Namespace, console: Console) -> int:
         raise InputError(f"no cells in {folder}; run `assignbench run {options.study}` first")
     # The cells are those of the last run, and so is what they are compared with unless the file names it.
     named = {m.name: m.baseline for m in study.spec.methods if m.baseline}
-    content = about(study, before["cells"], {**before.get("baselines", {}), **named})
+    inputs = look(folder, recorded(study, [CellRecord(folder / i) for i in before["cells"]]), options.out, console)
+    content = about(study, before["cells"], {**before.get("baselines", {}), **named}, inputs.about())
     write_json(folder / "study.json", content)
     publish: Path | None = options.publish
     made = with_progress(
         console, lambda tell: publish_report(folder, publish, tell) if publish else build_report(folder, tell)
     )
+    inputs.print(console, before["cells"])
     console.print(f"report: {made}", markup=False)
     return 0

@@ -17,6 +17,7 @@ from rich.console import Console
 from assignbench.commands.devices import choose_device
 from assignbench.commands.display import Display, closing_table
 from assignbench.commands.opening import Opened, open_study
+from assignbench.commands.staleness import Staleness, look, set_aside
 from assignbench.commands.terminal import with_progress
 from assignbench.commands.weights import check_study_weights
 from assignbench.errors import InputError
@@ -40,14 +41,19 @@ def run(options: argparse.Namespace, console: Console) -> int:
     _check_data(study, cells)
     folders = {cell.id: opened.folder / cell.id for cell in cells}
     records = {name: CellRecord(folder, thorough=True) for name, folder in folders.items()}
-    wanted = [r.folder for r in records.values() if options.fresh or r.state != "done"]
+    inputs = look(opened.folder, opened.everything, options.out, console)
+    renewed = [] if options.fresh else inputs.to_renew(cells, accept=options.accept_stale)
+    wanted = [r.folder for r in records.values() if options.fresh or r.state != "done" or r.id in renewed]
     try:
         _writable(opened.folder)
         with _terminable(), all_kept(wanted):
             if options.fresh:
                 for folder in wanted:
                     clear_folder(folder)
-            _train(opened, records, options, console, (device, line))
+                inputs = inputs.without(c.id for c in cells)
+            else:
+                inputs = set_aside(inputs, cells, renewed, console)
+            _train(opened, inputs, records, options, console, (device, line))
         page = with_progress(console, lambda tell: build_report(opened.folder, tell), quiet=options.quiet)
     except KeyboardInterrupt:
         for folder in wanted:
@@ -62,6 +68,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
 def _train(
     opened: Opened,
+    inputs: Staleness,
     records: Mapping[str, CellRecord],
     options: argparse.Namespace,
     console: Console,
@@ -84,7 +91,7 @@ def _train(
     if not options.quiet and any(c.config.data.kind == "shapes" for c in waiting):
         console.print("preparing scenes (rendered once, some seconds)")
     _render_scenes(waiting)
-    _write_about(opened)
+    _write_about(opened, inputs)
     jobs = [Job(records[c.id].folder, c.config, c.paths) for c in waiting]
     with Display(console, len(jobs), quiet=options.quiet) as display:
         Jobs(LocalProcesses(device[0]), workers).run(jobs, display)
@@ -120,9 +127,9 @@ def _writable(folder: Path) -> None:
         raise InputError(f"{folder}: nothing can be written there ({problem.strerror}); name another --out") from None
 
 
-def _write_about(opened: Opened) -> None:
+def _write_about(opened: Opened, inputs: Staleness) -> None:
     """What the report says about the study, and the file as it was."""
-    write_json(opened.folder / "study.json", opened.about())
+    write_json(opened.folder / "study.json", opened.about(inputs.about()))
     write_text(opened.folder / "study.yaml", opened.study.path.read_text())
 
 

@@ -8,6 +8,7 @@ from fnmatch import fnmatch
 from rich.console import Console
 
 from assignbench.commands.opening import run_folder
+from assignbench.commands.staleness import look, recorded
 from assignbench.errors import InputError
 from assignbench.records import CellRecord, read_about, refuse_old
 from assignbench.study.reading import read_study
@@ -27,10 +28,13 @@ def status(options: argparse.Namespace, console: Console) -> int:
             raise InputError(f"--only {options.only}: no cell matches; the cells are\n  " + "\n  ".join(names))
     for record in records:
         refuse_old(record)
+    inputs = look(folder, recorded(study, records), options.out, console)
+    for record in records:
         told = record.status
         steps = f"{told.get('step', 0)}/{told['steps']}" if told.get("steps") else ""
-        line = f"{record.state:8} {steps:>12} {record.id} {record.reason}"
+        line = f"{inputs.state(record):8} {steps:>12} {record.id} {record.reason}"
         console.print(line.rstrip(), markup=False)
+    inputs.print(console, [r.id for r in records])
     return 0
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from assignbench.engine.failure import reason_of
 from assignbench.engine.hooks import Checkpoint, Guard, Heartbeat, Log, Probes
 from assignbench.engine.hooks.heartbeat import Status
 from assignbench.engine.hooks.probes import probe_batches
+from assignbench.engine.inputs import begin, confirm
 from assignbench.engine.learner import Diverged
 from assignbench.engine.loop import loop
 from assignbench.engine.pictures import save_picture
@@ -50,7 +52,9 @@ def run_cell(folder: Path, device: str, wish: Wish | None = None) -> str:
         if device.startswith("cuda"):
             torch.use_deterministic_algorithms(True, warn_only=True)
             torch.backends.cudnn.benchmark = False
+        begun = time.time_ns()
         cell = prepare(folder, device)
+        begin(cell, begun)
         about = environment(cell)
         ENVIRONMENT.mapping(about, str(folder / "environment.json"))
         write_json(folder / "environment.json", about)
@@ -58,6 +62,7 @@ def run_cell(folder: Path, device: str, wish: Wish | None = None) -> str:
         wish.heed()
         status.write("running", phase="evaluating", step=cell.learner.steps, steps=cell.learner.steps, force=True)
         evaluate(cell, seconds)
+        confirm(cell)
         checkpoint.clean(folder)
         status.done()
         return "done"

@@ -231,6 +231,32 @@ FORMULAS = TableSchema(
 _THREADS = (
     "With one thread that thread's; with several that of the whole process, which can exceed the time that passed."
 )
+INPUT_FILES = TableSchema(
+    "input_files",
+    "input_files.parquet",
+    "Every file of the data set that the cell was made from. Cells on embedded scenes have none.",
+    (
+        Column("group", "text", "Split and kind: train or test, annotations or images."),
+        Column("file", "text", "Path below the data root."),
+        Column("sha256", "text", "Hash of the content; empty for a file that was not there and was left out."),
+    ),
+    optional=True,
+)
+
+INPUTS = TableSchema(
+    "inputs",
+    "inputs.json",
+    "What made the cell's numbers beside config.json, as it was when training began. Where one of these differs now, "
+    "the cell is stale: `assignbench run` trains it anew. Imported cells have none.",
+    (
+        Column("files", "object", "Per group of input_files.parquet the number of files and one hash over all."),
+        Column("weights", "object", "Hash of the pretrained weights by the file's name, empty without."),
+        Column("sources", "object", "Per assigner or criterion of your own the hashes of its source files."),
+        Column("formats", "object", "Per component of AssignBench the making of it (config/formats.py)."),
+    ),
+    optional=True,
+)
+
 METRICS = TableSchema(
     "metrics",
     "metrics.jsonl",
@@ -434,14 +460,17 @@ STUDY = TableSchema(
         Column("published", "object", "Published numbers.", "", True, missing="where the study names none"),
         Column("notes", "list", "What was left out while reading.", "", True),
         Column("imported", "bool", "Whether the cells are predictions that were read from files.", "", True),
+        Column("stale", "list", "Cells made from other inputs than those of now: reasons and ids.", "", True),
+        Column("accepted", "list", "Stale cells that --accept-stale kept: reasons and ids.", "", True),
+        Column("unchecked", "list", "Inputs that could not be compared, such as data that is not there.", "", True),
     ),
 )
 
 TABLES = (
     *(IMAGES, OBJECTS, DETECTIONS, PRE_NMS, CANDIDATES),
-    *(ASSIGNMENTS, PROBES, PROBE_OBJECTS, FORMULAS),
+    *(ASSIGNMENTS, PROBES, PROBE_OBJECTS, FORMULAS, INPUT_FILES),
 )
-DOCUMENTS = (METRICS, STATUS, ENVIRONMENT, SUMMARY, MANIFEST, CLAIM, LOCAL, DIVERGED, STUDY)
+DOCUMENTS = (METRICS, STATUS, INPUTS, ENVIRONMENT, SUMMARY, MANIFEST, CLAIM, LOCAL, DIVERGED, STUDY)
 SCHEMAS: dict[str, TableSchema] = {s.name: s for s in (*TABLES, *DOCUMENTS)}
 
 # Files without columns; "*" stands for anything.

@@ -76,6 +76,18 @@ def fairness(study: StudyRecord) -> tuple[str, bool]:
     return told, False
 
 
+def stale_lines(study: StudyRecord) -> list[str]:
+    """Which cells were made from other inputs than those of now and why, which of them were accepted."""
+    lines = []
+    for key, told in (
+        ("stale", "STALE: these cells were made from other inputs than those of now"),
+        ("accepted", "STALE, but kept by --accept-stale"),
+    ):
+        for group in study.about.get(key, []):
+            lines.append(f"{told}: {'; '.join(group['reasons'])}. Cells: {', '.join(group['cells'])}.")
+    return lines + [f"Inputs not checked: {one}." for one in study.about.get("unchecked", [])]
+
+
 def cell_table(study: StudyRecord) -> Table:
     """State and AP of every cell."""
     rows = []

@@ -85,7 +85,7 @@ def cells_of(study: Study, resolver: Resolver, *, only: str | None = None, cache
         for method in spec.methods
         if belongs(entry, method, data)
     ]
-    return _chosen(found, only)
+    return chosen(found, only)
 
 
 def methods_of(study: Study, resolver: Resolver) -> dict[str, MethodConfig]:
@@ -221,7 +221,6 @@ def _cell(
     seed: int,
     cache: Path | None,
 ) -> Cell:
-    folder = study.path.resolve().parent
     config = CellConfig(
         seed=seed,
         detector=detector,
@@ -231,18 +230,30 @@ def _cell(
         evaluation=study.spec.evaluation,
         probe_images=study.spec.probe_images,
     )
-    paths = LocalPaths(
+    return Cell(config, _paths(study, entry, data, cache))
+
+
+def _paths(study: Study, entry: DetectorEntry, data: DataEntry, cache: Path | None) -> LocalPaths:
+    folder = study.path.resolve().parent
+    return LocalPaths(
         root=str(data.where(folder)),
         weights=str(local_path(entry.weights, folder)) if entry.weights else "",
         cache=str(cache) if cache else "",
     )
-    return Cell(config, paths)
 
 
-def _chosen(found: list[Cell], only: str | None) -> list[Cell]:
+def paths_of(study: Study, config: CellConfig) -> LocalPaths | None:
+    """Where the data and weights of a recorded cell lie by the study file; None if it no longer has its parts."""
+    detector = next((d for d in study.spec.detectors if d.shown == config.detector.label), None)
+    data = next((d for d in study.spec.data if d.name == config.data.name), None)
+    return None if detector is None or data is None else _paths(study, detector, data, None)
+
+
+def chosen(found: list[Cell], only: str | None) -> list[Cell]:
+    """The cells whose slug, id or method matches a glob; all without one. Raises InputError if none does."""
     if only is None:
         return found
-    chosen = [c for c in found if any(fnmatch(name, only) for name in (c.slug, c.id, c.config.method.name))]
-    if not chosen:
+    matching = [c for c in found if any(fnmatch(name, only) for name in (c.slug, c.id, c.config.method.name))]
+    if not matching:
         raise InputError(f"--only {only}: no cell matches; the cells are\n  " + "\n  ".join(c.slug for c in found))
-    return chosen
+    return matching

@@ -12,11 +12,14 @@ from PIL import Image
 
 from assignbench.config import CellConfig, DataSpec, DetectorConfig, MethodConfig, Nms, Part, Schedule
 from assignbench.config.detector import BackboneSpec, DetectorSpec, HeadSpec, PriorSpec
+from assignbench.config.formats import formats_of
+from assignbench.config.inputs import Inputs
 from assignbench.measure.boxes import aspect_ratio, pairwise_iou
 from assignbench.measure.coco import coco_numbers
 from assignbench.measure.crowding import crowdedness
 from assignbench.measure.matching import BOX, overlaps_of
 from assignbench.records import append_lines, finish, schema, write_config, write_json, write_table
+from assignbench.records.identity import write_inputs
 
 SIDE = 96
 CLOCKS = {"seconds": 6.0, "cpu_seconds": 5.7, "assign_ms": 3.0, "assign_cpu_ms": 2.9, "criterion_ms": 2.0}
@@ -142,6 +145,7 @@ def write_cell(
         best_iou_before=0.9, best_iou_after=0.8,
     )  # fmt: skip
     write_config(folder, config)
+    write_inputs(folder, Inputs(formats=formats_of(config)), {})
     write_table(folder / "images.parquet", table, schema.IMAGES)
     write_table(folder / "objects.parquet", objects, schema.OBJECTS)
     write_table(folder / "pre_nms.parquet", before, schema.PRE_NMS)
