@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from tests.malformed import data_coco, data_images, data_voc, results, studies, study_shapes
+from tests.malformed import data_coco, data_images, data_voc, hostile, records, results, studies, study_shapes
 from tests.malformed.harness import Case
 
 FAMILIES: dict[str, Callable[[], Iterable[Case]]] = {
@@ -18,5 +18,8 @@ FAMILIES: dict[str, Callable[[], Iterable[Case]]] = {
     "coco": data_coco.cases,
     "images": data_images.cases,
     "analyze": results.cases,
+    "records": records.cases,
+    "hostile": hostile.cases,
+    "weights": hostile.weights,
     "sound studies": study_shapes.unusual,
 }

@@ -40,6 +40,9 @@ def found() -> list[dict[str, Any]]:
     return rows
 
 
+_REPORT = "assignbench.commands.analyze.build_report"
+
+
 class Text(str):
     """JSON as it is written."""
 
@@ -56,7 +59,7 @@ def analyze(folder: Path, gt: Any, predictions: Any, more: Sequence[str] = ()) -
 def bad(name: str, *needs: Need, gt: Any = None, predictions: Any = None, more: Sequence[str] = (), **rest: Any) -> Case:
     """Files that must be refused."""
     files = (truth() if gt is None else gt, found() if predictions is None else predictions)
-    return Case("analyze", name, partial(_write, files, more), needs, **rest)
+    return Case("analyze", name, partial(_write, files, more), needs, **rest, unreported=_REPORT)
 
 
 def _write(files: tuple[Any, Any], more: Sequence[str], folder: Path) -> list[str]:
