@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from tests.malformed import data_coco, data_images, data_voc, hostile, records, results, studies, study_shapes
+from tests.malformed import data_coco, data_csv, data_images, data_voc, hostile, records, results, studies, study_shapes
 from tests.malformed.harness import Case
 
 FAMILIES: dict[str, Callable[[], Iterable[Case]]] = {
@@ -16,6 +16,7 @@ FAMILIES: dict[str, Callable[[], Iterable[Case]]] = {
     "options": study_shapes.options,
     "voc": data_voc.cases,
     "coco": data_coco.cases,
+    "csv": data_csv.cases,
     "images": data_images.cases,
     "analyze": results.cases,
     "records": records.cases,

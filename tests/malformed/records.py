@@ -133,6 +133,11 @@ def faults() -> Iterator[Case]:
     for name in _FILES:
         for what, damage in _DAMAGES.items():
             spoil = _at(name, damage)
+            if name == "status.json":
+                # The manifest says what is whole: the state may be told from it, or the cell be refused by its folder.
+                yield Case("records", f"compare: {name} is {what}", partial(compare, spoil), (cell,), (0, 2), written=("comparison",))
+                yield Case("records", f"status: {name} is {what}", partial(told, "status", spoil), (*cell_names(),), (0, 1))
+                continue
             yield Case("records", f"compare: {name} is {what}", partial(compare, spoil), (cell, name), (2,))
             if what in ("empty", "cut", "gone", "all zero"):
                 yield Case("records", f"status: {name} is {what}", partial(told, "status", spoil), (cell_names()[0], cell, name), (0, 1), partial(_not_done, cell))
@@ -174,9 +179,9 @@ def contents() -> Iterator[Case]:
     """Files that can be read and do not hold what they should."""
     for name in ("config.json", "status.json", "summary.json", "environment.json"):
         for what, value in (("a list", []), ("nothing", None), ("a number", 5), ("text", "x"), ("empty", {})):
-            yield Case("records", f"compare: {name} holds {what}", partial(compare, _json(name, lambda c, v=value: v)), (cell_names()[1], name), (2,))
+            yield Case("records", f"compare: {name} holds {what}", partial(compare, _json(name, lambda c, v=value: v)), (cell_names()[1],), (0, 2) if name == "status.json" else (2,), written=("comparison",) if name == "status.json" else ())
     for what, text in (("NaN", '{"state": NaN}'), ("two keys", '{"state": "failed", "state": "done"}'), ("deep", "[" * 100_000 + "]" * 100_000), ("many digits", '{"state": ' + "9" * 5000 + "}")):
-        yield Case("records", f"compare: status.json holds {what}", partial(compare, lambda c, t=text: _put(c / "status.json", t)), (cell_names()[1], "status.json"), (2,))
+        yield Case("records", f"compare: status.json holds {what}", partial(compare, lambda c, t=text: _put(c / "status.json", t)), (cell_names()[1],), (0, 2), written=("comparison",))
     config: dict[str, tuple[Any, tuple[Need, ...]]] = {
         "format": (99, ("99",)), "seed": (-1, ("seed", "-1")), "method": ({}, ("method",)), "data": (5, ("data", "5")), "detector": (None, ("detector",)), "schedule": ({"steps": "x"}, ("schedule",)), "surprise": (1, ("surprise",)),
     }  # fmt: skip
