@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.malformed.datasets import NAMES, OBJECTS, Coco, coco, content_of, loaded, pixels
 from tests.malformed.harness import Case, Check, Need, Told
-from tests.malformed.results import _AREAS, _BOXES, _FLAGS, _IDS, _NAMES, _SIDES, Text, _shown, changed
+from tests.malformed.results import _AREAS, _BOXES, _FLAGS, _IDS, _NAMES, _SIDES, _shown, changed, words_for
 
 OVERLAP = ("both", "overlap", "train and test", "also in", "same", "twice")
 
@@ -41,7 +41,7 @@ def fields() -> Iterator[Case]:
     whole = coco(NAMES[:3])
     for part, key, values in table:
         for name, value in values.items():
-            yield bad(f"{part}.{key} is {name}", Coco(train=changed(whole, (part, 1, key), value)), "train.json", key, (f"{part}[1]", "annotation 2"), _shown(value))
+            yield bad(f"{part}.{key} is {name}", Coco(train=changed(whole, (part, 1, key), value)), "train.json", words_for(key), (f"{part}[1]", "annotation 2"), _shown(value))
     for part in ("images", "annotations", "categories"):
         for name, value in (("missing", ...), ("a mapping", {}), ("nothing", None)):
             yield bad(f"{part} is {name}", Coco(train=changed(whole, (part,), value)), "train.json", part)

@@ -123,13 +123,13 @@ def modes() -> Iterator[Case]:
     yield _mode("a GIF", encoded(palette, "GIF"), np.asarray(palette.convert("RGB")), ".gif")
     yield _mode("a colour BMP", encoded(Image.fromarray(_PLAIN), "BMP"), _PLAIN, ".bmp")
     yield _mode("a lossless WebP", encoded(Image.fromarray(_PLAIN), "WEBP", lossless=True), _PLAIN, ".webp")
-    yield _mode("a JPEG called PNG", encoded(Image.fromarray(_PLAIN), "JPEG", quality=95), _PLAIN, ".png", 12)
-    yield _mode("a CMYK JPEG", encoded(Image.fromarray(_PLAIN).convert("CMYK"), "JPEG", quality=95), _PLAIN, ".jpg", 12)
+    yield _mode("a JPEG called PNG", encoded(Image.fromarray(_PLAIN), "JPEG", quality=95), _PLAIN, ".png", 20)
+    yield _mode("a CMYK JPEG", encoded(Image.fromarray(_PLAIN).convert("CMYK"), "JPEG", quality=95), _PLAIN, ".jpg", 20)
     yield _mode("a CMYK TIFF", encoded(Image.fromarray(_PLAIN).convert("CMYK"), "TIFF"), _PLAIN, ".tif", 3)
     yield _mode("a YCbCr TIFF", encoded(Image.fromarray(_PLAIN).convert("YCbCr"), "TIFF"), _PLAIN, ".tif", 4)
     yield _mode("a Lab TIFF", encoded(Image.new("LAB", (WIDTH, HEIGHT), (128, 0, 0)), "TIFF"), None, ".tif")
-    yield _mode("a progressive JPEG", encoded(Image.fromarray(_PLAIN), "JPEG", quality=95, progressive=True), _PLAIN, ".jpg", 12)
-    yield _mode("a JPEG followed by more", encoded(Image.fromarray(_PLAIN), "JPEG", quality=95) + b"\0" * 500, _PLAIN, ".jpg", 12)
+    yield _mode("a progressive JPEG", encoded(Image.fromarray(_PLAIN), "JPEG", quality=95, progressive=True), _PLAIN, ".jpg", 20)
+    yield _mode("a JPEG followed by more", encoded(Image.fromarray(_PLAIN), "JPEG", quality=95) + b"\0" * 500, _PLAIN, ".jpg", 20)
     for turn in range(1, 9):
         # The stored picture that shows as _PLAIN when it is turned as its tag says.
         stored = Image.fromarray(_PLAIN)

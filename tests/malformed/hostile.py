@@ -38,9 +38,9 @@ def calls() -> Iterator[Case]:
         for number, name in enumerate(_CALLS):
             if what in ("bare assigner", "preset", "detector") and number % 4:
                 continue  # every place once with every kind of name would be the same test again
-            text, line = written(put(SOUND, place, value(name)), place)
+            text, _ = written(put(SOUND, place, value(name)))
             shown = name.split("\x1b")[0].split("\n")[0]
-            yield Case("hostile", f"{what} {name!r}", _plan(text), ("study.yaml", shown, f"line {line}"), (2,), _no_canary)
+            yield Case("hostile", f"{what} {name!r}", _plan(text), ("study.yaml", shown, "line "), (2,), _no_canary)
 
 
 def _plan(text: str, modules: dict[str, str] | None = None) -> Callable[[Path], list[str]]:
@@ -82,10 +82,12 @@ _MODULES = {
 
 def modules() -> Iterator[Case]:
     """Own modules of a user that do not work, or are no assigner."""
-    text, line = written(put(SOUND, ("methods", 1, "assigner"), {"name": "corpus_module:Own"}), ("methods", 1, "assigner"))
+    text, _ = written(put(SOUND, ("methods", 1, "assigner"), {"name": "corpus_module:Own"}))
     for name, (code, needs) in _MODULES.items():
-        code_allowed = (2, 130) if "interrupted" in name else (2,)
-        yield Case("hostile", f"an own assigner {name}", _plan(text, {"corpus_module.py": code}), ("study.yaml", "corpus_module", *needs), code_allowed, _no_canary)
+        if "interrupted" in name:  # as if somebody had pressed Ctrl-C
+            yield Case("hostile", f"an own assigner {name}", _plan(text, {"corpus_module.py": code}), (), (2, 130), _no_canary)
+            continue
+        yield Case("hostile", f"an own assigner {name}", _plan(text, {"corpus_module.py": code}), ("study.yaml", "corpus_module", *needs), (2,), _no_canary)
     asked, _ = written(put(SOUND, ("analyses",), ["corpus_module:own"]))
     for name, code in (("a plain function", f"def own(study):\n    {_TOUCH}"), ("a class", "class own: pass"), ("a number", "own = 5"), ("missing", ""), ("ending the program", "raise SystemExit(0)"), ("a method of another", "own = [].append")):
         yield Case("hostile", f"an own analysis that is {name}", _plan(asked, {"corpus_module.py": code}), ("study.yaml", "corpus_module"), (2,), _no_canary)
