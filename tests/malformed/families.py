@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from tests.malformed import data_coco, data_csv, data_images, data_voc, hostile, records, results, studies, study_shapes
+from tests.malformed import data_coco, data_csv, data_images, data_voc, hostile, hostile_records, records, results, studies, study_shapes
 from tests.malformed.harness import Case
 
 FAMILIES: dict[str, Callable[[], Iterable[Case]]] = {
@@ -21,6 +21,7 @@ FAMILIES: dict[str, Callable[[], Iterable[Case]]] = {
     "analyze": results.cases,
     "records": records.cases,
     "hostile": hostile.cases,
+    "hostile records": hostile_records.cases,
     "weights": hostile.weights,
     "sound studies": study_shapes.unusual,
 }

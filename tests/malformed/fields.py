@@ -121,7 +121,7 @@ def renderings(value: Any) -> tuple[str, ...]:
     if isinstance(value, datetime.date):
         return (value.isoformat(), "datetime.date(2026, 1, 1)")
     if isinstance(value, float):
-        return (repr(value), f"{value:g}", f".{value!r}")
+        return (repr(value), f"{value:g}", f".{value!r}", f"-.{-value!r}")
     if isinstance(value, str):
         return (value,) if value else ("''", '""', "empty", "is missing")
     return (repr(value), json.dumps(value))
