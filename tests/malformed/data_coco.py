@@ -41,7 +41,7 @@ def fields() -> Iterator[Case]:
     whole = coco(NAMES[:3])
     for part, key, values in table:
         for name, value in values.items():
-            yield bad(f"{part}.{key} is {name}", Coco(train=changed(whole, (part, 1, key), value)), "train.json", words_for(key), (f"{part}[1]", "annotation 2"), _shown(value))
+            yield bad(f"{part}.{key} is {name}", Coco(train=changed(whole, (part, 1, key), value)), "train.json", words_for(key, value), (f"{part}[1]", "annotation 2", "column"), (*_shown(value), *(("box (",) if name in ("negative sides", "beyond all floats") else ())))
     for part in ("images", "annotations", "categories"):
         for name, value in (("missing", ...), ("a mapping", {}), ("nothing", None)):
             yield bad(f"{part} is {name}", Coco(train=changed(whole, (part,), value)), "train.json", part)

@@ -77,7 +77,7 @@ def fields() -> Iterator[Case]:
     """Every column with every wrong text; the second row stands in line 3."""
     for column in ("x1", "y1", "x2", "y2", "image_width", "image_height"):
         for name, text in _NUMBERS.items():
-            shown = text.replace(",", '","') if "," in text else text
+            shown = f'"{text}"' if "," in text else text
             needs: list[Need] = ["train.csv", ("line 3", "3 ("), (column, "box", "fields") if column[0] in "xy" else (column, "fields", "image is")]
             if text.strip() and "," not in text:
                 needs.append({"huge": (text, "1e+11"), "beyond floats": (text, "inf")}.get(name, text))

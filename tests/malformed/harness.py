@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import io
 import os
+import re
 import signal
 import sys
 import time
@@ -19,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 from unittest import mock
 
 from assignbench.cli import main
@@ -54,8 +55,8 @@ class Case:
 
     `needs` are texts that the message must hold. `code` are the exit codes allowed. `check` looks at what was read from
     an accepted input. `apart`: run in a process of its own, so that a bomb hurts nobody. `written`: where an accepted
-    command may write, below the folder. `unreported`: the name of a function that writes a report of many seconds, which
-    is left out.
+    command may write, below the folder. `instead`: names of what takes many seconds and is not what the case is about, with
+    what stands in for it.
     """
 
     family: str
@@ -66,7 +67,7 @@ class Case:
     check: Check | None = None
     apart: bool = False
     written: tuple[str, ...] = ()
-    unreported: str = ""
+    instead: tuple[tuple[str, Any], ...] = ()
 
     @property
     def id(self) -> str:
@@ -79,8 +80,9 @@ def judged(case: Case, folder: Path) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     arguments = [str(a) for a in case.write(folder)]
     before = tree(folder)
-    quick = mock.patch(case.unreported, return_value=Path("report")) if case.unreported else contextlib.nullcontext()
-    with quick:
+    with contextlib.ExitStack() as held:
+        for name, other in case.instead:
+            held.enter_context(mock.patch(name, other))
         told, slow = apart(arguments, folder) if case.apart else inside(arguments, folder)
     found = list(slow)
     if told.raised:
@@ -91,6 +93,7 @@ def judged(case: Case, folder: Path) -> list[str]:
         found.append(f"traceback: {told.text.strip().splitlines()[-1][:200]}")
     if not found:
         found += [f"does not say {' or '.join(map(repr, n))}: {short(told.text)}" for n in unsaid(case, told)]
+        found += [f"shows a warning of Python's: {short(told.text)}"] if _WARNING.search(told.text) else []
         found += [f"shows control characters: {short(told.text)!r}"] if controls(told.text) else []
         found += case.check(folder, told) if case.check is not None else []
     changed = sorted(p for p in tree(folder).items() ^ before.items())
@@ -130,6 +133,9 @@ def tree(folder: Path) -> dict[str, str]:
         else:
             found[name] = hashlib.sha256(path.read_bytes()).hexdigest() if path.stat().st_size < 1 << 22 else "large"
     return found
+
+
+_WARNING = re.compile(r"\.py:\d+: \w*Warning")
 
 
 class _TooLong(BaseException):

@@ -18,6 +18,8 @@ from tests.malformed.harness import Case, Need, Told
 from tests.report.written import METHODS, write_study
 
 Spoil = Callable[[Path], None]
+# The bootstrap and the pictures of `compare` take seconds; one case in full has them.
+BRIEF = (("assignbench.commands.compare.REPLICATES", 10), ("assignbench.commands.compare.difference_sheet", lambda *a: a[-1]))
 _STUDY = {
     "study": "written", "answers": "nothing", "cost": "nothing", "expect": "nothing", "detectors": [{"name": "retinanet-slim", "label": "slim"}],
     "methods": ["iou", "mutual_guidance"], "data": {"name": "shapes"}, "schedule": {"steps": 2},
@@ -135,10 +137,10 @@ def faults() -> Iterator[Case]:
             spoil = _at(name, damage)
             if name == "status.json":
                 # The manifest says what is whole: the state may be told from it, or the cell be refused by its folder.
-                yield Case("records", f"compare: {name} is {what}", partial(compare, spoil), (cell,), (0, 2), written=("comparison",))
+                yield Case("records", f"compare: {name} is {what}", partial(compare, spoil), (cell,), (0, 2), written=("comparison",), instead=BRIEF)
                 yield Case("records", f"status: {name} is {what}", partial(told, "status", spoil), (*cell_names(),), (0, 1))
                 continue
-            yield Case("records", f"compare: {name} is {what}", partial(compare, spoil), (cell, name), (2,))
+            yield Case("records", f"compare: {name} is {what}", partial(compare, spoil), (cell, name), (2,), instead=BRIEF)
             if what in ("empty", "cut", "gone", "all zero"):
                 yield Case("records", f"status: {name} is {what}", partial(told, "status", spoil), (cell_names()[0], cell, name), (0, 1), partial(_not_done, cell))
                 yield Case("records", f"plan: {name} is {what}", partial(told, "plan", spoil), ("left",), (0,))
@@ -179,14 +181,14 @@ def contents() -> Iterator[Case]:
     """Files that can be read and do not hold what they should."""
     for name in ("config.json", "status.json", "summary.json", "environment.json"):
         for what, value in (("a list", []), ("nothing", None), ("a number", 5), ("text", "x"), ("empty", {})):
-            yield Case("records", f"compare: {name} holds {what}", partial(compare, _json(name, lambda c, v=value: v)), (cell_names()[1],), (0, 2) if name == "status.json" else (2,), written=("comparison",) if name == "status.json" else ())
+            yield Case("records", f"compare: {name} holds {what}", partial(compare, _json(name, lambda c, v=value: v)), (cell_names()[1],), (0, 2) if name == "status.json" else (2,), written=("comparison",) if name == "status.json" else (), instead=BRIEF)
     for what, text in (("NaN", '{"state": NaN}'), ("two keys", '{"state": "failed", "state": "done"}'), ("deep", "[" * 100_000 + "]" * 100_000), ("many digits", '{"state": ' + "9" * 5000 + "}")):
-        yield Case("records", f"compare: status.json holds {what}", partial(compare, lambda c, t=text: _put(c / "status.json", t)), (cell_names()[1],), (0, 2), written=("comparison",))
+        yield Case("records", f"compare: status.json holds {what}", partial(compare, lambda c, t=text: _put(c / "status.json", t)), (cell_names()[1],), (0, 2), written=("comparison",), instead=BRIEF)
     config: dict[str, tuple[Any, tuple[Need, ...]]] = {
         "format": (99, ("99",)), "seed": (-1, ("seed", "-1")), "method": ({}, ("method",)), "data": (5, ("data", "5")), "detector": (None, ("detector",)), "schedule": ({"steps": "x"}, ("schedule",)), "surprise": (1, ("surprise",)),
     }  # fmt: skip
     for key, (value, needs) in config.items():
-        yield Case("records", f"compare: config.json: {key} is {value}", partial(compare, _json("config.json", lambda c, k=key, v=value: {**c, k: v})), ("config.json" if key != "format" else cell_names()[1], *needs), (2,))
+        yield Case("records", f"compare: config.json: {key} is {value}", partial(compare, _json("config.json", lambda c, k=key, v=value: {**c, k: v})), ("config.json" if key != "format" else cell_names()[1], *needs), (2,), instead=BRIEF)
     for state in ("dne", "", None, 5, ["done"], "done\x1b[31m"):
         yield Case("records", f"status: the state is {state!r}", partial(told, "status", _json("status.json", lambda c, s=state: {**c, "state": s})), (cell_names()[1],), (0, 1, 2))
     for key, value in (("step", "x"), ("steps", None), ("step", -5), ("heartbeat", "yesterday"), ("pid", "x"), ("host", 5), ("reason", ["a"]), ("reason", "a\x1b[31m[/red]"), ("reason", {"a": 1})):
@@ -202,7 +204,7 @@ def contents() -> Iterator[Case]:
         if table == "detections":
             changes |= {"scores above one": lambda t: t.assign(score=5.0), "NaN scores": lambda t: t.assign(score=np.nan)}
         for what, change in changes.items():
-            yield Case("records", f"compare: {table}.parquet has {what}", partial(compare, _table(table, change)), (cell_names()[1], f"{table}.parquet"), (2,))
+            yield Case("records", f"compare: {table}.parquet has {what}", partial(compare, _table(table, change)), (cell_names()[1], f"{table}.parquet"), (2,), instead=BRIEF)
 
 
 def _put(path: Path, text: str) -> None:

@@ -40,7 +40,7 @@ def found() -> list[dict[str, Any]]:
     return rows
 
 
-_REPORT = "assignbench.commands.analyze.build_report"
+UNREPORTED = (("assignbench.commands.analyze.build_report", lambda *arguments: Path("report")),)
 
 
 class Text(str):
@@ -59,7 +59,7 @@ def analyze(folder: Path, gt: Any, predictions: Any, more: Sequence[str] = ()) -
 def bad(name: str, *needs: Need, gt: Any = None, predictions: Any = None, more: Sequence[str] = (), **rest: Any) -> Case:
     """Files that must be refused."""
     files = (truth() if gt is None else gt, found() if predictions is None else predictions)
-    return Case("analyze", name, partial(_write, files, more), needs, **rest, unreported=_REPORT)
+    return Case("analyze", name, partial(_write, files, more), needs, **rest, instead=UNREPORTED)
 
 
 def _write(files: tuple[Any, Any], more: Sequence[str], folder: Path) -> list[str]:
@@ -97,18 +97,26 @@ def _shown(value: Any) -> tuple[str, ...]:
         return ("",)
     if value is None:
         return ("None", "null", "neither", "has no", "missing", "empty")
+    if unreadable(value):
+        return ("nan", "NaN", "inf", "Infinity", "not finite", "digits", "beyond", "1000000000")
     if isinstance(value, float):
-        finite = () if math.isfinite(value) else ("not finite",)
-        return (repr(value), json.dumps(value), f"{value:g}", *finite)
+        return (repr(value), json.dumps(value), f"{value:g}")
     text = (repr(value), json.dumps(value), str(value))
     return tuple(dict.fromkeys(t[:12] for t in text))
 
 
-def words_for(key: str) -> tuple[str, ...]:
-    """What an error may call a key."""
-    return {
+def words_for(key: str, value: Any = 0) -> tuple[str, ...]:
+    """What an error may call a key; what no JSON number can be is told by line and column."""
+    return (("column",) if unreadable(value) else ()) + {
         "bbox": ("bbox", "box"), "image_id": ("image_id", "names image"), "category_id": ("category_id", "category id", "category"),
     }.get(key, (key,))  # fmt: skip
+
+
+def unreadable(value: Any) -> bool:
+    """Whether the reader of JSON refuses a value before anybody knows what it is for."""
+    if isinstance(value, list):
+        return any(unreadable(v) for v in value)
+    return (isinstance(value, float) and not math.isfinite(value)) or (type(value) is int and abs(value) > 1e308)
 
 
 def ground_truth() -> Iterator[Case]:
@@ -124,7 +132,7 @@ def ground_truth() -> Iterator[Case]:
             if value == 10**12:  # nothing is read of that size
                 yield bad(f"sound or refused: {part}.{key} is {name}", gt=made, code=(0, 2), written=("runs",))
                 continue
-            yield bad(f"{part}.{key} is {name}", "gt.json", words_for(key), f"{part}[1]", _shown(value), gt=made)
+            yield bad(f"{part}.{key} is {name}", "gt.json", words_for(key, value), (f"{part}[1]", "column"), _shown(value), gt=made)
         if key == "id":
             yield bad(f"{part}: an entry is a number", "gt.json", f"{part}[1]", gt=changed(truth(), (part, 1), 5))
     for part in ("images", "annotations", "categories"):
@@ -154,7 +162,7 @@ def predictions() -> Iterator[Case]:
             if name == "text of a number":
                 yield bad(f"sound or refused: {key} is {name}", predictions=made, code=(0, 2), written=("runs",))
                 continue
-            yield bad(f"{key} is {name}", "found.json", words_for(key), ("entry 1", "[1]"), _shown(value), predictions=made)
+            yield bad(f"{key} is {name}", "found.json", words_for(key, value), ("entry 1", "[1]", "column"), _shown(value), predictions=made)
     for name, value in (("a number", 5), ("nothing", None), ("text", "x"), ("a list", [])):
         yield bad(f"an entry is {name}", "found.json", ("entry 1", "[1]"), predictions=changed(found(), (1,), value))
     for name, value in (("a mapping", {}), ("a number", 5), ("text", Text('"x"')), ("nothing", Text("null")), ("a mapping of others", {"results": []})):
@@ -177,7 +185,7 @@ def predictions() -> Iterator[Case]:
     for key in ("cls_score", "iou_score"):
         for name, value in (("text", "0.5"), ("not a number", float("nan")), ("true", True), ("negative", -0.1)):
             rows = changed([{**r, "cls_score": 0.5, "iou_score": 0.5} for r in found()], (1, key), value)
-            yield bad(f"{key} is {name}", "found.json", key, ("entry 1", "[1]"), _shown(value), predictions=rows)
+            yield bad(f"{key} is {name}", "found.json", words_for(key, value), ("entry 1", "[1]", "column"), _shown(value), predictions=rows)
 
 
 def syntax() -> Iterator[Case]:

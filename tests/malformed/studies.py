@@ -101,7 +101,7 @@ FIELDS: tuple[Field, ...] = (
     text("data", "title"), text("data", "root"), listing("data", "train"), listing("data", "classes"),
     whole("data", "image_size", low=32, high=2048), whole("data", "train_images", low=1),
     whole("data", "test_images", low=1), whole("data", "scenes_seed", low=0), mapping("data", "factors"),
-    whole("data", "factors", "image_size", low=32, high=2048), number("data", "factors", "max_size", low=12),
+    whole("data", "factors", "image_size", low=32, high=2048), number("data", "factors", "max_size"),
     number("data", "factors", "crowding", low=0, high=1), whole("data", "factors", "occluders", low=0),
     whole("data", "factors", "contrast", low=0, high=255), mapping("data", "augment"),
     number("data", "augment", "flip", low=0, high=1), number("data", "augment", "zoom", low=0, high=1, open="high"),

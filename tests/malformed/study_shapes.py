@@ -132,8 +132,8 @@ def structure() -> Iterator[Case]:
         made, line = written(put(SOUND, ("schedule", "lr"), Raw(text)), ("schedule", "lr"))
         yield case(f"a number of many {name}", made, "study.yaml", f"line {line}", "lr")
     yield case("a file of 40 MB", b"# " + b"x" * (40 << 20) + b"\n" + _TEXT.encode(), "study.yaml", apart=True)
-    yield case("ten thousand keys", _TEXT + "".join(f"k{i}: 1\n" for i in range(10000)), "study.yaml", "unknown key", apart=True)
-    yield case("ten thousand methods", _TEXT.replace("methods:\n", "methods:\n" + "- iou\n" * 10000), "study.yaml", "iou", apart=True)
+    yield case("ten thousand keys", _TEXT + "".join(f"k{i}: 1\n" for i in range(10000)), "study.yaml", ("unknown key", "entries"), apart=True)
+    yield case("ten thousand methods", _TEXT.replace("methods:\n", "methods:\n" + "- iou\n" * 10000), "study.yaml", ("iou", "entries"), apart=True)
     for kind in ("folder", "pipe", "loop", "missing", "dangling", "zeros"):
         yield Case("study", f"the path is a {kind}", lambda folder, kind=kind: _special(folder, kind), ("study",), apart=kind in ("pipe", "zeros"))
 

@@ -97,14 +97,14 @@ def test_any_option(tmp_path: Path, key: str, value: str) -> None:
 @given(place=st.sampled_from(list(places(results.truth()))), value=json_values)
 def test_any_value_in_a_ground_truth(tmp_path: Path, place: tuple[Any, ...], value: Any) -> None:
     made = results.changed(results.truth(), place, value)
-    check(tmp_path, lambda f: results.analyze(f, made, results.found()), ".json", ("runs",), unreported=results._REPORT)
+    check(tmp_path, lambda f: results.analyze(f, made, results.found()), ".json", ("runs",), instead=results.UNREPORTED)
 
 
 @seldom
 @given(place=st.sampled_from(list(places(results.found()))), value=json_values)
 def test_any_value_in_a_result_file(tmp_path: Path, place: tuple[Any, ...], value: Any) -> None:
     made = results.changed(results.found(), place, value)
-    check(tmp_path, lambda f: results.analyze(f, results.truth(), made), "found.json", ("runs",), unreported=results._REPORT)
+    check(tmp_path, lambda f: results.analyze(f, results.truth(), made), "found.json", ("runs",), instead=results.UNREPORTED)
 
 
 @seldom
@@ -126,7 +126,7 @@ def test_a_sound_number_is_read_as_it_is(tmp_path: Path, box: list[float], score
         same = (abs(known - wanted) < 1e-3).all(axis=1).any()
         return [] if same or box[2] <= 0 or box[3] <= 0 or "left out" in told.text else [f"{wanted} is not among {known.tolist()}"]
 
-    case = Case("fuzz", "box", lambda f: results.analyze(f, results.truth(), made), (), (0, 2), None, written=("runs",), unreported=results._REPORT)
+    case = Case("fuzz", "box", lambda f: results.analyze(f, results.truth(), made), (), (0, 2), None, written=("runs",), instead=results.UNREPORTED)
     problems = judged(case, folder)
     if not problems and (folder / "runs").exists():
         problems = read(folder, Told(0, "", ""))
