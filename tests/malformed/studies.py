@@ -112,7 +112,7 @@ FIELDS: tuple[Field, ...] = (
     number("schedule", "backbone_lr", low=0), number("schedule", "weight_decay", low=0),
     number("schedule", "momentum", low=0, high=1, open="high"), number("schedule", "warmup", low=0, high=1, open="high"),
     choice("schedule", "decay", options=("step", "cosine")), listing("schedule", "milestones"),
-    number("schedule", "milestones", 1, low=0.4, high=1, open="low high"),
+    number("schedule", "milestones", 1, high=1, open="high"),
     number("schedule", "clip_grad", low=0, open="low"), choice("schedule", "amp", options=("none", "bf16")),
     whole("schedule", "threads", low=1), whole("schedule", "loader_workers", low=0),
     whole("schedule", "log_every", low=1), whole("schedule", "checkpoint_every", low=1),
@@ -122,9 +122,9 @@ FIELDS: tuple[Field, ...] = (
     whole("evaluation", "batch", low=1), whole("probe_images", low=0), listing("analyses"), text("analyses", 0),
     listing("claims"), mapping("claims", 0), text("claims", 0, "claim"), text("claims", 0, "paper"),
     text("claims", 0, "published"), listing("claims", 0, "data"), mapping("areas"), listing("areas", "tiny"),
-    number("areas", "tiny", 0, low=0), number("areas", "rest", 1, low=256, open="low"), listing("max_dets"),
+    number("areas", "tiny", 0, low=0), number("areas", "rest", 1), listing("max_dets"),
     whole("max_dets", 1, low=1), mapping("presets"), mapping("presets", "short"),
-    whole("presets", "short", "schedule", "steps", low=1),
+    whole("presets", "short", "schedule", "steps", low=1, empty=True),
 )  # fmt: skip
 # An empty list or mapping means "all of them" or "nothing changed" there, and an empty text "none".
 _EMPTY_IS_FINE = {("detectors", 0, "label"), ("detectors", 0, "weights")}
