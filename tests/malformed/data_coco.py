@@ -66,10 +66,10 @@ def files() -> Iterator[Case]:
     }.items():  # fmt: skip
         yield bad(f"annotations that are {name}", Coco(train=made), "train.json", apart="deep" in name)
     yield bad("no annotations", Coco(train=None), "train.json")
-    yield bad("no images", Coco(train={**whole, "images": [], "annotations": []}), "train.json", "images")
+    yield bad("no images", Coco(train={**whole, "images": [], "annotations": []}), ("train.json", "train split"), "image")
     yield bad("no objects in training", Coco(train={**whole, "annotations": []}), "train", "object")
     yield bad("no objects in test", Coco(test={**coco(NAMES[3:], 50), "annotations": []}), "test", "object")
-    yield bad("no categories", Coco(train={**whole, "categories": [], "annotations": []}), "train.json", "categories")
+    yield bad("no categories", Coco(train={**whole, "categories": [], "annotations": []}), ("train.json", "train split"))
     for name, data, needs in (
         ("two pairs", {"train": [["train.json", "pictures"], ["test.json", "pictures"]]}, ("train",)), ("an unknown folder", {"train": [["train.json", "picture"]]}, ("picture",)), ("a file that climbs", {"train": [["../train.json", "pictures"]]}, ("../train.json",)),
         ("a folder that climbs", {"train": [["train.json", "../pictures"]]}, ("../pictures",)), ("an unknown class", {"classes": ["cat", "cow"]}, ("cow",)), ("classes that nobody has", {"classes": ["cow"]}, ("cow",)), ("use_difficult", {"use_difficult": False}, ("use_difficult",)),

@@ -102,13 +102,15 @@ def _shown(value: Any) -> tuple[str, ...]:
     if isinstance(value, float):
         return (repr(value), json.dumps(value), f"{value:g}")
     text = (repr(value), json.dumps(value), str(value))
+    if isinstance(value, list) and all(type(v) is int for v in value):
+        text += (repr([float(v) for v in value]),)
     return tuple(dict.fromkeys(t[:12] for t in text))
 
 
 def words_for(key: str, value: Any = 0) -> tuple[str, ...]:
     """What an error may call a key; what no JSON number can be is told by line and column."""
     return (("column",) if unreadable(value) else ()) + {
-        "bbox": ("bbox", "box"), "image_id": ("image_id", "names image"), "category_id": ("category_id", "category id", "category"),
+        "bbox": ("bbox", "box"), "image_id": ("image_id", "image"), "category_id": ("category_id", "category id", "categor"),
     }.get(key, (key,))  # fmt: skip
 
 
@@ -146,9 +148,9 @@ def ground_truth() -> Iterator[Case]:
     yield bad("an annotation of no image", "gt.json", "annotations[1]", words_for("image_id"), "99", gt=changed(truth(), ("annotations", 1, "image_id"), 99))
     yield bad("an annotation of no category", "gt.json", "annotations[1]", words_for("category_id"), "99", gt=changed(truth(), ("annotations", 1, "category_id"), 99))
     yield bad("a box far outside", "gt.json", "annotations[1]", words_for("bbox"), gt=changed(truth(), ("annotations", 1, "bbox"), [500, 500, 20, 20]))
-    yield bad("no image", "gt.json", "images", gt={**truth(), "images": [], "annotations": []})
-    yield bad("no object", "gt.json", "annotations", gt={**truth(), "annotations": []})
-    yield bad("no category", "gt.json", "categories", gt={**truth(), "categories": [], "annotations": []})
+    yield bad("no image", "gt.json", "image", gt={**truth(), "images": [], "annotations": []})
+    yield bad("no object", "gt.json", ("annotations", "object"), gt={**truth(), "annotations": []})
+    yield bad("no category", "gt.json", ("categor", "object"), gt={**truth(), "categories": [], "annotations": []})
 
 
 def predictions() -> Iterator[Case]:
@@ -161,6 +163,10 @@ def predictions() -> Iterator[Case]:
             made = changed(found(), (1, key), value)
             if name == "text of a number":
                 yield bad(f"sound or refused: {key} is {name}", predictions=made, code=(0, 2), written=("runs",))
+                continue
+            if name in ("of 70 bits", "negative"):  # an unknown id, or a logit: refused, or left out or kept with a note
+                words = words_for(key)
+                yield bad(f"noted: {key} is {name}", "found.json", words, predictions=made, code=(0, 2), written=("runs",))
                 continue
             yield bad(f"{key} is {name}", "found.json", words_for(key, value), ("entry 1", "[1]", "column"), _shown(value), predictions=made)
     for name, value in (("a number", 5), ("nothing", None), ("text", "x"), ("a list", [])):
@@ -185,6 +191,9 @@ def predictions() -> Iterator[Case]:
     for key in ("cls_score", "iou_score"):
         for name, value in (("text", "0.5"), ("not a number", float("nan")), ("true", True), ("negative", -0.1)):
             rows = changed([{**r, "cls_score": 0.5, "iou_score": 0.5} for r in found()], (1, key), value)
+            if name == "negative":
+                yield bad(f"noted: {key} is {name}", "found.json", key, predictions=rows, code=(0, 2), written=("runs",))
+                continue
             yield bad(f"{key} is {name}", "found.json", words_for(key, value), ("entry 1", "[1]", "column"), _shown(value), predictions=rows)
 
 
