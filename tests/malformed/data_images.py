@@ -53,20 +53,39 @@ def broken() -> Iterator[Case]:
     huge = png(50_000, 50_000, zlib.compress(b"\0" * 1000))
     bomb = png(20_000, 20_000, zlib.compress(b"\0" * (20_000 * 3 + 1) * 2000, 9))
     for name, content, suffix in (
-        ("empty", b"", ".png"), ("text", b"hello", ".png"), ("a cut PNG", whole[: len(whole) // 2], ".png"), ("a PNG cut by 30 bytes", whole[:-30], ".png"), ("a PNG with a flipped byte", bytes(spoilt), ".png"), ("a header alone", whole[:33], ".png"),
-        ("a cut JPEG", jpeg[: len(jpeg) // 2], ".jpg"), ("a JPEG cut by 40 bytes", jpeg[:-40], ".jpg"), ("a cut GIF", encoded(Image.fromarray(_GREY), "GIF")[:400], ".gif"), ("a cut BMP", encoded(Image.fromarray(_PLAIN), "BMP")[:3000], ".bmp"),
-        ("a cut TIFF", encoded(Image.fromarray(_PLAIN), "TIFF")[:5000], ".tif"), ("a cut WebP", encoded(Image.fromarray(_PLAIN), "WEBP", lossless=True)[:800], ".webp"), ("HTML", b"<html>404</html>", ".jpg"), ("an SVG", b"<svg xmlns='http://www.w3.org/2000/svg'/>", ".svg"), ("an LFS pointer", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", ".jpg"),
-        ("a pickle", b"\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00cos\nsystem\n.", ".png"), ("PostScript", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 48\n(canary) (w) file closefile\n", ".eps"),
-    ):  # fmt: skip
+        ("empty", b"", ".png"),
+        ("text", b"hello", ".png"),
+        ("a cut PNG", whole[: len(whole) // 2], ".png"),
+        ("a PNG cut by 30 bytes", whole[:-30], ".png"),
+        ("a PNG with a flipped byte", bytes(spoilt), ".png"),
+        ("a header alone", whole[:33], ".png"),
+        ("a cut JPEG", jpeg[: len(jpeg) // 2], ".jpg"),
+        ("a JPEG cut by 40 bytes", jpeg[:-40], ".jpg"),
+        ("a cut GIF", encoded(Image.fromarray(_GREY), "GIF")[:400], ".gif"),
+        ("a cut BMP", encoded(Image.fromarray(_PLAIN), "BMP")[:3000], ".bmp"),
+        ("a cut TIFF", encoded(Image.fromarray(_PLAIN), "TIFF")[:5000], ".tif"),
+        ("a cut WebP", encoded(Image.fromarray(_PLAIN), "WEBP", lossless=True)[:800], ".webp"),
+        ("HTML", b"<html>404</html>", ".jpg"),
+        ("an SVG", b"<svg xmlns='http://www.w3.org/2000/svg'/>", ".svg"),
+        ("an LFS pointer", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", ".jpg"),
+        ("a pickle", b"\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00cos\nsystem\n.", ".png"),
+        ("PostScript", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 48\n(canary) (w) file closefile\n", ".eps"),
+    ):
         yield Case("images", f"{name} ({suffix})", _set(content, suffix).write, (f"{FIRST}{suffix}",))
-    yield Case("images", "a PNG of 2.5 gigapixels", _set(huge, size=(50_000, 50_000)).write, (f"{FIRST}.png",), apart=True)
-    yield Case("images", "a bomb of 400 megapixels", _set(bomb, size=(20_000, 20_000)).write, (f"{FIRST}.png",), apart=True)
+    yield Case(
+        "images", "a PNG of 2.5 gigapixels", _set(huge, size=(50_000, 50_000)).write, (f"{FIRST}.png",), apart=True
+    )
+    yield Case(
+        "images", "a bomb of 400 megapixels", _set(bomb, size=(20_000, 20_000)).write, (f"{FIRST}.png",), apart=True
+    )
     text = Image.fromarray(_PLAIN)
     from PIL.PngImagePlugin import PngInfo
 
     info = PngInfo()
     info.add_text("x", "a" * (80 << 20), zip=True)
-    yield Case("images", "a bomb of text in a PNG", _set(encoded(text, "PNG", pnginfo=info)).write, (), (0, 2), apart=True)
+    yield Case(
+        "images", "a bomb of text in a PNG", _set(encoded(text, "PNG", pnginfo=info)).write, (), (0, 2), apart=True
+    )
     yield Case("images", "a folder for a picture", _folder, (f"{FIRST}.jpg",))
     yield Case("images", "a picture that links to itself", _loop, (f"{FIRST}.jpg",))
     yield Case("images", "a picture that is a pipe", _pipe, (f"{FIRST}.jpg",), apart=True)
@@ -117,8 +136,15 @@ def modes() -> Iterator[Case]:
     yield _mode("16-bit grey TIFF in its lower range", encoded(Image.fromarray(wide // 4), "TIFF"), grey3 // 4, ".tif")
     yield _mode("32-bit integers", encoded(Image.fromarray(_GREY.astype(np.int32) * 1000), "TIFF"), None, ".tif")
     yield _mode("floats from 0 to 1", encoded(Image.fromarray((_GREY / 255).astype(np.float32)), "TIFF"), grey3, ".tif")
-    yield _mode("floats with NaN", encoded(Image.fromarray(np.where(_GREY > 200, np.nan, 0.5).astype(np.float32)), "TIFF"), None, ".tif")
-    yield _mode("one bit", encoded(Image.fromarray(_GREY > 128), "PNG"), np.repeat(((_GREY > 128) * 255)[..., None], 3, 2))
+    yield _mode(
+        "floats with NaN",
+        encoded(Image.fromarray(np.where(_GREY > 200, np.nan, 0.5).astype(np.float32)), "TIFF"),
+        None,
+        ".tif",
+    )
+    yield _mode(
+        "one bit", encoded(Image.fromarray(_GREY > 128), "PNG"), np.repeat(((_GREY > 128) * 255)[..., None], 3, 2)
+    )
     yield _mode("a palette", encoded(palette, "PNG"), np.asarray(palette.convert("RGB")))
     yield _mode("a palette of greys", encoded(shades, "PNG"), np.asarray(shades.convert("RGB")))
     yield _mode("alpha, opaque", encoded(clear, "PNG"), _PLAIN)
@@ -131,8 +157,16 @@ def modes() -> Iterator[Case]:
     yield _mode("a CMYK TIFF", encoded(Image.fromarray(_PLAIN).convert("CMYK"), "TIFF"), _PLAIN, ".tif", 3)
     yield _mode("a YCbCr TIFF", encoded(Image.fromarray(_PLAIN).convert("YCbCr"), "TIFF"), _PLAIN, ".tif", 4)
     yield _mode("a Lab TIFF", encoded(Image.new("LAB", (WIDTH, HEIGHT), (128, 0, 0)), "TIFF"), None, ".tif")
-    yield _mode("a progressive JPEG", encoded(Image.fromarray(_PLAIN), "JPEG", quality=95, progressive=True), _PLAIN, ".jpg", 20)
-    yield _mode("a JPEG followed by more", encoded(Image.fromarray(_PLAIN), "JPEG", quality=95) + b"\0" * 500, _PLAIN, ".jpg", 20)
+    yield _mode(
+        "a progressive JPEG", encoded(Image.fromarray(_PLAIN), "JPEG", quality=95, progressive=True), _PLAIN, ".jpg", 20
+    )
+    yield _mode(
+        "a JPEG followed by more",
+        encoded(Image.fromarray(_PLAIN), "JPEG", quality=95) + b"\0" * 500,
+        _PLAIN,
+        ".jpg",
+        20,
+    )
     for turn in range(1, 9):
         # The stored picture that shows as _PLAIN when it is turned as its tag says.
         stored = Image.fromarray(_PLAIN)

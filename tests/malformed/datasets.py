@@ -33,9 +33,15 @@ def pixels(name: str) -> Any:
 def study_of(folder: Path, data: dict[str, Any], name: str = "study.yaml") -> Path:
     """A study of one cell on a data set."""
     content = {
-        "study": "corpus", "answers": "nothing", "cost": "nothing", "expect": "nothing", "detectors": ["retinanet-slim"],
-        "methods": ["iou"], "data": data, "schedule": {"steps": 2, "batch_size": 2},
-    }  # fmt: skip
+        "study": "corpus",
+        "answers": "nothing",
+        "cost": "nothing",
+        "expect": "nothing",
+        "detectors": ["retinanet-slim"],
+        "methods": ["iou"],
+        "data": data,
+        "schedule": {"steps": 2, "batch_size": 2},
+    }
     path = folder / name
     path.write_text(yaml.safe_dump(content))
     return path
@@ -73,12 +79,20 @@ class Voc:
                 save(base / "JPEGImages" / file, content)
         for name, listed in self.lists.items():
             _put(base / "ImageSets" / "Main" / f"{name}.txt", listed)
-        entry = {"name": "mine", "kind": "voc", "root": "devkit", "train": [["VOC2007", "train"]], "test": [["VOC2007", "test"]]}
+        entry = {
+            "name": "mine",
+            "kind": "voc",
+            "root": "devkit",
+            "train": [["VOC2007", "train"]],
+            "test": [["VOC2007", "test"]],
+        }
         study_of(folder, {**entry, "classes": list(CLASSES), "image_size": 64, **self.data})
         return ["doctor", "study.yaml"]
 
 
-def voc_xml(file: str, objects: Sequence[tuple[str, float, float, float, float]], size: tuple[int, int] = (WIDTH, HEIGHT)) -> str:
+def voc_xml(
+    file: str, objects: Sequence[tuple[str, float, float, float, float]], size: tuple[int, int] = (WIDTH, HEIGHT)
+) -> str:
     """An annotation file; its pixels count from 1 and include the last one."""
     parts = "".join(voc_object(*o) for o in objects)
     return (

@@ -1,4 +1,4 @@
-"""What the fields of a study may be, written down apart from the code that checks them, and values that they may not."""
+"""What the fields of a study may be, written down apart from the code that checks them, and what they may not be."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ class Field:
     also: tuple[type, ...] = ()  # other kinds that may stand there
 
 
-def number(*place: str | int, low: float | None = None, high: float | None = None, open: str = "", **more: Any) -> Field:
+def number(
+    *place: str | int, low: float | None = None, high: float | None = None, open: str = "", **more: Any
+) -> Field:
     """A real number."""
     return Field(place, "number", low, high, open, **more)
 

@@ -55,8 +55,8 @@ class Case:
 
     `needs` are texts that the message must hold. `code` are the exit codes allowed. `check` looks at what was read from
     an accepted input. `apart`: run in a process of its own, so that a bomb hurts nobody. `written`: where an accepted
-    command may write, below the folder. `instead`: names of what takes many seconds and is not what the case is about, with
-    what stands in for it.
+    command may write, below the folder. `instead`: names of what takes many seconds and is not what the case is about,
+    with what stands in for it.
     """
 
     family: str

@@ -18,10 +18,45 @@ from tests.malformed.harness import Case, Told
 from tests.malformed.studies import SOUND, put, written
 
 _CALLS = (
-    "os:system", "subprocess:call", "subprocess:Popen", "builtins:exec", "builtins:eval", "builtins:open", "builtins:print", "builtins:object", "builtins:type", "shutil:rmtree", "pathlib:Path", "os:remove",
-    "os:_exit", "sys:exit", "posix:abort", "ctypes:string_at", "importlib:import_module", "code:interact", "webbrowser:open", "time:sleep", "assignbench.cli:main", "assignbench.records:write_json",
-    "assignbench.assigners:Assigner", "torch:load", "os", ":", "os:", ":system", "os:path.join", "os:path:join", "nobody_has_this:X", "../x:Y", "/etc/passwd:x", "a b:c", "os\n:system", ".os:system", "os.:system", "canary\x1b[31m:x",
-)  # fmt: skip
+    "os:system",
+    "subprocess:call",
+    "subprocess:Popen",
+    "builtins:exec",
+    "builtins:eval",
+    "builtins:open",
+    "builtins:print",
+    "builtins:object",
+    "builtins:type",
+    "shutil:rmtree",
+    "pathlib:Path",
+    "os:remove",
+    "os:_exit",
+    "sys:exit",
+    "posix:abort",
+    "ctypes:string_at",
+    "importlib:import_module",
+    "code:interact",
+    "webbrowser:open",
+    "time:sleep",
+    "assignbench.cli:main",
+    "assignbench.records:write_json",
+    "assignbench.assigners:Assigner",
+    "torch:load",
+    "os",
+    ":",
+    "os:",
+    ":system",
+    "os:path.join",
+    "os:path:join",
+    "nobody_has_this:X",
+    "../x:Y",
+    "/etc/passwd:x",
+    "a b:c",
+    "os\n:system",
+    ".os:system",
+    "os.:system",
+    "canary\x1b[31m:x",
+)
 _PLACES: dict[str, tuple[tuple[str | int, ...], Callable[[str], Any]]] = {
     "assigner": (("methods", 1, "assigner"), lambda n: {"name": n, "command": "touch canary"}),
     "bare assigner": (("methods", 1, "assigner"), lambda n: n),
@@ -72,12 +107,20 @@ _MODULES = {
     "with an instance": (f"class A:\n    def __call__(self, **k):\n        {_TOUCH}\nOwn = A()", ("Own",)),
     "with a class of another kind": ("from assignbench.assigners.criteria import Criterion as Own", ("Own",)),
     "with an abstract class": ("from assignbench.assigners import Assigner as Own", ("Own",)),
-    "that lies about its class": (f"class A:\n    @property\n    def __class__(self):\n        return type\n    def __call__(self, **k):\n        {_TOUCH}\nOwn = A()", ("Own",)),
+    "that lies about its class": (
+        f"class A:\n    @property\n    def __class__(self):\n        return type\n"
+        f"    def __call__(self, **k):\n        {_TOUCH}\nOwn = A()",
+        ("Own",),
+    ),
     "without the name": ("class Owm: pass", ("Own",)),
     "whose attribute raises": ("def __getattr__(name):\n    raise RuntimeError('no ' + name)", ("Own",)),
     "that is no Python": ("\0\0\0", ("corpus_module",)),
-    "that is a class that raises": ("from assignbench.assigners.max_iou import MaxIoU\nclass Own(MaxIoU):\n    def __init__(self):\n        raise SystemExit(0)", ("Own", "SystemExit")),
-}  # fmt: skip
+    "that is a class that raises": (
+        "from assignbench.assigners.max_iou import MaxIoU\n"
+        "class Own(MaxIoU):\n    def __init__(self):\n        raise SystemExit(0)",
+        ("Own", "SystemExit"),
+    ),
+}
 
 
 def modules() -> Iterator[Case]:
@@ -85,12 +128,35 @@ def modules() -> Iterator[Case]:
     text, _ = written(put(SOUND, ("methods", 1, "assigner"), {"name": "corpus_module:Own"}))
     for name, (code, needs) in _MODULES.items():
         if "interrupted" in name:  # as if somebody had pressed Ctrl-C
-            yield Case("hostile", f"an own assigner {name}", _plan(text, {"corpus_module.py": code}), (), (2, 130), _no_canary)
+            yield Case(
+                "hostile", f"an own assigner {name}", _plan(text, {"corpus_module.py": code}), (), (2, 130), _no_canary
+            )
             continue
-        yield Case("hostile", f"an own assigner {name}", _plan(text, {"corpus_module.py": code}), ("study.yaml", "corpus_module", *needs), (2,), _no_canary)
+        yield Case(
+            "hostile",
+            f"an own assigner {name}",
+            _plan(text, {"corpus_module.py": code}),
+            ("study.yaml", "corpus_module", *needs),
+            (2,),
+            _no_canary,
+        )
     asked, _ = written(put(SOUND, ("analyses",), ["corpus_module:own"]))
-    for name, code in (("a plain function", f"def own(study):\n    {_TOUCH}"), ("a class", "class own: pass"), ("a number", "own = 5"), ("missing", ""), ("ending the program", "raise SystemExit(0)"), ("a method of another", "own = [].append")):
-        yield Case("hostile", f"an own analysis that is {name}", _plan(asked, {"corpus_module.py": code}), ("study.yaml", "corpus_module"), (2,), _no_canary)
+    for name, code in (
+        ("a plain function", f"def own(study):\n    {_TOUCH}"),
+        ("a class", "class own: pass"),
+        ("a number", "own = 5"),
+        ("missing", ""),
+        ("ending the program", "raise SystemExit(0)"),
+        ("a method of another", "own = [].append"),
+    ):
+        yield Case(
+            "hostile",
+            f"an own analysis that is {name}",
+            _plan(asked, {"corpus_module.py": code}),
+            ("study.yaml", "corpus_module"),
+            (2,),
+            _no_canary,
+        )
 
 
 class _Runs:
@@ -122,21 +188,61 @@ def weights() -> Iterator[Case]:
     objects = _npz(w=np.array([_Runs()], dtype=object))
     header = b'{"a": {"dtype": "F32", "shape": [1000000000000], "data_offsets": [0, 4000000000000]}}'
     files: dict[str, tuple[str, bytes | None]] = {
-        "missing": ("w.npz", None), "empty": ("w.npz", b""), "text": ("w.npz", b"hello"), "text called pth": ("w.pth", b"hello"), "text called safetensors": ("w.safetensors", b"hello"), "a cut zip": ("w.npz", _npz(a=np.ones(100))[:200]),
-        "an empty archive": ("w.npz", _zipped({})), "an empty dictionary": ("w.npz", _npz()), "of another network": ("w.npz", _npz(a=np.ones((3, 3), np.float32))), "an npz with code": ("w.npz", objects), "a pickle with code": ("w.pth", pickle.dumps({"a": _Runs()})),
-        "a zipped pickle with code": ("w.pth", _zipped({"archive/data.pkl": pickle.dumps(_Runs(), 2), "archive/version": b"3\n"})), "a pickle of a list": ("w.pth", pickle.dumps([1, 2])), "a pickle of a number": ("w.pth", pickle.dumps(5)), "an npz of text": ("w.npz", _npz(a=np.array(["x"]))),
-        "an npz that promises terabytes": ("w.npz", _zipped({"a.npy": _npy("(1000000000000,)")})), "an npz of a negative shape": ("w.npz", _zipped({"a.npy": _npy("(-5,)")})), "an npz with a hostile header": ("w.npz", _zipped({"a.npy": _npy("__import__('os').system('touch canary')")})), "an npz that climbs": ("w.npz", _zipped({"../../canary": _npy("(1,)")})),
-        "a safetensors that promises terabytes": ("w.safetensors", struct.pack("<Q", len(header)) + header), "a safetensors with a huge header": ("w.safetensors", struct.pack("<Q", 1 << 60) + b"{}"), "a safetensors without tensors": ("w.safetensors", struct.pack("<Q", 2) + b"{}"),
-        "an ONNX file": ("w.onnx", b"\x08\x07\x12\x07pytorch"), "no known suffix": ("w.bin", b"\0" * 100), "a study": ("w.yaml", b"study: x\n"), "a folder": ("w.npz", b"folder"), "a pipe": ("w.npz", b"pipe"), "a joke of a name": ("[red]x[_red].npz", b"x"),
-    }  # fmt: skip
+        "missing": ("w.npz", None),
+        "empty": ("w.npz", b""),
+        "text": ("w.npz", b"hello"),
+        "text called pth": ("w.pth", b"hello"),
+        "text called safetensors": ("w.safetensors", b"hello"),
+        "a cut zip": ("w.npz", _npz(a=np.ones(100))[:200]),
+        "an empty archive": ("w.npz", _zipped({})),
+        "an empty dictionary": ("w.npz", _npz()),
+        "of another network": ("w.npz", _npz(a=np.ones((3, 3), np.float32))),
+        "an npz with code": ("w.npz", objects),
+        "a pickle with code": ("w.pth", pickle.dumps({"a": _Runs()})),
+        "a zipped pickle with code": (
+            "w.pth",
+            _zipped({"archive/data.pkl": pickle.dumps(_Runs(), 2), "archive/version": b"3\n"}),
+        ),
+        "a pickle of a list": ("w.pth", pickle.dumps([1, 2])),
+        "a pickle of a number": ("w.pth", pickle.dumps(5)),
+        "an npz of text": ("w.npz", _npz(a=np.array(["x"]))),
+        "an npz that promises terabytes": ("w.npz", _zipped({"a.npy": _npy("(1000000000000,)")})),
+        "an npz of a negative shape": ("w.npz", _zipped({"a.npy": _npy("(-5,)")})),
+        "an npz with a hostile header": ("w.npz", _zipped({"a.npy": _npy("__import__('os').system('touch canary')")})),
+        "an npz that climbs": ("w.npz", _zipped({"../../canary": _npy("(1,)")})),
+        "a safetensors that promises terabytes": ("w.safetensors", struct.pack("<Q", len(header)) + header),
+        "a safetensors with a huge header": ("w.safetensors", struct.pack("<Q", 1 << 60) + b"{}"),
+        "a safetensors without tensors": ("w.safetensors", struct.pack("<Q", 2) + b"{}"),
+        "an ONNX file": ("w.onnx", b"\x08\x07\x12\x07pytorch"),
+        "no known suffix": ("w.bin", b"\0" * 100),
+        "a study": ("w.yaml", b"study: x\n"),
+        "a folder": ("w.npz", b"folder"),
+        "a pipe": ("w.npz", b"pipe"),
+        "a joke of a name": ("[red]x[_red].npz", b"x"),
+    }
     for name, (file, content) in files.items():
-        yield Case("weights", f"a weights file that is {name}", _doctor(file, content), (file,), (2,), _no_canary, apart="terabytes" in name or "pipe" in name or "huge" in name)
+        yield Case(
+            "weights",
+            f"a weights file that is {name}",
+            _doctor(file, content),
+            (file,),
+            (2,),
+            _no_canary,
+            apart="terabytes" in name or "pipe" in name or "huge" in name,
+        )
     for what in ("NaN", "infinity", "a shape", "a name less", "whole numbers", "complex numbers", "all zero"):
         for suffix in ("npz", "pth", "safetensors"):
             if what == "complex numbers" and suffix == "safetensors":
                 continue
             code = (0, 2) if what in ("whole numbers", "all zero") else (2,)
-            yield Case("weights", f"a {suffix} with {what}", _spoilt(what, suffix), (f"w.{suffix}",) if code == (2,) else (), code, _no_canary)
+            yield Case(
+                "weights",
+                f"a {suffix} with {what}",
+                _spoilt(what, suffix),
+                (f"w.{suffix}",) if code == (2,) else (),
+                code,
+                _no_canary,
+            )
     for suffix in ("npz", "pth", "safetensors"):
         yield Case("weights", f"sound: a {suffix}", _spoilt("", suffix), (), (0,))
     climbs = put(_STUDY, ("detectors", 0, "weights"), "../../../etc/passwd")
@@ -146,10 +252,21 @@ def weights() -> Iterator[Case]:
 
 
 _STUDY: dict[str, Any] = {
-    "study": "corpus", "answers": "nothing", "cost": "nothing", "expect": "nothing",
-    "detectors": [{"name": "retinanet-slim", "weights": "w.npz"}], "methods": ["iou"],
-    "data": {"name": "shapes", "train_images": 4, "test_images": 2, "image_size": 64, "factors": {"image_size": 64, "max_size": 40}}, "schedule": {"steps": 2},
-}  # fmt: skip
+    "study": "corpus",
+    "answers": "nothing",
+    "cost": "nothing",
+    "expect": "nothing",
+    "detectors": [{"name": "retinanet-slim", "weights": "w.npz"}],
+    "methods": ["iou"],
+    "data": {
+        "name": "shapes",
+        "train_images": 4,
+        "test_images": 2,
+        "image_size": 64,
+        "factors": {"image_size": 64, "max_size": 40},
+    },
+    "schedule": {"steps": 2},
+}
 
 
 def _written(folder: Path, content: dict[str, Any]) -> list[str]:

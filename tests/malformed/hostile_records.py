@@ -11,7 +11,7 @@ import pandas as pd
 import yaml
 
 from tests.malformed.harness import Case, Told
-from tests.malformed.records import _STUDY, BRIEF, cell_names, run_folder
+from tests.malformed.records import BRIEF, STUDY, cell_names, run_folder
 
 EVIL = "<script>alert('corpus')</script>"
 TEXTS = {
@@ -36,7 +36,7 @@ def _poisoned(text: str, folder: Path) -> None:
         about[key] = text
     about["notes"] = [text]
     (run / "study.json").write_text(json.dumps(about))
-    entry = {**_STUDY, "title": text, "answers": text, "expect": text, "cost": text, "analyses": ["averages"]}
+    entry = {**STUDY, "title": text, "answers": text, "expect": text, "cost": text, "analyses": ["averages"]}
     (folder / "study.yaml").write_text(yaml.safe_dump(entry, allow_unicode=True))
     for name in cell_names():
         cell = run / name
@@ -52,7 +52,9 @@ def _poisoned(text: str, folder: Path) -> None:
         config["data"]["title"] = text
         (cell / "config.json").write_text(json.dumps(config))
         images = pd.read_parquet(cell / "images.parquet")
-        images.assign(name=[f"{text}{i}.png" for i in range(len(images))]).to_parquet(cell / "images.parquet", index=False)
+        images.assign(name=[f"{text}{i}.png" for i in range(len(images))]).to_parquet(
+            cell / "images.parquet", index=False
+        )
         _finished(cell)
 
 
@@ -79,7 +81,10 @@ def _harmless(folder: Path, told: Told) -> list[str]:
         if page.suffix not in (".html", ".md") or not page.is_file():
             continue
         text = page.read_text(errors="replace")
-        if re.search(r"<script>alert|<img src=x|onerror=alert\('", text.replace("&#39;", "'")) and page.suffix == ".html":
+        if (
+            re.search(r"<script>alert|<img src=x|onerror=alert\('", text.replace("&#39;", "'"))
+            and page.suffix == ".html"
+        ):
             found.append(f"{page.name} holds the element")
         if re.search(r"(?<![`\\])<script>alert", text) and page.suffix == ".md":
             found.append(f"{page.name} holds a script")
@@ -99,9 +104,27 @@ def _harmless(folder: Path, told: Told) -> list[str]:
 def cases() -> Iterator[Case]:
     """One report per kind of harm."""
     for name, text in TEXTS.items():
-        yield Case("hostile records", f"report: {name}", lambda f, t=text: _report(t, f), (), (0, 2), _harmless, written=("runs",))
-        yield Case("hostile records", f"status: {name}", lambda f, t=text: ["status", *_report(t, f)[1:]], (), (0, 1, 2))
-        yield Case("hostile records", f"compare: {name}", lambda f, t=text: _compare(t, f), (), (0, 2), written=("comparison",), instead=BRIEF)
+        yield Case(
+            "hostile records",
+            f"report: {name}",
+            lambda f, t=text: _report(t, f),
+            (),
+            (0, 2),
+            _harmless,
+            written=("runs",),
+        )
+        yield Case(
+            "hostile records", f"status: {name}", lambda f, t=text: ["status", *_report(t, f)[1:]], (), (0, 1, 2)
+        )
+        yield Case(
+            "hostile records",
+            f"compare: {name}",
+            lambda f, t=text: _compare(t, f),
+            (),
+            (0, 2),
+            written=("comparison",),
+            instead=BRIEF,
+        )
 
 
 def _compare(text: str, folder: Path) -> list[str]:

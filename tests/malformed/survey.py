@@ -1,4 +1,4 @@
-"""Runs the cases of some families and lists what is not handled: `python -m tests.malformed.survey FOLDER [FAMILY...]`."""
+"""Lists the cases that are not handled: `python -m tests.malformed.survey SCRATCH [FAMILY...]`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,11 @@ def survey(scratch: Path, wanted: list[str]) -> None:
             shutil.rmtree(folder, ignore_errors=True)
             counts[family] += 1
             if problems:
-                print(f"{family}\t{case.name}\t{' | '.join(problems)}"[:900].replace(str(folder), "."), file=log, flush=True)
+                print(
+                    f"{family}\t{case.name}\t{' | '.join(problems)}"[:900].replace(str(folder), "."),
+                    file=log,
+                    flush=True,
+                )
             if problems:
                 bad[family] += 1
                 cause = re.sub(r"[:(].*|'.*", "", problems[0]).strip()

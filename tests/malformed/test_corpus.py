@@ -12,7 +12,19 @@ from tests.malformed.families import FAMILIES
 from tests.malformed.harness import Case, judged
 
 # How many tests a family is cut into, so that they can run side by side.
-PARTS = {"study values": 16, "analyze": 6, "records": 6, "voc": 4, "coco": 4, "study keys": 3, "study structure": 3, "hostile": 3, "hostile records": 6, "csv": 3, "images": 2}
+PARTS = {
+    "study values": 16,
+    "analyze": 6,
+    "records": 6,
+    "voc": 4,
+    "coco": 4,
+    "study keys": 3,
+    "study structure": 3,
+    "hostile": 3,
+    "hostile records": 6,
+    "csv": 3,
+    "images": 2,
+}
 LEAST = 1500  # cases of all families
 
 

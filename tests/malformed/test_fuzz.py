@@ -1,4 +1,4 @@
-"""Inputs with a value or some bytes changed at random: whatever comes, a command accepts or refuses, and says which file."""
+"""Inputs with a value or some bytes changed at random: a command accepts or refuses them, and says which file."""
 
 from __future__ import annotations
 
@@ -15,20 +15,34 @@ import yaml
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.malformed import records, results
-from tests.malformed.datasets import NAMES, OBJECTS, Coco, Voc, coco, pixels, voc_xml
 from tests.malformed.data_csv import Csv, rows, table
 from tests.malformed.data_images import encoded
+from tests.malformed.datasets import NAMES, OBJECTS, Coco, Voc, coco, pixels, voc_xml
 from tests.malformed.harness import Case, Told, judged
 from tests.malformed.studies import SOUND, put
+from tests.malformed.wrong_json import changed
 
 # The same examples in every run; as many as fit into some seconds.
-seldom = settings(max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
-numbers = st.integers() | st.floats() | st.sampled_from([0, -1, 2**31, 2**63, 10**30, 0.1, -0.0, math.inf, math.nan, 1e308, 5e-324])
+seldom = settings(
+    max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
+numbers = (
+    st.integers()
+    | st.floats()
+    | st.sampled_from([0, -1, 2**31, 2**63, 10**30, 0.1, -0.0, math.inf, math.nan, 1e308, 5e-324])
+)
 plain = st.none() | st.booleans() | numbers | st.text(max_size=8) | st.dates()
-values = st.recursive(plain, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=5)
+values = st.recursive(
+    plain,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
 json_values = st.recursive(
     st.none() | st.booleans() | numbers | st.text(st.characters(codec="utf-8"), max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=5), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=5), inner, max_size=3)
+    ),
     max_leaves=5,
 )
 _NUMBER = itertools.count()
@@ -42,14 +56,18 @@ def places(content: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...
         yield from places(value, (*above, key))
 
 
-def check(tmp_path: Path, write: Callable[[Path], Sequence[str]], file: str, written: tuple[str, ...] = (), **more: Any) -> None:
+def check(
+    tmp_path: Path, write: Callable[[Path], Sequence[str]], file: str, written: tuple[str, ...] = (), **more: Any
+) -> None:
     """Fails unless the input is accepted, or refused with the name of the file."""
 
     def named(folder: Path, told: Told) -> list[str]:
         return [] if told.code == 0 or file in told.text else [f"refused without naming {file}: {told.text[-300:]}"]
 
     folder = tmp_path / str(next(_NUMBER))
-    case = Case("fuzz", file, write, (), (0, 1, 2) if more.pop("faults", False) else (0, 2), named, written=written, **more)
+    case = Case(
+        "fuzz", file, write, (), (0, 1, 2) if more.pop("faults", False) else (0, 2), named, written=written, **more
+    )
     problems = judged(case, folder)
     shutil.rmtree(folder)
     assert not problems, problems
@@ -65,7 +83,9 @@ def spoilt(content: bytes, place: float, cut: bool, new: bytes) -> bytes:
 @given(place=st.sampled_from(list(places(SOUND))), value=values)
 def test_any_value_in_a_study(tmp_path: Path, place: tuple[Any, ...], value: Any) -> None:
     def write(folder: Path) -> list[str]:
-        (folder / "study.yaml").write_text(yaml.safe_dump(put(SOUND, place, value), allow_unicode=True, sort_keys=False))
+        (folder / "study.yaml").write_text(
+            yaml.safe_dump(put(SOUND, place, value), allow_unicode=True, sort_keys=False)
+        )
         return ["plan", "study.yaml"]
 
     check(tmp_path, write, "study.yaml")
@@ -96,15 +116,21 @@ def test_any_option(tmp_path: Path, key: str, value: str) -> None:
 @seldom
 @given(place=st.sampled_from(list(places(results.truth()))), value=json_values)
 def test_any_value_in_a_ground_truth(tmp_path: Path, place: tuple[Any, ...], value: Any) -> None:
-    made = results.changed(results.truth(), place, value)
+    made = changed(results.truth(), place, value)
     check(tmp_path, lambda f: results.analyze(f, made, results.found()), ".json", ("runs",), instead=results.UNREPORTED)
 
 
 @seldom
 @given(place=st.sampled_from(list(places(results.found()))), value=json_values)
 def test_any_value_in_a_result_file(tmp_path: Path, place: tuple[Any, ...], value: Any) -> None:
-    made = results.changed(results.found(), place, value)
-    check(tmp_path, lambda f: results.analyze(f, results.truth(), made), "found.json", ("runs",), instead=results.UNREPORTED)
+    made = changed(results.found(), place, value)
+    check(
+        tmp_path,
+        lambda f: results.analyze(f, results.truth(), made),
+        "found.json",
+        ("runs",),
+        instead=results.UNREPORTED,
+    )
 
 
 @seldom
@@ -124,9 +150,22 @@ def test_a_sound_number_is_read_as_it_is(tmp_path: Path, box: list[float], score
         wanted = [box[0], box[1], box[0] + box[2], box[1] + box[3], score]
         kept.append("read")
         same = (abs(known - wanted) < 1e-3).all(axis=1).any()
-        return [] if same or box[2] <= 0 or box[3] <= 0 or "left out" in told.text else [f"{wanted} is not among {known.tolist()}"]
+        return (
+            []
+            if same or box[2] <= 0 or box[3] <= 0 or "left out" in told.text
+            else [f"{wanted} is not among {known.tolist()}"]
+        )
 
-    case = Case("fuzz", "box", lambda f: results.analyze(f, results.truth(), made), (), (0, 2), None, written=("runs",), instead=results.UNREPORTED)
+    case = Case(
+        "fuzz",
+        "box",
+        lambda f: results.analyze(f, results.truth(), made),
+        (),
+        (0, 2),
+        None,
+        written=("runs",),
+        instead=results.UNREPORTED,
+    )
     problems = judged(case, folder)
     if not problems and (folder / "runs").exists():
         problems = read(folder, Told(0, "", ""))
@@ -137,12 +176,17 @@ def test_a_sound_number_is_read_as_it_is(tmp_path: Path, box: list[float], score
 @seldom
 @given(place=st.sampled_from(list(places(coco(NAMES[:3])))), value=json_values)
 def test_any_value_in_a_coco_set(tmp_path: Path, place: tuple[Any, ...], value: Any) -> None:
-    made = Coco(train=results.changed(coco(NAMES[:3]), place, value))
+    made = Coco(train=changed(coco(NAMES[:3]), place, value))
     check(tmp_path, made.write, "mine")
 
 
 @seldom
-@given(place=st.floats(0, 1), cut=st.booleans(), new=st.binary(min_size=1, max_size=4), which=st.sampled_from(["xml", "list", "csv", "png", "json"]))
+@given(
+    place=st.floats(0, 1),
+    cut=st.booleans(),
+    new=st.binary(min_size=1, max_size=4),
+    which=st.sampled_from(["xml", "list", "csv", "png", "json"]),
+)
 def test_any_bytes_in_a_data_set(tmp_path: Path, place: float, cut: bool, new: bytes, which: str) -> None:
     from PIL import Image
 
@@ -162,14 +206,22 @@ def test_any_bytes_in_a_data_set(tmp_path: Path, place: float, cut: bool, new: b
 
 @seldom
 @given(
-    place=st.floats(0, 1), cut=st.booleans(), new=st.binary(min_size=1, max_size=4),
-    file=st.sampled_from([*records._FILES, *records._OF_REPORT]), command=st.sampled_from(["status", "plan"]),
-)  # fmt: skip
+    place=st.floats(0, 1),
+    cut=st.booleans(),
+    new=st.binary(min_size=1, max_size=4),
+    file=st.sampled_from([*records.FILES, *records.OF_REPORT]),
+    command=st.sampled_from(["status", "plan"]),
+)
 def test_any_bytes_in_a_record(tmp_path: Path, place: float, cut: bool, new: bytes, file: str, command: str) -> None:
     def damage(path: Path) -> None:
         path.write_bytes(spoilt(path.read_bytes(), place, cut, new))
 
-    check(tmp_path, lambda f: records.told(command, records._at(file, damage), f), records.cell_names()[1], faults=True)
+    check(
+        tmp_path,
+        lambda f: records.told(command, records.spoil_file(file, damage), f),
+        records.cell_names()[1],
+        faults=True,
+    )
 
 
 def test_the_harness_sees_what_is_wrong(tmp_path: Path) -> None:
@@ -189,6 +241,9 @@ def test_the_harness_sees_what_is_wrong(tmp_path: Path) -> None:
     assert "does not say" in judged(Case("x", "unsaid", raises, ("nobody",)), tmp_path / "c")[0]
     assert not judged(Case("x", "apart", raises, ("lr", "-1"), apart=True), tmp_path / "d")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tests.malformed.harness.main", lambda arguments: Path("canary").write_text("\x1b") and print("\x1b[31m") or 1 / 0)
+        patch.setattr(
+            "tests.malformed.harness.main",
+            lambda arguments: (Path("canary").write_text("\x1b") and print("\x1b[31m")) or 1 / 0,
+        )
         found = " ".join(judged(Case("x", "raises", write), tmp_path / "e"))
     assert "traceback: ZeroDivisionError" in found and "written: canary" in found
