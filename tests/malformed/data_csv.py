@@ -198,7 +198,7 @@ def unusual() -> Iterator[Case]:
         "quotes": whole.replace("cat", '"cat"'),
         "no line end": whole.rstrip("\n"),
         "blank lines": whole.replace("\n", "\n\n"),
-        "spaces": whole.replace(",", " , "),
+        "spaces around numbers": whole.replace(",10,", ", 10 ,"),
         "decimals": whole.replace(",10,", ",10.0,"),
         "exponents": whole.replace(",10,", ",1e1,"),
         "rows in another order": table(rows(NAMES[:3])[::-1]),

@@ -18,7 +18,7 @@ Spoil = Callable[[Path], None]
 # The bootstrap and the pictures of `compare` take seconds; one case in full has them.
 BRIEF = (
     ("assignbench.commands.compare.REPLICATES", 10),
-    ("assignbench.commands.compare.difference_sheet", lambda *a: a[-1]),
+    ("assignbench.report.sheet.difference_sheet", lambda *a: a[-1]),
 )
 STUDY = {
     "study": "written",
