@@ -11,7 +11,7 @@ from tests.malformed.datasets import NAMES, OBJECTS, Coco, coco, content_of, loa
 from tests.malformed.harness import Case, Check, Need, Told
 from tests.malformed.wrong_json import AREAS, BOXES, FLAGS, IDS, NAMES as NAMES_WRONG, SIDES, changed, shown, words_for
 
-OVERLAP = ("both", "overlap", "train and test", "also in", "same", "twice")
+OVERLAP = ("both", "overlap", "train and test", "also in", "images too", "more than once", "same", "twice")
 
 
 def bad(name: str, made: Coco, *needs: Need, **more: Any) -> Case:

@@ -12,7 +12,7 @@ from tests.malformed.datasets import HEIGHT, NAMES, OBJECTS, WIDTH, content_of, 
 from tests.malformed.harness import Case, Check, Need, Told
 
 COLUMNS = ("image_name", "x1", "y1", "x2", "y2", "class", "image_width", "image_height")
-OVERLAP = ("both", "overlap", "train and test", "also in", "same", "twice")
+OVERLAP = ("both", "overlap", "train and test", "also in", "images too", "more than once", "same", "twice")
 
 
 def rows(names: tuple[str, ...]) -> list[list[str]]:

@@ -215,7 +215,7 @@ def files() -> Iterator[Case]:
         "an image in both splits",
         overlap,
         NAMES[2],
-        ("both", "overlap", "train and test", "also in", "same"),
+        ("both", "overlap", "train and test", "also in", "images too", "more than once", "same"),
         code=(0, 2),
     )
     copy = Voc(images={f"{NAMES[3]}.jpg": pixels(NAMES[0])})
@@ -223,14 +223,14 @@ def files() -> Iterator[Case]:
         "a picture in both splits under two names",
         copy,
         NAMES[3],
-        ("both", "overlap", "train and test", "also in", "same"),
+        ("both", "overlap", "train and test", "also in", "images too", "more than once", "same"),
         code=(0, 2),
     )
     yield bad(
         "a picture twice in one split",
         Voc(images={f"{NAMES[1]}.jpg": pixels(NAMES[0])}),
         NAMES[1],
-        ("twice", "duplicate", "same"),
+        ("twice", "duplicate", "more than once", "same"),
         code=(0, 2),
     )
     # Public sets name paths of the machine that they were made on: refused, or the picture of the annotation's name.
