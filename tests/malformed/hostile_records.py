@@ -81,10 +81,7 @@ def _harmless(folder: Path, told: Told) -> list[str]:
         if page.suffix not in (".html", ".md") or not page.is_file():
             continue
         text = page.read_text(errors="replace")
-        if (
-            re.search(r"<script>alert|<img src=x|onerror=alert\('", text.replace("&#39;", "'"))
-            and page.suffix == ".html"
-        ):
+        if re.search(r"<script>alert|<img src=x", text) and page.suffix == ".html":
             found.append(f"{page.name} holds the element")
         if re.search(r"(?<![`\\])<script>alert", text) and page.suffix == ".md":
             found.append(f"{page.name} holds a script")
