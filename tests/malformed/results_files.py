@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -96,23 +97,32 @@ def options() -> Iterator[Case]:
         (("--nms", "nan"), ("--nms", "nan")),
         (("--nms", "0"), ("--nms", "0")),
         (("--nms", "abc"), ("--nms", "abc")),
-        (("--name", "../x"), ("--name", "../x")),
-        (("--name", "/tmp/canary"), ("--name",)),
-        (("--name", "a\x1b[31m"), ("--name",)),
-        (("--name", "a/b"), ("--name", "a/b")),
-        (("--name", "x" * 300), ("--name",)),
-        (("--name", ".."), ("--name",)),
         (("--candidates", "gone.json"), ("gone.json",)),
         (("--candidates", "found.json", "found.json"), ("--candidates", "2")),
         (("--candidates", "gt.json"), ("gt.json",)),
         (("--out", "gt.json"), ("gt.json", "--out")),
     ):
         yield bad(f"{more[0]} {more[1][:20]!r}", *needs, more=more)
+    for name in ("../x", "/tmp/canary", "a\x1b[31m", "a/b", "x" * 300, "..", "-rf", "CON", "a\nb", "ü 箱"):
+        yield bad(
+            f"sound or refused: --name {name[:20]!r}",
+            more=(f"--name={name}",),
+            code=(0, 2),
+            check=_one_folder,
+            written=("runs",),
+        )
     yield Case("analyze", "no predictions", lambda f: analyze(f, truth(), found())[:3], ("--predictions",))
     yield Case("analyze", "no ground truth", lambda f: ["analyze", *analyze(f, truth(), found())[3:]], ("--gt",))
     yield Case(
         "analyze", "one file twice", lambda f: [*analyze(f, truth(), found())[:5], "found.json"], ("found",), code=(2,)
     )
+
+
+def _one_folder(folder: Path, told: Told) -> list[str]:
+    """A name of the command line makes one folder, of letters that every system takes, or none."""
+    made = [p.name for p in (folder / "runs").glob("*")] if told.code == 0 else []
+    sound = all(re.fullmatch(r"analyze-[A-Za-z0-9_.+-]{1,120}", name) for name in made)
+    return [] if sound and len(made) == (told.code == 0) else [f"made the folders {made}"]
 
 
 def unusual() -> Iterator[Case]:
