@@ -103,7 +103,6 @@ def options() -> Iterator[Case]:
         (("--out", "gt.json"), ("gt.json", "--out")),
     ):
         yield bad(f"{more[0]} {more[1][:20]!r}", *needs, more=more)
-    free = {"code": (0, 2), "check": _one_folder, "written": ("runs",)}
     for name in ("../x", "/tmp/canary", "a\x1b[31m", "a/b", "x" * 300, "..", "-rf", "CON", "a\nb", "ü 箱"):
         yield bad(
             f"sound or refused: --name {name[:20]!r}",
