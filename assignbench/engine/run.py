@@ -32,8 +32,9 @@ from assignbench.measure.coco import coco_evaluate, coco_ground_truth, coco_resu
 from assignbench.measure.voc import voc_evaluate
 from assignbench.records import CellRecord, read_lines, write_json, write_table, write_text
 from assignbench.records.claim import EXIT_CLAIMED, EXIT_FAILED, EXIT_STOPPED, Claimed, kept
+from assignbench.records.documents import ENVIRONMENT, SUMMARY
 from assignbench.records.manifest import MANIFEST
-from assignbench.records.schema import CANDIDATES, DETECTIONS, ENVIRONMENT, FORMULAS, IMAGES, OBJECTS, PRE_NMS, SUMMARY
+from assignbench.records.schema import CANDIDATES, DETECTIONS, FORMULAS, IMAGES, OBJECTS, PRE_NMS
 
 EXAMPLES = 6  # test images that are kept as pictures
 

@@ -12,9 +12,10 @@ import pandas as pd
 
 from assignbench.errors import InputError
 from assignbench.records.columns import TableSchema
+from assignbench.records.documents import STUDY
 from assignbench.records.files import read_json, read_lines
 from assignbench.records.manifest import damage_of
-from assignbench.records.schema import ASSIGNMENTS, OTHER_FILES, SCHEMAS, STUDY
+from assignbench.records.schema import ASSIGNMENTS, OTHER_FILES, SCHEMAS
 from assignbench.records.store import CellRecord
 
 _PARTS = "assignments/part-*.parquet"

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from assignbench.config.cell import FORMAT, CellConfig
 from assignbench.errors import InputError
+from assignbench.records.documents import ENVIRONMENT, STATUS, STUDY
 from assignbench.records.files import read_json, read_lines, write_json
 from assignbench.records.imported import ImportedConfig
 from assignbench.records.manifest import MANIFEST, damage_of
@@ -66,7 +67,7 @@ class CellRecord:
             content = read_json(path)
             if not content:
                 return {"state": "pending"}
-            _check("status", content, path)
+            STATUS.mapping(content, str(path))
         except InputError:
             return {"state": "pending", "reason": "status.json is broken; `assignbench run` writes it anew"}
         return content if content["state"] in get_args(State) else {**content, "state": "pending"}
@@ -125,7 +126,7 @@ class CellRecord:
         try:
             content = read_json(path)
             if content:
-                _check("environment", content, path)
+                ENVIRONMENT.mapping(content, str(path))
         except InputError:
             return {}
         return content
@@ -217,8 +218,6 @@ def read_about(study: Path) -> dict[str, Any]:
 
     Raises InputError naming the file and the entry that cannot be what `run` wrote.
     """
-    from assignbench.records.schema import STUDY
-
     path = study / "study.json"
     content = read_json(path)
     STUDY.values(content, str(path))
@@ -226,12 +225,6 @@ def read_about(study: Path) -> dict[str, Any]:
         if not isinstance(name, str) or not name.isprintable() or Path(name).name != name or name in ("", ".."):
             raise InputError(f"{path}: 'cells' names {name!r}, which is no cell's folder; run the study again")
     return content
-
-
-def _check(name: str, content: dict[str, Any], path: Path) -> None:
-    from assignbench.records.schema import SCHEMAS  # that file is also run by itself, to write docs/records.md
-
-    SCHEMAS[name].mapping(content, str(path))
 
 
 def clear_folder(folder: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 from assignbench.cli import main
 from assignbench.records import read_json
 from assignbench.records.check import problems_of
-from assignbench.records.schema import STUDY, TABLES
+from assignbench.records.documents import STUDY
+from assignbench.records.schema import TABLES
 
 STUDY_FILE = """
 study: records

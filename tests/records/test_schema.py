@@ -18,7 +18,8 @@ from assignbench.records import (
     write_table,
 )
 from assignbench.records.check import problems_of, schema_of
-from assignbench.records.schema import DOCUMENTS, OBJECTS, OTHER_FILES, PAGE, PROBE_OBJECTS, SCHEMAS, TABLES, page
+from assignbench.records.documents import DOCUMENTS
+from assignbench.records.schema import OBJECTS, OTHER_FILES, PAGE, PROBE_OBJECTS, SCHEMAS, TABLES, page
 from tests.records.test_config import cell
 
 ROWS = 3
