@@ -41,8 +41,13 @@ OBJECT = """<object><name>{name}</name><difficult>{difficult}</difficult><bndbox
 
 @pytest.fixture
 def voc_folder(tmp_path: Path) -> Path:
-    """A VOC folder with four images of 64x48 px and one square each; tests break copies of it."""
-    base = tmp_path / "devkit" / "VOC2007"
+    """A VOC folder of the test's own to break."""
+    return write_voc(tmp_path)
+
+
+def write_voc(folder: Path) -> Path:
+    """A VOC folder with four images of 64x48 px and one square each."""
+    base = folder / "devkit" / "VOC2007"
     for part in ("ImageSets/Main", "Annotations", "JPEGImages"):
         (base / part).mkdir(parents=True)
     names = [f"{i:06d}" for i in range(1, 5)]
