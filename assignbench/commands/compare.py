@@ -35,6 +35,9 @@ SHEET_IMAGES = 4  # per direction
 
 def compare(options: argparse.Namespace, console: Console) -> int:
     """Prints the differences by group, writes them and the picture sheet. Raises InputError for unusable cells."""
+    for name, folder in (("--out", options.out), ("--images", options.images)):
+        if folder is not None and not folder.is_dir() and (folder.exists() or name == "--images"):
+            raise InputError(f"{name} {folder}: no folder; name one")
     first, second = (_open(path) for path in options.cells)
     if not first.images.image_id.equals(second.images.image_id) or len(first.objects) != len(second.objects):
         raise InputError(

@@ -96,7 +96,10 @@ class CellRecord:
 
     def require_done(self) -> None:
         """Raises InputError naming the folder, what is wrong and the way out unless the cell is finished and whole."""
-        state = self.state
+        try:
+            state = self.state
+        except OSError as problem:  # such as a name that no file system takes
+            raise InputError(f"{self.folder}: cannot be read ({problem.strerror}); name a cell's folder") from None
         if state == "done":
             return
         damage = self.damage if state == "damaged" else ""
