@@ -50,13 +50,13 @@ class Entries:
         """Whether each entry has the key, with a value that is not null."""
         return np.asarray([r.get(key) is not None for r in self.rows], np.bool_)
 
-    def integers(self, key: str, *, least: int = -LARGEST, default: int | None = None) -> Ints:
-        """Integers [N] from `least` on; 0 stands in."""
-        values = self._values(key, default)
+    def integers(self, key: str, *, least: int = -LARGEST, most: int = LARGEST) -> Ints:
+        """Integers [N] from `least` to `most`; 0 stands in."""
+        values = self._values(key, None)
         if set(map(type, values)) <= {int}:
             try:
                 column = np.asarray(values, np.int64)
-                if not len(column) or (column.min() >= least and column.max() <= LARGEST):
+                if not len(column) or (column.min() >= least and column.max() <= most):
                     return column
             except OverflowError:
                 pass
@@ -64,7 +64,7 @@ class Entries:
         def wrong(value: Any) -> str | None:
             if type(value) is not int:
                 return "an integer"
-            return None if least <= value <= LARGEST else f"an integer from {max(least, -LARGEST)} to 2^53"
+            return None if least <= value <= most else f"an integer from {least} to {most}"
 
         return np.asarray(self._checked(key, values, wrong, 0), np.int64)
 

@@ -32,7 +32,7 @@ NOT_BOXES = [
 ]
 FIELDS = [
     *(("images", key, value) for key in ("id", "width", "height") for value in NOT_INTEGERS),
-    *(("images", key, value) for key in ("width", "height") for value in (0, -5)),
+    *(("images", key, value) for key in ("width", "height") for value in (0, -5, 10**7)),
     *(("images", "file_name", value) for value in NOT_TEXTS),
     *(("annotations", key, value) for key in ("id", "image_id", "category_id") for value in NOT_INTEGERS),
     *(("annotations", "bbox", value) for value in (*NOT_BOXES, MISSING)),
