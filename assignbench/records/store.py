@@ -104,8 +104,9 @@ class CellRecord:
             return
         damage = self.damage if state == "damaged" else ""
         if not (self.folder / "config.json").exists() and not damage:
+            what = "no cell's folder" if self.folder.is_dir() else "no such folder"
             raise InputError(
-                f"{self.folder}: no cell's folder; cells lie under runs/<study>/, `assignbench status STUDY` names them"
+                f"{self.folder}: {what}; cells lie under runs/<study>/, `assignbench status STUDY` names them"
             )
         refuse_old(self)
         if damage:
