@@ -24,8 +24,8 @@ _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 class Registry(Generic[T]):
     """Names to classes. `kind` is what an error calls an entry, e.g. "assigner"; `base` is what each must derive from.
 
-    A name with a colon (`my_module:MyAssigner`) is imported; entry points of the group
-    `assignbench.assigners` or `assignbench.criteria` are found by their names. Nothing is called before it is known to derive from `base`.
+    A name with a colon (`my_module:MyAssigner`) is imported; entry points of the group `assignbench.assigners` or
+    `assignbench.criteria` are found by their names. Nothing is called before it is known to derive from `base`.
     """
 
     def __init__(self, kind: str, base: type[T]) -> None:
