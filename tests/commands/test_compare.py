@@ -90,7 +90,7 @@ def test_cells_that_cannot_be_compared(study, cells, tmp_path, capsys) -> None:
     assert "different images" in capsys.readouterr().err
     write_json(cell / "status.json", {"state": "failed"})
     assert main(["compare", str(cell), str(cell), "--out", str(tmp_path)]) == 2
-    assert "state: failed" in capsys.readouterr().err
+    assert "status.json says 'failed'" in capsys.readouterr().err
     assert main(["compare", str(tmp_path / "no"), str(cell), "--out", str(tmp_path)]) == 2
     assert "no such folder" in capsys.readouterr().err
     assert CellRecord(cells[0].cell.folder).state == "done"
