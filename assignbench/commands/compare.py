@@ -37,7 +37,7 @@ SHEET_IMAGES = 4  # per direction
 def compare(options: argparse.Namespace, console: Console) -> int:
     """Prints the differences by group, writes them and the picture sheet. Raises InputError for unusable cells."""
     for path in options.cells:
-        check_there(path)
+        check_there(path, "cell ")
     if options.images is not None:
         check_there(options.images, "--images ")
     first, second = (_open(path) for path in options.cells)
