@@ -41,6 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     console, errors = terminal(), terminal(stderr=True)
     try:
+        if "out" in options:
+            from assignbench.commands.folders import check_out
+
+            check_out(options.out)
         # A command imports what it needs when it runs: help and most errors come without loading torch.
         module = import_module(f"assignbench.commands.{options.command}")
         code: int = getattr(module, _FUNCTIONS.get(options.command, options.command))(options, console)

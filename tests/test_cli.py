@@ -318,6 +318,8 @@ def test_help_loads_nothing_heavy(tmp_path, command) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
+        ("run", "gone.yaml"),
+        ("plan", "gone.yaml"),
         ("status", "gone.yaml"),
         ("report", "gone.yaml"),
         ("doctor", "gone.yaml"),
@@ -327,6 +329,59 @@ def test_help_loads_nothing_heavy(tmp_path, command) -> None:
 )
 def test_refusals_load_nothing_that_trains_or_draws(tmp_path, arguments) -> None:
     assert not {"torch", "matplotlib"} & modules_after(*arguments, folder=tmp_path, ends=2)
+
+
+def test_a_file_of_the_current_folder_stands_in_for_no_module(tmp_path) -> None:
+    for name in ("copy", "random", "csv", "argparse"):
+        (tmp_path / f"{name}.py").write_text(f"raise RuntimeError('{name} of the current folder')")
+    told = subprocess.run(
+        [sys.executable, "-m", "assignbench", "--version"], capture_output=True, text=True, cwd=tmp_path, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert told.returncode == 0 and told.stdout.startswith("assignbench "), told.stderr
+
+
+OUT_OF = {
+    "run": ["{study}"],
+    "plan": ["{study}"],
+    "status": ["{study}"],
+    "report": ["{study}"],
+    "doctor": ["{study}"],
+    "compare": ["gone", "gone"],
+    "analyze": ["--gt", "gone.json", "--predictions", "gone.json"],
+}
+
+
+@pytest.mark.parametrize("command", OUT_OF)
+def test_out_that_can_be_no_folder_is_refused_first(tiny_study, tmp_path, monkeypatch, capsys, command) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").write_text("mine")
+    arguments = [command, *(a.format(study=tiny_study) for a in OUT_OF[command])]
+    for out, message in (
+        ("taken", "--out taken: taken is no folder"),
+        ("taken/below", "--out taken/below: taken is no folder"),
+        ("x" * 5000, "no folder can be called so"),
+        ("a\0b", "no folder can be called so"),
+    ):
+        code, told, err = run(capsys, *arguments, "--out", out)
+        assert code == 2 and message in err and not told, (out, err)
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+def test_a_file_where_the_study_s_folder_would_be_is_refused(tiny_study, tmp_path, capsys) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "tiny").write_text("mine")
+    for command in ("run", "plan", "status", "report"):
+        code, told, err = run(capsys, command, str(tiny_study), "--out", str(tmp_path / "runs"))
+        assert code == 2 and "tiny is no folder" in err and not told, (command, err)
+
+
+def test_a_wrong_method_of_an_option_is_blamed_before_the_claims_that_follow(tiny_study, tmp_path, capsys) -> None:
+    tiny_study.write_text(tiny_study.read_text() + "claims: [{claim: mutual_guidance > iou on AP}]\n")
+    code, _, err = run(capsys, "plan", str(tiny_study), "--set", "methods=[iuo]", "--out", str(tmp_path / "runs"))
+    assert code == 2 and "--set methods=[iuo]" in err and "did you mean 'iou'" in err
+    code, _, err = run(capsys, "plan", str(tiny_study), "--set", "methods=[iou]", "--out", str(tmp_path / "runs"))
+    assert code == 2 and "claims.0" in err
 
 
 def test_status_and_report_run_without_torch(finished, tiny_study, tmp_path) -> None:

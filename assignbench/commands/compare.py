@@ -15,6 +15,7 @@ from rich.console import Console
 
 from assignbench.analysis import CellData
 from assignbench.analysis.intervals import image_draws
+from assignbench.commands.folders import check_there
 from assignbench.commands.scenes import scene_cache
 from assignbench.config import CellConfig, LocalPaths
 from assignbench.data.base import DetectionData
@@ -35,9 +36,10 @@ SHEET_IMAGES = 4  # per direction
 
 def compare(options: argparse.Namespace, console: Console) -> int:
     """Prints the differences by group, writes them and the picture sheet. Raises InputError for unusable cells."""
-    for name, folder in (("--out", options.out), ("--images", options.images)):
-        if folder is not None and not folder.is_dir() and (folder.exists() or name == "--images"):
-            raise InputError(f"{name} {folder}: no folder; name one")
+    for path in options.cells:
+        check_there(path, "cell ")
+    if options.images is not None:
+        check_there(options.images, "--images ")
     first, second = (_open(path) for path in options.cells)
     if not first.images.image_id.equals(second.images.image_id) or len(first.objects) != len(second.objects):
         raise InputError(
@@ -47,14 +49,15 @@ def compare(options: argparse.Namespace, console: Console) -> int:
     groups = group_differences(first, second)
     table = tidy_table(f"{second.cell.id} minus {first.cell.id}", groups, UNITS, [RULE, NOTE])
     text = markdown_table(table)
-    console.print(text, markup=False)
     images = image_differences(first, second)
-    write_text(out / "compare.md", text + "\n")
-    write_table(out / "images.parquet", images)
     from assignbench.report.sheet import difference_sheet  # what draws is loaded once there is something to draw
 
     chosen = pd.concat([images.nlargest(SHEET_IMAGES, "difference"), images.nsmallest(SHEET_IMAGES, "difference")])
+    # First of all, because a picture may be missing: then nothing is printed or written.
     path = difference_sheet(first, second, chosen, _Pixels(first, options.images), out / "compare.jpg")
+    console.print(text, markup=False)
+    write_text(out / "compare.md", text + "\n")
+    write_table(out / "images.parquet", images)
     console.print(f"pictures: {path}\ntables: {out / 'compare.md'}, {out / 'images.parquet'}", markup=False)
     return 0
 

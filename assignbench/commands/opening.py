@@ -6,6 +6,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+from assignbench.commands.folders import check_out
 from assignbench.config.method import MethodConfig
 from assignbench.errors import InputError
 from assignbench.study.about import Stale, about, published_of
@@ -31,9 +32,17 @@ class Opened:
 
 
 def read(options: argparse.Namespace) -> Study:
-    """The study that the options mean, with the names checked that need no method. Imports no torch."""
+    """The study that the options mean, with the names checked that need no method. Loads no torch for a sound one."""
     study = read_study(options.study, sets=options.sets, preset=options.preset, data=options.data, seeds=options.seeds)
-    check_questions(study)
+    try:
+        check_questions(study)
+    except InputError:
+        if isinstance(study.lines.get(("methods",)), str):
+            # The methods stand in an option: where one of them is wrong, a claim about the others is not to blame.
+            from assignbench import methods
+
+            methods_of(study, methods)
+        raise
     return study
 
 
@@ -78,7 +87,11 @@ def check_questions(study: Study) -> None:
 
 
 def run_folder(options: argparse.Namespace, study: Study) -> Path:
-    """runs/<study>, with the variant's name behind it, so that a rehearsal never mixes with the real thing."""
+    """runs/<study>, with the variant's name behind it, so that a rehearsal never mixes with the real thing.
+
+    Raises InputError where something else than a folder is in its way.
+    """
     parts = [study.spec.study, *(p for p in (options.preset, options.data) if p)]
-    out: Path = options.out
-    return out / "-".join(parts)
+    folder: Path = options.out / "-".join(parts)
+    check_out(folder)
+    return folder

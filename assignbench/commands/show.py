@@ -6,13 +6,14 @@ import argparse
 
 from rich.console import Console
 
+from assignbench.commands.folders import is_folder
 from assignbench.records import CellRecord
 from assignbench.study.reading import read_study
 
 
 def show(options: argparse.Namespace, console: Console) -> int:
     """Draws what a finished cell's methods, or a study's untrained ones, make of an image. Raises InputError."""
-    trained = (options.target / "config.json").is_file()
+    trained = is_folder(options.target) and (options.target / "config.json").is_file()
     if trained:
         record = CellRecord(options.target, thorough=True)
         _ = record.trained  # records of another format are refused before anything else is said of them

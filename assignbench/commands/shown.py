@@ -23,6 +23,7 @@ from assignbench.engine.probing import probe_tables
 from assignbench.errors import InputError, nearest
 from assignbench.methods import Built, build, resolve
 from assignbench.records import CellRecord, read_json
+from assignbench.records.store import REDO
 from assignbench.report import pictures
 from assignbench.study.grid import cells_of
 from assignbench.study.reading import read_study
@@ -50,7 +51,10 @@ def draw(options: argparse.Namespace, console: Console, trained: bool) -> int:
 
 
 def _trained(folder: Path) -> Cell:
-    """A finished cell with its final weights."""
+    """A finished cell with its final weights. Raises InputError where these are gone."""
+    weights = folder / "checkpoint" / checkpoint.FINAL
+    if not weights.is_file():  # looked for first: building the cell renders scenes
+        raise InputError(f"{weights}: the cell's weights are not there; {REDO}")
     local = LocalPaths.model_validate(read_json(folder / "local.json"))
     local = local.model_copy(update={"cache": str(scene_cache(folder) or "")})
     cell = build_cell(folder, CellRecord(folder).trained, local, "cpu")

@@ -1,6 +1,6 @@
 """One cell from its folder to its records: train, resume, evaluate.
 
-A launcher starts it as `python -m assignbench.engine.run FOLDER DEVICE PARENT`.
+A launcher starts its `main` in a process of its own, with FOLDER DEVICE PARENT (`launch.local`).
 """
 
 from __future__ import annotations

@@ -6,9 +6,16 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from assignbench.launch.base import Job
 
+# With -P the current folder is not looked into, where a user's copy.py would stand in for Python's own; modules of a
+# study's own are found by plugins.py. The package is this very one, wherever another may be installed.
+START = (
+    f"import sys; sys.path.insert(0, {str(Path(__file__).resolve().parents[2])!r}); import assignbench; "
+    "sys.path.append(sys.path.pop(0)); from assignbench.engine.run import main; sys.exit(main(sys.argv[1:]))"
+)
 GRACE_SECONDS = 60.0  # a step has to end and a checkpoint to be written
 
 
@@ -22,7 +29,7 @@ def default_workers(device: str, threads: int) -> int:
 
 @dataclass(frozen=True)
 class LocalProcesses:
-    """Starts `python -m assignbench.engine.run FOLDER DEVICE PARENT`; a process ends by itself when its parent is gone.
+    """Starts the engine's command line with FOLDER DEVICE PARENT; a process ends by itself when its parent is gone.
 
     What it prints goes to the cell's log.txt.
     """
@@ -34,7 +41,7 @@ class LocalProcesses:
         threads = str(job.config.schedule.threads)
         names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
         environment = {**os.environ, **dict.fromkeys(names, threads), "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
-        command = [sys.executable, "-m", "assignbench.engine.run", str(job.folder), self.device, str(os.getpid())]
+        command = [sys.executable, "-P", "-c", START, str(job.folder), self.device, str(os.getpid())]
         with (job.folder / "log.txt").open("ab") as log:
             return subprocess.Popen(  # noqa: S603 (our own interpreter and module)
                 command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment

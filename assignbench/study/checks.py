@@ -28,10 +28,10 @@ def check(study: Study) -> None:
     """Raises InputError, with the place, for what is wrong with a study whatever its methods are."""
     spec = study.spec
     _check_distinct(study)
-    _check_names(study)
-    _check_paths(study)
     for place, entry in enumerate(spec.detectors):
         detector_of(study, place, entry)
+    _check_names(study)  # after the detectors: where one of them has a wrong name, who refers to another is right
+    _check_paths(study)
     for data in spec.data:
         batch = schedule_of(study, data).batch_size
         asked = "batch_size" in data.schedule or "batch_size" in spec.schedule.model_fields_set

@@ -17,7 +17,7 @@ from assignbench.launch import base, local
 from assignbench.launch.base import Job, Jobs
 from assignbench.launch.local import LocalProcesses, default_workers
 from assignbench.records import CellRecord, finish, read_json, write_json
-from assignbench.records.claim import holder_of
+from assignbench.records.claim import EXIT_FAILED, holder_of
 from assignbench.study.grid import cells_of
 from assignbench.study.reading import read_study
 
@@ -149,10 +149,29 @@ def test_a_local_process_is_the_engines_command_line(jobs, monkeypatch, tmp_path
     job = jobs[0]
     job.folder.mkdir(parents=True)
     LocalProcesses("cuda").submit(job)
-    assert told["command"] == [
-        sys.executable, "-m", "assignbench.engine.run", str(job.folder), "cuda", str(os.getpid())
-    ]  # fmt: skip
+    command = told["command"]
+    assert command[0] == sys.executable and command[-3:] == [str(job.folder), "cuda", str(os.getpid())]
     assert told["env"]["OMP_NUM_THREADS"] == str(job.config.schedule.threads)
+
+
+def test_files_of_the_current_folder_stand_in_for_no_module_of_a_process(jobs, monkeypatch, tmp_path) -> None:
+    for name in ("copy", "random", "types", "numpy", "torch", "assignbench"):
+        (tmp_path / f"{name}.py").write_text(f"raise RuntimeError('{name} of the current folder')")
+    monkeypatch.chdir(tmp_path)
+    folder = jobs[0].folder
+    folder.mkdir(parents=True)  # without a configuration, which is looked for when all modules are loaded
+    assert LocalProcesses("cpu").submit(jobs[0]).wait() == EXIT_FAILED
+    assert (folder / "log.txt").read_text() == ""
+
+
+def test_a_process_is_of_the_package_that_started_it(jobs, monkeypatch, tmp_path) -> None:
+    other = tmp_path / "other" / "assignbench"
+    other.mkdir(parents=True)
+    (other / "__init__.py").write_text("raise RuntimeError('another version')")
+    monkeypatch.setenv("PYTHONPATH", str(other.parent))
+    jobs[0].folder.mkdir(parents=True)
+    assert LocalProcesses("cpu").submit(jobs[0]).wait() == EXIT_FAILED
+    assert (jobs[0].folder / "log.txt").read_text() == ""
 
 
 def test_cancel_ends_a_process_that_will_not_end(monkeypatch) -> None:
