@@ -34,7 +34,7 @@ def status(options: argparse.Namespace, console: Console) -> int:
         steps = f"{told.get('step', 0)}/{told['steps']}" if told.get("steps") else ""
         line = f"{inputs.state(record):8} {steps:>12} {record.id} {record.reason}"
         console.print(line.rstrip(), markup=False)
-    inputs.print(console, [r.id for r in records])
+    inputs.tell(console, [r.id for r in records])
     return 0
 
 

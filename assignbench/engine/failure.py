@@ -17,13 +17,9 @@ _ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS)
 _MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "alloc_cpu")
 
 
-class Idle(RuntimeError):
-    """The assigner has given no prior to any object for so long that nothing can be learnt."""
-
-
 def reason_of(problem: BaseException) -> str:
     """One paragraph: file and line, the error, its cause and what to do."""
-    if isinstance(problem, InputError | Idle):
+    if isinstance(problem, InputError):
         return str(problem)
     told = f"{place_of(problem)}: {type(problem).__name__}: {str(problem) or 'no message'}"
     return f"{told}; {remedy_of(problem)}"

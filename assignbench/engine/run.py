@@ -20,7 +20,7 @@ from assignbench.engine.cell import Cell, prepare
 from assignbench.engine.environment import environment, gflops, peak_memory, training_cost
 from assignbench.engine.evaluate import describe_objects, image_table, object_table, predict
 from assignbench.engine.failure import reason_of
-from assignbench.engine.hooks import Checkpoint, Guard, Heartbeat, Log, Probes
+from assignbench.engine.hooks import Checkpoint, Guard, Heartbeat, Idle, Log, Probes
 from assignbench.engine.hooks.heartbeat import Status
 from assignbench.engine.hooks.probes import probe_batches
 from assignbench.engine.inputs import begin, confirm
@@ -100,6 +100,7 @@ def train(cell: Cell, status: Status, wish: Wish) -> float:
     saving = Checkpoint(learner, folder, resumed.seconds)
     hooks = [
         Guard(learner, folder),
+        Idle(learner, status.note),
         Log(learner, folder),
         Probes(learner, folder / "probes", probes, loader.steps_per_epoch),
         saving,

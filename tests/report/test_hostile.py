@@ -17,7 +17,7 @@ from assignbench.analysis import ANALYSES, read_study_record
 from assignbench.characters import printable
 from assignbench.cli import main
 from assignbench.errors import InputError
-from assignbench.records import read_json, write_json
+from assignbench.records import finish, read_json, write_json
 from assignbench.report import build_report
 from assignbench.report.figures import FIGURES
 from assignbench.report.render.markdown import escaped
@@ -172,6 +172,7 @@ def test_sizes_that_no_picture_has_are_refused(hostile, tmp_path, capsys) -> Non
     shutil.copytree(cell, copy)
     table = pd.read_parquet(copy / "images.parquet")
     table.assign(width=10**15).to_parquet(copy / "images.parquet")
+    finish(copy)
     assert main(["compare", str(copy), str(copy), "--out", str(tmp_path / "out")]) == 2
     assert "1000000000000000 x" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
