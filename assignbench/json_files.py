@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, NoReturn
 
 import numpy as np
@@ -25,6 +26,8 @@ _OPEN, _CLOSE, _QUOTE, _COMMA = 1, 2, 3, 4
 _KINDS = np.zeros(256, np.int8)
 for _characters, _kind in ((b"[{", _OPEN), (b"]}", _CLOSE), (b'"', _QUOTE), (b",", _COMMA)):
     _KINDS[list(_characters)] = _kind
+_HEAD = 1 << 16  # bytes at the beginning, in which a value has to begin
+_FIRST = tuple(bytes([c]) for c in b'[{"-0123456789tfnNI')
 _BLOCK = 1 << 22  # bytes that are looked at together
 _LOCATED = 1 << 24  # characters that are gone through to find the place of a fault
 # Only such numbers can be larger than a float: a long exponent, or very many digits (each stands as 0 here).
@@ -101,10 +104,17 @@ def _bytes(path: Path, limits: Limits) -> bytes:
     try:
         if path.is_dir():
             raise InputError(f"{path}: is a folder, expected a JSON file")
-        size = path.stat().st_size
+        stat = path.stat()
+        if not S_ISREG(stat.st_mode):
+            raise InputError(f"{path}: is no regular file; name a file that can be read as a whole")
+        size = stat.st_size
         if size > limits.size:
             raise InputError(f"{path}: has {size} bytes, at most {limits.size} are read; write a smaller file")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+            if head and head.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")[:1] not in _FIRST:
+                raise InputError(f"{path}: line 1: not JSON, nor UTF-8 text that could be; it begins with {head[:8]!r}")
+            return head + file.read()
     except FileNotFoundError:
         raise InputError(f"no file {path}") from None
     except OSError as problem:

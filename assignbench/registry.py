@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar, get_type_hints
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
+from assignbench.config.sources import GROUPS
 from assignbench.config.words import REQUIRED, Word, shown, word
 from assignbench.errors import InputError, nearest
 from assignbench.plugins import imported, told as raised
@@ -23,8 +24,8 @@ _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 class Registry(Generic[T]):
     """Names to classes. `kind` is what an error calls an entry, e.g. "assigner"; `base` is what each must derive from.
 
-    A name with a colon (`my_module:MyAssigner`) is imported; entry points of the group
-    `assignbench.<kind>s` are found by their names. Nothing is called before it is known to derive from `base`.
+    A name with a colon (`my_module:MyAssigner`) is imported; entry points of the group `assignbench.assigners` or
+    `assignbench.criteria` are found by their names. Nothing is called before it is known to derive from `base`.
     """
 
     def __init__(self, kind: str, base: type[T]) -> None:
@@ -54,7 +55,7 @@ class Registry(Generic[T]):
             return self._classes[name]
         if ":" in name:
             return self._checked(name, imported(name, self.kind))
-        for entry in entry_points(group=f"assignbench.{self.kind}s", name=name):
+        for entry in entry_points(group=GROUPS[self.kind], name=name):
             return self._checked(name, imported(f"{entry.module}:{entry.attr}", self.kind))
         raise InputError(f"unknown {self.kind} '{name}'{nearest(name, list(self._classes))}")
 

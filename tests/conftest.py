@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -16,6 +17,9 @@ GOLDEN = SHARED / "golden"
 SUBSET = ROOT / "tests" / "golden"  # the vectors of our own making, for a clone without ../shared
 
 torch.set_num_threads(1)
+# No limit of time, since machines are busy; the same examples in every run, so that a failure can be looked at.
+settings.register_profile("assignbench", deadline=None, derandomize=True, database=None)
+settings.load_profile("assignbench")
 
 
 def golden(pattern: str) -> list[object]:

@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given, strategies as st
@@ -83,8 +85,15 @@ def test_files_that_are_none(tmp_path) -> None:
         load(tmp_path)
     path = tmp_path / "a.json"
     path.write_bytes("[1,\n2]".encode("utf-16"))
-    with pytest.raises(InputError, match="is not UTF-8"):
+    with pytest.raises(InputError, match="nor UTF-8 text that could be"):
         load(path)
+    path.write_bytes(b'[1,\n"\xff"]')
+    with pytest.raises(InputError, match="line 2: byte 5 is not UTF-8"):
+        load(path)
+    os.mkfifo(tmp_path / "pipe")
+    for name in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(InputError, match="is no regular file"):
+            load(name)
     path.write_bytes(b"\xef\xbb\xbf[1]")
     assert load(path) == [1]
     with pytest.raises(InputError, match="has 6 bytes, at most 5 are read"):

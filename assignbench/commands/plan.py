@@ -39,7 +39,7 @@ def plan(options: argparse.Namespace, console: Console) -> int:
             else:
                 unknown = True
         console.print(f"{state:8} {cell.id} {note.strip()}")
-    inputs.print(console, [c.id for c in opened.cells])
+    inputs.tell(console, [c.id for c in opened.cells])
     told = "left: nothing measured yet"
     if left:
         told = f"left: about {left / 60:.0f} minutes of training, one cell at a time"

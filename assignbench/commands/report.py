@@ -32,6 +32,6 @@ def report(options: argparse.Namespace, console: Console) -> int:
     made = with_progress(
         console, lambda tell: publish_report(folder, publish, tell) if publish else build_report(folder, tell)
     )
-    inputs.print(console, before["cells"])
+    inputs.tell(console, before["cells"])
     console.print(f"report: {made}", markup=False)
     return 0

@@ -55,7 +55,7 @@ class Staleness:
         kept, others = self._split(self.reasons)
         return Stale(others, kept, list(self.unchecked))
 
-    def print(self, console: Console, cells: Sequence[str]) -> None:
+    def tell(self, console: Console, cells: Sequence[str]) -> None:
         """The reasons, once for all cells that share them, and the way out; nothing if no cell is stale."""
         kept, others = self._split({name: why for name, why in self.reasons.items() if name in set(cells)})
         for groups, told in ((kept, "STALE, kept by --accept-stale"), (others, "STALE")):

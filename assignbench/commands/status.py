@@ -22,19 +22,19 @@ def status(options: argparse.Namespace, console: Console) -> int:
     if names is None:
         raise InputError(f"nothing was run in {folder}; `assignbench run {options.study}` starts it")
     records = [CellRecord(folder / name) for name in names]
+    for record in records:
+        refuse_old(record)
     if options.only:
         records = [r for r in records if any(fnmatch(name, options.only) for name in _names(r))]
         if not records:
             raise InputError(f"--only {options.only}: no cell matches; the cells are\n  " + "\n  ".join(names))
-    for record in records:
-        refuse_old(record)
     inputs = look(folder, recorded(study, records), options.out, console)
     for record in records:
         told = record.status
         steps = f"{told.get('step', 0)}/{told['steps']}" if told.get("steps") else ""
         line = f"{inputs.state(record):8} {steps:>12} {record.id} {record.reason}"
         console.print(line.rstrip(), markup=False)
-    inputs.print(console, [r.id for r in records])
+    inputs.tell(console, [r.id for r in records])
     return 0
 
 

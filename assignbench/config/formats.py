@@ -13,6 +13,7 @@ FORMATS: dict[str, int] = {
     "data shapes": 1,
     "data voc": 1,
     "data coco": 1,
+    "data csv": 1,
     "augmentation": 1,
     "batches": 1,  # order of images, resizing, what is taught
     "detector retinanet": 1,  # network, priors, coder

@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Literal
 
+from pydantic import Field
+
 from assignbench.config.base import Config
 
 FileGroup = Literal["train annotations", "train images", "test annotations", "test images"]
@@ -17,7 +19,7 @@ Listing = Mapping[FileGroup, Mapping[str, str]]
 class FileSet(Config):
     """How many files a group has, and one hash over their names and contents."""
 
-    count: int
+    count: int = Field(ge=0, le=1_000_000_000)
     sha256: str
 
 

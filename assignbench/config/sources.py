@@ -16,13 +16,14 @@ from assignbench.config.cell import CellConfig
 
 _STANDARD = Path(sysconfig.get_path("stdlib")).resolve()
 _OURS = "assignbench"  # its own parts have formats
+GROUPS = {"assigner": "assignbench.assigners", "criterion": "assignbench.criteria"}  # of entry points, by kind of part
 
 
 def own_parts(config: CellConfig) -> dict[str, str]:
     """The module of every part of a cell that comes from outside of AssignBench, by kind and name of the part."""
     found = {}
     for kind, name in (("assigner", config.method.assigner.name), ("criterion", config.method.criterion.name)):
-        path = name if ":" in name else _entry_points(f"assignbench.{kind}s").get(name, "")
+        path = name if ":" in name else _entry_points(GROUPS[kind]).get(name, "")
         if path:
             found[f"{kind} {name}"] = path.partition(":")[0]
     return found

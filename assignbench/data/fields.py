@@ -20,6 +20,7 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 LARGEST = 2**53  # the largest integer that every reader of JSON keeps
+FARTHEST = 1e9  # px: no coordinate of an image lies beyond, and areas stay within the range of their tables
 _WORDS = {str: "text", bool: "true or false", type(None): "null", list: "a list", dict: "an object"}
 _ABSENT = object()
 
@@ -49,13 +50,13 @@ class Entries:
         """Whether each entry has the key, with a value that is not null."""
         return np.asarray([r.get(key) is not None for r in self.rows], np.bool_)
 
-    def integers(self, key: str, *, least: int = -LARGEST, default: int | None = None) -> Ints:
-        """Integers [N] from `least` on; 0 stands in."""
-        values = self._values(key, default)
+    def integers(self, key: str, *, least: int = -LARGEST, most: int = LARGEST) -> Ints:
+        """Integers [N] from `least` to `most`; 0 stands in."""
+        values = self._values(key, None)
         if set(map(type, values)) <= {int}:
             try:
                 column = np.asarray(values, np.int64)
-                if not len(column) or (column.min() >= least and column.max() <= LARGEST):
+                if not len(column) or (column.min() >= least and column.max() <= most):
                     return column
             except OverflowError:
                 pass
@@ -63,7 +64,7 @@ class Entries:
         def wrong(value: Any) -> str | None:
             if type(value) is not int:
                 return "an integer"
-            return None if least <= value <= LARGEST else f"an integer from {max(least, -LARGEST)} to 2^53"
+            return None if least <= value <= most else f"an integer from {least} to {most}"
 
         return np.asarray(self._checked(key, values, wrong, 0), np.int64)
 
@@ -79,14 +80,17 @@ class Entries:
         return np.asarray(values, np.bool_)
 
     def numbers(self, key: str, *, least: float | None = None, default: float | None = None) -> Floats:
-        """Finite numbers [N] from `least` on; an absent `default` of NaN is kept, NaN stands in."""
+        """Numbers [N] from `least` to the square of `FARTHEST`; an absent `default` of NaN stays; NaN stands in."""
         values = self._values(key, default)
+        most = FARTHEST**2
 
         def wrong(value: Any) -> str | None:
             if value is default and default is not None:
                 return None
             if not _is_number(value):
                 return "a finite number"
+            if abs(value) > most:
+                return f"a number up to {most:g}"
             return None if least is None or value >= least else f"a number of at least {least:g}"
 
         if set(map(type, values)) <= {int, float}:
@@ -94,7 +98,7 @@ class Entries:
                 column = np.asarray(values, np.float64)
                 low = -np.inf if least is None else least
                 absent = np.isnan(column) if default is not None else np.False_
-                if (absent | (np.isfinite(column) & (column >= low))).all():
+                if (absent | ((np.abs(column) <= most) & (column >= low))).all():
                     return column
             except OverflowError:
                 pass
@@ -120,7 +124,7 @@ class Entries:
             if set(map(type, flat)) <= {int, float}:
                 try:
                     column = np.asarray(flat, np.float64).reshape(-1, 4)
-                    if np.isfinite(column).all():
+                    if (np.abs(column) <= FARTHEST).all():
                         return column
                 except OverflowError:
                     pass
@@ -176,7 +180,9 @@ class Entries:
 
 def _box_fault(value: Any) -> str | None:
     sound = type(value) is list and len(value) == 4 and all(_is_number(v) for v in value)
-    return None if sound else "[x, y, width, height] of four finite numbers"
+    if not sound:
+        return "[x, y, width, height] of four finite numbers"
+    return None if all(abs(v) <= FARTHEST for v in value) else f"numbers of px up to {FARTHEST:g}"
 
 
 def _is_number(value: Any) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import struct
 import warnings
+import zlib
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -149,7 +150,10 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _is_whole(path: Path, image: Image.Image) -> bool:
-    """Whether the end of the file is where its format says; False where only decoding can tell."""
+    """Whether the end of the file is where its format says; False where only decoding can tell.
+
+    Raises ValueError for a PNG that is not.
+    """
     length = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(12)
@@ -158,7 +162,8 @@ def _is_whole(path: Path, image: Image.Image) -> bool:
     if image.format in ("JPEG", "MPO"):
         return b"\xff\xd9" in tail
     if image.format == "PNG":
-        return b"IEND" in tail
+        _check_png(path)
+        return True
     if image.format == "GIF":
         return tail.endswith(b"\x3b")
     if image.format == "WEBP":
@@ -168,6 +173,26 @@ def _is_whole(path: Path, image: Image.Image) -> bool:
         starts, counts = (tags.get(a) or tags.get(b) or () for a, b in ((273, 324), (279, 325)))
         return bool(starts) and len(starts) == len(counts) and max(map(sum, zip(starts, counts, strict=True))) <= length
     return False
+
+
+def _check_png(path: Path) -> None:
+    """Raises ValueError unless every chunk up to the end mark is there, and those that pixels need have their checksum.
+
+    Pillow skips over some chunks that are cut or changed, and shows other pixels.
+    """
+    content = memoryview(path.read_bytes())
+    place, kind = 8, b""
+    while kind != b"IEND":
+        if place + 12 > len(content):
+            raise ValueError("the PNG is cut off")
+        (length,) = struct.unpack_from(">I", content, place)
+        end, kind = place + 8 + length, bytes(content[place + 4 : place + 8])
+        if end + 4 > len(content):
+            raise ValueError("the PNG is cut off")
+        (told,) = struct.unpack_from(">I", content, end)
+        if kind[:1].isupper() and zlib.crc32(content[place + 4 : end]) != told:
+            raise ValueError(f"the PNG's chunk at byte {place} does not fit its checksum")
+        place = end + 4
 
 
 def _short(problem: Exception) -> str:

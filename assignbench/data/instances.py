@@ -13,6 +13,8 @@ from assignbench.data.fields import Bools, Entries, Floats, Ints
 from assignbench.errors import InputError
 from assignbench.json_files import load
 
+LONGEST = 1_000_000  # px: no image file has a longer side
+
 
 @dataclass(frozen=True)
 class Instances:
@@ -57,7 +59,7 @@ def read_instances(path: Path) -> Instances:
     images = Entries(path.name, "images", content["images"], problems, lost=True)
     ids = images.integers("id")
     names = images.texts("file_name")
-    widths, heights = images.integers("width", least=1), images.integers("height", least=1)
+    widths, heights = (images.integers(side, least=1, most=LONGEST) for side in ("width", "height"))
     before = len(problems)
     images.unique("id", ids.tolist())
     fatal += problems[before:]

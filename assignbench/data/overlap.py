@@ -1,4 +1,4 @@
-"""Pictures that stand in a data set twice: in both splits, or more than once in one."""
+"""What stands in a data set twice: pictures in both splits or more than once in one, and objects of an image."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from assignbench.data.base import DetectionData
 
 _END = 4096  # bytes at the end of a file that are compared before all of it is
 
 
 def overlap_notes(train: DetectionData, test: DetectionData, hash_of: Callable[[Path], str] | None = None) -> list[str]:
-    """Sentences about image files that have the same content; none if all differ.
+    """Sentences about image files with the same content and objects that are there twice; none if all differ.
 
     Only files that agree in length and in their end are hashed, by `hash_of` (default: SHA-256).
     """
@@ -38,7 +40,20 @@ def overlap_notes(train: DetectionData, test: DetectionData, hash_of: Callable[[
                 f"{sum(len(g) - 1 for g in twice)} images of the {split} split are there more than once, "
                 f"e.g. {_shown(twice[0])}"
             )
-    return notes
+    return [*notes, *_repeated(train, "train"), *_repeated(test, "test")]
+
+
+def _repeated(data: DetectionData, split: str) -> list[str]:
+    """Objects of one image with the same class and box."""
+    count, example = 0, ""
+    for image in data.images:
+        rows = np.column_stack([image.labels, image.boxes])
+        again = len(rows) - len(np.unique(rows, axis=0)) if len(rows) > 1 else 0
+        count += again
+        example = example or (image.name if again else "")
+    if not count:
+        return []
+    return [f"{count} objects of the {split} split are there twice, with the same class and box, e.g. in {example}"]
 
 
 def _there(files: Iterable[Path]) -> list[Path]:

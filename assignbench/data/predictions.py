@@ -21,7 +21,13 @@ import pandas as pd
 from assignbench.data.base import Problem, refusal
 from assignbench.data.fields import Bools, Entries, Floats, Ints, shown
 from assignbench.data.instances import read_instances
-from assignbench.data.suspicion import sizes_of, suspicious_boxes, suspicious_categories, suspicious_scores
+from assignbench.data.suspicion import (
+    sizes_of,
+    suspicious_boxes,
+    suspicious_categories,
+    suspicious_rows,
+    suspicious_scores,
+)
 from assignbench.errors import InputError, nearest
 from assignbench.json_files import load
 
@@ -59,6 +65,12 @@ def read_ground_truth(path: Path) -> GroundTruth:
         what = f"bbox {boxes[number].tolist()} has a negative side"
         where = f"annotations[{found.places[number]}] (id {found.ids[number]})"
         problems.append(Problem(path.name, what, where, hint=_NOT_CORNERS))
+    widths, heights = found.widths[found.owners], found.heights[found.owners]
+    beyond = (boxes[:, 0] >= widths) | (boxes[:, 1] >= heights) | (boxes[:, :2] + boxes[:, 2:] <= 0).any(axis=1)
+    for number in np.flatnonzero(beyond & ~negative & (boxes[:, 2:] > 0).all(axis=1)).tolist():
+        what = f"bbox {boxes[number].tolist()} lies outside its image of {widths[number]}x{heights[number]}"
+        where = f"annotations[{found.places[number]}] (id {found.ids[number]})"
+        problems.append(Problem(path.name, what, where))
     if problems:
         raise refusal(problems, str(path), _REMEDY)
     if not len(found.images) or not (~found.crowd).any():
@@ -81,7 +93,7 @@ def read_ground_truth(path: Path) -> GroundTruth:
     )
     flat = (boxes[:, 2:] <= 0).any(axis=1)
     notes = [f"{path.name}: annotation {i} has no area and is left out" for i in objects.object_id[flat]]
-    said = suspicious_boxes(boxes, found.widths[found.owners], found.heights[found.owners])
+    said = suspicious_boxes(boxes, widths, heights)
     warnings = [f"{path.name}: {warning}" for warning in said]
     objects = objects[~flat].reset_index(drop=True)
     return GroundTruth(path.stem, images, objects, tuple(found.categories.values()), label_of, notes, warnings)
@@ -124,7 +136,7 @@ def read_predictions(path: Path, truth: GroundTruth) -> pd.DataFrame:
     said += suspicious_scores(cls, quality, score)
     truth.warnings.extend(f"{path.name}: {warning}" for warning in said)
     usable &= ~flat
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "image_id": image[usable],
             "label": label[usable],
@@ -134,6 +146,8 @@ def read_predictions(path: Path, truth: GroundTruth) -> pd.DataFrame:
             **_corners(boxes[usable]),
         }
     )
+    truth.warnings.extend(f"{path.name}: {warning}" for warning in suspicious_rows(table))
+    return table
 
 
 def _corners(boxes: Floats) -> dict[str, Floats]:

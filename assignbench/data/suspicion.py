@@ -52,6 +52,16 @@ def suspicious_categories(used: Collection[int], known: Collection[int]) -> list
     return []
 
 
+def suspicious_rows(detections: pd.DataFrame) -> list[str]:
+    """Whether a table of detections is empty or holds the same ones twice."""
+    if detections.empty:
+        return ["holds no detection: every object counts as missed"]
+    twice = int(detections.duplicated().sum())
+    if not twice:
+        return []
+    return [f"{twice} of {len(detections)} detections are there twice, with the same box, category and score"]
+
+
 def sizes_of(images: pd.DataFrame, ids: Ints) -> tuple[Ints, Ints]:
     """Width and height of the image of each id."""
     places = pd.Index(images.image_id).get_indexer(ids)

@@ -75,7 +75,9 @@ def class_names(path: Path) -> set[str]:
 
 
 def _tree(path: Path) -> Element:
-    if path.is_file() and path.stat().st_size > LARGEST:
+    if path.exists() and not path.is_file():
+        raise ValueError("is no regular file")
+    if path.exists() and path.stat().st_size > LARGEST:
         raise ValueError(f"the file has more than {LARGEST} bytes")
     tree: Element | None = ElementTree.parse(path).getroot()
     if tree is None:

@@ -33,10 +33,7 @@ class Comparison:
 def write_inputs(folder: Path, inputs: Inputs, listing: Listing) -> None:
     """inputs.json and the table of its files, which is written first."""
     rows = [(group, name, digest) for group, files in listing.items() for name, digest in files.items()]
-    if rows:
-        write_table(folder / TABLE, pd.DataFrame(rows, columns=["group", "file", "sha256"]), INPUT_FILES)
-    else:
-        (folder / TABLE).unlink(missing_ok=True)
+    write_table(folder / TABLE, pd.DataFrame(rows, columns=["group", "file", "sha256"]), INPUT_FILES)
     write_json(folder / FILE, inputs.model_dump(mode="json"))
 
 

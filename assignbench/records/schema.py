@@ -232,7 +232,7 @@ FORMULAS = TableSchema(
 INPUT_FILES = TableSchema(
     "input_files",
     "input_files.parquet",
-    "Every file of the data set that the cell was made from. Cells on embedded scenes have none.",
+    "Every file of the data set that the cell was made from; empty for embedded scenes.",
     (
         Column("group", "text", "Split and kind: train or test, annotations or images."),
         Column("file", "text", "Path below the data root."),

@@ -96,13 +96,17 @@ class CellRecord:
 
     def require_done(self) -> None:
         """Raises InputError naming the folder, what is wrong and the way out unless the cell is finished and whole."""
-        state = self.state
+        try:
+            state = self.state
+        except OSError as problem:  # such as a name that no file system takes
+            raise InputError(f"{self.folder}: cannot be read ({problem.strerror}); name a cell's folder") from None
         if state == "done":
             return
         damage = self.damage if state == "damaged" else ""
         if not (self.folder / "config.json").exists() and not damage:
+            what = "no cell's folder" if self.folder.is_dir() else "no such folder"
             raise InputError(
-                f"{self.folder}: no cell's folder; cells lie under runs/<study>/, `assignbench status STUDY` names them"
+                f"{self.folder}: {what}; cells lie under runs/<study>/, `assignbench status STUDY` names them"
             )
         refuse_old(self)
         if damage:

@@ -83,6 +83,6 @@ def test_own_parts_are_those_with_a_module_or_an_entry_point(monkeypatch) -> Non
     named = {"assigner": {"name": "p.mine:Rule", "parameters": {}}}
     own = config.model_copy(update={"method": config.method.model_validate(config.method.model_dump() | named)})
     assert own_parts(own) == {"assigner p.mine:Rule": "p.mine"}
-    plugged = {"assignbench.criterions": {"dense": "plug.part:Rule"}}
+    plugged = {"assignbench.criteria": {"dense": "plug.part:Rule"}}
     monkeypatch.setattr(sources, "_entry_points", lambda group: plugged.get(group, {}))
     assert own_parts(config) == {"criterion dense": "plug.part"}

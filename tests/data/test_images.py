@@ -138,3 +138,12 @@ def test_a_missing_file_says_what_is_there(tmp_path) -> None:
     assert str(problem) == "images/a.jpg: image file is missing; .png files of those names exist"
     assert image_problem(tmp_path / ("x" * 300 + ".jpg"), SIZE).startswith("image cannot be read")
     assert image_problem(tmp_path, SIZE) == "image file is missing"
+
+
+def test_a_flipped_byte_of_a_png_is_found(tmp_path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(scene()).save(path)
+    whole = path.read_bytes()
+    for place in range(8, len(whole) - 4, 7):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
+        assert image_problem(path, SIZE) is not None, place

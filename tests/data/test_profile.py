@@ -79,3 +79,11 @@ def test_only_files_that_may_be_equal_are_hashed(tmp_path) -> None:
     asked = []
     assert overlap_notes(split([], (paths[0], paths[1])), split([], (paths[2], paths[3])), asked.append) == []
     assert asked == []
+
+
+def test_objects_that_are_there_twice() -> None:
+    box = [0.0, 0.0, 20.0, 40.0]
+    twice = split([image(0, [box, box, box], [0, 0, 1])])
+    assert overlap_notes(twice, split([])) == [
+        "1 objects of the train split are there twice, with the same class and box, e.g. in 0.jpg"
+    ]

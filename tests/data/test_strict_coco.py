@@ -17,10 +17,22 @@ MISSING = object()
 NOT_INTEGERS = [1.5, 1.0, True, "1", "x", None, [], {}, [1], 2**70, -(2**60), MISSING]
 NOT_NUMBERS = [True, "1", None, [], {}]
 NOT_TEXTS = ["", "  ", 3, None, True, [], "a\nb", "a\u0000", "\ud800", MISSING]
-NOT_BOXES = [[], [1, 2, 3], [1, 2, 3, 4, 5], [1, 2, 3, "4"], [1, 2, True, 4], [1, None, 3, 4], "1 2 3 4", 5, None, {}]
+NOT_BOXES = [
+    [1, 2, 1e300, 4],
+    [],
+    [1, 2, 3],
+    [1, 2, 3, 4, 5],
+    [1, 2, 3, "4"],
+    [1, 2, True, 4],
+    [1, None, 3, 4],
+    "1 2 3 4",
+    5,
+    None,
+    {},
+]
 FIELDS = [
     *(("images", key, value) for key in ("id", "width", "height") for value in NOT_INTEGERS),
-    *(("images", key, value) for key in ("width", "height") for value in (0, -5)),
+    *(("images", key, value) for key in ("width", "height") for value in (0, -5, 10**7)),
     *(("images", "file_name", value) for value in NOT_TEXTS),
     *(("annotations", key, value) for key in ("id", "image_id", "category_id") for value in NOT_INTEGERS),
     *(("annotations", "bbox", value) for value in (*NOT_BOXES, MISSING)),
@@ -188,6 +200,10 @@ def test_each_field_of_a_prediction(coco_folder, tmp_path, key, value) -> None:
         (lambda r, b: r.update(score=100 * r["score"]), "percentages or logits"),
         (lambda r, b: r.update(score=8 * r["score"] - 4), "are they logits"),
         (lambda r, b: r.update(score=1), "every score is 1"),
+        (
+            lambda r, b: r.update(image_id=0, category_id=1, bbox=[5, 5, 20, 20], score=0.5 + 0.1 * (b[0] > 90)),
+            "are there twice",
+        ),
         (lambda r, b: None, ""),
     ],
 )

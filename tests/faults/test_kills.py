@@ -121,15 +121,14 @@ def test_the_older_checkpoint_is_taken_and_told(whole, tmp_path) -> None:
 def test_a_damaged_finished_cell_is_done_again(whole, tmp_path) -> None:
     """The evaluation alone where that is enough, else the training too; every file of the folder is covered."""
     names = sorted(p.relative_to(whole) for p in whole.rglob("*") if p.is_file() and p.name != "log.txt")
-    folder = tmp_path / "cell"
-    shutil.copytree(whole, folder)
     for number, name in enumerate(names):
+        folder = tmp_path / str(number)
+        shutil.copytree(whole, folder)
         _damage(folder / name, HOW[number % 3])
         if name.name != "local.json":  # where things lie may change
             assert CellRecord(folder).state == "damaged", name
             assert name.name in CellRecord(folder).reason
         if number % 6:
-            shutil.copy2(whole / name, folder / name)
             continue
         fresh(folder)
         diary = tmp_path / "diary.txt"

@@ -133,6 +133,11 @@ def test_a_manifest_cannot_name_files_elsewhere(record) -> None:
         assert record.state == "damaged"
 
 
+def test_a_name_that_no_file_system_takes(tmp_path) -> None:
+    with pytest.raises(InputError, match="File name too long"):
+        CellRecord(tmp_path / ("x" * 5000)).require_done()
+
+
 def test_what_cannot_be_written_leaves_the_old_file_and_no_rest(tmp_path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("before")

@@ -81,7 +81,7 @@ def read_coco(
         path = within(root, f"{folder}/{file_name}", source.name)
         files.append(path)
         size = (int(found.widths[place]), int(found.heights[place]))
-        wrong = pictures.problem(path, size, f"{folder}/{file_name}", f"image {found.images[place]}")
+        wrong = pictures.problem(path, size, f"{folder}/{file_name}", f"image {found.images[place]} of {source.name}")
         if wrong:
             problems.append(wrong)
             continue

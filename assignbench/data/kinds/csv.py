@@ -54,7 +54,7 @@ def read(spec: DataSpec, split: Split, root: Path, cache: Path | None) -> Detect
     table = _read_table(within(root, name, f"data.{split}"))
     problems: list[Problem] = []
     training = table if split == "train" else _read_table(within(root, one_pair(spec, "train", root)[0], "data.train"))
-    classes = spec.classes or sorted({c.strip() for c in training.columns["class"]} - {""})
+    classes = spec.classes or sorted({k for c in training.columns["class"] if (k := c.strip()).isprintable() and k})
     images, paths, files = _images(table, root, folder, classes, problems, given=bool(spec.classes))
     settle(problems, spec.on_bad, f"data set '{spec.name}', {table.path}")
     sizes = [(i.width, i.height) for i in images]
@@ -127,7 +127,7 @@ def _images(
 ) -> tuple[list[ImageRecord], list[Path], list[Path]]:
     """The usable images, their files, and the files of all images that the table names."""
     columns, index = table.columns, {c: i for i, c in enumerate(classes)}
-    labels = [index.get(c.strip(), -1) for c in columns["class"]]
+    labels = np.asarray([index.get(c.strip(), -1) for c in columns["class"]], np.int64)
     sound = np.ones(len(table.lines), np.bool_)
     empty = _empty_rows(columns)
 
@@ -137,10 +137,7 @@ def _images(
 
     sizes = np.stack([_whole(columns[c], c, refuse) for c in ("image_width", "image_height")], axis=1)
     boxes = np.stack([_numbers(columns[c], c, empty, refuse) for c in _CORNERS], axis=1)
-    for row in np.flatnonzero((np.asarray(labels) < 0) & ~empty).tolist():
-        kind = columns["class"][row].strip()
-        what = f"unknown class '{kind}' {nearest(kind, classes).strip('; ')}" if given else ""
-        refuse(row, what or f"class '{kind}' is not in the training table", hint="" if given else "see data.classes")
+    _check_classes(columns["class"], (labels < 0) & ~empty, classes, refuse, given=given)
     bad = sound & ~empty & unsound_boxes(boxes, sizes[:, 0], sizes[:, 1])
     for row in np.flatnonzero(bad).tolist():
         x1, y1, x2, y2 = boxes[row].tolist()
@@ -157,7 +154,6 @@ def _images(
     paths: list[Path] = []
     files: list[Path] = []
     pictures = Pictures()
-    known = np.asarray(labels, np.int64)
     for name, rows in rows_of.items():
         start = rows[0]
         if not name.strip() or not name.isprintable():
@@ -174,9 +170,23 @@ def _images(
             continue
         kept = np.asarray(rows, np.int64)
         kept = kept[sound[kept] & ~empty[kept]]
-        images.append(_record(len(images), name, size, boxes[kept], known[kept], kept))
+        images.append(_record(len(images), name, size, boxes[kept], labels[kept], kept))
         paths.append(path)
     return images, paths, files
+
+
+def _check_classes(
+    kinds: Sequence[str], unknown: Bools, classes: Sequence[str], refuse: _Refuse, *, given: bool
+) -> None:
+    """Refuses the rows whose class is unknown; `given` says whether the classes were written by the user."""
+    for row in np.flatnonzero(unknown).tolist():
+        kind = kinds[row].strip()
+        if not kind or not kind.isprintable():
+            refuse(row, f"class is {kind!r:.60}, expected a name")
+        elif given:
+            refuse(row, f"unknown class '{kind}' {nearest(kind, classes).strip('; ')}")
+        else:
+            refuse(row, f"class '{kind}' is not in the training table", hint="see data.classes")
 
 
 def _record(place: int, name: str, size: tuple[int, int], boxes: Floats, labels: Ints, rows: Ints) -> ImageRecord:
