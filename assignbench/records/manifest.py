@@ -17,6 +17,8 @@ MANIFEST = "manifest.json"
 # What may change when a cell is finished (where its data lies, who looks at it), or tells nothing that is counted on.
 NOT_LISTED = (MANIFEST, "status.json", "claim.json", "local.json", "log.txt", "error.txt", "*.partial")
 
+_TOLD = {"bytes", "sha256", "modified"}  # of every file
+
 
 def listed(folder: Path) -> list[Path]:
     """The files that make a finished cell, in a fixed order."""
@@ -82,7 +84,8 @@ def _status(folder: Path) -> str:
 
 def _difference(folder: Path, name: str, entry: Any, thorough: bool) -> str:
     path = folder / name
-    if not isinstance(entry, dict) or ".." in Path(name).parts or Path(name).is_absolute():
+    told = set(entry) if isinstance(entry, dict) else set()
+    if not told >= _TOLD or told - _TOLD - {"rows"} or ".." in Path(name).parts or Path(name).is_absolute():
         return f"{MANIFEST} is broken at '{name}'"
     try:
         about = path.stat()

@@ -125,6 +125,13 @@ def test_what_study_json_says_of_its_cells_is_checked(record, cells) -> None:
     assert "\x1b" not in str(problem.value)
 
 
+@pytest.mark.parametrize("key", ["bytes", "sha256", "modified", "rows"])
+def test_a_damaged_key_of_a_manifest_is_damage(record, key) -> None:
+    path = record.folder / "manifest.json"
+    path.write_text(path.read_text().replace(f'"{key}"', f'"{key[:-1]}!"', 1))
+    assert record.state == "damaged" and "manifest.json is broken" in record.damage
+
+
 def test_a_manifest_cannot_name_files_elsewhere(record) -> None:
     content = read_json(record.folder / MANIFEST)
     entry = next(iter(content["files"].values()))
