@@ -76,9 +76,12 @@ def fairness(study: StudyRecord) -> tuple[str, bool]:
     return told, False
 
 
-def stale_lines(study: StudyRecord) -> list[str]:
-    """Which cells were made from other inputs than those of now and why, which of them were accepted."""
-    lines = []
+def warnings(study: StudyRecord) -> list[str]:
+    """What a reader must know first: cells that were damaged, and cells that were made from other inputs than those of
+    now, why, and which of these were accepted.
+    """
+    damaged = [c.reason for c in study.cells if c.state == "damaged"] + [reason for _, reason in study.unreadable]
+    lines = [f"Damaged and left out: {reason}." for reason in damaged]
     for key, told in (
         ("stale", "STALE: these cells were made from other inputs than those of now"),
         ("accepted", "STALE, but kept by --accept-stale"),

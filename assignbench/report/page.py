@@ -16,7 +16,7 @@ from assignbench.records import write_text
 from assignbench.records.names import file_name
 from assignbench.report.figures import FIGURES
 from assignbench.report.folder import replaced
-from assignbench.report.opening import cell_table, environment_table, fairness, opening, skipped_problems, stale_lines
+from assignbench.report.opening import cell_table, environment_table, fairness, opening, skipped_problems, warnings
 from assignbench.report.render.html import to_html
 from assignbench.report.render.markdown import to_markdown
 from assignbench.report.samples import assignment_pictures, detection_pictures
@@ -59,7 +59,7 @@ class Page:
     date: str
     fair: str
     unfair: bool
-    stale: list[str]
+    warnings: list[str]
     sections: list[Section]
     skipped: list[str]
     cells: Table
@@ -153,7 +153,7 @@ def page_of(study: StudyRecord, target: Target, tell: Tell) -> Page:
         date=datetime.now(UTC).date().isoformat(),
         fair=fair,
         unfair=unfair,
-        stale=stale_lines(study),
+        warnings=warnings(study),
         sections=sections,
         skipped=skipped_problems(study),
         cells=cell_table(study),

@@ -78,6 +78,17 @@ def test_one_place_is_named_once_and_several_in_every_row(report, tmp_path) -> N
     assert {r[-1] for r in rows if r[3] != "–"} == {"not resolvable"}  # one seed
 
 
+def test_a_damaged_cell_is_told_first_and_costs_nothing_else(tmp_path) -> None:
+    """The first seed of the baseline is damaged, so that no pair of that seed is left."""
+    folder = write_study(tmp_path, seeds=2)
+    spoilt = next(folder.glob("*-iou-*seed0*"))
+    (spoilt / "detections.parquet").write_bytes(b"PAR1")
+    text = (build_report(folder).parent / "report.md").read_text()
+    head = text[: text.index("## ")]
+    assert "Damaged and left out" in head and "detections.parquet" in head and spoilt.name in head
+    assert " failed: " not in text
+
+
 def test_renaming_every_caption_changes_no_figure(folder, report, tmp_path, monkeypatch) -> None:
     run = Analysis.run
 

@@ -17,7 +17,10 @@ from assignbench.report.style import Drawn, Found, colour, figure_of, plain
 def differences(study: StudyRecord, found: Found) -> list[Drawn]:
     """Forest plot of the differences in AP."""
     shown = found["differences"].query("metric == 'AP'")
-    images = found.get("differences.images", pd.DataFrame(columns=["data", "detector", "method"]))
+    # Without columns where the first seed has no pair.
+    images = found.get("differences.images", pd.DataFrame())
+    if images.empty:
+        images = pd.DataFrame(columns=["data", "detector", "method"])
 
     def draw(ax: Axes, part: pd.DataFrame, methods: list[str]) -> None:
         for y, method in enumerate(methods):

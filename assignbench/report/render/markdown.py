@@ -56,7 +56,7 @@ def to_markdown(page: Page) -> str:
     """The whole page; figures are linked."""
     lines = [f"# {escaped(page.title)}", "", paragraph(page.answers), ""]
     lines += [f"Built on {page.date} by assignbench {escaped(page.version)}.", "", paragraph(page.fair), ""]
-    for line in page.stale:
+    for line in page.warnings:
         lines += [paragraph(line), ""]
     for section in page.sections:
         lines += _section(section)
