@@ -209,7 +209,8 @@ def _set(content: dict[str, Any], assignment: str) -> tuple[str, ...]:
     try:
         value = parse(text) if text else ""
     except yaml.YAMLError as problem:
-        raise InputError(f"--set {assignment:.200}: the value: {yaml_complaint(problem, text):.300}") from problem
+        told = yaml_complaint(problem, text).removeprefix("line 1: ")
+        raise InputError(f"--set {assignment:.200}: {told:.300}") from problem
     first, *rest = steps
     if first == "data" and rest and not _place(rest[0]):
         for entry in content["data"]:
