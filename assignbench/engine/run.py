@@ -55,7 +55,7 @@ def run_cell(folder: Path, device: str, wish: Wish | None = None) -> str:
             torch.backends.cudnn.benchmark = False
         begun = time.time_ns()
         cell = prepare(folder, device)
-        begin(cell, begun)
+        status.note(*begin(cell, begun))
         about = environment(cell)
         ENVIRONMENT.mapping(about, str(folder / "environment.json"))
         write_json(folder / "environment.json", about)

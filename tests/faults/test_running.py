@@ -137,7 +137,7 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path) -> None:
     study, told = write_study(tmp_path), tmp_path / "told.txt"
     (tmp_path / "runs").write_text("a file")
     assert done(command, ["run", str(study), "--out", str(tmp_path / "runs")], told) == 2
-    assert "nothing can be written there" in told.read_text() and "--out" in told.read_text()
+    assert "is no folder" in told.read_text() and "--out" in told.read_text()
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ The processes are forks of one server that has everything imported, so that a ki
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import io
 import multiprocessing
@@ -150,9 +151,10 @@ def command(arguments: list[str], output: Path, *, file_bytes: int = 0, user: in
     run_command.LocalProcesses = Forks  # type: ignore[misc,assignment]
     base.POLL_SECONDS = 0.02
     if not report:
-        run_command.build_report = lambda folder: folder / "report"  # type: ignore[assignment]
+        run_command.build_report = lambda folder, tell=None: folder / "report"  # type: ignore[assignment]
     with output.open("w") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         if user:
+            codecs.lookup("utf-8-sig")  # another user may not read the folder that Python loads it from
             os.setuid(user)
         if file_bytes:
             resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, resource.RLIM_INFINITY))
