@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
 
 import assignbench
 from assignbench.errors import InputError
@@ -38,20 +37,41 @@ _FUNCTIONS = {"list": "listing"}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit code."""
     options = _parser().parse_args(arguments)
-    console = Console(stderr=False, highlight=False, soft_wrap=True, emoji=False)
+    from assignbench.commands.terminal import terminal
+
+    console, errors = terminal(), terminal(stderr=True)
     try:
+        if "out" in options:
+            from assignbench.commands.folders import check_out
+
+            check_out(options.out)
         # A command imports what it needs when it runs: help and most errors come without loading torch.
         module = import_module(f"assignbench.commands.{options.command}")
         code: int = getattr(module, _FUNCTIONS.get(options.command, options.command))(options, console)
     except InputError as problem:
-        Console(stderr=True, highlight=False, soft_wrap=True, emoji=False).print(
-            f"assignbench: {problem}", markup=False
-        )
+        errors.print(f"assignbench: {problem}")
         return 2
     except KeyboardInterrupt:
-        Console(stderr=True).print("assignbench: stopped; the same command goes on from here")
+        errors.print("assignbench: stopped; the same command goes on from here")
         return 130
+    except OSError as problem:
+        if problem.filename is None and problem.strerror is None:
+            raise  # raised by code, not by the system: a traceback says more
+        errors.print(f"assignbench: {_file_told(problem)}")
+        return 1
     return code
+
+
+def _file_told(problem: OSError) -> str:
+    """What the system refused, where, and what to do about it."""
+    if problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        remedy = "make room on that disk"
+    elif problem.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        remedy = "check the rights of file and folder, or name another folder"
+    else:
+        remedy = "check that file or folder"
+    where = f"{problem.filename}: " if problem.filename else ""
+    return f"{where}{problem.strerror}; {remedy}, then give the same command again"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -70,8 +90,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--workers", type=_positive, metavar="N", help="cells side by side (default: by cores, one per GPU)"
     )
-    run.add_argument(
+    old = run.add_mutually_exclusive_group()
+    old.add_argument(
         "--fresh", action="store_true", help="forget finished and half-finished cells and train them again"
+    )
+    old.add_argument(
+        "--accept-stale", action="store_true", help="keep finished cells whose inputs have changed; the report says so"
     )
     _loudness(run)
 

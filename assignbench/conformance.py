@@ -419,7 +419,6 @@ def main(arguments: Sequence[str]) -> int:
         sys.stdout.write("usage: python -m assignbench.conformance NAME | my_module:MyAssigner\n")
         return 2
     name = arguments[0]
-    sys.path.insert(0, "")
     failed = run_checks(lambda: ASSIGNERS.build(name))
     left_out = exempt(ASSIGNERS.build(name))
     for check_name in CHECKS:

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 
 
 class InputError(ValueError):
-    """Something that the user wrote or supplied is wrong: the message names the place, the value and the way out."""
+    """Something that the user wrote or supplied is wrong: the message names the place, the value and the way out.
+
+    `place` is the key of the wrong entry below the part that was read; who knows the file finds its line by it.
+    """
+
+    def __init__(self, message: object = "", place: tuple[str | int, ...] = ()) -> None:
+        super().__init__(message)
+        self.place = place
 
 
 def nearest(name: str, known: Sequence[str], *, always: bool = False) -> str:

@@ -6,7 +6,7 @@ import pkgutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -17,7 +17,10 @@ from assignbench.config.detector import DetectorSpec
 from assignbench.config.method import MethodConfig, Needs, Preset, idle_entries
 from assignbench.config.words import complaints, shown
 from assignbench.errors import InputError, nearest
+from assignbench.plugins import told
 from assignbench.registry import Registry
+
+S = TypeVar("S")
 
 # The papers that AssignBench is about come first, then those that they are compared with, then controls.
 _PAPERS = ("mutual_guidance", "mlc", "musu", "ltm", "paa")
@@ -60,21 +63,22 @@ def resolve(name: str, overrides: Mapping[str, Any] | None = None, *, label: str
     known = [key for key in MethodConfig.model_fields if key not in ("name", "preset")]
     for key, value in (overrides or {}).items():
         if key not in known:
-            raise InputError(f"method '{label or name}': unknown key '{key}'{nearest(key, known)}")
+            raise InputError(f"method '{label or name}': unknown key '{key}'{nearest(key, known)}", (key,))
         content[key] = _part(key, content[key], value) if key in _PARTS else _entry(key, content[key], value)
     for key, registry in _REGISTRIES.items():
-        content[key]["parameters"] = _filled(registry, content[key], label or name)
+        content[key]["parameters"] = _filled(key, registry, content[key], label or name)
     try:
         method = MethodConfig.model_validate(content)
     except ValidationError as problem:
-        raise InputError(f"method '{label or name}': {complaints(problem, MethodConfig)}") from None
+        text = f"method '{label or name}': {complaints(problem, MethodConfig)}"
+        raise InputError(text, problem.errors()[0]["loc"]) from None
     build(method)  # rules between parameters
     return method
 
 
 def _preset(name: str) -> Preset:
     if name not in PRESETS:
-        raise InputError(f"unknown method '{name}'{nearest(name, list(PRESETS))}")
+        raise InputError(f"unknown method '{name}'{nearest(name, list(PRESETS))}", ("preset",))
     return PRESETS[name]
 
 
@@ -82,7 +86,8 @@ def _part(key: str, held: Mapping[str, Any], value: Any) -> dict[str, Any]:
     """An assigner or criterion with changes; the parameters of another part start from that part's defaults."""
     given = {"name": value} if isinstance(value, str) else value
     if not isinstance(given, Mapping) or not isinstance(given.get("name", ""), str):
-        raise InputError(f"{key} is {shown(value)}; write a name, or a mapping of parameters, e.g. {{name: ..., ...}}")
+        told = f"{key} is {shown(value)}; write a name, or a mapping of parameters, e.g. {{name: ..., ...}}"
+        raise InputError(told, (key, "name") if isinstance(given, Mapping) else (key,))
     part = given.get("name", held["name"])
     kept = held["parameters"] if part == held["name"] else {}
     return {"name": part, "parameters": {**kept, **{k: v for k, v in given.items() if k != "name"}}}
@@ -97,11 +102,11 @@ def _entry(key: str, held: Any, value: Any) -> Any:
     return value
 
 
-def _filled(registry: Registry[Any], part: Mapping[str, Any], method: str) -> dict[str, Any]:
+def _filled(kind: str, registry: Registry[Any], part: Mapping[str, Any], method: str) -> dict[str, Any]:
     try:
         return registry.filled(part["name"], part["parameters"])
     except InputError as problem:
-        raise InputError(f"method '{method}': {problem}") from None
+        raise InputError(f"method '{method}': {problem}", (kind, *(problem.place or ("name",)))) from None
 
 
 def baseline(preset: str) -> str:
@@ -117,7 +122,10 @@ def part_of(preset: str, part: str, change: Any) -> str:
 
 def has_parameter(part: str, name: str, parameter: str) -> bool:
     """Whether the assigner or criterion of that name has a parameter of this name."""
-    return parameter in _REGISTRIES[part].words(name)
+    try:
+        return parameter in _REGISTRIES[part].words(name)
+    except InputError as problem:
+        raise InputError(problem, (part, "name")) from None
 
 
 def check(method: MethodConfig, spec: DetectorSpec) -> None:
@@ -127,8 +135,9 @@ def check(method: MethodConfig, spec: DetectorSpec) -> None:
         ("assigner", method.assigner.name, built.assigner),
         ("criterion", method.criterion.name, built.criterion),
     ):
-        needs = _needs(method, kind, part, of)
-        problem = _unmet(needs, method, spec, built.assigner.gives)
+        needs = _said(method, kind, part, of, "needs", Needs)
+        gives = _said(method, "assigner", method.assigner.name, built.assigner, "gives", frozenset)
+        problem = _unmet(needs, method, spec, gives)
         if problem:
             why = f" ({needs.why})" if needs.why else ""
             raise InputError(f"method '{method.name}': the {kind} '{part}' {problem}{why}")
@@ -137,24 +146,31 @@ def check(method: MethodConfig, spec: DetectorSpec) -> None:
 def idle(method: MethodConfig, spec: DetectorSpec) -> dict[str, str]:
     """What does nothing in this composition on this detector: its place in a study's method, and the reason."""
     built = build(method)
-    return {
-        **idle_entries(method, spec.priors.kind),
-        **{f"assigner.{name}": why for name, why in built.assigner.idle.items()},
-        **{f"criterion.{name}": why for name, why in built.criterion.idle.items()},
-    }
+    found = idle_entries(method, spec.priors.kind)
+    for kind, name, part in (
+        ("assigner", method.assigner.name, built.assigner),
+        ("criterion", method.criterion.name, built.criterion),
+    ):
+        entries = _said(method, kind, name, part, "idle", dict)
+        found |= {f"{kind}.{entry}": str(why) for entry, why in entries.items()}
+    return found
 
 
-def _needs(method: MethodConfig, kind: str, part: str, of: Assigner | Criterion) -> Needs:
+def _said(method: MethodConfig, kind: str, name: str, part: Assigner | Criterion, attribute: str, wanted: type[S]) -> S:
+    """What a part says of itself; a third party's may say anything."""
     try:
-        needs = of.needs
-    except Exception as problem:
-        if part in _REGISTRIES[kind]:
+        value: object = getattr(part, attribute)
+    except (Exception, SystemExit) as problem:
+        if name in _REGISTRIES[kind]:
             raise
-        told = f"raised {type(problem).__name__}: {problem}"
-        raise InputError(f"method '{method.name}': `needs` of the {kind} '{part}' {told}") from problem
-    if not isinstance(needs, Needs):
-        raise InputError(f"method '{method.name}': `needs` of the {kind} '{part}' is {shown(needs)}, not a Needs")
-    return needs
+        raise InputError(
+            f"method '{method.name}': `{attribute}` of the {kind} '{name}' raised {told(problem)}"
+        ) from problem
+    if not isinstance(value, wanted):
+        raise InputError(
+            f"method '{method.name}': `{attribute}` of the {kind} '{name}' is {shown(value)}, not a {wanted.__name__}"
+        )
+    return value
 
 
 def _unmet(needs: Needs, method: MethodConfig, spec: DetectorSpec, gives: frozenset[str]) -> str:

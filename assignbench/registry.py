@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import inspect
 import json
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any, Generic, TypeVar, get_type_hints
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
+from assignbench.config.sources import GROUPS
 from assignbench.config.words import REQUIRED, Word, shown, word
 from assignbench.errors import InputError, nearest
+from assignbench.plugins import imported, told as raised
 
 T = TypeVar("T")
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
@@ -25,8 +24,8 @@ _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 class Registry(Generic[T]):
     """Names to classes. `kind` is what an error calls an entry, e.g. "assigner"; `base` is what each must derive from.
 
-    A name with a colon (`my_module:MyAssigner`) is imported; entry points of the group
-    `assignbench.<kind>s` are found by their names. Nothing is called before it is known to derive from `base`.
+    A name with a colon (`my_module:MyAssigner`) is imported; entry points of the group `assignbench.assigners` or
+    `assignbench.criteria` are found by their names. Nothing is called before it is known to derive from `base`.
     """
 
     def __init__(self, kind: str, base: type[T]) -> None:
@@ -56,14 +55,16 @@ class Registry(Generic[T]):
             return self._classes[name]
         if ":" in name:
             return self._checked(name, imported(name, self.kind))
-        for entry in entry_points(group=f"assignbench.{self.kind}s", name=name):
-            return self._checked(name, imported(entry.value, self.kind))
+        for entry in entry_points(group=GROUPS[self.kind], name=name):
+            return self._checked(name, imported(f"{entry.module}:{entry.attr}", self.kind))
         raise InputError(f"unknown {self.kind} '{name}'{nearest(name, list(self._classes))}")
 
     def _checked(self, name: str, found: object) -> type[T]:
-        if isinstance(found, type) and issubclass(found, self.base):
-            return found
-        what = f"the class {found.__name__}" if isinstance(found, type) else f"a {type(found).__name__}"
+        # The type of `found` is asked, since an object can pretend to be a class by its attributes.
+        is_class = issubclass(type(found), type)
+        if is_class and issubclass(found, self.base):  # type: ignore[arg-type]
+            return found  # type: ignore[return-value]
+        what = f"the class {found.__name__}" if is_class else f"a {type(found).__name__}"  # type: ignore[attr-defined]
         raise InputError(
             f"{self.kind} '{name}' is {what}, which does not derive from "
             f"{self.base.__module__}.{self.base.__qualname__}; write module:Class of a class that does"
@@ -91,7 +92,7 @@ class Registry(Generic[T]):
                 found[key] = default
         try:
             plain: dict[str, Any] = json.loads(json.dumps(found))
-        except (TypeError, ValueError) as problem:
+        except (TypeError, ValueError, RecursionError) as problem:
             raise InputError(
                 f"{self.kind} '{name}': a default is not plain data ({problem}); parameters are numbers, text, true or "
                 "false, lists and mappings"
@@ -103,7 +104,8 @@ class Registry(Generic[T]):
         hints = self._hints(name)
         for key, value in parameters.items():
             if key not in hints:
-                raise InputError(f"{self.kind} '{name}' has no parameter '{key}'{nearest(str(key), list(hints))}")
+                told = f"{self.kind} '{name}' has no parameter '{key}'{nearest(str(key), list(hints))}"
+                raise InputError(told, (key,))
             hint, default = hints[key]
             try:
                 _adapter(hint).validate_json(json.dumps(value))
@@ -111,7 +113,7 @@ class Registry(Generic[T]):
                 may = word(key, hint, default)
                 allowed = f" (allowed: {may.allowed})" if may.allowed else ""
                 problem = f"parameter '{key}' is {shown(value)}{may.nearest(value)}{allowed}"
-                raise InputError(f"{self.kind} '{name}': {problem}") from None
+                raise InputError(f"{self.kind} '{name}': {problem}", (key,)) from None
 
     def build(self, name: str, parameters: Mapping[str, Any] | None = None) -> T:
         """An instance of `name`. Raises InputError for unknown names, parameters and refused values."""
@@ -120,21 +122,26 @@ class Registry(Generic[T]):
         hints = self._hints(name)
         try:
             typed = {key: _adapter(hints[key][0]).validate_json(json.dumps(value)) for key, value in given.items()}
-            return self.factory(name)(**typed)
+            made: object = self.factory(name)(**typed)
         except (TypeError, ValueError) as problem:
             raise InputError(f"{self.kind} '{name}': {problem}") from problem
-        except Exception as problem:
+        except (Exception, SystemExit) as problem:
             if name in self._classes:
                 raise
-            raise InputError(f"{self.kind} '{name}' raised {type(problem).__name__}: {problem}") from problem
+            raise InputError(f"{self.kind} '{name}' raised {raised(problem)}") from problem
+        if not isinstance(made, self.base):
+            raise InputError(f"{self.kind} '{name}': calling the class gave a {type(made).__name__}, no {self.kind}")
+        return made
 
     def _hints(self, name: str) -> dict[str, tuple[Any, Any]]:
         """Annotation and default of every parameter."""
         found: type[Any] = self.factory(name)
         try:
             return _hints_of(found)  # type: ignore[arg-type]
-        except (NameError, TypeError, ValueError) as problem:
-            raise InputError(f"{self.kind} '{name}': its parameters cannot be read: {problem}") from problem
+        except (Exception, SystemExit) as problem:  # annotations and defaults are someone's code
+            if name in self._classes:
+                raise
+            raise InputError(f"{self.kind} '{name}': its parameters cannot be read: {raised(problem)}") from problem
 
 
 @lru_cache(maxsize=1024)
@@ -179,24 +186,3 @@ def _adapter(hint: Any) -> TypeAdapter[Any]:
         except PydanticUserError as problem:
             raise TypeError(f"{key} is no type of plain data") from problem
     return _ADAPTERS[key]
-
-
-def imported(path: str, kind: str) -> Any:
-    """What `module:name` stands for; modules of the current folder can be named too.
-
-    Raises InputError if it cannot be imported, also if the module ends the program while it is imported.
-    """
-    module, _, attribute = path.partition(":")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        found = importlib.import_module(module)
-    except ImportError as problem:
-        raise InputError(f"{kind} '{path}' cannot be imported: {problem}; is it importable from {here}?") from problem
-    except (Exception, SystemExit) as problem:
-        raise InputError(f"{kind} '{path}': importing {module} raised {type(problem).__name__}: {problem}") from problem
-    if not attribute or not hasattr(found, attribute):
-        names = [n for n, v in vars(found).items() if isinstance(v, type) and v.__module__ == module]
-        raise InputError(f"{kind} '{path}': {module} has no '{attribute}'{nearest(attribute, names)}")
-    return getattr(found, attribute)

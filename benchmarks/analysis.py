@@ -21,12 +21,12 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from assignbench.analysis.intervals import bootstrap
-from assignbench.commands.analyze import object_table
 from assignbench.config.method import Nms
 from assignbench.data.predictions import read_ground_truth, read_predictions
 from assignbench.measure.coco import coco_numbers
 from assignbench.measure.matching import match, overlaps_of
 from assignbench.measure.nms import Boxes, thin_out
+from assignbench.measure.objects import described
 
 
 def generate(folder: Path, images: int, detections: int, classes: int, files: int = 2) -> tuple[Path, list[Path]]:
@@ -105,7 +105,7 @@ def main() -> None:
 
         truth = read_ground_truth(gt)
         table = read_predictions(files[0], truth)
-        objects = object_table(truth)
+        objects = described(truth.objects)
         start = time.perf_counter()
         overlaps = overlaps_of(truth.images, objects, table, len(truth.classes))
         ours = coco_numbers(overlaps)

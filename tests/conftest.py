@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -16,6 +17,9 @@ GOLDEN = SHARED / "golden"
 SUBSET = ROOT / "tests" / "golden"  # the vectors of our own making, for a clone without ../shared
 
 torch.set_num_threads(1)
+# No limit of time, since machines are busy; the same examples in every run, so that a failure can be looked at.
+settings.register_profile("assignbench", deadline=None, derandomize=True, database=None)
+settings.load_profile("assignbench")
 
 
 def golden(pattern: str) -> list[object]:
@@ -41,8 +45,13 @@ OBJECT = """<object><name>{name}</name><difficult>{difficult}</difficult><bndbox
 
 @pytest.fixture
 def voc_folder(tmp_path: Path) -> Path:
-    """A VOC folder with four images of 64x48 px and one square each; tests break copies of it."""
-    base = tmp_path / "devkit" / "VOC2007"
+    """A VOC folder of the test's own to break."""
+    return write_voc(tmp_path)
+
+
+def write_voc(folder: Path) -> Path:
+    """A VOC folder with four images of 64x48 px and one square each."""
+    base = folder / "devkit" / "VOC2007"
     for part in ("ImageSets/Main", "Annotations", "JPEGImages"):
         (base / part).mkdir(parents=True)
     names = [f"{i:06d}" for i in range(1, 5)]

@@ -4,6 +4,7 @@ import html
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from assignbench.analysis import ANALYSES, CellData
+from assignbench.analysis import ANALYSES, ORDER, CellData
 from assignbench.cli import main
 from assignbench.measure.coco import coco_numbers
 from assignbench.records import CellRecord
@@ -57,7 +58,7 @@ def test_a_study_from_start_to_report(finished, tiny_study, capsys) -> None:
     for text in ("Average precision", "one seed", "Only entries of the method differ"):
         assert text in page
     assert "This analysis failed" not in page
-    for one in ANALYSES.values():
+    for one in (ANALYSES[name] for name in ORDER):  # other tests add their own
         if one.name not in ("claims", "anchors"):  # no claims; after eight steps nothing scores above 0.3
             assert one.title in html.unescape(page) and one.question in html.unescape(page), one.name
     text = (folder / "report" / "report.md").read_text()
@@ -252,7 +253,8 @@ def test_plan_tells_what_each_method_is_compared_with(tiny_study, tmp_path, caps
 
 def test_baselines_stand_in_the_run_folder_and_report_keeps_cells(finished, tiny_study, capsys) -> None:
     about = json.loads((finished / "tiny" / "study.json").read_text())
-    assert about["baselines"] == {"iou": "", "mutual_guidance": "iou"} and len(about["cells"]) == 2
+    # None is named: each is compared with the first method of its place.
+    assert about["baselines"] == {"iou": "", "mutual_guidance": ""} and len(about["cells"]) == 2
     # More seeds in the file: the report is of what was run.
     assert run(capsys, "report", str(tiny_study), "--out", str(finished), "--seeds", "3")[0] == 0
     assert json.loads((finished / "tiny" / "study.json").read_text())["cells"] == about["cells"]
@@ -285,8 +287,12 @@ def test_folders_of_earlier_versions_are_refused_in_one_line(finished, tiny_stud
 COMMANDS = ("run", "plan", "status", "report", "list", "show", "analyze", "compare", "doctor")
 
 
-def modules_after(*arguments: str, folder: Path) -> set[str]:
-    """The modules that are loaded when a command has ended with code 0, in a process of its own."""
+def modules_after(*arguments: str, folder: Path, ends: int = 0) -> set[str]:
+    """The modules that are loaded when a command has ended with that code, in a process of its own.
+
+    Help and refusals must take at most 1.5 s of processor time, which other programs change little.
+    """
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     code = (
         "import sys\nfrom assignbench.cli import main\n"
         "try:\n    code = main(sys.argv[1:])\nexcept SystemExit as end:\n    code = end.code\n"
@@ -296,7 +302,10 @@ def modules_after(*arguments: str, folder: Path) -> set[str]:
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=folder, check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
-    assert told.returncode == 0, told.stderr
+    assert told.returncode == ends, told.stderr
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if ends or "--help" in arguments:
+        assert after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime <= 1.5
     return set(told.stdout.split("LOADED")[1].split())
 
 
@@ -304,6 +313,75 @@ def modules_after(*arguments: str, folder: Path) -> set[str]:
 def test_help_loads_nothing_heavy(tmp_path, command) -> None:
     arguments = [command, "--help"] if command else ["--help"]
     assert not {"torch", "pandas", "numpy", "scipy", "matplotlib"} & modules_after(*arguments, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "gone.yaml"),
+        ("plan", "gone.yaml"),
+        ("status", "gone.yaml"),
+        ("report", "gone.yaml"),
+        ("doctor", "gone.yaml"),
+        ("show", "assign", "gone.yaml"),
+        ("compare", "gone", "gone"),
+    ],
+)
+def test_refusals_load_nothing_that_trains_or_draws(tmp_path, arguments) -> None:
+    assert not {"torch", "matplotlib"} & modules_after(*arguments, folder=tmp_path, ends=2)
+
+
+def test_a_file_of_the_current_folder_stands_in_for_no_module(tmp_path) -> None:
+    for name in ("copy", "random", "csv", "argparse"):
+        (tmp_path / f"{name}.py").write_text(f"raise RuntimeError('{name} of the current folder')")
+    told = subprocess.run(
+        [sys.executable, "-m", "assignbench", "--version"], capture_output=True, text=True, cwd=tmp_path, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert told.returncode == 0 and told.stdout.startswith("assignbench "), told.stderr
+
+
+OUT_OF = {
+    "run": ["{study}"],
+    "plan": ["{study}"],
+    "status": ["{study}"],
+    "report": ["{study}"],
+    "doctor": ["{study}"],
+    "compare": ["gone", "gone"],
+    "analyze": ["--gt", "gone.json", "--predictions", "gone.json"],
+}
+
+
+@pytest.mark.parametrize("command", OUT_OF)
+def test_out_that_can_be_no_folder_is_refused_first(tiny_study, tmp_path, monkeypatch, capsys, command) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").write_text("mine")
+    arguments = [command, *(a.format(study=tiny_study) for a in OUT_OF[command])]
+    for out, message in (
+        ("taken", "--out taken: taken is no folder"),
+        ("taken/below", "--out taken/below: taken is no folder"),
+        ("x" * 5000, "no folder can be called so"),
+        ("a\0b", "no folder can be called so"),
+    ):
+        code, told, err = run(capsys, *arguments, "--out", out)
+        assert code == 2 and message in err and not told, (out, err)
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+def test_a_file_where_the_study_s_folder_would_be_is_refused(tiny_study, tmp_path, capsys) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "tiny").write_text("mine")
+    for command in ("run", "plan", "status", "report"):
+        code, told, err = run(capsys, command, str(tiny_study), "--out", str(tmp_path / "runs"))
+        assert code == 2 and "tiny is no folder" in err and not told, (command, err)
+
+
+def test_a_wrong_method_of_an_option_is_blamed_before_the_claims_that_follow(tiny_study, tmp_path, capsys) -> None:
+    tiny_study.write_text(tiny_study.read_text() + "claims: [{claim: mutual_guidance > iou on AP}]\n")
+    code, _, err = run(capsys, "plan", str(tiny_study), "--set", "methods=[iuo]", "--out", str(tmp_path / "runs"))
+    assert code == 2 and "--set methods=[iuo]" in err and "did you mean 'iou'" in err
+    code, _, err = run(capsys, "plan", str(tiny_study), "--set", "methods=[iou]", "--out", str(tmp_path / "runs"))
+    assert code == 2 and "claims.0" in err
 
 
 def test_status_and_report_run_without_torch(finished, tiny_study, tmp_path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,7 +17,8 @@ from assignbench.config.method import MethodConfig, compared_with, differing_par
 from assignbench.errors import InputError, nearest
 from assignbench.measure.groups import GroupRule, group_precision
 from assignbench.measure.matching import Matches, Overlaps, average_precision, match, mean_over_classes, overlaps_of
-from assignbench.records import CellRecord, read_cells, read_json
+from assignbench.plugins import imported
+from assignbench.records import CellRecord, read_about, read_cells, refuse_old
 
 T = TypeVar("T")
 
@@ -105,17 +104,19 @@ def three_numbers(found: npt.NDArray[np.float64]) -> dict[str, float]:
 class StudyRecord:
     """A study's run folder: what was asked (`about`) and its cells in the study's order.
 
-    Folders of earlier configurations stay on disk but are not part of the study any more.
+    Folders of earlier configurations stay on disk but are not part of the study any more. `unreadable`: id and reason
+    of cells whose configuration is damaged, so that nothing else can be said of them.
     """
 
     folder: Path
     about: dict[str, Any]
     cells: tuple[CellRecord, ...]
+    unreadable: tuple[tuple[str, str], ...] = ()
     _read: dict[str, CellData] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def done(self) -> tuple[CellRecord, ...]:
-        """The cells that are finished."""
+        """The cells that are finished and whole."""
         return tuple(c for c in self.cells if c.state == "done")
 
     @cached_property
@@ -172,10 +173,23 @@ class StudyRecord:
 
 
 def read_study_record(folder: Path) -> StudyRecord:
-    """The record of a study from its run folder."""
-    about = read_json(folder / "study.json")
-    known = {c.id: c for c in read_cells(folder)}
-    return StudyRecord(folder, about, tuple(known[i] for i in about.get("cells", list(known)) if i in known))
+    """The record of a study from its run folder.
+
+    Raises InputError for a broken study.json and for records of an earlier version; a damaged cell costs the others
+    nothing.
+    """
+    about = read_about(folder)
+    names = about.get("cells", [c.id for c in read_cells(folder)])
+    cells, unreadable = [], []
+    for record in (CellRecord(folder / n, thorough=True) for n in names if (folder / n).is_dir()):
+        refuse_old(record)
+        try:
+            _ = record.config
+            cells.append(record)
+        except InputError as problem:
+            if record.state != "pending":  # one that was never begun says nothing
+                unreadable.append((record.id, str(problem)))
+    return StudyRecord(folder, about, tuple(cells), tuple(unreadable))
 
 
 def keys_of(cell: CellRecord) -> dict[str, Any]:
@@ -229,46 +243,44 @@ ANALYSES: dict[str, Analysis] = {}
 
 
 def analysis(name: str, *, title: str, question: str, definition: str, paper: str = "") -> Callable[[Run], Run]:
-    """Decorator that enters a function under `name`."""
+    """Decorator that makes a function an analysis: nothing else is called as one.
 
-    def enter(run: Run) -> Run:
+    Raises ValueError for a name that another function has.
+    """
+
+    def mark(run: Run) -> Run:
+        held = ANALYSES.get(name)
+        if held is not None and _origin(held.function) != _origin(run):
+            raise ValueError(f"there is an analysis '{name}' already, {':'.join(_origin(held.function))}")
         ANALYSES[name] = Analysis(name, title, question, definition, paper, run)
         return run
 
-    return enter
+    return mark
+
+
+def _origin(function: Callable[[StudyRecord], Any]) -> tuple[str, str]:
+    """Module and name of a function, the same after its module is loaded again."""
+    return function.__module__, getattr(function, "__qualname__", type(function).__qualname__)
 
 
 def chosen(names: list[str], order: tuple[str, ...]) -> list[Analysis]:
-    """The analyses of a study by name or `module:function`; those of the package if none are named.
+    """The analyses of a study by name or `module:function`; those of the package, in `order`, if none are named.
 
-    Raises InputError for an unknown name and for a module that cannot be imported.
+    Raises InputError for an unknown name, for a module that cannot be imported, and for what no `@analysis` marks.
     """
-    if not names:
-        return [ANALYSES[n] for n in (*order, *(n for n in ANALYSES if n not in order))]
-    return [_one(name) for name in names]
+    return [_one(name, order) for name in names or order]
 
 
-def _one(name: str) -> Analysis:
-    if name in ANALYSES:
+def _one(name: str, order: tuple[str, ...]) -> Analysis:
+    if name in order:
         return ANALYSES[name]
-    module, colon, attribute = name.partition(":")
-    if not colon:
-        raise InputError(f"unknown analysis '{name}'{nearest(name, list(ANALYSES))}; your own is module:function")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        function = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as problem:
-        raise InputError(f"analysis '{name}': {problem}; is the module importable from {here}?") from problem
-    except (Exception, SystemExit) as problem:
-        told = f"{type(problem).__name__}: {problem}"
-        raise InputError(f"analysis '{name}': importing '{module}' raised {told}; write module:function") from problem
-    if not callable(function):
-        raise InputError(f"analysis '{name}' is a {type(function).__name__}; write module:function of a function")
+    if ":" not in name:
+        raise InputError(f"unknown analysis '{name}'{nearest(name, list(order))}; your own is module:function")
+    found = imported(name, "analysis")
     for known in ANALYSES.values():
-        if known.function is function:
+        if known.function is found:
             return known
-    text = (function.__doc__ or attribute.replace("_", " ")).strip()
-    title = text.splitlines()[0].rstrip(".")
-    return Analysis(name, title, "", " ".join(text.split()), "", function)
+    raise InputError(
+        f"analysis '{name}' is a {type(found).__name__} that is not marked as an analysis; write "
+        "@analysis(name, title=..., question=..., definition=...) of assignbench.analysis.base above the function"
+    )

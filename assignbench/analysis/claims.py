@@ -17,7 +17,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from assignbench.analysis.averages import METRICS
 from assignbench.analysis.base import CellData, StudyRecord, analysis
@@ -180,6 +179,8 @@ def _predicts(claim: Claim, study: StudyRecord) -> list[Effect]:
     values: dict[tuple[str, str], list[float]] = {}
     for (data, detector, _), group in both.dropna().groupby(["data", "detector", "seed"], sort=False):
         if len(group) >= 3 and group.value.nunique() > 1 and group.value_measure.nunique() > 1:
+            from scipy import stats  # takes a second to load
+
             value = float(stats.spearmanr(group.value, group.value_measure).statistic)
             values.setdefault((data, detector), []).append(value)
     return [Effect(*key, "over methods", "", "", *_over_seeds(v)) for key, v in values.items()]

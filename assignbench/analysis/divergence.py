@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from assignbench.analysis.base import CellData, StudyRecord, analysis
 from assignbench.analysis.intervals import over_seeds
@@ -150,6 +149,8 @@ def _with_ap(cells: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (data, detector), group in cells.dropna().groupby(["data", "detector"], sort=False):
         if len(group) >= 3 and group.spearman.nunique() > 1 and group.AP.nunique() > 1:
+            from scipy import stats  # takes a second to load
+
             result = stats.spearmanr(group.spearman, group.AP.astype(float))
             row = {"data": data, "detector": detector, "cells": len(group)}
             rows.append({**row, "correlation": float(result.statistic), "p": float(result.pvalue)})

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from assignbench.measure.matching import Matches, average_precision, mean_over_classes
 
 LEVEL = 0.95
 LEAST_SEEDS = 3
 Floats = npt.NDArray[np.float64]
+
+
+def _student() -> Any:
+    """Student's t, loaded when it is needed: scipy.stats takes a second, which a command that refuses has not."""
+    from scipy import stats
+
+    return stats.t
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,7 @@ def t_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
         return Interval(float("nan"), None, 0)
     if n == 1:
         return Interval(float(array[0]), None, 1)
-    quantile = float(stats.t.ppf(0.5 + level / 2, n - 1))
+    quantile = float(_student().ppf(0.5 + level / 2, n - 1))
     return Interval(float(array.mean()), quantile * float(array.std(ddof=1)) / n**0.5, n)
 
 
@@ -61,7 +68,7 @@ def paired_p(differences: Sequence[float]) -> float:
     spread = array.std(ddof=1)
     if spread == 0:
         return 1.0 if array[0] == 0 else 0.0
-    return float(2 * stats.t.sf(abs(array.mean()) * len(array) ** 0.5 / spread, len(array) - 1))
+    return float(2 * _student().sf(abs(array.mean()) * len(array) ** 0.5 / spread, len(array) - 1))
 
 
 def holm(p: Sequence[float]) -> Floats:
@@ -128,7 +135,7 @@ def fitted_line(x: Sequence[float], y: Sequence[float], level: float = LEVEL) ->
         return Line(intercept, gradient, None, len(a))
     rest = b - intercept - gradient * a
     deviation = np.sqrt((rest**2).sum() / (len(a) - 2) / ((a - a.mean()) ** 2).sum())
-    return Line(intercept, gradient, float(stats.t.ppf(0.5 + level / 2, len(a) - 2) * deviation), len(a))
+    return Line(intercept, gradient, float(_student().ppf(0.5 + level / 2, len(a) - 2) * deviation), len(a))
 
 
 def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
@@ -188,7 +195,7 @@ def combined_interval(
     if seeds.half is None:
         return seeds
     error, freedom = _combined(np.asarray(values, float), image_variance, folds)
-    return Interval(seeds.mean, float(stats.t.ppf(0.5 + level / 2, freedom) * error), seeds.n)
+    return Interval(seeds.mean, float(_student().ppf(0.5 + level / 2, freedom) * error), seeds.n)
 
 
 def combined_p(values: Sequence[float], image_variance: float, folds: int = FOLDS) -> float:
@@ -199,7 +206,7 @@ def combined_p(values: Sequence[float], image_variance: float, folds: int = FOLD
     error, freedom = _combined(array, image_variance, folds)
     if error == 0:
         return 1.0 if array[0] == 0 else 0.0
-    return float(2 * stats.t.sf(abs(array.mean()) / error, freedom))
+    return float(2 * _student().sf(abs(array.mean()) / error, freedom))
 
 
 def _combined(values: Floats, image_variance: float, folds: int) -> tuple[float, float]:

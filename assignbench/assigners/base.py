@@ -20,10 +20,11 @@ from assignbench.select import adopt_orphans
 
 # What a parameter may be, said by its annotation; the registry checks values against it.
 Share = Annotated[float, Ge(0), Le(1)]
-Positive = Annotated[float, Gt(0)]
-NonNegative = Annotated[float, Ge(0)]
-Count = Annotated[int, Ge(1)]
-CountOrNone = Annotated[int, Ge(0)]  # 0 switches the option off
+# The upper bounds are far beyond any use; they keep sums finite and memory bounded.
+Positive = Annotated[float, Gt(0), Le(1e6)]
+NonNegative = Annotated[float, Ge(0), Le(1e6)]
+Count = Annotated[int, Ge(1), Le(10_000)]
+CountOrNone = Annotated[int, Ge(0), Le(10_000)]  # 0 switches the option off
 Orphan = Literal["keep", "best_prior"]
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Lt
 from pydantic import JsonValue
 from torch import Tensor
 from torch.nn import functional as F
@@ -62,7 +62,7 @@ class MuSu(Assigner):
     threshold: Annotated[float, Ge(0), Lt(1)] = 0.1  # b of Eq. 2
     alpha: Share = 1 / 3
     tau: NonNegative = 0.0
-    tau_ratio: Annotated[float, Gt(0)] = 2.0
+    tau_ratio: Positive = 2.0
     owners: Literal["inside_first", "literal"] = "inside_first"
     criterion: Literal["mutual", "p", "q"] = "mutual"
     hard: bool = False

@@ -67,7 +67,7 @@ class MutualGuidance(Assigner):
     tensor([[ 0,  0, -1]])
     """
 
-    sigma: Annotated[float, Gt(1)] = 2.0
+    sigma: Annotated[float, Gt(1), Le(1e6)] = 2.0
     positive: Annotated[float, Gt(0), Le(1)] = 0.5
     negative: Annotated[float, Gt(0), Le(1)] = 0.4
     classify: Literal["regressed", "static"] = "regressed"

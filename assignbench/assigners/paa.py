@@ -132,7 +132,7 @@ class PAA(Assigner):
     focal_alpha: Share = 0.25
     focal_gamma: NonNegative = 2.0
     count: Count = 10
-    count_end: Annotated[int, Ge(-1)] = -1
+    count_end: Annotated[int, Ge(-1), Le(10_000)] = -1
     score_above: Share = 0.1
     all_first: bool | None = None
     forced: Literal["own", "forcing"] = "own"

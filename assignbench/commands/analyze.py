@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +16,24 @@ import pandas as pd
 from rich.console import Console
 
 import assignbench
+from assignbench.commands.terminal import with_progress
 from assignbench.config import Nms
 from assignbench.data.predictions import GroundTruth, read_ground_truth, read_predictions
 from assignbench.errors import InputError
-from assignbench.measure.boxes import aspect_ratio
 from assignbench.measure.coco import coco_numbers
-from assignbench.measure.crowding import crowdedness
 from assignbench.measure.matching import BOX, average_precision, match, overlaps_of
+from assignbench.measure.objects import described
 from assignbench.records import (
     ImportedConfig,
     ImportedData,
     ImportedMethod,
+    finish,
     schema,
     write_config,
     write_json,
     write_table,
 )
+from assignbench.records.names import file_name
 from assignbench.report import build_report
 
 # Detections hold the final score, boxes before NMS what NMS sorts by.
@@ -35,7 +41,10 @@ KEPT = ("image_id", "label", "score", "cls_score", "quality_score", *BOX)
 
 
 def analyze(options: argparse.Namespace, console: Console) -> int:
-    """Reads ground truth and predictions, writes records and the report. Raises InputError for what must be mended."""
+    """Reads ground truth and predictions, writes records and the report. Raises InputError for what must be mended.
+
+    All files are read before anything is written, and what is written takes the place of a former result at the end.
+    """
     files: list[Path] = options.predictions
     candidates: list[Path] = options.candidates or []
     if candidates and len(candidates) != len(files):
@@ -44,16 +53,13 @@ def analyze(options: argparse.Namespace, console: Console) -> int:
         )
     names = _names(files)
     truth = read_ground_truth(options.gt)
+    found = [read_predictions(path, truth) for path in files]
+    before = [read_predictions(path, truth) for path in candidates] or [None] * len(files)
+    for kind, sentences in (("note", truth.notes), ("warning", truth.warnings)):
+        for sentence in dict.fromkeys(sentences):
+            console.print(f"{kind}: {sentence}", markup=False)
     study = options.name or truth.name
-    folder: Path = options.out / f"analyze-{study}"
-    cells = []
-    for place, (name, path) in enumerate(zip(names, files, strict=True)):
-        before = read_predictions(candidates[place], truth) if candidates else None
-        cell = folder / f"imported-{name}-{truth.name}"
-        _write_cell(cell, name, truth, read_predictions(path, truth), before, options)
-        cells.append(cell.name)
-    for note in dict.fromkeys(truth.notes):
-        console.print(f"note: {note}", markup=False)
+    cells = [file_name(f"imported-{name}-{truth.name}") for name in names]
     about = {
         "study": study,
         "title": f"Predictions on {truth.name}",
@@ -64,11 +70,43 @@ def analyze(options: argparse.Namespace, console: Console) -> int:
         "cells": cells,
         "baselines": {name: "" if place == 0 else names[0] for place, name in enumerate(names)},
         "imported": True,
-        "notes": truth.notes,
+        "notes": [*truth.notes, *truth.warnings],
     }
-    write_json(folder / "study.json", about)
-    console.print(f"report: {build_report(folder)}", markup=False)
+    target: Path = options.out / file_name(f"analyze-{study}")
+    with _in_place_of(target) as folder:
+        for cell, name, detections, boxes in zip(cells, names, found, before, strict=True):
+            _write_cell(folder / cell, name, truth, detections, boxes, options)
+        write_json(folder / "study.json", about)
+        page = with_progress(console, partial(build_report, folder))
+    console.print(f"report: {target / page.relative_to(folder)}", markup=False)
     return 0
+
+
+@contextmanager
+def _in_place_of(target: Path) -> Iterator[Path]:
+    """A new folder beside the target, which takes its place at the end; after an error all is as it was before."""
+    parent = target.parent
+    made = [p for p in (parent, *parent.parents) if not p.exists()]
+    try:
+        folder = parent / f".{target.name}-{os.getpid()}"
+        folder.mkdir(parents=True)
+    except OSError as problem:
+        raise InputError(
+            f"{parent}: cannot be written to ({problem.strerror}); name another folder with --out"
+        ) from None
+    try:
+        yield folder
+        former = folder.with_name(f"{folder.name}.former")
+        if target.exists():
+            target.rename(former)
+        folder.rename(target)
+        shutil.rmtree(former, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        for path in made:
+            with suppress(OSError):
+                path.rmdir()
+        raise
 
 
 def _names(files: Sequence[Path]) -> list[str]:
@@ -82,17 +120,6 @@ def _names(files: Sequence[Path]) -> list[str]:
     return longer
 
 
-def object_table(truth: GroundTruth) -> pd.DataFrame:
-    """The objects of a ground truth with the columns that groups are made of."""
-    table = truth.objects.copy()
-    boxes = table[BOX].to_numpy(np.float64)
-    table["aspect_ratio"] = aspect_ratio(boxes)
-    table["crowdedness"] = crowdedness(table.image_id.to_numpy(), boxes)
-    table["image_crowdedness"] = table.groupby("image_id").crowdedness.transform("max")
-    table["objects_in_image"] = table.groupby("image_id").object_id.transform("size")
-    return table
-
-
 def _write_cell(
     folder: Path,
     name: str,
@@ -102,7 +129,7 @@ def _write_cell(
     options: argparse.Namespace,
 ) -> None:
     """A finished cell's records, as far as predictions alone can fill them."""
-    objects = object_table(truth)
+    objects = described(truth.objects)
     every = detections if before is None else before
     quality = bool(len(every)) and bool((every.quality_score != 1.0).any())
     method = ImportedMethod(
@@ -121,9 +148,8 @@ def _write_cell(
     write_table(folder / "images.parquet", truth.images, schema.IMAGES)
     write_table(folder / "objects.parquet", objects, schema.OBJECTS)
     write_table(folder / "detections.parquet", detections[list(KEPT)], schema.DETECTIONS)
-    (folder / "pre_nms.parquet").unlink(missing_ok=True)
     if before is not None:
         ranked = before[list(KEPT)].rename(columns={"score": "ranking_score"})
         write_table(folder / "pre_nms.parquet", ranked, schema.PRE_NMS)
     write_json(folder / "summary.json", summary)
-    write_json(folder / "status.json", {"state": "done"})
+    finish(folder)

@@ -15,6 +15,8 @@ from rich.console import Console
 
 from assignbench.analysis import CellData
 from assignbench.analysis.intervals import image_draws
+from assignbench.commands.folders import check_there
+from assignbench.commands.scenes import scene_cache
 from assignbench.config import CellConfig, LocalPaths
 from assignbench.data.base import DetectionData
 from assignbench.data.catalog import load
@@ -24,16 +26,20 @@ from assignbench.measure.groups import CROWDING, ELONGATION, group_precision
 from assignbench.measure.matching import Floats, average_precision, match, mean_over_classes
 from assignbench.records import CellRecord, read_json, write_table, write_text
 from assignbench.report.render.markdown import markdown_table
-from assignbench.report.sheet import difference_sheet
 from assignbench.report.tables import tidy_table
 
 REPLICATES = 1000
 AREA_NAMES = {"s": "small", "m": "medium", "l": "large"}
+LONGEST_SIDE = 65_535  # px
 SHEET_IMAGES = 4  # per direction
 
 
 def compare(options: argparse.Namespace, console: Console) -> int:
     """Prints the differences by group, writes them and the picture sheet. Raises InputError for unusable cells."""
+    for path in options.cells:
+        check_there(path, "cell ")
+    if options.images is not None:
+        check_there(options.images, "--images ")
     first, second = (_open(path) for path in options.cells)
     if not first.images.image_id.equals(second.images.image_id) or len(first.objects) != len(second.objects):
         raise InputError(
@@ -43,12 +49,15 @@ def compare(options: argparse.Namespace, console: Console) -> int:
     groups = group_differences(first, second)
     table = tidy_table(f"{second.cell.id} minus {first.cell.id}", groups, UNITS, [RULE, NOTE])
     text = markdown_table(table)
-    console.print(text, markup=False)
     images = image_differences(first, second)
+    from assignbench.report.sheet import difference_sheet  # what draws is loaded once there is something to draw
+
+    chosen = pd.concat([images.nlargest(SHEET_IMAGES, "difference"), images.nsmallest(SHEET_IMAGES, "difference")])
+    # First of all, because a picture may be missing: then nothing is printed or written.
+    path = difference_sheet(first, second, chosen, _Pixels(first, options.images), out / "compare.jpg")
+    console.print(text, markup=False)
     write_text(out / "compare.md", text + "\n")
     write_table(out / "images.parquet", images)
-    chosen = pd.concat([images.nlargest(SHEET_IMAGES, "difference"), images.nsmallest(SHEET_IMAGES, "difference")])
-    path = difference_sheet(first, second, chosen, _Pixels(first, options.images), out / "compare.jpg")
     console.print(f"pictures: {path}\ntables: {out / 'compare.md'}, {out / 'images.parquet'}", markup=False)
     return 0
 
@@ -65,13 +74,17 @@ NOTE = (
 
 
 def _open(path: Path) -> CellData:
-    record = CellRecord(path)
-    if record.state != "done":
+    record = CellRecord(path, thorough=True)
+    record.require_done()
+    cell = CellData(record)
+    for about in cell.images[
+        ~cell.images[["width", "height"]].isin(range(1, LONGEST_SIDE + 1)).all(axis=1)
+    ].itertuples():
         raise InputError(
-            f"{path}: not a finished cell (state: {record.state if path.is_dir() else 'no such folder'}); "
-            "cells lie under runs/<study>/, `assignbench status STUDY` names them"
+            f"{path / 'images.parquet'}: image {about.image_id} is {about.width} x {about.height} px, which no picture "
+            f"is (1 to {LONGEST_SIDE}); the records are spoilt, run the cell again"
         )
-    return CellData(record)
+    return cell
 
 
 def group_differences(first: CellData, second: CellData) -> pd.DataFrame:
@@ -155,9 +168,8 @@ class _Pixels:
         self.data: DetectionData | None = None
         written = read_json(cell.cell.folder / "local.json")
         if folder is None and written and isinstance(cell.config, CellConfig):
-            local = LocalPaths.model_validate(written)
-            cache = Path(local.cache) if local.cache else None
-            self.data = load(cell.config.data, "test", Path(local.root or "."), cache)
+            root = Path(LocalPaths.model_validate(written).root or ".")
+            self.data = load(cell.config.data, "test", root, scene_cache(cell.cell.folder))
         self.place = {} if self.data is None else {r.id: i for i, r in enumerate(self.data.images)}
 
     def __call__(self, image_id: int) -> npt.NDArray[np.uint8]:

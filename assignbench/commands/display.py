@@ -6,9 +6,9 @@ import time
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bars, TaskID, TextColumn
 
+from assignbench.characters import printable
 from assignbench.launch.base import Progress, Watch
 from assignbench.records import CellRecord
 from assignbench.study.grid import Cell
@@ -28,12 +28,12 @@ class Display:
     def __enter__(self) -> Watch:
         if self.console.is_terminal and not self.quiet and self.total:
             columns = (
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[note]}"),
+                TextColumn("{task.fields[note]}", markup=False),
             )
-            self.bars = Bars(*columns, console=self.console, transient=True)
+            self.bars = Bars(*columns, console=self.console, transient=True, refresh_per_second=2)
             self.bars.start()
             self.tasks[""] = self.bars.add_task("cells", total=self.total, note="")
         return self._update
@@ -49,8 +49,8 @@ class Display:
                 self.bars.remove_task(self.tasks.pop(name))
             for p in running:
                 if p.name not in self.tasks:
-                    self.tasks[p.name] = self.bars.add_task(escape(p.name), total=p.steps or 1, note="")
-                self.bars.update(self.tasks[p.name], completed=p.step, total=p.steps or 1, note=_note(p))
+                    self.tasks[p.name] = self.bars.add_task(printable(p.name), total=p.steps or 1, note="")
+                self.bars.update(self.tasks[p.name], completed=p.step, total=p.steps or 1, note=printable(_note(p)))
         elif not self.quiet and time.monotonic() - self.last >= LINE_SECONDS:
             self.last = time.monotonic()
             shown = " | ".join(f"{p.name} step {p.step}/{p.steps} {_note(p)}" for p in running)
@@ -68,7 +68,7 @@ def closing_table(console: Console, cells: Sequence[Cell], records: Mapping[str,
     for cell in cells:
         record = records[cell.id]
         ap, ap50, ap75 = (_per_cent(record.summary.get(m)) for m in ("AP", "AP50", "AP75"))
-        rows.append((cell.slug, record.state, ap, ap50, ap75, str(record.status.get("reason", ""))))
+        rows.append((cell.slug, record.state, ap, ap50, ap75, record.reason))
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     for row in rows:
         left = f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}"

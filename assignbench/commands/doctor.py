@@ -1,4 +1,4 @@
-"""`assignbench doctor`: the environment and, for a study, its data and everything wrong with it."""
+"""`assignbench doctor`: the environment and, for a study, everything that can be checked before it is trained."""
 
 from __future__ import annotations
 
@@ -9,14 +9,20 @@ from pathlib import Path
 from rich.console import Console
 
 import assignbench
+from assignbench.commands import room
 from assignbench.commands.devices import choose_device
-from assignbench.commands.opening import open_study
+from assignbench.commands.opening import Opened, open_study, read
+from assignbench.commands.weights import check_study_weights
 from assignbench.config.data import DataSpec
 from assignbench.errors import InputError
+from assignbench.study.about import published_of
+from assignbench.study.baselines import pair_lines
 
 
 def doctor(options: argparse.Namespace, console: Console) -> int:
-    """Prints versions and device; with a study checks parameters and data. Raises InputError if something is wrong."""
+    """Prints versions and device; with a study checks all of it. Raises InputError at the end if something is wrong."""
+    if options.study is not None:
+        read(options)  # what the file alone shows to be wrong is said before torch is loaded
     import torch
     import torchvision
 
@@ -26,30 +32,100 @@ def doctor(options: argparse.Namespace, console: Console) -> int:
     if options.study is None:
         return 0
     opened = open_study(options)
-    sets = {c.config.data.name: (c.config.data, Path(c.paths.root)) for c in opened.everything}
-    wrong = sum(_check(spec, root, console) for spec, root in sets.values())
     console.print(f"study: {len(opened.cells)} cells, method and detector parameters are sound")
+    for told in pair_lines(opened.study, opened.methods, opened.baselines):
+        console.print(f"  {told}")
+    _questions(opened, console)
+    wrong: list[str] = []
+    test_images = {}
+    for spec, root in {c.config.data.name: (c.config.data, Path(c.paths.root)) for c in opened.everything}.values():
+        test_images[spec.name] = _data(spec, root, console, wrong)
+    _weights(opened, console, wrong)
+    _room(opened, options.out, test_images, console, wrong)
     if wrong:
-        raise InputError(f"{wrong} annotation problem(s); mend them or set data.on_bad: skip")
+        raise InputError("\n".join(wrong))
     return 0
 
 
-def _check(spec: DataSpec, root: Path, console: Console) -> int:
-    """Prints what a data set holds and all its problems; how many of them must be mended."""
-    from assignbench.data.catalog import load
+def _questions(opened: Opened, console: Console) -> None:
+    """Claims and published rows; both were checked for known names when the study was opened."""
+    spec = opened.study.spec
+    console.print(f"claims: {len(spec.claims)}{', all about methods of the study' if spec.claims else ''}")
+    published = published_of(opened.study)
+    if published is None:
+        return
+    places = dict.fromkeys((c.config.detector.label, c.config.method.name) for c in opened.everything)
+    without = [f"{method} on {detector}" for detector, method in places if (detector, method) not in published.rows]
+    console.print(f"published rows: {len(places) - len(without)} of {len(places)} in {published.name}")
+    for told in without:
+        console.print(f"  {told}: none is printed")
+    others = {c.config.data.name for c in opened.everything} - {published.data}
+    if others:
+        console.print(f"  measured on {published.data}; beside numbers of {', '.join(sorted(others))} they only orient")
 
-    console.print(f"data set {spec.name} ({spec.kind}){'' if spec.kind == 'shapes' else f' in {root}'}", markup=False)
-    if spec.kind == "shapes":
-        return 0
-    wrong = 0
-    lenient = spec.model_copy(update={"on_bad": "skip"})
+
+def _data(spec: DataSpec, root: Path, console: Console, wrong: list[str]) -> int:
+    """Prints what a data set holds and all its problems, and adds what must be mended; the number of test images."""
+    from assignbench.data.base import grouped
+    from assignbench.data.catalog import load
+    from assignbench.data.overlap import overlap_notes
+    from assignbench.data.profile import profile
+
+    console.print(f"data set {spec.name} ({spec.kind}){'' if spec.kind == 'shapes' else f' in {root}'}")
+    lenient = spec if spec.kind == "shapes" else spec.model_copy(update={"on_bad": "skip"})
+    splits = {}
     for split in ("train", "test"):
-        found = load(lenient, split, root)
-        objects = sum(len(i.labels) for i in found.images)
-        empty = sum(len(i.labels) == 0 for i in found.images)
-        counts = f"{len(found)} images, {objects} objects, {empty} images without one"
-        console.print(f"  {split}: {counts}, {len(found.skipped)} problems")
-        for problem in found.skipped:
-            console.print(f"    {problem}", markup=False)
-        wrong += len(found.skipped) if spec.on_bad == "error" else 0
-    return wrong
+        try:
+            found = splits[split] = load(lenient, split, root)
+        except InputError as problem:
+            wrong.append(f"data set '{spec.name}', {split}: {problem}")
+            continue
+        about, *more = profile(found, spec.image_size).lines()
+        console.print(f"  {split}: {about}, {len(found.skipped)} problems")
+        for line in grouped(found.skipped):
+            console.print(f"    {line}")
+        if found.skipped and spec.on_bad == "error":
+            told = f"{len(found.skipped)} annotation problem(s); mend them or set data.on_bad: skip"
+            wrong.append(f"data set '{spec.name}', {split}: {told}")
+        for line in more:
+            console.print(f"    {line}")
+    if len(splits) == 2:
+        for line in overlap_notes(splits["train"], splits["test"]):
+            console.print(f"  {line}")
+    return len(splits["test"]) if "test" in splits else 0
+
+
+def _weights(opened: Opened, console: Console, wrong: list[str]) -> None:
+    """Loads every weights file and compares it with the network that is to start from it."""
+    try:
+        count = check_study_weights(opened.study, opened.everything)
+    except InputError as problem:
+        wrong.append(str(problem))
+    else:
+        console.print(f"weights: {count} detectors start from a file that fits" if count else "weights: none named")
+
+
+def _room(opened: Opened, out: Path, test_images: dict[str, int], console: Console, wrong: list[str]) -> None:
+    """Compares the room that the unfinished cells need with what is free."""
+    need = room.needed(opened.cells, opened.folder, test_images, _parameters(opened))
+    free = room.free(out)
+    console.print(f"disk: about {room.told(need)} for the records of what is not done, {room.told(free)} free at {out}")
+    if need > free:
+        wrong.append(
+            f"{out}: the study needs about {room.told(need)}, {room.told(free)} are free; make room, name another "
+            "--out, or run part of it with --only or --seeds"
+        )
+
+
+def _parameters(opened: Opened) -> dict[str, int]:
+    """Parameters of every detector, built for one class and without memory."""
+    import torch
+
+    from assignbench.detectors import build_detector
+
+    found = {}
+    for config in {c.config.detector.label: c.config for c in opened.cells}.values():
+        with torch.device("meta"):
+            detector = build_detector(config.detector.spec, config.method.coder, 1, config.method.quality, None)
+        found[config.detector.label] = sum(p.numel() for p in detector.parameters())
+    return found

@@ -6,11 +6,12 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+from assignbench.commands.folders import check_out
 from assignbench.config.method import MethodConfig
 from assignbench.errors import InputError
-from assignbench.study.about import about, published_of
+from assignbench.study.about import Stale, about, published_of
 from assignbench.study.baselines import baselines_of
-from assignbench.study.grid import Cell, cells_of, methods_of
+from assignbench.study.grid import Cell, cells_of, chosen, methods_of
 from assignbench.study.reading import Study, read_study, variants
 
 
@@ -25,33 +26,42 @@ class Opened:
     methods: dict[str, MethodConfig]
     baselines: dict[str, str]
 
-    def about(self) -> dict[str, object]:
+    def about(self, stale: Stale) -> dict[str, object]:
         """The content of study.json."""
-        return about(self.study, [c.id for c in self.everything], self.baselines)
+        return about(self.study, [c.id for c in self.everything], self.baselines, stale)
 
 
 def read(options: argparse.Namespace) -> Study:
-    """The study that the options mean, with the names checked that need no method. Imports no torch."""
+    """The study that the options mean, with the names checked that need no method. Loads no torch for a sound one."""
     study = read_study(options.study, sets=options.sets, preset=options.preset, data=options.data, seeds=options.seeds)
-    check_questions(study)
+    try:
+        check_questions(study)
+    except InputError:
+        if isinstance(study.lines.get(("methods",)), str):
+            # The methods stand in an option: where one of them is wrong, a claim about the others is not to blame.
+            from assignbench import methods
+
+            methods_of(study, methods)
+        raise
     return study
 
 
 def open_study(options: argparse.Namespace) -> Opened:
     """The study and its cells, checked as a whole. Loads the methods and with them torch."""
-    from assignbench import methods
-
-    study = read(options)
-    for variant in variants(study.path):
+    study, others = read(options), variants(options.study)
+    for variant in others:
         check_questions(variant)
+    from assignbench import methods  # after what needs no torch: a broken study is refused at once
+
+    for variant in others:
         cells_of(variant, methods)
         baselines_of(variant, methods)
-    cache = (options.out / ".cache").resolve()
+    everything = cells_of(study, methods, cache=(options.out / ".cache").resolve())
     return Opened(
         study=study,
         folder=run_folder(options, study),
-        everything=tuple(cells_of(study, methods, cache=cache)),
-        cells=tuple(cells_of(study, methods, only=options.only, cache=cache)),
+        everything=tuple(everything),
+        cells=tuple(chosen(everything, options.only)),
         methods=methods_of(study, methods),
         baselines=baselines_of(study, methods),
     )
@@ -59,13 +69,13 @@ def open_study(options: argparse.Namespace) -> Opened:
 
 def check_questions(study: Study) -> None:
     """Claims, analyses and printed tables must be known before hours of training, not after. Raises InputError."""
-    from assignbench.analysis import ORDER, chosen
+    from assignbench.analysis import ORDER, chosen as analyses_of
     from assignbench.analysis.claims import parse
 
     names = [m.name for m in study.spec.methods]
     for place, name in enumerate(study.spec.analyses):
         try:
-            chosen([name], ORDER)
+            analyses_of([name], ORDER)
         except InputError as problem:
             raise InputError(f"{study.where('analyses', place)}: {problem}") from None
     for place, claim in enumerate(study.spec.claims):
@@ -77,7 +87,11 @@ def check_questions(study: Study) -> None:
 
 
 def run_folder(options: argparse.Namespace, study: Study) -> Path:
-    """runs/<study>, with the variant's name behind it, so that a rehearsal never mixes with the real thing."""
+    """runs/<study>, with the variant's name behind it, so that a rehearsal never mixes with the real thing.
+
+    Raises InputError where something else than a folder is in its way.
+    """
     parts = [study.spec.study, *(p for p in (options.preset, options.data) if p)]
-    out: Path = options.out
-    return out / "-".join(parts)
+    folder: Path = options.out / "-".join(parts)
+    check_out(folder)
+    return folder

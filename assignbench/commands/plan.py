@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from assignbench.commands.opening import open_study
+from assignbench.commands.staleness import look
 from assignbench.config.cell import CellConfig
 from assignbench.errors import InputError
 from assignbench.records import CellRecord
@@ -23,19 +24,22 @@ def plan(options: argparse.Namespace, console: Console) -> int:
     console.print("methods and what they are compared with:")
     for line in pair_lines(opened.study, opened.methods, opened.baselines):
         console.print(f"  {line}", markup=False)
+    inputs = look(opened.folder, opened.everything, options.out, console)
     left, unknown = 0.0, False
     for cell in opened.cells:
-        state = CellRecord(opened.folder / cell.id).state
-        note = ""
+        record = CellRecord(opened.folder / cell.id)
+        state = inputs.state(record)
+        note = record.reason if state == "damaged" else ""
         if state != "done":
             images = _images(cell.config)
             speed = speeds.get((cell.config.detector.name, cell.config.data.image_size))
             if speed and images:
                 left += images / speed
-                note = f"about {images / speed / 60:.1f} min at {speed:.0f} images/s"
+                note += f" about {images / speed / 60:.1f} min at {speed:.0f} images/s"
             else:
                 unknown = True
-        console.print(f"{state:8} {cell.id} {note}", markup=False)
+        console.print(f"{state:8} {cell.id} {note.strip()}")
+    inputs.tell(console, [c.id for c in opened.cells])
     told = "left: nothing measured yet"
     if left:
         told = f"left: about {left / 60:.0f} minutes of training, one cell at a time"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from rich.console import Console
 
 from assignbench.commands.opening import read, run_folder
+from assignbench.commands.staleness import look, recorded
+from assignbench.commands.terminal import with_progress
 from assignbench.errors import InputError
-from assignbench.records import read_json, write_json
+from assignbench.records import CellRecord, read_about, write_json
 from assignbench.report import build_report, publish_report
 from assignbench.study.about import about
 
@@ -17,13 +20,18 @@ def report(options: argparse.Namespace, console: Console) -> int:
     """Writes the report again from what is on disk; texts, analyses and claims are those of the study file now."""
     study = read(options)
     folder = run_folder(options, study)
-    before = read_json(folder / "study.json")
-    if not before or not any(folder.glob("*/config.json")):
+    before = read_about(folder)
+    if "cells" not in before or not any(folder.glob("*/config.json")):
         raise InputError(f"no cells in {folder}; run `assignbench run {options.study}` first")
     # The cells are those of the last run, and so is what they are compared with unless the file names it.
     named = {m.name: m.baseline for m in study.spec.methods if m.baseline}
-    content = about(study, before["cells"], {**before.get("baselines", {}), **named})
+    inputs = look(folder, recorded(study, [CellRecord(folder / i) for i in before["cells"]]), options.out, console)
+    content = about(study, before["cells"], {**before.get("baselines", {}), **named}, inputs.about())
     write_json(folder / "study.json", content)
-    made = publish_report(folder, options.publish) if options.publish else build_report(folder)
+    publish: Path | None = options.publish
+    made = with_progress(
+        console, lambda tell: publish_report(folder, publish, tell) if publish else build_report(folder, tell)
+    )
+    inputs.tell(console, before["cells"])
     console.print(f"report: {made}", markup=False)
     return 0

@@ -8,8 +8,9 @@ from fnmatch import fnmatch
 from rich.console import Console
 
 from assignbench.commands.opening import run_folder
+from assignbench.commands.staleness import look, recorded
 from assignbench.errors import InputError
-from assignbench.records import CellRecord, read_json
+from assignbench.records import CellRecord, read_about, refuse_old
 from assignbench.study.reading import read_study
 
 
@@ -17,27 +18,30 @@ def status(options: argparse.Namespace, console: Console) -> int:
     """One line per cell that the study had when it was last run."""
     study = read_study(options.study, sets=options.sets, preset=options.preset, data=options.data, seeds=options.seeds)
     folder = run_folder(options, study)
-    names = read_json(folder / "study.json").get("cells")
+    names = read_about(folder).get("cells")
     if names is None:
         raise InputError(f"nothing was run in {folder}; `assignbench run {options.study}` starts it")
     records = [CellRecord(folder / name) for name in names]
+    for record in records:
+        refuse_old(record)
     if options.only:
         records = [r for r in records if any(fnmatch(name, options.only) for name in _names(r))]
         if not records:
             raise InputError(f"--only {options.only}: no cell matches; the cells are\n  " + "\n  ".join(names))
+    inputs = look(folder, recorded(study, records), options.out, console)
     for record in records:
-        if (record.folder / "config.json").is_file():
-            _ = record.config  # refuses what an earlier version wrote, with the way out
-        state = record.status
-        steps = f"{state.get('step', 0)}/{state['steps']}" if state.get("steps") else ""
-        line = f"{state['state']:8} {steps:>12} {record.id} {state.get('reason', '')}"
+        told = record.status
+        steps = f"{told.get('step', 0)}/{told['steps']}" if told.get("steps") else ""
+        line = f"{inputs.state(record):8} {steps:>12} {record.id} {record.reason}"
         console.print(line.rstrip(), markup=False)
+    inputs.tell(console, [r.id for r in records])
     return 0
 
 
 def _names(record: CellRecord) -> tuple[str, ...]:
     """What --only may match: the id, and once a cell has begun its slug and its method."""
-    if not (record.folder / "config.json").is_file():
+    try:
+        config = record.config
+    except InputError:
         return (record.id,)
-    config = record.config
     return (record.id, config.slug, config.method.name)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+_VOC_CLASSES = [
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog"),
+    *("horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
+]
 _CELLS = {"flip": 0.5, "flip_vertical": 0.5, "zoom": 0.25, "colour": 0.2}
 _PHOTOS = {"flip": 0.5, "zoom": 0.25, "colour": 0.2}
 
@@ -38,6 +42,7 @@ CATALOG: dict[str, dict[str, Any]] = {
         "root": "voc-mini",
         "train": [("VOCdevkit/VOC2007", "trainval")],
         "test": [("VOCdevkit/VOC2007", "test")],
+        "classes": _VOC_CLASSES,
         "augment": _PHOTOS,
     },
     "voc0712": {
@@ -50,6 +55,7 @@ CATALOG: dict[str, dict[str, Any]] = {
         ),
         "train": [("VOC2007", "trainval"), ("VOC2012", "trainval")],
         "test": [("VOC2007", "test")],
+        "classes": _VOC_CLASSES,
         "image_size": 320,
         "augment": {"ssd": True},
     },

@@ -16,7 +16,7 @@ from assignbench.config.evaluation import Evaluation
 from assignbench.config.method import MethodConfig
 from assignbench.config.recipe import Schedule
 
-FORMAT = 2  # raised when records of older runs can no longer be read
+FORMAT = 3  # raised when records of older runs can no longer be read
 
 
 class LocalPaths(Config):
@@ -27,17 +27,20 @@ class LocalPaths(Config):
     cache: str = ""
 
 
+LARGEST_SEED = 2**32 - 1
+
+
 class CellConfig(Config):
     """detector x method x data set x seed, with schedule and evaluation: the unit that is trained and cached."""
 
     format: int = FORMAT
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, le=LARGEST_SEED)
     detector: DetectorConfig
     method: MethodConfig
     data: DataSpec
     schedule: Schedule
     evaluation: Evaluation = Evaluation()
-    probe_images: int = Field(8, ge=0)
+    probe_images: int = Field(8, ge=0, le=1000)
 
     @property
     def slug(self) -> str:

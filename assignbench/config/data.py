@@ -41,14 +41,14 @@ class SceneFactors(Config):
     """
 
     image_size: int = Field(128, ge=32, le=2048)
-    min_objects: int = Field(1, ge=1)
-    max_objects: int = Field(7, ge=1)
-    min_size: float = Field(12.0, ge=6)
-    max_size: float = Field(90.0, ge=6)
+    min_objects: int = Field(1, ge=1, le=200)
+    max_objects: int = Field(7, ge=1, le=200)
+    min_size: float = Field(12.0, ge=6, le=2048)
+    max_size: float = Field(90.0, ge=6, le=2048)
     crowding: float = Field(0.24, ge=0, le=1)
     elongated: float = Field(0.3, ge=0, le=1)
     acentric: float = Field(0.25, ge=0, le=1)
-    occluders: int = Field(1, ge=0)
+    occluders: int = Field(1, ge=0, le=100)
     contrast: int = Field(80, ge=0, le=255)
 
     @model_validator(mode="after")
@@ -64,18 +64,19 @@ class DataSpec(Config):
     """A data set as a study sees it. `root` may use ~ and environment variables."""
 
     name: str
-    kind: Literal["shapes", "voc", "coco"]
+    kind: Literal["shapes", "voc", "coco", "csv"]
     title: str = ""
     obtain: str = ""  # how to get the data, printed when it is missing
     root: str = ""
-    # voc: pairs (folder under root, image set), joined · coco: (annotation file, image folder) · shapes: unused
+    # voc: pairs (folder under root, image set), joined · coco, csv: (annotation file, image folder) · shapes: unused
     train: list[tuple[str, str]] = []
     test: list[tuple[str, str]] = []
+    # The class names; empty: those of the training split. coco: those that are used, by name.
     classes: list[str] = []
     # shapes: how many scenes of each split
-    train_images: int = Field(2000, ge=1)
-    test_images: int = Field(250, ge=1)
-    scenes_seed: int = Field(0, ge=0)
+    train_images: int = Field(2000, ge=1, le=50_000)
+    test_images: int = Field(250, ge=1, le=50_000)
+    scenes_seed: int = Field(0, ge=0, le=2**32 - 1)
     factors: SceneFactors = SceneFactors()
     image_size: int = Field(256, ge=32, le=2048)
     use_difficult: bool = True

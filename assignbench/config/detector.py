@@ -14,7 +14,8 @@ from assignbench.errors import InputError, nearest
 
 Norm = Literal["none", "bn", "gn"]
 Family = Literal["retinanet", "fcos", "rpn"]
-Ratio = Annotated[float, Field(gt=0)]
+Ratio = Annotated[float, Field(gt=0, le=1000)]
+MOST_PRIORS = 64  # at one location
 BackboneName = Literal["slim", "squeezenet", "resnet18", "resnet34", "resnet50", "resnet101"]
 
 # What the priors of a family are: its head and its coder are made for them.
@@ -34,7 +35,7 @@ class NeckSpec(Config):
     `norm` puts a batch norm behind every convolution, which small networks that start from nothing need.
     """
 
-    width: int = Field(256, ge=1)
+    width: int = Field(256, ge=1, le=2048)
     extra: int = Field(2, ge=0, le=4)
     extra_from: Literal["c5", "p5"] = "p5"
     norm: bool = False
@@ -43,7 +44,7 @@ class NeckSpec(Config):
 class HeadSpec(Config):
     """Towers of `depth` convolutions; `level_scale` gives every level a learned factor on its deltas."""
 
-    width: int = Field(256, ge=1)
+    width: int = Field(256, ge=1, le=2048)
     depth: int = Field(4, ge=0, le=8)
     norm: Norm = "none"
     level_scale: bool = False
@@ -67,6 +68,8 @@ class PriorSpec(Config):
             raise ValueError("anchors need at least one of scales and of ratios; name some")
         if self.per_location != 1:
             raise ValueError("per_location is for points; anchors come one per scale and ratio")
+        if self.count > MOST_PRIORS:
+            raise ValueError(f"scales and ratios make {self.count} anchors per location; {MOST_PRIORS} are the most")
         return self
 
     @property
@@ -202,4 +205,5 @@ def resolve(name: str, overrides: Mapping[str, Any] | None = None) -> DetectorSp
     try:
         return DetectorSpec.model_validate(content)
     except ValidationError as problem:
-        raise InputError(f"detector '{name}': {complaints(problem, DetectorSpec)}") from None
+        told = f"detector '{name}': {complaints(problem, DetectorSpec)}"
+        raise InputError(told, problem.errors()[0]["loc"]) from None

@@ -15,7 +15,7 @@ class Evaluation(Config):
     """
 
     floor: float = Field(0.01, ge=0, lt=1)
-    pre_nms: int = Field(1000, ge=1)
+    pre_nms: int = Field(1000, ge=1, le=1_000_000)
     pre_nms_per: Literal["image", "level"] = "image"
-    max_detections: int = Field(100, ge=1)
-    batch: int = Field(8, ge=1)
+    max_detections: int = Field(100, ge=1, le=10_000)
+    batch: int = Field(8, ge=1, le=1024)

@@ -37,7 +37,7 @@ class Nms(Config):
 
     kind: NmsKind = "standard"
     iou: float = Field(0.5, gt=0, lt=1)
-    sigma: float = Field(0.5, gt=0)
+    sigma: float = Field(0.5, gt=0, le=100)
 
 
 class Voting(Config):
@@ -46,7 +46,7 @@ class Voting(Config):
     `by`: "score" weighs a neighbour by closeness times its score, "closeness" by exp(-(1 - IoU)² / sigma) alone.
     """
 
-    sigma: float = Field(0.025, gt=0)
+    sigma: float = Field(0.025, gt=0, le=100)
     by: Literal["score", "closeness"] = "score"
 
 
@@ -58,7 +58,7 @@ class HeadInit(Config):
     prior_prob: float = Field(0.01, gt=0, lt=1)
     quality_prob: float = Field(0.5, gt=0, lt=1)
     zero_box: bool = False
-    box_bias: float = 0.0
+    box_bias: float = Field(0.0, ge=-100, le=100)
 
 
 class CoderConfig(Config):
@@ -69,7 +69,7 @@ class CoderConfig(Config):
     every IoU of the method, as maskrcnn-benchmark's descendants do.
     """
 
-    stds: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (0.1, 0.2)
+    stds: tuple[Annotated[float, Field(gt=0, le=100)], Annotated[float, Field(gt=0, le=100)]] = (0.1, 0.2)
     distance: Literal["exp", "relu"] = "exp"
     legacy_plus_one: LegacyPlusOne = "none"
 

@@ -13,34 +13,37 @@ from assignbench.config.base import Config
 class Schedule(Config):
     """Either `epochs` or `steps` must be set. `warmup` and `milestones` are shares of the whole run.
 
-    `backbone_lr` multiplies the rate of the backbone. `threads` is part of the configuration, since CPU sums depend
-    on it; `loader_workers` is not, since batches do not.
+    Rates are bounded far beyond what learns, since a run that diverges tells that itself. `backbone_lr` multiplies the
+    rate of the backbone. `threads` is part of the configuration, since CPU sums depend on it; `loader_workers` is not,
+    since batches do not.
     """
 
-    epochs: float | None = Field(None, gt=0)
-    steps: int | None = Field(None, ge=1)
-    batch_size: int = Field(8, ge=1)
+    epochs: float | None = Field(None, gt=0, le=10_000)
+    steps: int | None = Field(None, ge=1, le=10_000_000)
+    batch_size: int = Field(8, ge=1, le=1024)
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    lr: float = Field(6e-3, gt=0)
-    backbone_lr: float = Field(1.0, ge=0)
-    weight_decay: float = Field(1e-4, ge=0)
+    lr: float = Field(6e-3, gt=0, le=1e30)
+    backbone_lr: float = Field(1.0, ge=0, le=100)
+    weight_decay: float = Field(1e-4, ge=0, le=10)
     momentum: float = Field(0.9, ge=0, lt=1)
     warmup: float = Field(0.08, ge=0, lt=1)
     decay: Literal["cosine", "step"] = "cosine"
-    milestones: list[Annotated[float, Field(gt=0, lt=1)]] = [2 / 3, 8 / 9]
-    clip_grad: float = Field(10.0, gt=0)
+    milestones: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(max_length=100)] = [2 / 3, 8 / 9]
+    clip_grad: float = Field(10.0, gt=0, le=1e30)
     amp: Literal["none", "bf16"] = "bf16"
-    threads: int = Field(1, ge=1)
-    loader_workers: int = Field(0, ge=0)
-    log_every: int = Field(25, ge=1)
-    checkpoint_every: int = Field(250, ge=1)
-    probe_visits: int = Field(12, ge=0)
+    threads: int = Field(1, ge=1, le=256)
+    loader_workers: int = Field(0, ge=0, le=256)
+    log_every: int = Field(25, ge=1, le=10_000_000)
+    checkpoint_every: int = Field(250, ge=1, le=10_000_000)
+    probe_visits: int = Field(12, ge=0, le=10_000)
 
     @model_validator(mode="after")
     def _one_length(self) -> Schedule:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("set exactly one of epochs and steps")
-        if self.milestones != sorted(self.milestones):
+        if self.decay == "step" and not self.milestones:
+            raise ValueError("decay: step needs milestones; name some, or set decay: cosine")
+        if self.milestones != sorted(set(self.milestones)):
             raise ValueError(f"milestones must rise, got {self.milestones}")
         return self
 

@@ -31,6 +31,14 @@ _TYPES: dict[type, str] = {
     str: "text",
     dict: "a mapping",
 }
+# What is said about errors that need no more than the place, by pydantic's names of them.
+_SAID = {
+    "missing": "the key '{name}' is missing",
+    "invalid_key": "the key '{name}' is no text; names are text (put it in quotes)",
+    "too_short": "{name} is empty; name at least one",
+    "too_long": "{name} has {actual_length} entries; {max_length} are the most",
+    "string_too_long": "{name} is {value}, longer than {max_length} characters; shorten it",
+}
 # What pydantic adds to a place: which member of a union, or that a key was meant.
 _TAGS = ("str", "int", "float", "dict[str,any]", "[key]")
 
@@ -71,8 +79,8 @@ class Word:
         return f"{text} or nothing" if self.nullable and text else text
 
     def _range(self) -> str:
-        low = "" if self.low is None else f"{'above' if self.low_open else 'at least'} {self.low:g}"
-        high = "" if self.high is None else f"{'below' if self.high_open else 'at most'} {self.high:g}"
+        low = "" if self.low is None else f"{'above' if self.low_open else 'at least'} {_number(self.low)}"
+        high = "" if self.high is None else f"{'below' if self.high_open else 'at most'} {_number(self.high)}"
         return "".join(f" {part}" for part in (low, "and" if low and high else "", high) if part)
 
     def nearest(self, value: Any) -> str:
@@ -81,10 +89,16 @@ class Word:
             return nearest(str(value), [str(o) for o in self.options], always=True)
         if isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value):
             if self.low is not None and (value < self.low or (self.low_open and value == self.low)):
-                return f"; the nearest is {'just above ' if self.low_open else ''}{self.low:g}"
+                return f"; the nearest is {'just above ' if self.low_open else ''}{_number(self.low)}"
             if self.high is not None and (value > self.high or (self.high_open and value == self.high)):
-                return f"; the nearest is {'just below ' if self.high_open else ''}{self.high:g}"
+                return f"; the nearest is {'just below ' if self.high_open else ''}{_number(self.high)}"
         return ""
+
+
+def _number(bound: float) -> str:
+    """A bound, short where that is exact."""
+    short = f"{bound:g}"
+    return short if float(short) == bound and ("e" not in short or bound >= 1e16) else f"{bound:.17g}"
 
 
 def word(name: str, annotation: Any, default: Any = REQUIRED, metadata: Iterable[Any] = ()) -> Word:
@@ -166,12 +180,10 @@ def complaint(error: ErrorDetails, words: Sequence[Word]) -> str:
         place = place[:-1]
     name = ".".join(str(p) for p in place)
     found, siblings = _found(place, words)
-    if "[key]" in error["loc"] or error["type"] == "invalid_key":
-        return f"the key '{name}' is no text; names are text (put it in quotes)"
+    if error["type"] in _SAID:
+        return _SAID[error["type"]].format(name=name, value=shown(error.get("input")), **error.get("ctx", {}))
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"unknown key '{name}'{nearest(str(place[-1]), [w.name for w in siblings])}"
-    if error["type"] == "missing":
-        return f"the key '{name}' is missing"
     if error["type"] == "value_error":
         return f"{name}: {error['msg'].removeprefix('Value error, ')}".removeprefix(": ")
     if found is not None and found.allowed:
@@ -179,10 +191,14 @@ def complaint(error: ErrorDetails, words: Sequence[Word]) -> str:
     return f"{name}: {error['msg']} (got {shown(error.get('input'))})"
 
 
-def complaints(problem: ValidationError, model: type[BaseModel]) -> str:
-    """All errors of a validation against a description on one line, each once."""
-    words = words_of(model)
-    return "; ".join(dict.fromkeys(complaint(error, words) for error in problem.errors()))
+def complaints(problem: ValidationError, model: type[BaseModel], *, at: str = "") -> str:
+    """All errors of a validation against a description on one line, each once; `at` is the key of what it describes."""
+    words, errors = words_of(model), problem.errors()
+    if at:
+        words = (Word(at, fields=words),)
+        for error in errors:
+            error["loc"] = (at, *error["loc"])
+    return "; ".join(dict.fromkeys(complaint(error, words) for error in errors))
 
 
 def shown(value: Any) -> str:

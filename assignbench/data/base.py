@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,18 +20,30 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Pixels = npt.NDArray[np.uint8]
 
+# What differs between problems of one kind: what stands in brackets or quotes, and numbers.
+_VALUES = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|'[^']*'|-?[0-9][0-9.x]*")
+
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with a data set: where, what, and whether an object or the whole image has to be left out."""
+    """One thing wrong with a data set: where, what, and whether an object or the whole image has to be left out.
+
+    `hint` is a way out that many problems may share.
+    """
 
     file: str
     what: str
     object: str = ""
     image_lost: bool = False
+    hint: str = ""
+
+    @property
+    def place(self) -> str:
+        """File and object."""
+        return f"{self.file}{f', {self.object}' if self.object else ''}"
 
     def __str__(self) -> str:
-        return f"{self.file}{f', {self.object}' if self.object else ''}: {self.what}"
+        return f"{self.place}: {self.what}{f'; {self.hint}' if self.hint else ''}"
 
 
 @dataclass(frozen=True)
@@ -56,7 +69,11 @@ class ImageRecord:
 
 @dataclass
 class DetectionData:
-    """One split: class names, image records, pixels on demand, and what was left out while reading."""
+    """One split: class names, image records, pixels on demand, and what was left out while reading.
+
+    `sources` are all annotation files and lists that were read for it, `files` all image files that it names, also
+    those that were left out: what a cell's identity is made of. Embedded scenes have none.
+    """
 
     name: str
     split: str
@@ -64,6 +81,8 @@ class DetectionData:
     images: list[ImageRecord]
     read: Callable[[int], Pixels]
     skipped: list[Problem] = field(default_factory=list)
+    sources: tuple[Path, ...] = ()
+    files: tuple[Path, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -101,23 +120,48 @@ class PixelCache:
         return pixels
 
 
+def grouped(problems: Sequence[Problem]) -> list[str]:
+    """The problems as lines; those that differ in names and numbers alone share one, which counts them."""
+    groups: dict[tuple[str, str], list[Problem]] = {}
+    for problem in problems:
+        groups.setdefault((_VALUES.sub("…", problem.what), problem.hint), []).append(problem)
+    lines = []
+    for (kind, hint), members in groups.items():
+        if len(members) == 1:
+            lines.append(str(members[0]))
+            continue
+        simple = all(m.what == members[0].what for m in members)
+        shown = "; ".join(m.place if simple else f"{m.place}: {m.what}" for m in members[:3])
+        what = members[0].what if simple else kind
+        lines.append(f"{len(members)} × {what}, e.g. {shown}{f'; {hint}' if hint else ''}")
+    return lines
+
+
+def refusal(problems: Sequence[Problem], where: str, remedy: str) -> InputError:
+    """The error that shows problems in groups, with what can be done about them."""
+    lines = grouped(problems)
+    shown = "\n  ".join(lines[:40])
+    more = f"\n  and {len(lines) - 40} more kinds" if len(lines) > 40 else ""
+    return InputError(f"{where}: {len(problems)} annotation problem(s)\n  {shown}{more}\n{remedy}")
+
+
 def settle(problems: Sequence[Problem], on_bad: str, where: str) -> list[Problem]:
-    """Returns the problems when they may be skipped; raises InputError that shows the first ones when not."""
+    """Returns the problems when they may be skipped; raises InputError that shows them in groups when not."""
     if problems and on_bad == "error":
-        shown = "\n  ".join(str(p) for p in problems[:8])
-        more = f"\n  and {len(problems) - 8} more" if len(problems) > 8 else ""
-        raise InputError(
-            f"{where}: {len(problems)} annotation problem(s)\n  {shown}{more}\n"
+        raise refusal(
+            problems,
+            where,
             "Mend the files, or set data.on_bad: skip to leave these out (counted in the report); "
-            "`assignbench doctor STUDY` lists them all."
+            "`assignbench doctor STUDY` lists them all.",
         )
     return list(problems)
 
 
 def within(root: Path, name: str, source: str) -> Path:
-    """`root / name`. Raises InputError if the name leads out of the root."""
-    path = root / name
+    """`root / name`. Raises InputError if the name leads out of the root or cannot be a file's name."""
     steps = Path(name)
+    if not name.isprintable() or not name.strip():
+        raise InputError(f"{source}: file name {name!r:.200} is empty or holds characters that cannot be printed")
     if steps.is_absolute() or ".." in steps.parts:
         raise InputError(f"{source}: image file '{name}' leads out of the data root {root}")
-    return path
+    return root / name

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 import assignbench.data.kinds  # noqa: F401 (every kind registers its reader)
 from assignbench.config.data import DataSpec
 from assignbench.data.base import DetectionData
@@ -12,7 +14,20 @@ from assignbench.errors import InputError, nearest
 
 
 def load(spec: DataSpec, split: Split, root: Path, cache: Path | None = None) -> DetectionData:
-    """One split of a data set. Raises InputError for everything that the user has to mend."""
+    """One split of a data set. Raises InputError for everything that the user has to mend.
+
+    A split without a usable image, or without an object to learn or to find, is refused too.
+    """
     if spec.kind not in READERS:
         raise InputError(f"data set '{spec.name}': unknown kind '{spec.kind}'{nearest(spec.kind, list(READERS))}")
-    return READERS[spec.kind](spec, split, root, cache)
+    data = READERS[spec.kind](spec, split, root, cache)
+    lost = f" ({len(data.skipped)} problems, e.g. {data.skipped[0]})" if data.skipped else ""
+    if not len(data):
+        raise InputError(f"data set '{spec.name}': no usable image in {data.split}, its {split} split{lost}")
+    usable = ~np.concatenate([i.crowd if spec.use_difficult else i.crowd | i.difficult for i in data.images])
+    if not usable.any():
+        raise InputError(
+            f"data set '{spec.name}': no object in the {len(data)} images of {data.split}, its {split} split{lost}; "
+            f"name another list under data.{split}"
+        )
+    return data

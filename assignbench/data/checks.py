@@ -1,13 +1,12 @@
-"""Checks of annotations and image files: everything wrong is found before training, with file and object."""
+"""Checks of annotations: everything wrong is found before training, with file and object."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+import numpy.typing as npt
 
-from assignbench.data.base import Pixels
 from assignbench.errors import InputError
 
 # A box may stick out by this much (rounding of annotation tools); it is clipped. More is a problem.
@@ -29,32 +28,15 @@ def box_problem(box: tuple[float, float, float, float], width: int, height: int)
     return None
 
 
-def image_problem(path: Path, size: tuple[int, int] | None) -> str | None:
-    """What is wrong with an image file, or None: missing, unreadable, truncated, not of the annotated size.
-
-    Only the header and the end marker are read; where the marker is missing, the file is decoded to decide.
-    """
-    if not path.is_file():
-        return "image file is missing"
-    try:
-        with Image.open(path) as image:
-            found, kind = image.size, image.format
-        if size is not None and found != size:
-            return f"image is {found[0]}x{found[1]}, its annotation says {size[0]}x{size[1]}"
-        if kind == "JPEG" and not _ends_with(path, b"\xff\xd9"):
-            read_pixels(path)
-    except (OSError, SyntaxError, UnidentifiedImageError, InputError) as problem:
-        return f"image cannot be read: {_short(problem)}"
-    return None
-
-
-def read_pixels(path: Path) -> Pixels:
-    """RGB pixels [H, W, 3]. Raises InputError naming the file if it cannot be decoded whole."""
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, UnidentifiedImageError) as problem:
-        raise InputError(f"{path}: image cannot be decoded ({_short(problem)}); replace the file") from problem
+def unsound_boxes(
+    boxes: npt.NDArray[np.float64], widths: npt.NDArray[np.int64], heights: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """Whether `box_problem` finds something in each of the boxes [N, 4] of images of these sizes [N]."""
+    finite = np.isfinite(boxes).all(axis=1)
+    area = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    inside = (boxes[:, :2] >= -TOLERANCE).all(axis=1)
+    inside &= (boxes[:, 2] <= widths + TOLERANCE) & (boxes[:, 3] <= heights + TOLERANCE)
+    return np.asarray(~(finite & area & inside))
 
 
 def missing_root(root: Path, what: str, obtain: str = "") -> InputError:
@@ -64,14 +46,3 @@ def missing_root(root: Path, what: str, obtain: str = "") -> InputError:
         "Put the data there, name another folder with --set data.root=DIR, or point the environment variable "
         "ASSIGNBENCH_DATA at the folder that holds it."
     )
-
-
-def _ends_with(path: Path, marker: bytes) -> bool:
-    with path.open("rb") as file:
-        file.seek(0, 2)
-        file.seek(max(0, file.tell() - 256))
-        return marker in file.read()
-
-
-def _short(problem: Exception) -> str:
-    return str(problem).splitlines()[0] if str(problem) else type(problem).__name__

@@ -46,3 +46,14 @@ def listed(spec: DataSpec, split: Split, root: Path) -> list[tuple[str, str]]:
     if not parts:
         raise InputError(f"data set '{spec.name}': names no {split} split; set data.{split}")
     return parts
+
+
+def one_pair(spec: DataSpec, split: Split, root: Path) -> tuple[str, str]:
+    """The one (annotation file, image folder) pair of a split. Raises InputError as `listed`, and for several."""
+    pairs = listed(spec, split, root)
+    if len(pairs) != 1:
+        raise InputError(
+            f"data set '{spec.name}': {spec.kind} needs one (annotations, folder) pair for {split}, got {len(pairs)}; "
+            f"give data.{split} one pair"
+        )
+    return pairs[0]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from assignbench.data.overlap import overlap_notes
 from assignbench.detectors import Detector
 from assignbench.engine.cell import Cell
 
@@ -35,6 +38,7 @@ def environment(cell: Cell) -> dict[str, Any]:
                 "objects": int(sum(len(i.labels) for i in data.images)),
                 "fingerprint": data.fingerprint(),
                 "skipped": [str(p) for p in data.skipped],
+                "notes": overlap_notes(cell.train, cell.test) if split == "test" else [],
             }
             for split, data in (("train", cell.train), ("test", cell.test))
         },
@@ -59,6 +63,20 @@ def processor() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
+
+
+def training_cost(lines: Sequence[Mapping[str, Any]], seconds: float) -> dict[str, float | None]:
+    """What a training of so many seconds cost, by the lines of its log: processor time, and the median speed.
+
+    The log knows both clocks for its steps; their share of each other holds for the whole. None where it says nothing.
+    """
+    speeds = [line["images_per_second"] for line in lines[1:]]
+    passed, worked = (sum(line.get(name, 0.0) for line in lines) for name in ("seconds", "cpu_seconds"))
+    return {
+        "train_seconds": seconds,
+        "train_cpu_seconds": seconds * worked / passed if passed else None,
+        "images_per_second": float(np.median(speeds)) if speeds else None,
+    }
 
 
 def peak_memory(device: torch.device) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -21,10 +20,11 @@ from assignbench.data.base import DetectionData
 from assignbench.data.stream import Batch, evaluation_batches
 from assignbench.detectors import Detector
 from assignbench.engine.scoring import boxes_before_nms, ranking_scores
+from assignbench.engine.stopwatch import Stopwatch
 from assignbench.measure.correlation import rank_correlation
-from assignbench.measure.crowding import crowdedness
 from assignbench.measure.matching import overlaps_of
 from assignbench.measure.nms import Boxes, thin_out, vote
+from assignbench.measure.objects import described
 from assignbench.priors import Priors
 
 CANDIDATE_IOU = 0.1  # predictions below this IoU with an object are not recorded as its candidates
@@ -41,50 +41,49 @@ def object_table(data: DetectionData) -> pd.DataFrame:
     """One row per object: box (original px), class, sizes, crowdedness, the factors that the data set knows."""
     parts = []
     for image in data.images:
-        boxes = image.boxes.astype(np.float64)
-        crowded = crowdedness(np.zeros(len(boxes), np.int64), boxes)
-        width, height = image.boxes[:, 2] - image.boxes[:, 0], image.boxes[:, 3] - image.boxes[:, 1]
         table = {
-            "image_id": np.full(len(boxes), image.id),
+            "image_id": np.full(len(image.boxes), image.id),
             "object_id": image.ids,
             "label": image.labels,
             **{n: image.boxes[:, i] for i, n in enumerate(("x1", "y1", "x2", "y2"))},
             "area": image.areas,
-            "aspect_ratio": np.maximum(width / height, height / width),
-            "crowdedness": crowded,
-            "image_crowdedness": np.full(len(boxes), crowded.max(initial=0.0)),
-            "objects_in_image": np.full(len(boxes), len(boxes)),
             "crowd": image.crowd,
             "difficult": image.difficult,
             **image.attributes,
         }
         parts.append(pd.DataFrame(table))
-    return pd.concat(parts, ignore_index=True)
+    return described(pd.concat(parts, ignore_index=True))
 
 
 def predict(
     detector: Detector, method: MethodConfig, data: DetectionData, size: int, evaluation: Evaluation
 ) -> tuple[Tables, dict[str, float]]:
-    """Tables detections, pre_nms and candidates of a split (boxes in original px), and milliseconds per image."""
+    """Tables detections, pre_nms and candidates of a split (boxes in original px), and the cost per image.
+
+    The cost is in milliseconds, those that passed and those of the processor. NMS is always done on the processor.
+    """
     device = detector.device
     detector.eval()
     tables: dict[str, list[pd.DataFrame]] = {"detections": [], "pre_nms": [], "candidates": []}
-    seconds = {"forward": 0.0, "postprocess": 0.0}
+    parts = ("forward", "postprocess")
+    cost = {f"{part}_{kind}_per_image": 0.0 for part in parts for kind in ("ms", "cpu_ms")}
     with torch.no_grad():
         for batch in evaluation_batches(data, list(range(len(data))), size, evaluation.batch):
-            start = time.perf_counter()
+            watch = Stopwatch(torch.device("cpu"))  # fetching the predictions waits for the device
             priors, predictions = detector(batch.images.to(device))
             priors, predictions = priors.to("cpu"), predictions.to("cpu")
-            middle = time.perf_counter()
+            watch.mark()
             before = boxes_before_nms(predictions, priors, method, evaluation, (size, size), batch.scale)
             after = [detections_of(boxes, method, evaluation.max_detections) for boxes in before]
-            seconds["forward"] += middle - start
-            seconds["postprocess"] += time.perf_counter() - middle
+            watch.mark()
+            for number, part in enumerate(parts):
+                lap = watch.lap(number)
+                cost[f"{part}_ms_per_image"] += lap.ms / len(data)
+                cost[f"{part}_cpu_ms_per_image"] += lap.cpu_ms / len(data)
             tables["pre_nms"].append(_box_rows(before, batch, "ranking_score"))
             tables["detections"].append(_box_rows(after, batch, "score"))
             judged = replace(batch, objects=detector.taught(batch.objects))
             tables["candidates"].append(_candidate_rows(predictions, method, judged, priors))
-    cost = {f"{k}_ms_per_image": 1e3 * v / max(1, len(data)) for k, v in seconds.items()}
     return {k: pd.concat(v, ignore_index=True) for k, v in tables.items()}, cost
 
 

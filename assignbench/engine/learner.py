@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from assignbench.contract import Assignment, Context, Term, total
 from assignbench.data.stream import Batch
 from assignbench.detectors import Detector
 from assignbench.engine.optim import build_optimiser, set_rate
+from assignbench.engine.stopwatch import Lap, Stopwatch
 from assignbench.methods import Built
 from assignbench.priors import Priors
 
@@ -25,15 +25,24 @@ class Diverged(RuntimeError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a learner made of one batch: the assignment, the losses as terms, and how long both took on the CPU."""
+    """What a learner made of one batch: the assignment, the losses as terms, and the watch that timed both."""
 
     step: int
     batch: Batch
     priors: Priors
     assignment: Assignment
     terms: dict[str, Term]
-    assign_ms: float
-    criterion_ms: float
+    watch: Stopwatch
+
+    @property
+    def assigning(self) -> Lap:
+        """How long the assigner took."""
+        return self.watch.lap(0)
+
+    @property
+    def judging(self) -> Lap:
+        """How long the losses took."""
+        return self.watch.lap(1)
 
 
 @dataclass(frozen=True)
@@ -86,12 +95,12 @@ class Learner:
         with mixed:
             priors, predictions = self.detector(batch.images.to(device))
         context = self.context(batch, step)
-        begun = time.perf_counter()
+        watch = Stopwatch(device)
         assignment = self.method.assigner(priors, predictions, objects, context)
-        assigned = time.perf_counter()
+        watch.mark()
         terms = self.method.criterion(priors, predictions, objects, assignment, context)
-        costed = time.perf_counter()
-        return Outcome(step, batch, priors, assignment, terms, 1e3 * (assigned - begun), 1e3 * (costed - assigned))
+        watch.mark()
+        return Outcome(step, batch, priors, assignment, terms, watch)
 
     def gradient(self, terms: dict[str, Term]) -> Update:
         """The gradient of the normalised losses, clipped; terms of several batches or ranks may be summed before."""

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from assignbench.data.stream import Batch
 from assignbench.engine.hooks.base import Hook
 from assignbench.engine.learner import Diverged, Learner
+from assignbench.engine.stopping import Stopped
 
 
-def loop(stream: Iterable[Batch], learners: Sequence[Learner], hooks: Sequence[Hook], first: int = 0) -> None:
+def loop(
+    stream: Iterable[Batch],
+    learners: Sequence[Learner],
+    hooks: Sequence[Hook],
+    first: int = 0,
+    stop: Callable[[], bool] = lambda: False,
+) -> None:
     """Trains every learner on the batches of steps `first` on. Each hook watches one learner, in the given order.
 
     Learners share nothing but the batches, so each ends with the weights that it would have alone. One that diverges is
-    left out from then on and keeps the reason in `stopped`; any other error ends the loop.
+    left out from then on and keeps the reason in `stopped`; any other error ends the loop. When `stop` says so after a
+    step, the hooks are told of the pause and Stopped is raised.
     """
     watching = {learner.name: [h for h in hooks if h.learner is learner] for learner in learners}
     for learner in learners:
@@ -21,7 +29,7 @@ def loop(stream: Iterable[Batch], learners: Sequence[Learner], hooks: Sequence[H
         for hook in watching[learner.name]:
             hook.begin(first)
     for step, batch in enumerate(stream, start=first):
-        going = [learner for learner in learners if learner.stopped is None]
+        going = _going(learners)
         if not going:
             return
         for learner in going:
@@ -29,10 +37,17 @@ def loop(stream: Iterable[Batch], learners: Sequence[Learner], hooks: Sequence[H
                 _one_step(learner, batch, step, watching[learner.name])
             except Diverged as problem:
                 learner.stopped = problem
-    for learner in learners:
-        if learner.stopped is None:
-            for hook in watching[learner.name]:
-                hook.end()
+        if stop():
+            for hook in (h for learner in _going(learners) for h in watching[learner.name]):
+                hook.pause(step + 1)
+            raise Stopped
+    for hook in (h for learner in _going(learners) for h in watching[learner.name]):
+        hook.end()
+
+
+def _going(learners: Sequence[Learner]) -> list[Learner]:
+    """Those that have not diverged."""
+    return [learner for learner in learners if learner.stopped is None]
 
 
 def _one_step(learner: Learner, batch: Batch, step: int, hooks: Sequence[Hook]) -> None:

@@ -7,13 +7,9 @@ from pathlib import Path
 from PIL import Image
 
 from assignbench.data.base import Pixels
+from assignbench.records import write_whole
 
 
 def save_picture(path: Path, pixels: Pixels) -> None:
-    """A PNG of pixels [H, W, 3], written whole or not at all; one that is there stays."""
-    if path.is_file():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    Image.fromarray(pixels).save(partial, format="PNG")
-    partial.replace(path)
+    """A PNG of pixels [H, W, 3], written whole or not at all."""
+    write_whole(path, lambda partial: Image.fromarray(pixels).save(partial, format="PNG"))

@@ -1,103 +1,116 @@
 """One cell from its folder to its records: train, resume, evaluate.
 
-A launcher starts it as `python -m assignbench.engine.run FOLDER DEVICE PARENT`.
+A launcher starts its `main` in a process of its own, with FOLDER DEVICE PARENT (`launch.local`).
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
+import time
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 
 from assignbench.engine import checkpoint
 from assignbench.engine.cell import Cell, prepare
-from assignbench.engine.environment import environment, gflops, peak_memory
+from assignbench.engine.environment import environment, gflops, peak_memory, training_cost
 from assignbench.engine.evaluate import describe_objects, image_table, object_table, predict
-from assignbench.engine.hooks import Checkpoint, Guard, Heartbeat, Log, Probes
-from assignbench.engine.hooks.heartbeat import Orphaned, Status
+from assignbench.engine.failure import reason_of
+from assignbench.engine.hooks import Checkpoint, Guard, Heartbeat, Idle, Log, Probes
+from assignbench.engine.hooks.heartbeat import Status
 from assignbench.engine.hooks.probes import probe_batches
+from assignbench.engine.inputs import begin, confirm
 from assignbench.engine.learner import Diverged
 from assignbench.engine.loop import loop
 from assignbench.engine.pictures import save_picture
+from assignbench.engine.stopping import Stopped, Wish
 from assignbench.measure.coco import coco_evaluate, coco_ground_truth, coco_results
 from assignbench.measure.voc import voc_evaluate
 from assignbench.records import CellRecord, read_lines, write_json, write_table, write_text
-from assignbench.records.schema import CANDIDATES, DETECTIONS, ENVIRONMENT, FORMULAS, IMAGES, OBJECTS, PRE_NMS, SUMMARY
+from assignbench.records.claim import EXIT_CLAIMED, EXIT_FAILED, EXIT_STOPPED, Claimed, kept
+from assignbench.records.documents import ENVIRONMENT, SUMMARY
+from assignbench.records.manifest import MANIFEST
+from assignbench.records.schema import CANDIDATES, DETECTIONS, FORMULAS, IMAGES, OBJECTS, PRE_NMS
 
 EXAMPLES = 6  # test images that are kept as pictures
 
 
-def run_cell(folder: Path, device: str, alive: Callable[[], bool] = lambda: True) -> str:
+def run_cell(folder: Path, device: str, wish: Wish | None = None) -> str:
     """Trains and evaluates a cell in its folder; returns the final state and never raises for a failed training.
 
-    When `alive` says that nobody waits any more, it stops and returns "pending": the cell can be resumed.
+    When the `wish` to stop is there, it writes a checkpoint and returns "pending": the cell can be resumed. It expects
+    that this process holds the cell's claim.
     """
-    status = Status(folder, alive)
+    wish, status = wish or Wish(), Status(folder)
     try:
+        _tidy(folder)
+        wish.heed()
         torch.set_num_threads(CellRecord(folder).trained.schedule.threads)
         if device.startswith("cuda"):
             torch.use_deterministic_algorithms(True, warn_only=True)
             torch.backends.cudnn.benchmark = False
+        begun = time.time_ns()
         cell = prepare(folder, device)
+        status.note(*begin(cell, begun))
         about = environment(cell)
         ENVIRONMENT.mapping(about, str(folder / "environment.json"))
         write_json(folder / "environment.json", about)
-        seconds = train(cell, status)
-        status.write("running", phase="evaluating", force=True)
+        seconds = train(cell, status, wish)
+        wish.heed()
+        status.write("running", phase="evaluating", step=cell.learner.steps, steps=cell.learner.steps, force=True)
         evaluate(cell, seconds)
-        checkpoint.finish(folder / "checkpoint", cell.learner.model)
-        status.write("done", force=True)
+        confirm(cell)
+        checkpoint.clean(folder)
+        status.done()
         return "done"
-    except Orphaned:
+    except Stopped:
+        status.write("pending", reason=f"stopped; resumes at step {checkpoint.newest(folder)}", force=True)
         return "pending"
     except Diverged as problem:
         status.write("diverged", reason=str(problem), force=True)
         return "diverged"
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
+        status.write("failed", reason=reason_of(problem), force=True)
         write_text(folder / "error.txt", traceback.format_exc())
-        status.write("failed", reason=f"{type(problem).__name__}: {problem}", force=True)
         return "failed"
 
 
-def train(cell: Cell, status: Status) -> float:
-    """Trains from the last checkpoint to the end; returns the seconds spent, earlier tries counted in.
+def _tidy(folder: Path) -> None:
+    """Removes what says that an earlier try ended, and what a kill left half written."""
+    for name in (MANIFEST, "error.txt", "diverged.json"):
+        (folder / name).unlink(missing_ok=True)
+    for path in folder.rglob("*.partial"):
+        path.unlink(missing_ok=True)
 
-    Raises Diverged, and Orphaned if nobody waits any more.
+
+def train(cell: Cell, status: Status, wish: Wish) -> float:
+    """Trains from the last whole checkpoint to the end; returns the seconds spent, earlier tries counted in.
+
+    Raises Diverged, and Stopped, with a checkpoint written, if that is the wish.
     """
     folder, learner, loader = cell.folder, cell.learner, cell.loader
-    first, spent = checkpoint.restore(folder / "checkpoint", learner)
-    _forget_after(folder, first)
+    resumed = checkpoint.restore(folder, learner)
+    status.note(*resumed.warnings)
+    first = resumed.step
     probes = probe_batches(cell.train, cell.config.data, cell.config.probe_images)
-    saving = Checkpoint(learner, folder / "checkpoint", spent)
+    saving = Checkpoint(learner, folder, resumed.seconds)
     hooks = [
         Guard(learner, folder),
+        Idle(learner, status.note),
         Log(learner, folder),
-        Heartbeat(learner, status),
         Probes(learner, folder / "probes", probes, loader.steps_per_epoch),
         saving,
+        Heartbeat(learner, status),
     ]
-    loop(loader.batches(first, learner.steps), [learner], hooks, first)
+    with wish.patient():
+        loop(loader.batches(first, learner.steps), [learner], hooks, first, lambda: wish.wanted)
     if learner.stopped is not None:
         raise learner.stopped
     return saving.seconds
-
-
-def _forget_after(folder: Path, step: int) -> None:
-    """Drops what a killed run had written past its last checkpoint."""
-    kept = [row for row in read_lines(folder / "metrics.jsonl") if row["step"] < step]
-    write_text(folder / "metrics.jsonl", "".join(json.dumps(r) + "\n" for r in kept))
-    parts = [*(folder / "assignments").glob("part-*.parquet"), *(folder / "probes").glob("*-*.parquet")]
-    for part in parts:
-        if int(part.stem.split("-")[1]) > step:
-            part.unlink()
 
 
 def evaluate(cell: Cell, seconds: float) -> None:
@@ -121,10 +134,8 @@ def evaluate(cell: Cell, seconds: float) -> None:
     summary: dict[str, Any] = coco_evaluate(truth, coco_results(tables["detections"]))
     if config.data.kind == "voc":
         summary |= voc_evaluate(judged, tables["detections"], classes)
-    rates = [row["images_per_second"] for row in read_lines(folder / "metrics.jsonl")[1:]]
     summary |= {
-        "train_seconds": seconds,
-        "images_per_second": float(np.median(rates)) if rates else None,
+        **training_cost(read_lines(folder / "metrics.jsonl"), seconds),
         "gflops": gflops(detector, size),
         "peak_memory_mib": peak_memory(learner.device),
         "parameters": sum(p.numel() for p in detector.parameters()),
@@ -135,11 +146,21 @@ def evaluate(cell: Cell, seconds: float) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Entry of a cell's own process: FOLDER DEVICE PARENT. Returns 0 if the cell is done."""
+    """Entry of a cell's own process: FOLDER DEVICE PARENT. Returns 0 if the cell is done, else one of `EXITS`."""
     folder, device, parent = Path(arguments[0]), arguments[1], int(arguments[2])
     if not (folder / "config.json").is_file():
-        return 1
-    return 0 if run_cell(folder, device, lambda: os.getppid() == parent) == "done" else 1
+        return EXIT_FAILED
+    wish = Wish(lambda: os.getppid() == parent)
+    try:
+        wish.listen()
+        with kept(folder, parent if wish.alive() else 0):
+            state = run_cell(folder, device, wish)
+    except Claimed as problem:
+        sys.stderr.write(f"{problem}\n")
+        return EXIT_CLAIMED
+    except Stopped:
+        return EXIT_STOPPED
+    return {"done": 0, "pending": EXIT_STOPPED}.get(state, EXIT_FAILED)
 
 
 if __name__ == "__main__":

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
+from pathlib import Path
 
-from assignbench.errors import InputError
 from assignbench.launch.base import Job
-from assignbench.records import CellRecord
 
-STALE_SECONDS = 30.0
-PATIENCE_SECONDS = 10.0
-GRACE_SECONDS = 30.0
+# With -P the current folder is not looked into, where a user's copy.py would stand in for Python's own; modules of a
+# study's own are found by plugins.py. The package is this very one, wherever another may be installed.
+START = (
+    f"import sys; sys.path.insert(0, {str(Path(__file__).resolve().parents[2])!r}); import assignbench; "
+    "sys.path.append(sys.path.pop(0)); from assignbench.engine.run import main; sys.exit(main(sys.argv[1:]))"
+)
+GRACE_SECONDS = 60.0  # a step has to end and a checkpoint to be written
 
 
 def default_workers(device: str, threads: int) -> int:
@@ -28,35 +29,19 @@ def default_workers(device: str, threads: int) -> int:
 
 @dataclass(frozen=True)
 class LocalProcesses:
-    """Starts `python -m assignbench.engine.run FOLDER DEVICE PARENT`; a process ends by itself when its parent is gone.
+    """Starts the engine's command line with FOLDER DEVICE PARENT; a process ends by itself when its parent is gone.
 
     What it prints goes to the cell's log.txt.
     """
 
     device: str
 
-    def free(self, job: Job) -> None:
-        """Waits for a process that is about to leave the cell. Raises InputError if one keeps training it."""
-        deadline = time.time() + PATIENCE_SECONDS
-        while True:
-            status = CellRecord(job.folder).status
-            fresh = time.time() - float(status.get("heartbeat", 0)) < STALE_SECONDS
-            here = status.get("host") == socket.gethostname()
-            if status.get("state") != "running" or (here and not _alive(int(status.get("pid", 0)))) or not fresh:
-                return
-            if time.time() > deadline:
-                raise InputError(
-                    f"cell {job.name} is being trained by process {status.get('pid')} on {status.get('host')}; "
-                    "wait for it, or end it and run again"
-                )
-            time.sleep(0.5)
-
     def submit(self, job: Job) -> subprocess.Popen[bytes]:
         """Starts a cell's process."""
         threads = str(job.config.schedule.threads)
         names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
         environment = {**os.environ, **dict.fromkeys(names, threads), "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
-        command = [sys.executable, "-m", "assignbench.engine.run", str(job.folder), self.device, str(os.getpid())]
+        command = [sys.executable, "-P", "-c", START, str(job.folder), self.device, str(os.getpid())]
         with (job.folder / "log.txt").open("ab") as log:
             return subprocess.Popen(  # noqa: S603 (our own interpreter and module)
                 command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment
@@ -66,6 +51,10 @@ class LocalProcesses:
         """The exit code of a process that has ended."""
         return handle.poll()
 
+    def ask(self, handle: subprocess.Popen[bytes]) -> None:
+        """Asks a process to end."""
+        handle.terminate()
+
     def cancel(self, handle: subprocess.Popen[bytes]) -> int:
         """Asks a process to end, and kills it if it does not within `GRACE_SECONDS`."""
         handle.terminate()
@@ -74,13 +63,3 @@ class LocalProcesses:
         except subprocess.TimeoutExpired:
             handle.kill()
             return handle.wait()
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return pid > 0

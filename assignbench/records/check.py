@@ -12,8 +12,11 @@ import pandas as pd
 
 from assignbench.errors import InputError
 from assignbench.records.columns import TableSchema
-from assignbench.records.schema import ASSIGNMENTS, OTHER_FILES, SCHEMAS, STUDY
-from assignbench.records.store import CellRecord, read_json, read_lines
+from assignbench.records.documents import STUDY
+from assignbench.records.files import read_json, read_lines
+from assignbench.records.manifest import damage_of
+from assignbench.records.schema import ASSIGNMENTS, OTHER_FILES, SCHEMAS
+from assignbench.records.store import CellRecord
 
 _PARTS = "assignments/part-*.parquet"
 
@@ -22,7 +25,9 @@ def problems_of(folder: Path) -> list[str]:
     """Everything that is wrong with a cell's folder: files missing or unknown, columns and keys that do not fit."""
     record = CellRecord(folder)
     found = _tried(lambda: record.config)
-    done = record.state == "done"
+    done = record.state in ("done", "damaged")
+    damage = damage_of(folder, thorough=True) if done else ""
+    found += [f"{folder}: {damage}"] if damage else []
     needed = [s for s in SCHEMAS.values() if not s.optional and s is not STUDY and (done or s.name == "status")]
     found += [f"{folder}: has no {s.file}" for s in needed if not (folder / s.file).is_file()]
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):

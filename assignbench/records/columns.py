@@ -101,8 +101,14 @@ class TableSchema:
     def mapping(self, content: Mapping[str, Any], place: str) -> None:
         """Checks a JSON object, or one line of JSON lines. Raises InputError as `table` does."""
         self._names(list(content), place)
+        self.values(content, place)
+
+    def values(self, content: Mapping[str, Any], place: str) -> None:
+        """Checks the values of the keys that are known, whatever others there are or are missing. Raises InputError."""
         for name, value in content.items():
-            column = self._known(name)
+            column = self.column(name)
+            if column is None:
+                continue
             if value is None:
                 if not column.missing:
                     raise InputError(f"{place}: '{name}' is null, which its schema does not allow: {column.meaning}")

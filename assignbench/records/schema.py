@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from assignbench.records.columns import Column, TableSchema
+from assignbench.records.documents import DOCUMENTS
 from assignbench.records.page import render
 
 NO_HEAD = "where the method has no quality head"
@@ -228,154 +229,22 @@ FORMULAS = TableSchema(
     optional=True,
 )
 
-METRICS = TableSchema(
-    "metrics",
-    "metrics.jsonl",
-    "One line per logged training step.",
+INPUT_FILES = TableSchema(
+    "input_files",
+    "input_files.parquet",
+    "Every file of the data set that the cell was made from; empty for embedded scenes.",
     (
-        Column("step", "int", "Training step, counted from 0."),
-        _EPOCH,
-        Column("loss", "float", "The whole loss: the sum of the terms."),
-        Column("loss_{term}", "float", "A term of the loss; which ones there are, the criterion says."),
-        Column("grad_norm", "float", "Norm of the gradient before it was clipped."),
-        Column("lr", "float", "Learning rate of the head."),
-        Column("images_per_second", "float", "Training speed since the line before.", "1/s"),
-        Column("assign_ms", "float", "Time of the assigner in this step (CPU only).", "ms", True),
-        Column("criterion_ms", "float", "Time of the losses in this step (CPU only).", "ms", True),
+        Column("group", "text", "Split and kind: train or test, annotations or images."),
+        Column("file", "text", "Path below the data root."),
+        Column("sha256", "text", "Hash of the content; empty for a file that was not there and was left out."),
     ),
     optional=True,
-)
-
-STATUS = TableSchema(
-    "status",
-    "status.json",
-    "Where a cell stands.",
-    (
-        Column("state", "text", "One of pending, running, done, failed and diverged."),
-        Column("step", "int", "Training steps done.", "", True),
-        Column("steps", "int", "Training steps of the whole run.", "", True),
-        Column("phase", "text", "What it does while it runs: training or evaluating.", "", True),
-        Column("pid", "int", "Process that trains it.", "", True),
-        Column("host", "text", "Machine that trains it.", "", True),
-        Column("heartbeat", "float", "When the process last wrote.", "s since 1970", True),
-        Column("reason", "text", "Why it failed or diverged.", "", True),
-    ),
-)
-
-ENVIRONMENT = TableSchema(
-    "environment",
-    "environment.json",
-    "Where and on what a cell ran. An imported cell has `classes` and `class_agnostic` alone.",
-    (
-        Column("classes", "list", "Names of the classes; a label is a place in this list."),
-        Column("class_agnostic", "bool", "Whether the detector sees one class only; the records keep the true labels."),
-        Column("date", "text", "Day on which it ran.", "", True),
-        Column("device", "text", "Kind of device: cpu or cuda.", "", True),
-        Column("device_name", "text", "Name of processor or GPU.", "", True),
-        Column("threads", "int", "Threads of the training process.", "", True),
-        Column("python", "text", "Version of Python.", "", True),
-        Column("torch", "text", "Version of torch.", "", True),
-        Column("torchvision", "text", "Version of torchvision.", "", True),
-        Column("data", "object", "Per split: its name, images, objects, fingerprint, and what was skipped.", "", True),
-        Column("parameters", "int", "Parameters of the detector.", "", True),
-        Column("priors", "object", "Kind, priors per level, strides, and priors per location.", "", True),
-        Column("image_size", "int", "Side of the network's input.", "px", True),
-    ),
-)
-
-_NO_OBJECT = "where no object counts"
-SUMMARY = TableSchema(
-    "summary",
-    "summary.json",
-    "Numbers of a finished cell. AP and AR are shares, not per cent; definitions.md says how each is computed.",
-    (
-        Column("AP", "float", "COCO's AP over IoU 0.50:0.05:0.95.", missing=_NO_OBJECT),
-        *(Column(f"AP{t}", "float", f"COCO's AP at IoU 0.{t}.", missing=_NO_OBJECT) for t in (50, 75)),
-        *(
-            Column(f"{measure}{size}", "float", f"{measure} over {told} objects.", missing=_NO_OBJECT)
-            for measure in ("AP", "AR")
-            for size, told in (("s", "small (area below 32²)"), ("m", "medium"), ("l", "large (area from 96² on)"))
-        ),
-        *(
-            Column(f"AR{n}", "float", f"COCO's AR with {n} detections per image.", missing=_NO_OBJECT)
-            for n in (1, 10, 100)
-        ),
-        Column("per_class", "object", "AP by the name of the class, null for one without objects."),
-        Column("AP07", "float", "VOC data: 11-point AP, mean of ten IoU thresholds.", "", True),
-        *(Column(f"AP07_{t}", "float", f"VOC data: 11-point AP at IoU 0.{t}.", "", True) for t in (50, 75)),
-        Column("AP50_area", "float", "VOC data: AP at IoU 0.5 by the area under the curve.", "", True),
-        Column("train_seconds", "float", "Seconds of training, earlier tries counted in.", "s", True),
-        Column(
-            "images_per_second",
-            "float",
-            "Median training speed.",
-            "1/s",
-            optional=True,
-            missing="where fewer than two steps were logged",
-        ),
-        Column("gflops", "float", "Multiply-adds of one forward pass.", "1e9", True),
-        Column(
-            "peak_memory_mib", "float", "Peak memory: allocated on the GPU, or resident in the process.", "MiB", True
-        ),
-        Column("parameters", "int", "Parameters of the detector.", "", True),
-        Column("forward_ms_per_image", "float", "Time of the network per test image.", "ms", True),
-        Column("postprocess_ms_per_image", "float", "Time of ranking, NMS and voting per test image.", "ms", True),
-    ),
-)
-
-LOCAL = TableSchema(
-    "local",
-    "local.json",
-    "Where things lie on the machine that trains. It is no part of the cell's identity.",
-    (
-        Column("root", "text", "Folder of the data."),
-        Column("weights", "text", "File of pretrained weights, or empty."),
-        Column("cache", "text", "Folder of cached scenes, or empty."),
-    ),
-    optional=True,
-)
-
-DIVERGED = TableSchema(
-    "diverged",
-    "diverged.json",
-    "What was known when a loss stopped being finite.",
-    (
-        Column("step", "int", "Training step."),
-        Column("losses", "object", "The terms of the loss."),
-        Column("grad_norm", "float", "Norm of the gradient."),
-        Column("image_ids", "list", "The images of the batch."),
-    ),
-    optional=True,
-)
-
-STUDY = TableSchema(
-    "study",
-    "../study.json",
-    "What was asked. It lies beside the cells' folders.",
-    (
-        Column("study", "text", "Name of the study."),
-        Column("title", "text", "Title of its report.", "", True),
-        Column("answers", "text", "The question that it answers."),
-        Column("expect", "text", "What is expected.", "", True),
-        Column("cost", "text", "What it costs to run.", "", True),
-        Column("version", "text", "Version of AssignBench that wrote it."),
-        Column("cells", "list", "Ids of its cells in the study's order."),
-        Column("baselines", "object", "Per method its baseline's name, empty for none.", "", True),
-        Column("analyses", "list", "Names of the analyses, empty for all.", "", True),
-        Column("claims", "list", "The claims that get a verdict.", "", True),
-        Column("areas", "object", "Ranges of area by name, in px².", "", True),
-        Column("max_dets", "list", "Detections per image for recall, empty for 1, 10 and 100.", "", True),
-        Column("published", "object", "Published numbers.", "", True, missing="where the study names none"),
-        Column("notes", "list", "What was left out while reading.", "", True),
-        Column("imported", "bool", "Whether the cells are predictions that were read from files.", "", True),
-    ),
 )
 
 TABLES = (
     *(IMAGES, OBJECTS, DETECTIONS, PRE_NMS, CANDIDATES),
-    *(ASSIGNMENTS, PROBES, PROBE_OBJECTS, FORMULAS),
+    *(ASSIGNMENTS, PROBES, PROBE_OBJECTS, FORMULAS, INPUT_FILES),
 )
-DOCUMENTS = (METRICS, STATUS, ENVIRONMENT, SUMMARY, LOCAL, DIVERGED, STUDY)
 SCHEMAS: dict[str, TableSchema] = {s.name: s for s in (*TABLES, *DOCUMENTS)}
 
 # Files without columns; "*" stands for anything.
@@ -386,7 +255,7 @@ OTHER_FILES = {
     "probes/*.png": "The probe images as the network sees them, by image id.",
     "examples/*.png": "The first test images, by image id, for the report's pictures.",
     "assignments/part-*.parquet": "Rows of assignments.parquet, written at each checkpoint.",
-    "checkpoint/*": "Weights as safetensors, and the state of training.",
+    "checkpoint/*": "Weights as safetensors; two generations of the state of training, each with its checksums.",
 }
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "records.md"
 

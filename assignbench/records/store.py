@@ -1,67 +1,26 @@
-"""What a cell leaves on disk: atomic writes, and reading back without torch or the rest of AssignBench."""
+"""A cell's folder, read back without torch or the rest of AssignBench; what is damaged in it ends no reading."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable
+import shutil
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pandas as pd
 from pydantic import ValidationError
 
 from assignbench.config.cell import FORMAT, CellConfig
 from assignbench.errors import InputError
-from assignbench.records.columns import TableSchema
+from assignbench.records.documents import ENVIRONMENT, STATUS, STUDY
+from assignbench.records.files import read_json, read_lines, write_json
 from assignbench.records.imported import ImportedConfig
+from assignbench.records.manifest import MANIFEST, damage_of
 
 AnyConfig = CellConfig | ImportedConfig
-State = Literal["pending", "running", "done", "failed", "diverged"]
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
-    partial.replace(path)
-
-
-def write_json(path: Path, content: object) -> None:
-    """JSON, written whole or not at all."""
-    write_text(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; empty if the file is not there. Raises InputError if it is broken."""
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    except ValueError as problem:
-        raise InputError(
-            f"{path}: not readable as JSON ({problem}); delete its folder and run the cell again"
-        ) from problem
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: holds a {type(content).__name__} where records hold a mapping")
-    return content
-
-
-def write_table(path: Path, table: pd.DataFrame, schema: TableSchema | None = None) -> None:
-    """Parquet, written whole or not at all.
-
-    With a schema, the table is checked first: InputError names the file and the column that is missing, unknown, there
-    twice, of another type, or without a value where it needs one. Without, the table is the caller's own.
-    """
-    if schema is not None:
-        table = schema.table(table, str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    table.to_parquet(partial, index=False)
-    partial.replace(path)
+State = Literal["pending", "running", "done", "failed", "diverged", "damaged"]
 
 
 def write_config(folder: Path, config: AnyConfig) -> None:
@@ -69,32 +28,12 @@ def write_config(folder: Path, config: AnyConfig) -> None:
     write_json(folder / "config.json", config.model_dump(mode="json"))
 
 
-def append_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Adds JSON lines and hands them to the operating system at once."""
-    with path.open("a") as file:
-        for row in rows:
-            file.write(json.dumps(row) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The whole JSON lines of a file; a line cut short by a crash ends the reading."""
-    rows: list[dict[str, Any]] = []
-    if path.is_file():
-        for line in path.read_text().splitlines():
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
-    return rows
-
-
 @dataclass(frozen=True)
 class CellRecord:
-    """One cell's folder, read on demand."""
+    """One cell's folder, read on demand. `thorough`: a finished one is whole only if every byte is what it was."""
 
     folder: Path
+    thorough: bool = False
 
     @property
     def id(self) -> str:
@@ -122,33 +61,96 @@ class CellRecord:
 
     @property
     def status(self) -> dict[str, Any]:
-        """state, step, steps, pid, host, heartbeat, reason."""
-        return read_json(self.folder / "status.json") or {"state": "pending"}
+        """state, step, steps, pid, host, heartbeat, reason, notes; a broken file is told as the reason."""
+        path = self.folder / "status.json"
+        try:
+            content = read_json(path)
+            if not content:
+                return {"state": "pending"}
+            STATUS.mapping(content, str(path))
+        except InputError:
+            return {"state": "pending", "reason": "status.json is broken; `assignbench run` writes it anew"}
+        return content if content["state"] in get_args(State) else {**content, "state": "pending"}
 
     @property
     def state(self) -> State:
-        """Where the cell stands."""
-        state: State = self.status.get("state", "pending")
-        return state
+        """Where the cell stands: done if its manifest is whole, damaged if it was done and is not whole any more."""
+        if (self.folder / MANIFEST).exists():
+            return "damaged" if self.damage else "done"
+        state: State = self.status["state"]
+        return "damaged" if state == "done" else state
+
+    @property
+    def reason(self) -> str:
+        """Why the cell is not done, with the way out, or what is worth knowing of how it was done; "" for nothing."""
+        state, status = self.state, self.status
+        if state == "damaged":
+            return f"{self.folder}: {self.damage}; {self._again}"
+        told = [] if state == "done" else [str(status.get("reason", ""))]
+        return "; ".join(t for t in [*told, *(str(n) for n in status.get("notes", []))] if t)
+
+    @property
+    def damage(self) -> str:
+        """Where the folder is not what its manifest says; "" if it is whole."""
+        return damage_of(self.folder, thorough=self.thorough)
+
+    def require_done(self) -> None:
+        """Raises InputError naming the folder, what is wrong and the way out unless the cell is finished and whole."""
+        try:
+            state = self.state
+        except OSError as problem:  # such as a name that no file system takes
+            raise InputError(f"{self.folder}: cannot be read ({problem.strerror}); name a cell's folder") from None
+        if state == "done":
+            return
+        damage = self.damage if state == "damaged" else ""
+        if not (self.folder / "config.json").exists() and not damage:
+            what = "no cell's folder" if self.folder.is_dir() else "no such folder"
+            raise InputError(
+                f"{self.folder}: {what}; cells lie under runs/<study>/, `assignbench status STUDY` names them"
+            )
+        refuse_old(self)
+        if damage:
+            raise InputError(f"{self.folder}: this cell is damaged: {damage}; {self._again}")
+        why = f": {self.reason}" if self.reason else ""
+        raise InputError(f"{self.folder}: this cell is {state}{why}; only finished cells can be used here")
+
+    @property
+    def _again(self) -> str:
+        return "read its predictions again" if self.folder.name.startswith("imported-") else REDO
 
     @property
     def summary(self) -> dict[str, Any]:
         """AP and its relatives, cost; empty until the cell is done."""
-        return read_json(self.folder / "summary.json")
+        return read_json(self.folder / "summary.json") if self.state == "done" else {}
 
     @property
     def environment(self) -> dict[str, Any]:
-        """Versions, device, data fingerprints."""
-        return read_json(self.folder / "environment.json")
+        """Versions, device, data fingerprints; empty where the cell has not come that far or the file is broken."""
+        path = self.folder / "environment.json"
+        try:
+            content = read_json(path)
+            if content:
+                ENVIRONMENT.mapping(content, str(path))
+        except InputError:
+            return {}
+        return content
 
     def metrics(self) -> pd.DataFrame:
         """One row per logging step."""
         return pd.DataFrame(read_lines(self.folder / "metrics.jsonl"))
 
     def table(self, name: str) -> pd.DataFrame:
-        """objects, images, candidates, pre_nms, detections or assignments; empty where an import came without it."""
+        """objects, images, candidates, pre_nms, detections or assignments; empty where an import came without it.
+
+        Raises InputError naming the file if it is no parquet table.
+        """
         path = self.folder / f"{name}.parquet"
-        return pd.read_parquet(path) if path.is_file() else pd.DataFrame()
+        if not path.is_file():
+            return pd.DataFrame()
+        try:
+            return pd.read_parquet(path)
+        except (OSError, ValueError) as problem:
+            raise InputError(f"{path}: not readable as parquet ({problem}); {REDO}") from problem
 
     def probe_visits(self) -> list[Path]:
         """The probe tables in the order of their visits."""
@@ -162,30 +164,36 @@ def read_config(folder: Path) -> AnyConfig:
     of AssignBench 0.1 have format 1) or not what this version writes.
     """
     path = folder / "config.json"
+    if not path.exists():
+        raise InputError(f"{folder}: has no config.json, so it is no cell's folder")
     try:
-        text = path.read_text()
-    except FileNotFoundError:
-        raise InputError(f"{folder}: has no config.json, so it is no cell's folder") from None
-    except (OSError, UnicodeDecodeError) as problem:
-        raise InputError(f"{path}: cannot be read ({problem})") from problem
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as problem:
-        raise InputError(f"{path}: not JSON ({problem}); {WAY_OUT}") from problem
-    found = content.get("format", 1) if isinstance(content, dict) else "no object"
+        content = read_json(path)
+    except InputError as problem:
+        raise InputError(f"{problem}; {REDO}") from problem
+    found = content.get("format", 1)
+    if type(found) is int and found in OLDER:
+        raise OldRecords(
+            f"{folder}: records of format {found}, this version reads format {FORMAT}; run the study again into "
+            f"another --out, or read the folder with the version that wrote it (AssignBench {OLDER[found]})"
+        )
     if found != FORMAT:
-        raise InputError(f"{folder}: records of format {found}, this version reads format {FORMAT}; {WAY_OUT}")
+        raise InputError(f"{path}: records of format {found!r}, this version reads format {FORMAT}; {REDO}")
     try:
-        return _parsed(text)
+        return _parsed(json.dumps(content))
     except ValidationError as problem:
         first = problem.errors()[0]
         place = ".".join(str(p) for p in first["loc"])
         raise InputError(
-            f"{path}: {place}: {first['msg']} (got {first.get('input')!r}), though it says format {FORMAT}; {WAY_OUT}"
+            f"{path}: {place}: {first['msg']} (got {first.get('input')!r}), though it says format {FORMAT}; {REDO}"
         ) from problem
 
 
-WAY_OUT = "run the study again into another --out, or read the folder with the version that wrote it (AssignBench 0.1)"
+OLDER = {1: "0.1", 2: "0.2"}  # formats that this version does not read, and who wrote them
+REDO = "`assignbench run` with its study redoes the cell"
+
+
+class OldRecords(InputError):
+    """A folder that an earlier version wrote: no damage, and no other cell of its study can be read either."""
 
 
 @lru_cache(maxsize=4096)
@@ -197,3 +205,44 @@ def _parsed(text: str) -> AnyConfig:
 def read_cells(study_folder: Path) -> list[CellRecord]:
     """All cells of a study's run folder, by id."""
     return [CellRecord(p.parent) for p in sorted(study_folder.glob("*/config.json"))]
+
+
+def refuse_old(record: CellRecord) -> None:
+    """Raises OldRecords, with the way out, for what an earlier version wrote; damage is told by the cell's state."""
+    try:
+        _ = record.config
+    except OldRecords:
+        raise
+    except InputError:
+        return
+
+
+def read_about(study: Path) -> dict[str, Any]:
+    """What a study's run folder says of the study (study.json); empty where nothing was run.
+
+    Raises InputError naming the file and the entry that cannot be what `run` wrote.
+    """
+    path = study / "study.json"
+    content = read_json(path)
+    STUDY.values(content, str(path))
+    for name in content.get("cells", []):
+        if not isinstance(name, str) or not name.isprintable() or Path(name).name != name or name in ("", ".."):
+            raise InputError(f"{path}: 'cells' names {name!r}, which is no cell's folder; run the study again")
+    return content
+
+
+def clear_folder(folder: Path) -> None:
+    """Removes a cell's records; whoever holds the cell's claim keeps it."""
+    for path in _records(folder):
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+
+
+def move_records(folder: Path, to: Path) -> None:
+    """Moves a cell's records into a new folder; whoever holds the cell's claim keeps it."""
+    to.mkdir(parents=True)
+    for path in _records(folder):
+        shutil.move(path, to / path.name)
+
+
+def _records(folder: Path) -> list[Path]:
+    return [p for p in folder.iterdir() if p.name != "claim.json"] if folder.is_dir() else []

@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from assignbench.records import CellRecord
-from assignbench.report.style import AMBER, BLUE, GREEN, RED, WHITE, picture
+from assignbench.report.style import AMBER, BLUE, GREEN, RED, WHITE, picture, plain
 
 
 def draw_assignment(ax: Axes, table: pd.DataFrame) -> None:
@@ -40,12 +40,12 @@ def draw_assignment(ax: Axes, table: pd.DataFrame) -> None:
 
 
 def draw_box(ax: Axes, box: Sequence[float], edge: str, text: str, style: str = "-") -> None:
-    """A box with a label above it."""
+    """A box with a label, plain text, above it."""
     x1, y1, x2, y2 = box
     ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, ec=edge, lw=1.1, ls=style))
     paper = {"fc": edge, "alpha": 0.85, "lw": 0, "pad": 0.6}
     ink = "black" if edge == WHITE else "white"
-    ax.text(x1, max(y1, 2), text, fontsize=4.5, color=ink, va="bottom", bbox=paper, clip_on=True)
+    ax.text(x1, max(y1, 2), plain(text), fontsize=4.5, color=ink, va="bottom", bbox=paper, clip_on=True)
 
 
 def draw_priors(ax: Axes, cell: CellRecord, table: pd.DataFrame, value: str, title: str) -> None:

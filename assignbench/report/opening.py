@@ -76,16 +76,40 @@ def fairness(study: StudyRecord) -> tuple[str, bool]:
     return told, False
 
 
+def warnings(study: StudyRecord) -> list[str]:
+    """What a reader must know first: cells that were damaged, and cells that were made from other inputs than those of
+    now, why, and which of these were accepted.
+    """
+    damaged = [c.reason for c in study.cells if c.state == "damaged"] + [reason for _, reason in study.unreadable]
+    lines = [f"Damaged and left out: {reason}." for reason in damaged]
+    for key, told in (
+        ("stale", "STALE: these cells were made from other inputs than those of now"),
+        ("accepted", "STALE, but kept by --accept-stale"),
+    ):
+        for group in study.about.get(key, []):
+            lines.append(f"{told}: {'; '.join(group['reasons'])}. Cells: {', '.join(group['cells'])}.")
+    return lines + [f"Inputs not checked: {one}." for one in study.about.get("unchecked", [])]
+
+
 def cell_table(study: StudyRecord) -> Table:
     """State and AP of every cell."""
     rows = []
     for cell in study.cells:
-        config, status = cell.config, cell.status
+        config = cell.config
         ap = cell.summary.get("AP")
         shown = f"{100 * ap:.1f}" if ap is not None and np.isfinite(ap) else "–"
-        state = [str(status.get("state", "pending")), shown, str(status.get("reason", ""))[:200]]
-        rows.append([cell.id, config.method.name, str(config.seed), *state])
-    return Table("Cells of this study", ["cell", "method", "seed", "state", "AP", "reason"], rows)
+        rows.append([cell.id, config.method.name, str(config.seed), cell.state, shown, cell.reason[:400]])
+    rows += [[name, "–", "–", "damaged", "–", reason[:400]] for name, reason in study.unreadable]
+    return Table("Cells of this study", ["cell", "method", "seed", "state", "AP", "reason"], rows, data_notes(study))
+
+
+def data_notes(study: StudyRecord) -> list[str]:
+    """What is to be known about the data: pictures that stand there twice, what looks wrong in imported files."""
+    found = dict.fromkeys(str(n) for n in study.about.get("notes") or [])
+    for cell in study.cells:
+        for note in cell.environment.get("data", {}).get("test", {}).get("notes", []):
+            found[f"{cell.config.data.name}: {note}"] = None
+    return list(found)
 
 
 def environment_table(study: StudyRecord) -> Table:

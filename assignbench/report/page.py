@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,20 +13,23 @@ import pandas as pd
 from assignbench.analysis import ANALYSES, ORDER, Analysis, Result, StudyRecord, chosen, read_study_record
 from assignbench.errors import InputError
 from assignbench.records import write_text
+from assignbench.records.names import file_name
 from assignbench.report.figures import FIGURES
-from assignbench.report.opening import cell_table, environment_table, fairness, opening, skipped_problems
+from assignbench.report.folder import replaced
+from assignbench.report.opening import cell_table, environment_table, fairness, opening, skipped_problems, warnings
 from assignbench.report.render.html import to_html
 from assignbench.report.render.markdown import to_markdown
 from assignbench.report.samples import assignment_pictures, detection_pictures
 from assignbench.report.style import Drawn, discard, save
 from assignbench.report.tables import Table, average_tables, result_table
 
+Tell = Callable[[str], None]  # is told what is being worked on
+
 
 @dataclass(frozen=True)
 class Picture:
     """A saved figure: its file below the report's folder, and what it shows."""
 
-    name: str
     caption: str
     file: str
 
@@ -56,6 +59,7 @@ class Page:
     date: str
     fair: str
     unfair: bool
+    warnings: list[str]
     sections: list[Section]
     skipped: list[str]
     cells: Table
@@ -64,10 +68,11 @@ class Page:
 
 @dataclass(frozen=True)
 class Target:
-    """Where figures go, and of which data sets no image is shown."""
+    """Where figures go, of which data sets no image is shown, and the names that are taken."""
 
     folder: Path
     hidden: frozenset[str]
+    taken: set[str] = field(default_factory=set)
 
     def save(self, drawn: list[Drawn]) -> list[Picture]:
         """Writes the figures; what the page needs of each."""
@@ -78,43 +83,61 @@ class Target:
             if one.photo_of in self.hidden:
                 discard(one.figure)
                 continue
-            path = self.folder / "figures" / f"{one.name}.{'jpg' if one.photo_of else 'png'}"
+            path = self.folder / "figures" / f"{self._free(one.name)}.{'jpg' if one.photo_of else 'png'}"
             save(one.figure, path)
-            pictures.append(Picture(one.name, one.caption, f"figures/{path.name}"))
+            pictures.append(Picture(one.caption, f"figures/{path.name}"))
         return pictures
 
+    def _free(self, text: str) -> str:
+        """A file name that no other figure has: "a-b" on "c" and "a" on "b-c" read alike."""
+        name, number = file_name(text), 2
+        while name in self.taken:
+            name, number = file_name(f"{text}-{number}"), number + 1
+        self.taken.add(name)
+        return name
 
-def build_report(folder: Path) -> Path:
-    """Writes report/index.html and report/report.md under a study's run folder; returns the page's path."""
-    return write_report(read_study_record(folder), folder / "report")
+
+def build(folder: Path, tell: Tell) -> Path:
+    """What `report.build_report` does."""
+    out = folder / "report"
+    with replaced(out) as new:
+        write_report(read_study_record(folder), new, tell=tell)
+    return out / "index.html"
 
 
-def publish_report(folder: Path, out: Path) -> Path:
-    """Writes report.md and its figures for publication: without pictures of images that are not our own scenes."""
+def publish(folder: Path, out: Path, tell: Tell) -> Path:
+    """What `report.publish_report` does."""
     study = read_study_record(folder)
     kinds = {c.config.data.name: c.config.data.kind for c in study.cells}
-    write_report(study, out, hidden=frozenset(n for n, k in kinds.items() if k != "shapes"))
-    (out / "index.html").unlink()
+    hidden = frozenset(n for n, k in kinds.items() if k != "shapes")
+    with replaced(out) as new:
+        write_report(study, new, hidden=hidden, tell=tell).unlink()
     return out / "report.md"
 
 
-def write_report(study: StudyRecord, out: Path, *, hidden: frozenset[str] = frozenset()) -> Path:
-    """The report of a study record into a folder; images of the data sets in `hidden` are not shown.
+def write_report(study: StudyRecord, out: Path, *, hidden: frozenset[str] = frozenset(), tell: Tell) -> Path:
+    """The report of a study record into an empty folder; images of the data sets in `hidden` are not shown.
 
-    Raises InputError for an analysis that is not known.
+    `tell` is told what is being worked on. Raises InputError for an analysis that is not known.
     """
-    shutil.rmtree(out / "figures", ignore_errors=True)
-    page = page_of(study, Target(out, hidden))
+    page = page_of(study, Target(out, hidden), tell)
+    tell("writing the page")
     write_text(out / "index.html", to_html(page, out))
     write_text(out / "report.md", to_markdown(page))
     return out / "index.html"
 
 
-def page_of(study: StudyRecord, target: Target) -> Page:
+def page_of(study: StudyRecord, target: Target, tell: Tell) -> Page:
     """The page: what is compared, the analyses in order, what was left out, what it ran on; figures are saved."""
     selected = chosen(study.about.get("analyses") or [], ORDER)
-    answers = {a.name: _answer(a, study) for a in selected}
-    sections = [s for a in selected if (s := _section(a, study, answers[a.name], target)) is not None]
+    answers: dict[str, list[Result] | str] = {}
+    sections: list[Section] = []
+    for number, one in enumerate(selected, start=1):
+        tell(f"analysing: {one.name} ({number} of {len(selected)})")
+        answers[one.name] = _answer(one, study)
+        section = _section(one, study, answers[one.name], target)
+        sections += [section] if section is not None else []
+    tell("drawing: pictures of images")
     _insert_samples(sections, study, target)
     first = opening(study, _results(answers, "differences", study), _results(answers, "claims", study))
     if first:
@@ -130,6 +153,7 @@ def page_of(study: StudyRecord, target: Target) -> Page:
         date=datetime.now(UTC).date().isoformat(),
         fair=fair,
         unfair=unfair,
+        warnings=warnings(study),
         sections=sections,
         skipped=skipped_problems(study),
         cells=cell_table(study),
@@ -200,6 +224,10 @@ def _insert_samples(sections: list[Section], study: StudyRecord, target: Target)
     names = [s.name for s in sections]
     before = names.index("positives") if "positives" in names else len(sections)
     for title, draw in (("What the rules choose", assignment_pictures), ("What the detectors see", detection_pictures)):
-        saved = target.save(draw(study))
-        if saved:
-            sections.insert(before, Section("", title, pictures=saved))
+        try:
+            section = Section("", title, pictures=target.save(draw(study)))
+        except Exception as problem:  # a spoilt picture must not cost the page
+            failed = [Table(f"These pictures failed: {_told(problem)}", ["failed"], [])]
+            section = Section("", title, tables=failed)
+        if section.pictures or section.tables:
+            sections.insert(before, section)

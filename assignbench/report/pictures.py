@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from assignbench.report.drawing import draw_assignment
-from assignbench.report.style import WHITE, picture, save
+from assignbench.report.style import WHITE, finished, picture, plain, save
 
 Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 # Mutual Guidance, Fig. 4: red where only the first method is positive, green (class) and yellow (box) only the second.
@@ -35,12 +35,12 @@ def assignment_picture(
         axes[0][len(names) :], ("cls", "box"), (ONLY_SECOND_CLS, ONLY_SECOND_BOX), strict=False
     ):
         first, second = (_chosen(tables[n], task) for n in compared)
-        picture(ax, pixels, f"{task}: red only {compared[0]},\nother colour only {compared[1]}")
+        picture(ax, pixels, "")
+        ax.set_title(f"{task}: red only {plain(compared[0])},\nother colour only {plain(compared[1])}")
         _objects(ax, boxes)
         _priors(ax, first[~first.prior.isin(second.prior)], ONLY_FIRST)
         _priors(ax, second[~second.prior.isin(first.prior)], colour)
-    figure.tight_layout()
-    save(figure, path)
+    save(finished(figure), path)
     return path
 
 
@@ -65,8 +65,7 @@ def anchor_picture(rows: pd.DataFrame, pixels: Pixels, box: Sequence[float], pat
     right.set_xticks(place, letters)
     right.set_ylim(0, 1)
     right.legend(ncol=2, fontsize=7)
-    figure.tight_layout()
-    save(figure, path)
+    save(finished(figure), path)
     return path
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,7 +15,7 @@ from assignbench.analysis.probes import visits
 from assignbench.measure.boxes import pairwise_iou
 from assignbench.records import CellRecord
 from assignbench.report.drawing import draw_assignment, draw_box
-from assignbench.report.style import GREEN, RED, WHITE, Drawn, finished, picture, place_name, slug
+from assignbench.report.style import GREEN, RED, WHITE, Drawn, finished, picture, place_name
 
 BOX = ["x1", "y1", "x2", "y2"]
 
@@ -29,6 +29,15 @@ def first_seed(study: StudyRecord) -> dict[tuple[str, str], list[CellRecord]]:
         if config.seed == least:
             groups.setdefault((config.data.name, config.detector.label), []).append(cell)
     return groups
+
+
+def probed(study: StudyRecord, least: int = 1) -> Iterator[tuple[tuple[str, str], list[CellRecord], int]]:
+    """Per data set and detector the first seed's cells with `least` probe visits, and the object to look at."""
+    for place, cells in first_seed(study).items():
+        usable = [c for c in cells if len(c.probe_visits()) >= least]
+        chosen = probe_object(usable)
+        if chosen is not None:
+            yield place, usable, chosen
 
 
 def probe_object(cells: Sequence[CellRecord]) -> int | None:
@@ -98,15 +107,7 @@ def detection_pictures(study: StudyRecord) -> list[Drawn]:
         "Each method's best detections, two more than there are objects{}: green where one of the right class has "
         "IoU ≥ 0.5 with an object, dashed red where not."
     )
-    return [
-        Drawn(
-            slug("detections", data, detector),
-            caption.format(place_name(study, (data, detector))),
-            detection_figure(cells),
-            photo_of=data,
-        )
-        for (data, detector), cells in first_seed(study).items()
-    ]
+    return _per_place(study, "detections", caption, detection_figure)
 
 
 def assignment_pictures(study: StudyRecord) -> list[Drawn]:
@@ -115,12 +116,14 @@ def assignment_pictures(study: StudyRecord) -> list[Drawn]:
         "Priors that learn an object of a probe image{}: green for both tasks, amber for classification only, blue "
         "for the box only; a red cross marks an object without one for a task."
     )
+    return _per_place(study, "assignment", caption, assignment_figure)
+
+
+def _per_place(
+    study: StudyRecord, name: str, caption: str, draw: Callable[[Sequence[CellRecord]], Figure | None]
+) -> list[Drawn]:
+    """A figure of the first seed's cells for every data set and detector; the caption has room for the place."""
     return [
-        Drawn(
-            slug("assignment", data, detector),
-            caption.format(place_name(study, (data, detector))),
-            assignment_figure(cells),
-            photo_of=data,
-        )
-        for (data, detector), cells in first_seed(study).items()
+        Drawn(f"{name}-{place[0]}-{place[1]}", caption.format(place_name(study, place)), draw(cells), photo_of=place[0])
+        for place, cells in first_seed(study).items()
     ]

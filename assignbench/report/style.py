@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,14 +83,28 @@ def style(method: str) -> str:
     return _STYLES[_place(method) // len(_PALETTE) % len(_STYLES)]
 
 
+LONGEST = 60  # characters of a name in a figure; a longer one would push everything else out of it
+
+
+def plain(text: object) -> str:
+    """A name as matplotlib draws it letter by letter: one line, cut to 60 characters, `$` never opens a formula.
+
+    Everything in a figure that a study, a data set or a record may have named goes through here, once. A space before
+    a leading underscore keeps the name in legends, which leave out what begins with one.
+    """
+    line = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(str(text).split()))
+    line = line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+    return (" " if line.startswith("_") else "") + line.replace("$", r"\$")
+
+
 def picture(ax: Axes, pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], title: str) -> None:
-    """An image without axes."""
+    """An image without axes; the title is plain text."""
     ax.imshow(pixels)
     ax.set_xlim(0, pixels.shape[1])
     ax.set_ylim(pixels.shape[0], 0)
     ax.axis("off")
     if title:
-        ax.set_title(title)
+        ax.set_title(plain(title))
 
 
 def panels(count: int, *, columns: int = 2, size: tuple[float, float] = (4.2, 2.9)) -> tuple[Figure, list[Axes]]:
@@ -104,9 +119,9 @@ def panels(count: int, *, columns: int = 2, size: tuple[float, float] = (4.2, 2.
 
 
 def places(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The parts of a table by data set and detector, with a title each; no title where there is one place only."""
+    """The parts of a table by data set and detector, each with a title to draw; none where there is one place only."""
     found = list(table.groupby(["data", "detector"], sort=False, observed=True))
-    return [(f"{detector} on {data}" if len(found) > 1 else "", group) for (data, detector), group in found]
+    return [(plain(f"{detector} on {data}") if len(found) > 1 else "", group) for (data, detector), group in found]
 
 
 def place_name(study: StudyRecord, place: tuple[str, str]) -> str:
@@ -132,12 +147,12 @@ def method_bars(
         look: dict[str, Any] = {
             "color": colour(method),
             "hatch": HATCHES[style(method)],
-            "label": method,
+            "label": plain(method),
             "alpha": 0.75,
         }
         bars: dict[str, Any] = {"yerr": error, "error_kw": {"lw": 0.8}, **look}
         ax.bar(at, scale * mine[value].to_numpy(float), 0.7 / len(methods), **bars)
-    ax.set_xticks(range(len(groups)), list(groups))
+    ax.set_xticks(range(len(groups)), [plain(g) for g in groups])
     ax.axhline(0, color="black", lw=0.6)
 
 
@@ -151,7 +166,7 @@ def method_lines(ax: Axes, table: pd.DataFrame, methods: Sequence[str], x: str, 
             "lw": 1.3,
             "marker": "o",
             "ms": 3,
-            "label": method,
+            "label": plain(method),
         }
         half = mine.get(f"{y}_half")
         error = None if half is None or half.isna().all() else scale * half
@@ -165,9 +180,18 @@ def legend(ax: Axes) -> None:
         ax.legend(handles, labels, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without matplotlib's complaints to the terminal of names that its font lacks or that leave no room."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "(Tight layout not applied|Glyph .* missing from)", UserWarning)
+        yield
+
+
 def finished(figure: Figure) -> Figure:
-    """The figure with its parts moved so that nothing overlaps."""
-    figure.tight_layout()
+    """The figure with its parts moved so that nothing overlaps, as far as there is room."""
+    with _quiet():
+        figure.tight_layout()
     return figure
 
 
@@ -182,10 +206,12 @@ def save(figure: Figure, path: Path) -> None:
     width, height = figure.get_size_inches()
     dpi = min(130.0, 2400 / width, (3e6 / (width * height)) ** 0.5)
     if path.suffix == ".jpg":
-        figure.savefig(path, dpi=dpi, bbox_inches="tight", pil_kwargs={"quality": 80, "optimize": True})
+        with _quiet():
+            figure.savefig(path, dpi=dpi, bbox_inches="tight", pil_kwargs={"quality": 80, "optimize": True})
         plt.close(figure)
         return
-    figure.savefig(path, dpi=dpi, bbox_inches="tight", metadata={"Software": None})
+    with _quiet():
+        figure.savefig(path, dpi=dpi, bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)
     with Image.open(path) as drawn:
         reduced = drawn.convert("RGB").quantize(256)
@@ -195,8 +221,3 @@ def save(figure: Figure, path: Path) -> None:
 def titled(name: str, place: str) -> str:
     """A panel's title: what it shows, and where if there are several places."""
     return f"{name}: {place}" if place else name
-
-
-def slug(*parts: str) -> str:
-    """A file name of letters, digits, dots and dashes, whatever a study calls its data."""
-    return "-".join(re.sub(r"[^A-Za-z0-9_.]+", "-", p).strip("-") or "x" for p in parts)

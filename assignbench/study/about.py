@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import assignbench
@@ -11,7 +12,21 @@ from assignbench.study.published import PUBLISHED, Published
 from assignbench.study.reading import Study
 
 
-def about(study: Study, cells: Sequence[str], baselines: Mapping[str, str]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Stale:
+    """What is known of a study's inputs: groups of stale cells, those that were accepted, what was not compared.
+
+    A group is {"reasons": [sentence, ...], "cells": [id, ...]}: the cells that are stale for the same reasons.
+    """
+
+    stale: list[dict[str, list[str]]] = field(default_factory=list)
+    accepted: list[dict[str, list[str]]] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
+
+
+def about(
+    study: Study, cells: Sequence[str], baselines: Mapping[str, str], stale: Stale | None = None
+) -> dict[str, Any]:
     """The content of study.json; `cells` are the ids of all cells, also of those that --only left out."""
     spec = study.spec
     return {
@@ -30,6 +45,7 @@ def about(study: Study, cells: Sequence[str], baselines: Mapping[str, str]) -> d
         "baselines": dict(baselines),
         "notes": [],
         "imported": False,
+        **asdict(stale or Stale()),
     }
 
 

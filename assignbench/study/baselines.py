@@ -6,17 +6,18 @@ from collections.abc import Mapping
 
 from assignbench.config.method import MethodConfig, compared_with, differences
 from assignbench.errors import InputError, nearest
-from assignbench.study.grid import Resolver, belongs
-from assignbench.study.reading import Study
+from assignbench.study.checks import belongs
+from assignbench.study.grid import Resolver
+from assignbench.study.places import Study
 from assignbench.study.spec import MethodEntry
 
 
 def baselines_of(study: Study, resolver: Resolver) -> dict[str, str]:
-    """The baseline of every method by name; empty for one that is compared with nothing.
+    """The baseline that every method names, by its name; empty for one that names none.
 
     An entry's own `baseline` decides; else the baseline of its preset, if a method of that name or preset is in the
-    study and goes with one of the same detectors; else the study's first method that does. Raises InputError for a
-    baseline that is not in the study, that is the method itself, or that never meets it on a detector.
+    study and goes with one of the same detectors. What is compared with what at a place, `compared_with` says. Raises
+    InputError for a baseline that is not in the study, that is the method itself, or that never meets it on a detector.
     """
     entries = study.spec.methods
     found: dict[str, str] = {}
@@ -29,8 +30,7 @@ def baselines_of(study: Study, resolver: Resolver) -> dict[str, str]:
         wanted = resolver.baseline(entry.start)
         others = [m for m in meet if m.name != entry.name]
         of_paper = [m.name for m in others if m.name == wanted] + [m.name for m in others if m.start == wanted]
-        first = meet[0].name if meet else entry.name
-        found[entry.name] = of_paper[0] if of_paper else ("" if first == entry.name else first)
+        found[entry.name] = of_paper[0] if of_paper else ""
     return found
 
 

@@ -9,17 +9,14 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Protocol
 
-from pydantic import ValidationError
-
-from assignbench.config import detector as detectors
 from assignbench.config.cell import CellConfig, LocalPaths
 from assignbench.config.detector import DetectorConfig, DetectorSpec
 from assignbench.config.method import MethodConfig
 from assignbench.config.recipe import Schedule
-from assignbench.config.words import complaints
 from assignbench.errors import InputError, nearest
-from assignbench.study.reading import Study, local_path
-from assignbench.study.spec import DataEntry, DetectorEntry, MethodEntry
+from assignbench.study.checks import belongs, detector_of, schedule_of
+from assignbench.study.places import Study, local_path
+from assignbench.study.spec import DataEntry, DetectorEntry
 
 _WITH_PARAMETERS = ("assigner", "criterion")
 
@@ -72,11 +69,10 @@ def cells_of(study: Study, resolver: Resolver, *, only: str | None = None, cache
     `only` is a glob on slugs, ids or method names. Raises InputError for unknown names and values, for a method that
     does not work on its detector, and for an empty choice.
     """
-    _check_names(study)
     spec = study.spec
     methods = methods_of(study, resolver)
-    found_detectors = [_detector(study, place, entry) for place, entry in enumerate(spec.detectors)]
-    schedules = [_schedule(study, data) for data in spec.data]
+    found_detectors = [detector_of(study, place, entry) for place, entry in enumerate(spec.detectors)]
+    schedules = [schedule_of(study, data) for data in spec.data]
     _check_pairs(study, methods, found_detectors, resolver)
     _check_idle(study, methods, found_detectors, resolver)
     found = [
@@ -89,9 +85,7 @@ def cells_of(study: Study, resolver: Resolver, *, only: str | None = None, cache
         for method in spec.methods
         if belongs(entry, method, data)
     ]
-    if not found:
-        raise InputError(f"{study.path}: no cell is left: no method goes with a detector and a data set of the study")
-    return _chosen(found, only)
+    return chosen(found, only)
 
 
 def methods_of(study: Study, resolver: Resolver) -> dict[str, MethodConfig]:
@@ -107,7 +101,7 @@ def methods_of(study: Study, resolver: Resolver) -> dict[str, MethodConfig]:
             known |= taken
             found[entry.name] = resolver.resolve(entry.start, _over(defaults, entry.overrides()), label=entry.name)
         except InputError as problem:
-            raise InputError(f"{study.where('methods', place)}: {problem}") from None
+            raise study.refused(problem, ("methods", place), others=[("method_defaults",)]) from None
     for part in _WITH_PARAMETERS:
         for parameter in _named_parameters(study.spec.method_defaults.get(part)):
             if (part, parameter) not in known:
@@ -161,37 +155,6 @@ def _over(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]
 def _as_mapping(value: Any) -> Any:
     """An assigner or criterion that is given by its name alone, as a mapping."""
     return {"name": value} if isinstance(value, str) else {} if value is None else value
-
-
-def belongs(detector: DetectorEntry, method: MethodEntry, data: DataEntry) -> bool:
-    """Whether neither the method nor the data set is kept to other detectors or methods."""
-    allowed = goes_with(method, detector) and (not data.detectors or _is_among(detector, data.detectors))
-    return allowed and (not data.methods or method.name in data.methods)
-
-
-def goes_with(method: MethodEntry, detector: DetectorEntry) -> bool:
-    """Whether the method is not kept to other detectors."""
-    return not method.detectors or _is_among(detector, method.detectors)
-
-
-def _is_among(detector: DetectorEntry, names: list[str]) -> bool:
-    return bool({detector.shown, detector.name} & set(names))
-
-
-def _check_names(study: Study) -> None:
-    """Every detector and method that an entry names must be in the study."""
-    spec = study.spec
-    known = list(dict.fromkeys(name for d in spec.detectors for name in (d.shown, d.name)))
-    methods = [m.name for m in spec.methods]
-    sets = [d.name for d in spec.data]
-    asked = [("data", i, "detectors", "detector", d.detectors, known) for i, d in enumerate(spec.data)]
-    asked += [("data", i, "methods", "method", d.methods, methods) for i, d in enumerate(spec.data)]
-    asked += [("methods", i, "detectors", "detector", m.detectors, known) for i, m in enumerate(spec.methods)]
-    asked += [("claims", i, "data", "data set", c.data, sets) for i, c in enumerate(spec.claims)]
-    for part, place, key, kind, names, there in asked:
-        for name in names:
-            if name not in there:
-                raise InputError(f"{study.where(part, place, key)}: no {kind} '{name}'{nearest(name, there)}")
 
 
 def _check_pairs(
@@ -248,27 +211,6 @@ def _places(changes: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _detector(study: Study, place: int, entry: DetectorEntry) -> DetectorConfig:
-    try:
-        spec = detectors.resolve(entry.name, entry.spec)
-    except InputError as problem:
-        raise InputError(f"{study.where('detectors', place)}: {problem}") from None
-    return DetectorConfig(name=entry.name, label=entry.shown, spec=spec, weights=Path(entry.weights).name)
-
-
-def _schedule(study: Study, data: DataEntry) -> Schedule:
-    try:
-        schedule = data.schedule_over(study.spec.schedule)
-    except ValidationError as problem:
-        place = study.spec.data.index(data)
-        key = ("data", "schedule") if ("data", "schedule") in study.lines else ("data", place, "schedule")
-        raise InputError(f"{study.where(*key)} of data set '{data.name}': {complaints(problem, Schedule)}") from None
-    for name, needed in schedule.idle().items():
-        where = study.where("schedule", name)
-        raise InputError(f"{where} does nothing without {needed}; set that, or leave {name} out")
-    return schedule
-
-
 def _cell(
     study: Study,
     entry: DetectorEntry,
@@ -279,7 +221,6 @@ def _cell(
     seed: int,
     cache: Path | None,
 ) -> Cell:
-    folder = study.path.resolve().parent
     config = CellConfig(
         seed=seed,
         detector=detector,
@@ -289,18 +230,30 @@ def _cell(
         evaluation=study.spec.evaluation,
         probe_images=study.spec.probe_images,
     )
-    paths = LocalPaths(
+    return Cell(config, _paths(study, entry, data, cache))
+
+
+def _paths(study: Study, entry: DetectorEntry, data: DataEntry, cache: Path | None) -> LocalPaths:
+    folder = study.path.resolve().parent
+    return LocalPaths(
         root=str(data.where(folder)),
         weights=str(local_path(entry.weights, folder)) if entry.weights else "",
         cache=str(cache) if cache else "",
     )
-    return Cell(config, paths)
 
 
-def _chosen(found: list[Cell], only: str | None) -> list[Cell]:
+def paths_of(study: Study, config: CellConfig) -> LocalPaths | None:
+    """Where the data and weights of a recorded cell lie by the study file; None if it no longer has its parts."""
+    detector = next((d for d in study.spec.detectors if d.shown == config.detector.label), None)
+    data = next((d for d in study.spec.data if d.name == config.data.name), None)
+    return None if detector is None or data is None else _paths(study, detector, data, None)
+
+
+def chosen(found: list[Cell], only: str | None) -> list[Cell]:
+    """The cells whose slug, id or method matches a glob; all without one. Raises InputError if none does."""
     if only is None:
         return found
-    chosen = [c for c in found if any(fnmatch(name, only) for name in (c.slug, c.id, c.config.method.name))]
-    if not chosen:
+    matching = [c for c in found if any(fnmatch(name, only) for name in (c.slug, c.id, c.config.method.name))]
+    if not matching:
         raise InputError(f"--only {only}: no cell matches; the cells are\n  " + "\n  ".join(c.slug for c in found))
-    return chosen
+    return matching

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +15,16 @@ from assignbench.config.base import merge
 from assignbench.config.catalog import CATALOG
 from assignbench.config.words import complaint, shown, words_of
 from assignbench.errors import InputError, nearest
-from assignbench.study.spec import StudySpec
-from assignbench.study.yaml_lines import Lines, line_of, parse, read
+from assignbench.study.checks import check
+from assignbench.study.places import Place, Study, at_line, where
+from assignbench.study.spec import MOST_NAME, StudySpec
+from assignbench.study.yaml_lines import Lines, complaint as yaml_complaint, line_of, parse, read
 
-Place = tuple[str | int, ...]
+__all__ = ["Study", "find_study", "read_study", "study_folders", "variants"]
 
-
-@dataclass(frozen=True)
-class Study:
-    """A read study: its specification, its file, and the line of every key of the file."""
-
-    spec: StudySpec
-    path: Path
-    lines: Lines = field(default_factory=dict, repr=False, compare=False)
-
-    def where(self, *place: str | int) -> str:
-        """How an error names a place of the study: the file, the line if the file has it, and the key."""
-        return _where(self.path, self.lines, place)
+MOST_PRESETS = 50
+MOST_STEPS = 12  # of a key of --set
+MOST_TOLD = 20  # complaints of one study
 
 
 def read_study(
@@ -48,29 +40,22 @@ def read_study(
     raw, lines = read(path)
     content = deepcopy(raw)
     presets = _presets(raw, path, lines)
+    _variants(raw, lines, path)
     if preset is not None:
         if preset not in presets:
-            raise InputError(f"{path}: has no preset '{preset}'{nearest(preset, list(presets))}")
+            told = f"--preset {preset}: {path} has no preset '{preset}'"
+            raise InputError(f"{told}{nearest(preset, list(presets))}")
         content, lines = _over(content, lines, presets, preset)
     if data is not None:
         if data in presets:
             content, lines = _over(content, lines, presets, data)
         elif data not in CATALOG:
-            raise InputError(f"unknown data set '{data}'{nearest(data, [*CATALOG, *presets])}")
+            raise InputError(f"--data {data}: unknown data set '{data}'{nearest(data, [*CATALOG, *presets])}")
         content["data"] = _merged_data(content.get("data"), data)
     if seeds is not None:
         content["seeds"] = seeds
         lines = {**lines, ("seeds",): f"--seeds {seeds}"}
-    content["data"] = _data_list(content.get("data"), path, lines)
-    for assignment in sets:
-        place = _set(content, assignment)
-        lines = {k: v for k, v in lines.items() if k[: len(place)] != place} | {place: f"--set {assignment}"}
-    content["data"] = [_with_catalog(d, path, lines) for d in content["data"]]
-    try:
-        spec = StudySpec.model_validate(content)
-    except ValidationError as problem:
-        raise InputError(_explain(problem, path, lines, content)) from None
-    return Study(spec, path, lines)
+    return _checked(content, lines, path, sets)
 
 
 def variants(path: Path) -> list[Study]:
@@ -78,28 +63,62 @@ def variants(path: Path) -> list[Study]:
 
     Raises InputError.
     """
-    content, lines = read(find_study(path))
-    return [read_study(path, preset=name) for name in _presets(content, path, lines)]
+    path = find_study(path)
+    return _variants(*read(path), path)
+
+
+def _variants(content: dict[str, Any], lines: Lines, path: Path) -> list[Study]:
+    presets = _presets(content, path, lines)
+    return [_checked(*_over(deepcopy(content), lines, presets, name), path=path) for name in presets]
+
+
+def _checked(content: dict[str, Any], lines: Lines, path: Path, sets: Sequence[str] = ()) -> Study:
+    """The study that the content describes, with the command line's changes over it."""
+    if "data" not in content:
+        unknown = [key for key in content if key not in StudySpec.model_fields]
+        told = f"{path}: the key 'data' is missing"
+        if unknown:
+            known = nearest(unknown[0], list(StudySpec.model_fields))
+            told = f"{at_line(path, line_of(lines, (unknown[0],)))}: unknown key '{unknown[0]}'{known}"
+        raise InputError(told)
+    content["data"] = _data_list(content.get("data"), path, lines)
+    for assignment in sets:
+        place = _set(content, assignment)
+        # A step of digits may be a key or a place in a list.
+        places = (place, tuple(int(step) if _place(step) else step for step in place))
+        lines = {k: v for k, v in lines.items() if all(k[: len(place)] != p for p in places)}
+        told = f"--set {assignment:.200}"
+        # What the file does not have on the way there, the option made too.
+        lines = {p[:length]: told for p in places for length in range(1, len(p))} | lines | dict.fromkeys(places, told)
+    content["data"] = [_with_catalog(d, place, path, lines) for place, d in enumerate(content["data"])]
+    try:
+        spec = StudySpec.model_validate(content)
+    except ValidationError as problem:
+        raise InputError(_explain(problem, path, lines, content)) from None
+    study = Study(spec, path, lines)
+    check(study)
+    return study
 
 
 def _presets(content: Mapping[str, Any], path: Path, lines: Lines) -> dict[str, dict[str, Any]]:
     """The study's own variants by name; each is a mapping of the study's keys."""
     presets = content.get("presets", {})
+    whole = where(path, lines, ("presets",))
     if not isinstance(presets, dict):
-        raise InputError(
-            f"{_where(path, lines, ('presets',))} is {shown(presets)}; write a mapping of variants by name"
-        )
+        raise InputError(f"{whole} is {shown(presets)}; write a mapping of variants by name")
+    if len(presets) > MOST_PRESETS:
+        raise InputError(f"{whole} has {len(presets)} entries; {MOST_PRESETS} are the most")
     for name, change in presets.items():
-        where = _where(path, lines, ("presets", str(name)))
-        if not isinstance(name, str):
-            raise InputError(f"{where}: the name of a preset is text (put it in quotes)")
+        here = where(path, lines, ("presets", name))
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", name) or len(name) > MOST_NAME:
+            allowed = f"letters, digits, and _ . + - behind the first; at most {MOST_NAME} of them"
+            raise InputError(f"{here}: the name of a preset stands in a folder's name; allowed are {allowed}")
         if not isinstance(change, dict):
-            raise InputError(f"{where} is {shown(change)}; write a mapping of the study's keys that it changes")
+            raise InputError(f"{here} is {shown(change)}; write a mapping of the study's keys that it changes")
         if set(change) & {"study", "presets"}:
             key = min(set(change) & {"study", "presets"})
-            raise InputError(
-                f"{_where(path, lines, ('presets', name, key))}: a preset cannot change '{key}'; leave it out"
-            )
+            told = f"a preset cannot change '{key}'; leave it out"
+            raise InputError(f"{where(path, lines, ('presets', name, key))}: {told}")
     return presets
 
 
@@ -122,8 +141,11 @@ def _at(content: Any, place: Place) -> Any:
 
 def find_study(path: Path) -> Path:
     """The file itself, or the one of that name among the studies that come with the package."""
-    if path.exists() or (path.parent != Path() and path.parent.name != "studies"):
-        return path
+    try:
+        if path.exists() or (path.parent != Path() and path.parent.name != "studies"):
+            return path
+    except OSError as problem:  # e.g. a name of 300 letters
+        raise InputError(f"{shown(str(path))}: cannot be read ({problem.strerror})") from None
     for folder in study_folders():
         for name in (path.name, path.name + ".yaml"):
             if (folder / name).is_file():
@@ -139,16 +161,21 @@ def study_folders() -> list[Path]:
 
 
 def _data_list(value: Any, path: Path, lines: Lines) -> list[dict[str, Any]]:
-    where = _at_line(path, line_of(lines, ("data",)))
-    entries = value if isinstance(value, list) else [value]
     found = []
-    for entry in entries:
+    for place, entry in enumerate(value if isinstance(value, list) else [value]):
         if isinstance(entry, str):
             entry = {"name": entry}
         if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
-            raise InputError(f"{where}: `data` is the name of a data set or a mapping with a `name`, got {entry!r}")
+            here = at_line(path, _data_line(lines, place, "name"))
+            told = "`data` is the name of a data set or a mapping with a `name`, or a list of them"
+            raise InputError(f"{here}: {told}, got {shown(entry)}")
         found.append(dict(entry))
     return found
+
+
+def _data_line(lines: Lines, place: int, key: str) -> int | str | None:
+    """Where a key of a data set stands, which may be written without a list."""
+    return lines[("data", key)] if ("data", key) in lines else line_of(lines, ("data", place, key))
 
 
 def _merged_data(value: Any, name: str) -> Any:
@@ -159,30 +186,33 @@ def _merged_data(value: Any, name: str) -> Any:
     return [{"name": name}]
 
 
-def _with_catalog(entry: dict[str, Any], path: Path, lines: Lines) -> dict[str, Any]:
+def _with_catalog(entry: dict[str, Any], place: int, path: Path, lines: Lines) -> dict[str, Any]:
     """The catalogue's entry of that name under the study's; a data set with a `kind` of its own may have any name."""
     name = entry["name"]
-    if name in CATALOG:
+    if isinstance(name, str) and name in CATALOG:
         return {**merge(CATALOG[name], entry)}
     if "kind" not in entry:
-        where = _at_line(path, line_of(lines, ("data",)))
-        raise InputError(
-            f"{where}: unknown data set '{name}'{nearest(name, list(CATALOG))}; give your own set a `kind`: voc or coco"
-        )
+        here = at_line(path, _data_line(lines, place, "name"))
+        known = nearest(str(name), list(CATALOG))
+        raise InputError(f"{here}: unknown data set {shown(name)}{known}; give your own set a `kind`: voc or coco")
     return entry
 
 
-def _set(content: dict[str, Any], assignment: str) -> Place:
-    """Applies one key=value and returns its place; `data.x` goes to every data set of the study."""
+def _set(content: dict[str, Any], assignment: str) -> tuple[str, ...]:
+    """Applies one key=value and returns its place; `data.x` goes to every data set of the study, `data.0.x` to one."""
     key, sign, text = assignment.partition("=")
-    if not sign or not all(key.split(".")):
-        raise InputError(f"--set {assignment}: write key=value, e.g. --set schedule.steps=500")
+    steps = key.split(".")
+    if not sign or not all(steps):
+        raise InputError(f"--set {assignment:.200}: write key=value, e.g. --set schedule.steps=500")
+    if len(steps) > MOST_STEPS:
+        raise InputError(f"--set {assignment:.200}: the key has {len(steps)} steps; no entry of a study lies that deep")
     try:
         value = parse(text) if text else ""
     except yaml.YAMLError as problem:
-        raise InputError(f"--set {assignment}: the value is not YAML ({problem!s:.80})") from problem
-    first, *rest = key.split(".")
-    if first == "data" and rest:
+        told = yaml_complaint(problem, text).removeprefix("line 1: ")
+        raise InputError(f"--set {assignment:.200}: {told:.300}") from problem
+    first, *rest = steps
+    if first == "data" and rest and not _place(rest[0]):
         for entry in content["data"]:
             _put(entry, rest, value, assignment)
     else:
@@ -190,14 +220,19 @@ def _set(content: dict[str, Any], assignment: str) -> Place:
         if first == "schedule" and rest and rest[0] in ("steps", "epochs"):
             # The two exclude each other, so that setting one replaces the other.
             content["schedule"].pop("epochs" if rest[0] == "steps" else "steps", None)
-        if first == "data":
-            content["data"] = _data_list(value, Path(), {("data",): f"--set {assignment}"})
-    return (first, *rest)
+        if first == "data" and not rest:
+            content["data"] = _data_list(value, Path(), {("data",): f"--set {assignment:.200}"})
+    return tuple(steps)
+
+
+def _place(step: str) -> bool:
+    """Whether a step of a key is a place in a list."""
+    return step.isascii() and step.isdecimal() and len(step) <= 6
 
 
 def _put(target: Any, keys: list[str], value: Any, assignment: str) -> None:
     for key in keys[:-1]:
-        if isinstance(target, list) and key.isdigit() and int(key) < len(target):
+        if isinstance(target, list) and _place(key) and int(key) < len(target):
             target = target[int(key)]
         elif isinstance(target, dict):
             target = target.setdefault(key, {})
@@ -210,46 +245,23 @@ def _put(target: Any, keys: list[str], value: Any, assignment: str) -> None:
 
 def _no_mapping(assignment: str, key: str, target: Any) -> str:
     whole = "; write the whole list, e.g. --set methods=[iou, atss]" if isinstance(target, list) else ""
-    return f"--set {assignment}: '{key}' is not inside a mapping, but in {shown(target)}{whole}"
+    return f"--set {assignment:.200}: '{key:.60}' is not inside a mapping, but in {shown(target)}{whole}"
 
 
 def _explain(problem: ValidationError, path: Path, lines: Lines, content: dict[str, Any]) -> str:
     """All complaints of a validation, one per line, each with its place and a way out."""
     told = []
     for error in problem.errors():
-        line = line_of(lines, _as_written(tuple(error["loc"]), content))
-        told.append(f"{_at_line(path, line)}: {complaint(error, words_of(StudySpec))}")
-    return "\n".join(dict.fromkeys(told))
+        line = line_of(lines, _as_written(tuple(error["loc"]), content, lines))
+        told.append(f"{at_line(path, line)}: {complaint(error, words_of(StudySpec))}")
+    once = list(dict.fromkeys(told))
+    more = [f"and {len(once) - MOST_TOLD} more"] if len(once) > MOST_TOLD else []
+    return "\n".join([*once[:MOST_TOLD], *more])
 
 
-def _where(path: Path, lines: Lines, place: Place) -> str:
-    return f"{_at_line(path, line_of(lines, place))}: {'.'.join(str(p) for p in place)}"
-
-
-def _at_line(path: Path, line: int | str | None) -> str:
-    """The file and the line; the option alone for what the command line says."""
-    if isinstance(line, str):
-        return line
-    return f"{path}: line {line}" if line else str(path)
-
-
-def _as_written(place: Place, content: dict[str, Any]) -> Place:
-    """The path in the file: a single data set is usually written without a list."""
-    if place[:2] == ("data", 0) and len(content.get("data", [])) == 1:
-        return ("data", *place[2:])
-    return place
-
-
-def local_path(written: str, study_folder: Path) -> Path:
-    """A file named in a study: absolute, under ASSIGNBENCH_DATA, or relative to the study file."""
-    expanded = Path(os.path.expandvars(written)).expanduser()
-    if expanded.is_absolute():
-        return expanded
-    shared = os.environ.get("ASSIGNBENCH_DATA")
-    if shared:
-        base = Path(shared).expanduser()
-        tails = [Path(*expanded.parts[i:]) for i in range(len(expanded.parts))]
-        for tail in tails:
-            if ".." not in tail.parts and (base / tail).exists():
-                return base / tail
-    return Path(os.path.normpath(study_folder / expanded))
+def _as_written(place: Place, content: dict[str, Any], lines: Lines) -> Place:
+    """The path in the file: a single data set is usually written without a list, and options go to all of them."""
+    if place[:1] != ("data",) or len(place) < 2 or place in lines:
+        return place
+    alone = ("data", *place[2:])
+    return alone if len(content["data"]) == 1 or isinstance(lines.get(alone), str) else place

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from assignbench.config.base import Config
+from assignbench.config.cell import LARGEST_SEED
 from assignbench.config.data import DataSpec
 from assignbench.config.evaluation import Evaluation
 from assignbench.config.method import QualityKind, Ranking
@@ -22,14 +23,24 @@ _MOVED_METHOD_KEYS = {
 _SCENES = ("train_images", "test_images", "scenes_seed", "factors")
 _FILES = ("train", "test", "classes", "use_difficult")  # root and on_bad go to all sets of a study by --set
 # What a kind of data does not read; a value that would do nothing is refused.
-_NOT_READ: dict[str, tuple[str, ...]] = {"shapes": _FILES, "voc": _SCENES, "coco": (*_SCENES, "use_difficult")}
+_NOT_READ: dict[str, tuple[str, ...]] = {
+    "shapes": _FILES,
+    "voc": _SCENES,
+    "coco": (*_SCENES, "use_difficult"),
+    "csv": (*_SCENES, "use_difficult"),
+}
 _SPLITS = {
     "voc": "a list of [folder under root, image set], e.g. [[VOC2007, trainval]]",
     "coco": "a list of [annotation file, image folder], e.g. [[annotations/train.json, train]]",
+    "csv": "a list of [table, image folder], e.g. [[annotations/train.csv, images]]",
 }
 MOST_SEEDS = 1000
+MOST_NAME = 60  # three of them, a seed and a hash make the name of a folder, of which file systems take 255 bytes
 # Names stand in claims, in globs of --only, in folders and in tables: no spaces, slashes or wild cards.
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$"
+Name = Annotated[str, Field(pattern=_NAME, max_length=MOST_NAME)]
+Area = Annotated[float, Field(ge=0, le=1e12)]
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 _PARTS = ("assigner", "criterion", "quality", "ranking", "floor_on", "nms", "voting", "head_init", "coder")
 
 
@@ -37,7 +48,7 @@ class DetectorEntry(Config):
     """A detector of the grid: its registered name, a label for tables, a weights file, changed parts of its `spec`."""
 
     name: str = Field(min_length=1)
-    label: str = Field("", pattern=r"^([A-Za-z0-9][A-Za-z0-9_.+-]*)?$", max_length=80)
+    label: str = Field("", pattern=rf"^$|{_NAME}", max_length=MOST_NAME)
     weights: str = ""
     spec: dict[str, Any] = {}
 
@@ -85,9 +96,14 @@ class MethodEntry(Config):
         for key, new in _MOVED_METHOD_KEYS.items():
             if key in given:
                 raise ValueError(f"'{key}' is now written {new}")
-        if isinstance(given.get("voting"), int | float) and not isinstance(given["voting"], bool):
-            raise ValueError("a number for 'voting' is now written voting: {sigma: ...}")
         return given
+
+    @field_validator("voting", mode="before")
+    @classmethod
+    def _no_number(cls, value: Any) -> Any:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            raise ValueError(f"the number {value} is now written voting: {{sigma: ...}}")
+        return value
 
     @property
     def start(self) -> str:
@@ -118,9 +134,11 @@ class DataEntry(DataSpec):
         missing = [name for name in ("train", "test") if not getattr(self, name)]
         if self.kind in _SPLITS and missing:
             raise ValueError(f"'{missing[0]}' is missing: data of kind '{self.kind}' needs {_SPLITS[self.kind]}")
-        twice = sorted({c for c in self.classes if self.classes.count(c) > 1})
-        if twice:
-            raise ValueError(f"classes names '{twice[0]}' twice")
+        again = twice(self.classes)
+        if again:
+            raise ValueError(f"classes names '{again}' twice")
+        if "" in self.classes:
+            raise ValueError(f"classes.{self.classes.index('')} is empty; write the name of the class")
         return self
 
     def data_set(self) -> DataSpec:
@@ -147,25 +165,26 @@ class Claim(Config):
 class StudySpec(Config):
     """A study after presets and overrides are applied."""
 
-    study: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    study: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=MOST_NAME)
     title: str = ""
     answers: str
     cost: str
     expect: str
-    detectors: list[DetectorEntry] = Field(min_length=1)
-    methods: list[MethodEntry] = Field(min_length=1)
+    detectors: list[DetectorEntry] = Field(min_length=1, max_length=50)
+    methods: list[MethodEntry] = Field(min_length=1, max_length=200)
     method_defaults: dict[str, Any] = {}
-    data: list[DataEntry] = Field(min_length=1)
-    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1)
+    data: list[DataEntry] = Field(min_length=1, max_length=50)
+    seeds: list[Seed] = Field([0], min_length=1, max_length=MOST_SEEDS)
     schedule: Schedule
     evaluation: Evaluation = Evaluation()
-    probe_images: int = Field(8, ge=0)
+    probe_images: int = Field(8, ge=0, le=1000)
     published: str = ""
     analyses: list[str] = []  # names or module:function; all that come with the package if empty
     claims: list[Claim] = []
-    areas: dict[Name, tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)]]] = {}  # px² of the original
-    max_dets: list[Annotated[int, Field(ge=1)]] = []  # detections per image and class for recall; 1, 10, 100 if empty
-    presets: dict[str, dict[str, Any]] = {}
+    areas: dict[Name, tuple[Area, Area]] = Field({}, max_length=50)  # px² of the original
+    # detections per image and class for recall; 1, 10, 100 if empty
+    max_dets: list[Annotated[int, Field(ge=1, le=10_000)]] = Field([], max_length=50)
+    presets: dict[Name, dict[str, Any]] = Field({}, max_length=50)
 
     @field_validator("detectors", "methods", mode="before")
     @classmethod
@@ -197,19 +216,8 @@ class StudySpec(Config):
         except ValidationError as problem:
             raise ValueError(complaints(problem, MethodEntry)) from None
 
-    @model_validator(mode="after")
-    def _distinct(self) -> StudySpec:
-        for what, names in (
-            ("methods", [m.name for m in self.methods]),
-            ("detectors", [d.shown for d in self.detectors]),
-            ("data sets", [d.name for d in self.data]),
-            ("seeds", [str(s) for s in self.seeds]),
-            ("analyses", self.analyses),
-        ):
-            twice = sorted({n for n in names if names.count(n) > 1})
-            if twice:
-                raise ValueError(f"two {what} are called '{twice[0]}'; give one another name or a label")
-        for name, (low, high) in self.areas.items():
-            if low >= high:
-                raise ValueError(f"areas.{name}: needs two areas in rising order, got {low:g} and {high:g}")
-        return self
+
+def twice(names: list[str]) -> str:
+    """The first name in the alphabet that is there twice; empty if none is."""
+    seen: set[str] = set()
+    return min((n for n in names if n in seen or seen.add(n)), default="")  # type: ignore[func-returns-value]

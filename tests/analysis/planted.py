@@ -15,7 +15,7 @@ from assignbench.measure.coco import coco_numbers
 from assignbench.measure.correlation import rank_correlation
 from assignbench.measure.crowding import crowdedness
 from assignbench.measure.matching import BOX, overlaps_of
-from assignbench.records import write_config, write_json, write_table
+from assignbench.records import finish, write_config, write_json, write_table
 
 
 def boxes_table(rows: list[tuple], columns: str = "") -> pd.DataFrame:
@@ -101,10 +101,10 @@ def write_cell(
     write_config(folder, config_of(made, seed, detector, data))
     write_json(folder / "environment.json", {"classes": list(classes), "class_agnostic": False})
     write_json(folder / "summary.json", {k: None if np.isnan(v) else v for k, v in numbers.items()})
-    write_json(folder / "status.json", {"state": "done"})
     write_table(folder / "images.parquet", images)
     write_table(folder / "objects.parquet", objects)
     write_table(folder / "detections.parquet", completed(detections))
+    finish(folder)
     return folder
 
 

@@ -7,7 +7,7 @@ import pytest
 from assignbench.analysis import ANALYSES, StudyRecord
 from assignbench.config import CoderConfig, HeadInit, MethodConfig, Nms, Part, Voting
 from assignbench.config.method import differing_parts
-from assignbench.records import write_json
+from assignbench.records import finish, write_json
 from tests.analysis.planted import boxes_table, objects_table, study_of, write_cell
 
 BASE = MethodConfig(name="iou", preset="iou", assigner=Part(name="max_iou"))
@@ -70,6 +70,7 @@ def test_the_difference_is_to_the_own_baseline_and_paired_by_seed(tmp_path) -> N
                     tmp_path, method, seed, objects, boxes_table([(0, 0, 0.0, 0, 40, 40, 0.9)], "score")
                 )
                 write_json(folder / "summary.json", {"AP": value})
+                finish(folder)
     found = study_of(tmp_path, ("a", "b", "c"), baselines={"a": "", "b": "a", "c": "b"})
     row = ANALYSES["averages"].run(found)[0].frame.set_index("method").loc["c"]
     assert row.delta == pytest.approx(0.15) and row.delta_n == 2 and row.baseline == "b" and row.pair == "assigner"

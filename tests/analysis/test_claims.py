@@ -60,21 +60,21 @@ def test_every_analysis_explains_itself_and_has_a_place() -> None:
 def test_analyses_by_name_and_by_module(tmp_path, monkeypatch) -> None:
     (tmp_path / "my_questions.py").write_text(
         "import pandas as pd\n"
+        "from assignbench.analysis.base import analysis\n"
+        "@analysis('per_class', title='Objects per class', question='How many?', definition='In the test split.')\n"
         "def objects_per_class(study):\n"
-        '    """Objects per class.\n\n    Counted in the test split.\n    """\n'
         "    return pd.DataFrame({'count': [len(c.objects) for c in study.data()]})\n"
     )
     monkeypatch.chdir(tmp_path)
     first, second = chosen(["nms", "my_questions:objects_per_class"], ORDER)
     assert first is ANALYSES["nms"]
-    assert second.title == "Objects per class" and "Counted in the test split." in second.definition
-    assert [r.key for r in second.run(type("Study", (), {"data": lambda self: []})())] == [
-        "my_questions:objects_per_class"
-    ]
-    assert [a.name for a in chosen([], ORDER)][: len(ORDER)] == list(ORDER)
+    assert (second.name, second.title) == ("per_class", "Objects per class")
+    assert [r.key for r in second.run(type("Study", (), {"data": lambda self: []})())] == ["per_class"]
+    monkeypatch.delitem(ANALYSES, "per_class")
+    assert [a.name for a in chosen([], ORDER)] == list(ORDER)
     with pytest.raises(InputError, match="unknown analysis 'nsm'; did you mean 'nms'"):
         chosen(["nsm"], ORDER)
-    with pytest.raises(InputError, match="is the module importable"):
+    with pytest.raises(InputError, match="has no 'nothing'"):
         chosen(["my_questions:nothing"], ORDER)
     with pytest.raises(InputError, match="No module named"):
         chosen(["no_such_module:f"], ORDER)

@@ -7,7 +7,7 @@ import pytest
 from assignbench.analysis import ANALYSES
 from assignbench.analysis.assignment import size_of
 from assignbench.analysis.probes import cell_churn, learned_anchors, prior_losses, recorded_mixtures, separation
-from assignbench.records import write_json, write_table
+from assignbench.records import finish, write_json, write_table
 from tests.analysis.planted import boxes_table, objects_table, study_of, write_cell
 
 
@@ -44,10 +44,12 @@ def study(tmp_path):
     write_table(folder / "assignments.parquet", pd.DataFrame(batches))
     environment = {
         "classes": ["thing"],
+        "class_agnostic": False,
         "image_size": 100,
         "priors": {"level_sizes": [4, 2], "strides": [4.0, 8.0], "anchors_per_location": 2},
     }
     write_json(folder / "environment.json", environment)
+    finish(folder)
     return study_of(tmp_path, ("iou",))
 
 
@@ -81,6 +83,7 @@ def test_the_area_of_a_probe_object_comes_from_its_own_record_first(study) -> No
     write_table(
         folder / "objects-00000100.parquet", pd.DataFrame({"object_id": [1, 2], "network_area": [400.0, 400.0]})
     )
+    finish(folder.parent)
     assert ANALYSES["maps"].run(study)[0].frame.iloc[0].distance == pytest.approx(0.15)
 
 
@@ -125,9 +128,11 @@ def test_the_gap_counts_pooled_deviations(study) -> None:
     visit = study.done[0].probe_visits()[-1]
     many = [prior(1, i, positive=i < 4, score=0.9 if i < 4 else 0.1, iou=0.8) for i in range(10)]
     write_table(visit, pd.DataFrame(many).assign(progress=1.0))
+    finish(study.done[0].folder)
     results = {r.key: r.frame for r in ANALYSES["scores"].run(study)}
     assert "gap" not in results["scores"] or results["scores"].gap.isna().all()
     write_table(visit.parent / "objects-00000100.parquet", mixtures().assign(network_area=100.0))
+    finish(study.cells[0].folder)
     results = {r.key: r.frame for r in ANALYSES["scores"].run(study)}
     row = results["scores"].iloc[0]
     assert row.separation == 1.0 and row.objects == 1
@@ -144,6 +149,7 @@ def test_formulas_are_shown_once_as_recorded(study) -> None:
     other = surface.assign(curve="other", formula="product")
     fixed = curve.assign(curve="p = 2", y=2.0, value=x)  # one value of y along the curve: still a line
     write_table(study.done[0].folder / "formulas.parquet", pd.concat([curve, fixed, surface, other], ignore_index=True))
+    finish(study.done[0].folder)
     results = {r.key: r for r in ANALYSES["formulas"].run(study)}
     assert list(results) == ["formulas.points", "formulas.root", "formulas.product", "formulas.product: other"]
     assert results["formulas.points"].role == "figure" and len(results["formulas.points"].frame) == 10 + 50

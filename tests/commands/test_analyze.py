@@ -96,3 +96,43 @@ def test_the_known_results_of_cocoapi(shared_data, tmp_path) -> None:
     cell = tmp_path / f"analyze-{gt.stem}" / f"imported-{found.stem}-{gt.stem}"
     summary = read_json(cell / "summary.json")
     assert all(summary[n] == pytest.approx(known[n], abs=1e-6) for n in ("AP", "AP50", "AP75", "AR100", "APs"))
+
+
+def tree(folder) -> dict:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.mark.parametrize("broken", ["gt", "a", "b"])
+def test_a_refusal_leaves_nothing_behind_and_a_former_result_stays(files, broken) -> None:
+    sound = (files / f"{broken}.json").read_text()
+    (files / f"{broken}.json").write_text(sound.replace('"bbox": [', '"bbox": ["1", ', 1))
+    assert analyze(files) == 2
+    assert not (files / "runs").exists()
+    (files / f"{broken}.json").write_text(sound)
+    assert analyze(files) == 0
+    before = tree(files / "runs")
+    (files / f"{broken}.json").write_text(sound[:-5])
+    assert analyze(files) == 2
+    assert tree(files / "runs") == before
+
+
+def test_an_error_while_writing_leaves_the_former_result(files, monkeypatch) -> None:
+    assert analyze(files) == 0
+    before = tree(files / "runs")
+    monkeypatch.setattr("assignbench.commands.analyze.build_report", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        analyze(files)
+    assert tree(files / "runs") == before
+    monkeypatch.undo()
+    assert analyze(files) == 0 and sorted(p.name for p in (files / "runs").iterdir()) == ["analyze-gt"]
+
+
+def test_warnings_are_printed_and_stand_in_the_report(files, capsys) -> None:
+    rows = json.loads((files / "b.json").read_text())
+    (files / "b.json").write_text(json.dumps([{**r, "score": 100 * r["score"]} for r in rows]))
+    assert analyze(files, "--name", "../out") == 0
+    told = "are they percentages or logits?"
+    assert "warning: b.json: scores go up to" in (shown := capsys.readouterr().out) and told in shown
+    (folder,) = (files / "runs").iterdir()
+    assert told in (folder / "report" / "index.html").read_text()
+    assert told in (folder / "report" / "report.md").read_text()

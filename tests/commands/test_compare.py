@@ -88,9 +88,21 @@ def test_cells_that_cannot_be_compared(study, cells, tmp_path, capsys) -> None:
     cell = next(p.parent for p in other.glob("*/config.json"))
     assert main(["compare", str(cells[0].cell.folder), str(cell), "--out", str(tmp_path)]) == 2
     assert "different images" in capsys.readouterr().err
-    write_json(cell / "status.json", {"state": "failed"})
+    write_json(cell / "status.json", {"state": "failed", "reason": "no luck"})
     assert main(["compare", str(cell), str(cell), "--out", str(tmp_path)]) == 2
-    assert "state: failed" in capsys.readouterr().err
+    assert "damaged: status.json says 'failed'" in capsys.readouterr().err
+    (cell / "manifest.json").unlink()
+    assert main(["compare", str(cell), str(cell), "--out", str(tmp_path)]) == 2
+    assert "this cell is failed: no luck" in capsys.readouterr().err
     assert main(["compare", str(tmp_path / "no"), str(cell), "--out", str(tmp_path)]) == 2
     assert "no such folder" in capsys.readouterr().err
+    (tmp_path / "taken").write_text("a file")
+    pair = [str(c.cell.folder) for c in cells[:2]]
+    for more in (
+        ["--out", str(tmp_path / "taken")],
+        ["--images", str(tmp_path / "gone"), "--out", str(tmp_path / "o")],
+    ):
+        assert main(["compare", *pair, *more]) == 2
+        assert more[1] in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
     assert CellRecord(cells[0].cell.folder).state == "done"

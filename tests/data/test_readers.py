@@ -105,9 +105,9 @@ def test_coco_sparse_ids_crowd_and_empty_images(coco_folder) -> None:
     [
         (lambda c: c["annotations"][0].update(bbox=[5, 5, -3, 10]), "annotation 1 of image 10: box .* is inverted"),
         (lambda c: c["annotations"][0].update(bbox=[45, 5, 30, 10]), "outside the image"),
-        (lambda c: c["annotations"][0].update(category_id=7), "unknown category id 7"),
-        (lambda c: c["annotations"][0].update(image_id=99), "names image 99"),
-        (lambda c: c["annotations"][0].pop("bbox"), r"annotations\[0\] has no 'bbox'"),
+        (lambda c: c["annotations"][0].update(category_id=7), "category_id 7 is not the id of one of the categories"),
+        (lambda c: c["annotations"][0].update(image_id=99), "image_id 99 is not the id of one of the images"),
+        (lambda c: c["annotations"][0].pop("bbox"), r"annotations\[0\] \(id 1\): has no 'bbox'"),
         (lambda c: c.pop("images"), "has no list 'images'"),
         (lambda c: c["images"][0].update(file_name="gone.png"), "image file is missing"),
     ],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,11 +13,11 @@ import pytest
 
 from assignbench import methods
 from assignbench.config.cell import CellConfig, LocalPaths
-from assignbench.errors import InputError
 from assignbench.launch import base, local
 from assignbench.launch.base import Job, Jobs
 from assignbench.launch.local import LocalProcesses, default_workers
-from assignbench.records import CellRecord, read_json, write_json
+from assignbench.records import CellRecord, finish, read_json, write_json
+from assignbench.records.claim import EXIT_FAILED, holder_of
 from assignbench.study.grid import cells_of
 from assignbench.study.reading import read_study
 
@@ -39,15 +38,17 @@ class Pretended:
     polls: int = 3
     running: dict[str, int] = field(default_factory=dict)
     most: int = 0
+    started: int = 0
+    asked: list[str] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
-
-    def free(self, job: Job) -> None:
-        pass
 
     def submit(self, job: Job) -> Job:
         self.running[job.name] = 0
+        self.started += 1
         self.most = max(self.most, len(self.running))
-        if self.state:
+        if self.state == "done":
+            finish(job.folder, step=8, steps=8)
+        elif self.state:
             write_json(job.folder / "status.json", {"state": self.state, "step": 4, "steps": 8})
         return job
 
@@ -58,7 +59,11 @@ class Pretended:
         del self.running[handle.name]
         return self.code
 
+    def ask(self, handle: Job) -> None:
+        self.asked.append(handle.name)
+
     def cancel(self, handle: Job) -> int:
+        assert handle.name in self.asked
         self.cancelled.append(handle.name)
         return -15
 
@@ -80,14 +85,30 @@ def test_jobs_run_side_by_side_and_their_folders_start_complete(jobs) -> None:
         (-9, "failed", "signal 9 (out of memory, or killed)"),
         (-11, "failed", "signal 11"),
         (3, "failed", "code 3; see"),
-        (-15, "pending", "signal 15"),
-        (130, "pending", "code 130"),
+        (-15, "pending", "goes on from its last checkpoint"),
+        (130, "pending", "goes on from its last checkpoint"),
     ],
 )
 def test_a_process_that_dies_without_a_word_leaves_the_reason(jobs, code, state, told) -> None:
-    Jobs(Pretended(code=code, state=""), 1).run(jobs[:1])
+    launcher = Pretended(code=code, state="")
+    Jobs(launcher, 1).run(jobs[:1])
     status = CellRecord(jobs[0].folder).status
     assert status["state"] == state and told in status["reason"]
+    killed = code in (-9, -11)
+    assert launcher.started == (2 if killed else 1)
+    assert any("started again" in n for n in status.get("notes", [])) == killed
+    assert holder_of(jobs[0].folder) is None
+
+
+def test_a_damaged_cell_is_not_done_any_more_when_it_is_begun_again(jobs) -> None:
+    job = jobs[0]
+    Jobs(Pretended(), 1).run([job])
+    (job.folder / "local.json").unlink()  # may change
+    assert CellRecord(job.folder).state == "done"
+    (job.folder / "config.json").write_text("{")
+    assert CellRecord(job.folder).state == "damaged"
+    Jobs(Pretended(code=3, state=""), 1).run([job])
+    assert CellRecord(job.folder).state == "failed" and "code 3" in CellRecord(job.folder).reason
 
 
 def test_a_failed_cell_keeps_its_own_reason(jobs) -> None:
@@ -110,25 +131,11 @@ def test_an_interruption_ends_what_runs_and_leaves_it_pending(jobs) -> None:
 def test_progress_tells_speed_and_what_is_left(jobs) -> None:
     job, runner = jobs[0], Jobs(Pretended(), 1)
     write_json(job.folder / "status.json", {"state": "running", "phase": "training", "step": 2, "steps": 8})
-    runner._speeds[job.folder] = (time.time() - 10, 0)
+    runner._speeds[job.folder] = (time.monotonic() - 10, 0)
     progress = runner._progress(job)
     assert (progress.step, progress.steps, progress.phase) == (2, 8, "training")
     assert progress.images_per_second == pytest.approx(0.2 * job.config.schedule.batch_size, rel=0.1)
     assert progress.seconds_left == pytest.approx(30, rel=0.1)
-
-
-def test_a_cell_that_is_being_trained_is_left_alone(jobs, monkeypatch) -> None:
-    monkeypatch.setattr(local, "PATIENCE_SECONDS", -1.0)
-    launcher, job = LocalProcesses("cpu"), jobs[0]
-    alive = {"state": "running", "pid": os.getpid(), "host": socket.gethostname(), "heartbeat": time.time()}
-    write_json(job.folder / "status.json", alive)
-    with pytest.raises(InputError, match=f"is being trained by process {os.getpid()} on {socket.gethostname()}"):
-        launcher.free(job)
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    for gone in ({"pid": ended.pid}, {"heartbeat": time.time() - 3600}, {"state": "failed"}):
-        write_json(job.folder / "status.json", {**alive, **gone})
-        launcher.free(job)
 
 
 def test_a_local_process_is_the_engines_command_line(jobs, monkeypatch, tmp_path) -> None:
@@ -142,10 +149,29 @@ def test_a_local_process_is_the_engines_command_line(jobs, monkeypatch, tmp_path
     job = jobs[0]
     job.folder.mkdir(parents=True)
     LocalProcesses("cuda").submit(job)
-    assert told["command"] == [
-        sys.executable, "-m", "assignbench.engine.run", str(job.folder), "cuda", str(os.getpid())
-    ]  # fmt: skip
+    command = told["command"]
+    assert command[0] == sys.executable and command[-3:] == [str(job.folder), "cuda", str(os.getpid())]
     assert told["env"]["OMP_NUM_THREADS"] == str(job.config.schedule.threads)
+
+
+def test_files_of_the_current_folder_stand_in_for_no_module_of_a_process(jobs, monkeypatch, tmp_path) -> None:
+    for name in ("copy", "random", "types", "numpy", "torch", "assignbench"):
+        (tmp_path / f"{name}.py").write_text(f"raise RuntimeError('{name} of the current folder')")
+    monkeypatch.chdir(tmp_path)
+    folder = jobs[0].folder
+    folder.mkdir(parents=True)  # without a configuration, which is looked for when all modules are loaded
+    assert LocalProcesses("cpu").submit(jobs[0]).wait() == EXIT_FAILED
+    assert (folder / "log.txt").read_text() == ""
+
+
+def test_a_process_is_of_the_package_that_started_it(jobs, monkeypatch, tmp_path) -> None:
+    other = tmp_path / "other" / "assignbench"
+    other.mkdir(parents=True)
+    (other / "__init__.py").write_text("raise RuntimeError('another version')")
+    monkeypatch.setenv("PYTHONPATH", str(other.parent))
+    jobs[0].folder.mkdir(parents=True)
+    assert LocalProcesses("cpu").submit(jobs[0]).wait() == EXIT_FAILED
+    assert (jobs[0].folder / "log.txt").read_text() == ""
 
 
 def test_cancel_ends_a_process_that_will_not_end(monkeypatch) -> None:

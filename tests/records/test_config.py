@@ -7,7 +7,7 @@ import pytest
 from assignbench.config import CellConfig
 from assignbench.config.method import Voting
 from assignbench.errors import InputError
-from assignbench.records import CellRecord, ImportedConfig, ImportedData, ImportedMethod, write_config
+from assignbench.records import CellRecord, ImportedConfig, ImportedData, ImportedMethod, OldRecords, write_config
 
 
 def cell(**changes) -> CellConfig:
@@ -91,7 +91,7 @@ def test_where_things_lie_does_not_change_the_id(path, value) -> None:
         ("schedule.threads", 2),
         ("schedule.lr", 0.001),
         ("evaluation.floor", 0.05),
-        ("format", 3),
+        ("format", 4),
     ],
 )
 def test_what_makes_a_cell_that_cell_changes_the_id(path, value) -> None:
@@ -121,23 +121,41 @@ def test_an_imported_cell_says_so_and_is_no_trained_one(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"seed": 0, "method": {"nms_kind": "soft"}}', "format 1"),
-        ('{"format": 1, "seed": 0}', "format 1"),
-        ('{"format": 99}', "format 99"),
-        ("[1, 2]", "no object"),
-        ("{half", "not JSON"),
-        ('{"format": 2, "seed": -1}', "seed"),
+        ('{"seed": 0, "method": {"nms_kind": "soft"}}', "AssignBench 0.1"),
+        ('{"format": 1, "seed": 0}', "AssignBench 0.1"),
+        ('{"format": 2, "seed": 0}', "AssignBench 0.2"),
     ],
 )
-def test_other_folders_are_refused_with_the_way_out(tmp_path, text, said) -> None:
+def test_older_folders_are_refused_with_the_way_out(tmp_path, text, said) -> None:
     (tmp_path / "config.json").write_text(text)
-    with pytest.raises(InputError) as problem:
+    with pytest.raises(OldRecords) as problem:
         _ = CellRecord(tmp_path).config
     message = str(problem.value)
     assert str(tmp_path) in message
     assert said in message
     assert "another --out" in message
-    assert "AssignBench 0.1" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{"format": 99}', "format 99"),
+        (b'{"format": [3]}', "format [3]"),
+        (b"[1, 2]", "holds a list"),
+        (b"{half", "line 1"),
+        (b"[" * 100_000, "config.json"),
+        (b"\xff\xfe", "UTF-8"),
+        (b"", "config.json"),
+        (b'{"format": 3, "seed": -1}', "seed"),
+    ],
+)
+def test_a_damaged_configuration_is_told_with_the_way_out(tmp_path, content, said) -> None:
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(InputError) as problem:
+        _ = CellRecord(tmp_path).config
+    assert not isinstance(problem.value, OldRecords)
+    assert str(tmp_path) in str(problem.value) and said in str(problem.value)
+    assert "redoes the cell" in str(problem.value)
 
 
 def test_an_unknown_key_is_refused(tmp_path) -> None:

@@ -8,7 +8,9 @@ import pytest
 from assignbench.cli import main
 from assignbench.records import read_json
 from assignbench.records.check import problems_of
-from assignbench.records.schema import STUDY, TABLES
+from assignbench.records.documents import STUDY
+from assignbench.records.schema import TABLES
+from tests.conftest import write_voc
 
 STUDY_FILE = """
 study: records
@@ -21,27 +23,30 @@ methods:
   - {name: paa_voting, detectors: [retinanet1-slim]}
   - {name: ltm, detectors: [retinanet1-slim]}
   - {name: musu, detectors: [fcos-slim]}
-data: shapes
+data:
+  - {name: shapes, train_images: 12, test_images: 4}
+  - {name: squares, kind: voc, methods: [ltm], root: devkit, train: [[VOC2007, train]], test: [[VOC2007, test]],
+     classes: [cat, dog], image_size: 64}
 seeds: 1
-schedule: {steps: 4, log_every: 2, checkpoint_every: 2, batch_size: 4}
+schedule: {steps: 4, log_every: 2, checkpoint_every: 2, batch_size: 3}
 probe_images: 2
 """
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """A study's run folder with one cell per kind of method."""
+    """A study's run folder with one cell per kind of method and one on a data set in files."""
     place = tmp_path_factory.mktemp("run")
     path = place / "records.yaml"
     path.write_text(STUDY_FILE)
-    few = [part for name in ("train_images=12", "test_images=4") for part in ("--set", f"data.{name}")]
-    assert main(["run", str(path), "--out", str(place / "runs"), "--quiet", *few]) == 0
+    write_voc(place)
+    assert main(["run", str(path), "--out", str(place / "runs"), "--quiet"]) == 0
     return place / "runs" / "records"
 
 
 def test_every_file_of_a_run_fits(folder) -> None:
     cells = [p.parent for p in sorted(folder.glob("*/config.json"))]
-    assert len(cells) == 4
+    assert len(cells) == 5
     assert {c.name: problems_of(c) for c in cells} == {c.name: [] for c in cells}
     STUDY.mapping(read_json(folder / "study.json"), "study.json")
 

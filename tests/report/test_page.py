@@ -6,6 +6,7 @@ import dataclasses
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ from assignbench.analysis import ANALYSES, Analysis, Result, read_study_record
 from assignbench.config import MethodConfig
 from assignbench.errors import InputError
 from assignbench.records import read_json, write_json
-from assignbench.report import build_report, publish_report, write_report
+from assignbench.report import build_report, publish_report
 from assignbench.report.figures import FIGURES
+from assignbench.report.page import write_report
 from tests.report.written import METHODS, write_study
 
 SEPARATOR = re.compile(r"(?<!\\)\|")
@@ -60,6 +62,7 @@ def test_every_section_is_there_and_nothing_failed(report) -> None:
     assert "failed:" not in page and "UNFAIR" not in page
     for name in ("averages", "differences", "crowdedness", "nms", "churn", "scores", "curves", "formulas", "cost"):
         assert f"<h2>{ANALYSES[name].title.replace(chr(39), '&#39;')}</h2>" in page
+    assert "<code>pre_nms</code>" in page and "`" not in page  # code is marked as such, not by the sign for it
     assert not re.search(r'src="(?!data:image/(png|jpeg);base64,)', page)  # self-contained
 
 
@@ -75,6 +78,17 @@ def test_one_place_is_named_once_and_several_in_every_row(report, tmp_path) -> N
     assert {r[-1] for r in rows if r[3] != "–"} == {"not resolvable"}  # one seed
 
 
+def test_a_damaged_cell_is_told_first_and_costs_nothing_else(tmp_path) -> None:
+    """The first seed of the baseline is damaged, so that no pair of that seed is left."""
+    folder = write_study(tmp_path, seeds=2)
+    spoilt = next(folder.glob("*-iou-*seed0*"))
+    (spoilt / "detections.parquet").write_bytes(b"PAR1")
+    text = (build_report(folder).parent / "report.md").read_text()
+    head = text[: text.index("## ")]
+    assert "Damaged and left out" in head and "detections.parquet" in head and spoilt.name in head
+    assert " failed: " not in text
+
+
 def test_renaming_every_caption_changes_no_figure(folder, report, tmp_path, monkeypatch) -> None:
     run = Analysis.run
 
@@ -82,7 +96,7 @@ def test_renaming_every_caption_changes_no_figure(folder, report, tmp_path, monk
         return [dataclasses.replace(r, caption=f"caption {i}") for i, r in enumerate(run(self, study))]
 
     monkeypatch.setattr(Analysis, "run", renamed)
-    write_report(read_study_record(folder), tmp_path)
+    write_report(read_study_record(folder), tmp_path, tell=[].append)
     before = {p.name: p.read_bytes() for p in (report / "figures").iterdir()}
     after = {p.name: p.read_bytes() for p in (tmp_path / "figures").iterdir()}
     assert len(before) > 20 and before == after
@@ -122,7 +136,7 @@ def test_what_users_write_is_shown_and_never_markup(tmp_path) -> None:
 
 
 def test_pictures_of_hidden_data_are_not_shown(folder, tmp_path) -> None:
-    write_report(read_study_record(folder), tmp_path, hidden=frozenset({"scenes"}))
+    write_report(read_study_record(folder), tmp_path, hidden=frozenset({"scenes"}), tell=[].append)
     assert not list((tmp_path / "figures").glob("*.jpg")) and list((tmp_path / "figures").glob("*.png"))
 
 
@@ -140,34 +154,45 @@ def test_a_difference_of_data_is_called_unfair(tmp_path) -> None:
     assert "UNFAIR" in (build_report(study).parent / "report.md").read_text()
 
 
-THIRD = '''
+THIRD = """
 import pandas as pd
 from assignbench.analysis import Result
+from assignbench.analysis.base import analysis
 
+WORDS = {"question": "Q?", "definition": "D."}
+
+@analysis("bare", title="How many cells there are", **WORDS)
 def bare(study):
-    """How many cells there are."""
     return pd.DataFrame({"cells": [len(study.done)]})
 
+@analysis("mine", title="T", **WORDS)
 def keyed(study):
     return Result("mine", "Mine", pd.DataFrame({"share": [0.25]}), {"share": "share"})
 
+@analysis("broken", title="T", **WORDS)
 def broken(study):
     raise KeyError("no such column")
 
+@analysis("wrong", title="T", **WORDS)
 def wrong(study):
     return {"a caption": pd.DataFrame()}
 
+@analysis("twice", title="T", **WORDS)
 def twice(study):
     return [Result("mine", "A", pd.DataFrame()), Result("mine", "B", pd.DataFrame())]
-'''
+"""
 
 
 @pytest.fixture
-def third(tmp_path, monkeypatch) -> str:
-    """A module of somebody's own analyses."""
+def third(tmp_path, monkeypatch) -> Iterator[str]:
+    """A module of somebody's own analyses, which are forgotten afterwards."""
     (tmp_path / "their_analyses.py").write_text(THIRD)
     monkeypatch.syspath_prepend(tmp_path)
-    return "their_analyses"
+    known = dict(ANALYSES)
+    yield "their_analyses"
+    sys.modules.pop("their_analyses", None)
+    ANALYSES.clear()
+    ANALYSES.update(known)
 
 
 def test_analyses_of_third_parties(third, tmp_path) -> None:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from assignbench.analysis.result import Result
 from assignbench.report.render.markdown import escaped, markdown_table, paragraph
-from assignbench.report.style import colour, slug
+from assignbench.report.style import colour
 from assignbench.report.tables import Table, average_tables, difference, percent, result_table, tidy_table
 
 
@@ -89,8 +89,13 @@ def test_rows_per_seed_are_averaged_and_one_place_is_not_repeated() -> None:
     assert result_table(Result("k", "c", frame), [("d", "x"), ("e", "x")]).header[:2] == ["data", "detector"]
 
 
-def test_file_names_hold_nothing_of_what_users_write() -> None:
-    assert slug("maps", "a/b ../c", "<i>") == "maps-a-b-..-c-i" and slug("maps", "//") == "maps-x"
+def test_bare_addresses_become_no_links() -> None:
+    assert escaped("see https://a.b/c, www.d.e or f@g.h") == "see https\\://a.b/c, www\\.d.e or f\\@g.h"
+    assert escaped("12:30, 3 @ 4") == "12:30, 3 @ 4"
+
+
+def test_control_characters_are_written_out() -> None:
+    assert escaped("a\x1b[31mb\u202ec") == "a\\\\x1b\\[31mb\\\\u202ec"
 
 
 def test_colours_are_fixed_and_differ() -> None:

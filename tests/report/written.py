@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,17 @@ from PIL import Image
 
 from assignbench.config import CellConfig, DataSpec, DetectorConfig, MethodConfig, Nms, Part, Schedule
 from assignbench.config.detector import BackboneSpec, DetectorSpec, HeadSpec, PriorSpec
+from assignbench.config.formats import formats_of
+from assignbench.config.inputs import Inputs
 from assignbench.measure.boxes import aspect_ratio, pairwise_iou
 from assignbench.measure.coco import coco_numbers
 from assignbench.measure.crowding import crowdedness
 from assignbench.measure.matching import BOX, overlaps_of
-from assignbench.records import append_lines, schema, write_config, write_json, write_table
+from assignbench.records import append_lines, finish, schema, write_config, write_json, write_table
+from assignbench.records.identity import write_inputs
 
 SIDE = 96
+CLOCKS = {"seconds": 6.0, "cpu_seconds": 5.7, "assign_ms": 3.0, "assign_cpu_ms": 2.9, "criterion_ms": 2.0}
 CLASSES = ["disc", "bar", "cross"]
 METHODS = {
     "iou": MethodConfig(name="iou", preset="iou", assigner=Part(name="max_iou")),
@@ -45,16 +50,20 @@ def write_study(
     detectors: tuple[str, ...] = ("slim",),
     methods: dict[str, MethodConfig] | None = None,
     data: str = "scenes",
+    alter: Callable[[Path], None] = lambda folder: None,
     **about: object,
 ) -> Path:
-    """Writes detectors x methods x seeds as finished cells and study.json; `about` adds to the latter."""
+    """Writes detectors x methods x seeds as finished cells and study.json; `about` adds to the latter.
+
+    `alter` gets the folder of every cell before it is finished.
+    """
     chosen = methods or METHODS
     truth = objects_of(images)
     cells = []
     for detector in detectors:
         for method in chosen.values():
             for seed in range(seeds):
-                cells.append(write_cell(folder, detector, method, seed, truth, images, data).name)
+                cells.append(write_cell(folder, detector, method, seed, truth, images, data, alter).name)
     first = next(iter(chosen))
     content: dict[str, object] = {
         "study": "written",
@@ -101,7 +110,14 @@ def objects_of(images: int) -> pd.DataFrame:
 
 
 def write_cell(
-    study: Path, detector: str, method: MethodConfig, seed: int, truth: pd.DataFrame, images: int, data: str
+    study: Path,
+    detector: str,
+    method: MethodConfig,
+    seed: int,
+    truth: pd.DataFrame,
+    images: int,
+    data: str,
+    alter: Callable[[Path], None],
 ) -> Path:
     """One finished cell with all its tables, checked by their schemas."""
     spec = DetectorSpec(
@@ -129,6 +145,7 @@ def write_cell(
         best_iou_before=0.9, best_iou_after=0.8,
     )  # fmt: skip
     write_config(folder, config)
+    write_inputs(folder, Inputs(formats=formats_of(config)), {})
     write_table(folder / "images.parquet", table, schema.IMAGES)
     write_table(folder / "objects.parquet", objects, schema.OBJECTS)
     write_table(folder / "pre_nms.parquet", before, schema.PRE_NMS)
@@ -136,12 +153,20 @@ def write_cell(
     write_table(folder / "candidates.parquet", candidates_of(truth, rng), schema.CANDIDATES)
     write_training(folder, method, truth, rng)
     numbers = coco_numbers(overlaps_of(table, truth, after.reset_index(drop=True), len(CLASSES)))
-    cost = {"train_seconds": 60.0 + rng.random(), "images_per_second": 100.0, "gflops": 1.5, "peak_memory_mib": 300.0}
+    seconds = 60.0 + rng.random()
+    cost = {
+        "train_seconds": seconds,
+        "train_cpu_seconds": 0.95 * seconds,
+        "images_per_second": 100.0,
+        "gflops": 1.5,
+        "peak_memory_mib": 300.0,
+    }
     cost |= {"parameters": 300_000, "forward_ms_per_image": 4.0, "postprocess_ms_per_image": 1.0}
     summary = {k: None if np.isnan(v) else float(v) for k, v in numbers.items()}
     write_json(folder / "summary.json", {**summary, **cost, "per_class": dict.fromkeys(CLASSES, 0.5)})
-    write_json(folder / "status.json", {"state": "done", "step": 100, "steps": 100})
     write_json(folder / "environment.json", environment())
+    alter(folder)
+    finish(folder, step=100, steps=100)
     return folder
 
 
@@ -204,7 +229,7 @@ def write_training(folder: Path, method: MethodConfig, truth: pd.DataFrame, rng:
     for step in range(0, 100, 10):
         loss = 2.0 / (1 + step) + 0.1
         line = {"step": step, "epoch": 0, "loss": loss, "loss_cls": loss / 2, "loss_box": loss / 2, "grad_norm": 1.0}
-        lines.append({**line, "lr": 1e-3, "images_per_second": 100.0, "assign_ms": 3.0, "criterion_ms": 2.0})
+        lines.append({**line, "lr": 1e-3, "images_per_second": 100.0, **CLOCKS})
     append_lines(folder / "metrics.jsonl", lines)
     write_table(folder / "assignments.parquet", telemetry(truth, rng))
     for number, step in enumerate((0, 50, 100)):

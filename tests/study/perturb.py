@@ -43,6 +43,11 @@ def wrong_values(word: Word) -> Iterator[Wrong]:
     yield from _of_kinds(word)
 
 
+def written(bound: float) -> str:
+    """A bound as people write it."""
+    return str(int(bound)) if bound == int(bound) and bound < 1e16 else f"{bound:g}"
+
+
 def _of_kinds(word: Word) -> Iterator[Wrong]:
     kinds = set(word.kinds)
     if kinds & set(NUMBERS):
@@ -58,10 +63,10 @@ def _of_kinds(word: Word) -> Iterator[Wrong]:
             yield Wrong(1.5, what="half for a whole number")
         if word.low is not None:
             low = int(word.low) if int in kinds and word.low == int(word.low) else word.low
-            yield Wrong(low if word.low_open else low - 1, f"{word.low:g}", "below the range")
+            yield Wrong(low if word.low_open else low - 1, written(word.low), "below the range")
         if word.high is not None:
             high = int(word.high) if int in kinds and word.high == int(word.high) else word.high
-            yield Wrong(high if word.high_open else high + 1, f"{word.high:g}", "above the range")
+            yield Wrong(high if word.high_open else max(high + 1, 2 * high), written(word.high), "above the range")
     elif bool in kinds:
         yield Wrong("yes", what="text for true")
         yield Wrong(1, what="a number for true")

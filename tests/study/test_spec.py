@@ -55,7 +55,10 @@ def test_mistakes_name_the_line_and_the_nearest_name(tmp_path, old, new, message
         ("", "the file is empty"),
         ("a: [1, 2", "not a plain YAML file"),
         ("- a\n- b\n", "a study is a mapping .* found a list"),
-        ("study: !!python/object/apply:os.system ['touch executed']\n", "not a plain YAML file"),
+        (
+            "study: !!python/object/apply:os.system ['touch executed']\n",
+            "line 1: the tag '!!python/object.* is not used",
+        ),
     ],
 )
 def test_files_that_are_no_study(tmp_path, monkeypatch, text, message) -> None:
@@ -161,14 +164,15 @@ def test_baselines_come_from_the_entry_the_preset_or_the_first_method(tmp_path) 
     assert baselines_of(study, methods) == {
         "iou": "",
         "paa": "iou_paa",
-        "iou_paa": "iou",
+        "iou_paa": "",
         "mine": "iou",
         "atss_plain": "iou",
-        "ltm": "iou",
+        "ltm": "",
     }
+    assert lines_of(study)[2].startswith("iou_paa against iou: ")
     # A preset's baseline is found by its preset too, whatever the study calls it.
     study = entries(tmp_path, "atss_plain", "paa", "{name: plain, preset: iou_paa}")
-    assert baselines_of(study, methods) == {"atss_plain": "", "paa": "plain", "plain": "atss_plain"}
+    assert baselines_of(study, methods) == {"atss_plain": "", "paa": "plain", "plain": ""}
     # Methods that meet on no detector are never compared.
     both = "[retinanet-slim, fcos-slim]"
     anchors, points = "detectors: [retinanet-slim]", "detectors: [fcos-slim]"
@@ -180,10 +184,21 @@ def test_baselines_come_from_the_entry_the_preset_or_the_first_method(tmp_path) 
         f"{{name: paa, {anchors}}}",
         detectors=both,
     )
-    assert baselines_of(study, methods) == {"iou": "", "fcos_plus_plus": "", "musu": "fcos_plus_plus", "paa": "iou"}
+    assert baselines_of(study, methods) == {"iou": "", "fcos_plus_plus": "", "musu": "fcos_plus_plus", "paa": ""}
+    assert lines_of(study)[3].startswith("paa against iou: a recipe")
     apart = f"{{name: musu, baseline: iou, {points}}}"
     with pytest.raises(InputError, match=r"methods\.1\.baseline: 'iou' meets 'musu' on no detector"):
         baselines_of(entries(tmp_path, f"{{name: iou, {anchors}}}", apart, detectors=both), methods)
+
+
+def test_no_pair_is_asked_twice(tmp_path) -> None:
+    """iou comes last and names no baseline: it is not compared with the method that is compared with it."""
+    study = entries(tmp_path, "atss_plain", "iou")
+    assert baselines_of(study, methods) == {"atss_plain": "iou", "iou": ""}
+    assert lines_of(study) == [
+        "atss_plain against iou: the assigner alone differs",
+        "iou: compared with nothing",
+    ]
 
 
 def test_pairs_name_what_differs_beyond_the_assigner(tmp_path) -> None:

@@ -283,8 +283,9 @@ def made(**given):
 @pytest.mark.parametrize(
     ("name", "needed"),
     [
-        ("os:system", "does not derive from"),
-        ("subprocess:Popen", "does not derive from"),
+        ("os:system", "os is a module of Python itself"),
+        ("subprocess:Popen", "subprocess is a module of Python itself"),
+        ("numpy:array", "does not derive from"),
         ("word_module:Mine", "does not derive from"),
         ("word_module:made", "does not derive from"),
         ("word_module:Mien", "did you mean 'Mine'"),

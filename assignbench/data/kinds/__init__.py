@@ -1,5 +1,5 @@
 """Kinds of data sets, one file each; importing this package registers them all."""
 
-from assignbench.data.kinds import coco, shapes, voc
+from assignbench.data.kinds import coco, csv, shapes, voc
 
-__all__ = ["coco", "shapes", "voc"]
+__all__ = ["coco", "csv", "shapes", "voc"]

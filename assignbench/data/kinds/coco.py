@@ -1,123 +1,168 @@
-"""COCO instances JSON: sparse category ids, crowd regions, images without objects."""
+"""COCO instances JSON: sparse category ids, crowd regions, images without objects; categories are matched by name."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from assignbench.config.data import DataSpec
 from assignbench.data.base import DetectionData, ImageRecord, PixelCache, Problem, settle, within
-from assignbench.data.checks import box_problem, image_problem, missing_root, read_pixels
-from assignbench.data.readers import Split, listed, reads
-from assignbench.errors import InputError
+from assignbench.data.checks import box_problem, missing_root, unsound_boxes
+from assignbench.data.fields import Bools, Floats, Ints
+from assignbench.data.images import Pictures, read_pixels
+from assignbench.data.instances import Instances, read_instances
+from assignbench.data.readers import Split, one_pair, reads
+from assignbench.errors import InputError, nearest
+
+# Category names of training files that were read, by path, size and time of change: reading a test split asks for
+# them again, and a file of half a gigabyte is not parsed twice for eighty names.
+_seen: dict[tuple[Path, int, int], tuple[str, ...]] = {}
 
 
 @reads("coco")
 def read(spec: DataSpec, split: Split, root: Path, cache: Path | None) -> DetectionData:
-    """A split of a study's COCO data: one annotation file and its image folder."""
-    pairs = listed(spec, split, root)
-    if len(pairs) != 1:
-        raise InputError(
-            f"data set '{spec.name}': coco needs one (annotations, folder) pair for {split}, got {len(pairs)}; "
-            f"give data.{split} one pair"
-        )
-    annotations, folder = pairs[0]
-    return read_coco(root, annotations, folder, name=spec.name, classes=spec.classes or None, on_bad=spec.on_bad)
+    """A split of a study's COCO data: one annotation file and its image folder. The training file sets the labels."""
+    annotations, folder = one_pair(spec, split, root)
+    reference = None
+    if split == "test":
+        training = within(root, one_pair(spec, "train", root)[0], "data.train")
+        reference = (training, _categories_of(training))
+    return read_coco(
+        root,
+        annotations,
+        folder,
+        name=spec.name,
+        classes=spec.classes or None,
+        on_bad=spec.on_bad,
+        reference=reference,
+    )
 
 
 def read_coco(
-    root: Path, annotations: str, folder: str, *, name: str, classes: list[str] | None = None, on_bad: str = "error"
+    root: Path,
+    annotations: str,
+    folder: str,
+    *,
+    name: str,
+    classes: Sequence[str] | None = None,
+    on_bad: str = "error",
+    reference: tuple[Path, tuple[str, ...]] | None = None,
 ) -> DetectionData:
-    """The images of an instances file under `root`, with pictures in `folder`; labels follow rising category id.
+    """The images of an instances file under `root`, with pictures in `folder`.
 
-    Raises InputError for missing files and malformed JSON, and for annotation problems if `on_bad` is "error".
+    Labels follow rising category id of this file, or the order of `reference`, the training file and its category
+    names; other objects than those of `classes` are left out if it is given. Raises InputError for missing files and
+    malformed JSON, for categories that are not those of the reference, and for annotation problems if `on_bad` is
+    "error".
     """
     if not root.is_dir():
         raise missing_root(root, f"data set '{name}'")
     source = within(root, annotations, "data.annotations")
-    content = load_instances(source)
-    categories = sorted(content["categories"], key=lambda c: int(c["id"]))
-    if classes:
-        categories = [c for c in categories if c["name"] in classes]
-    label_of = {int(c["id"]): i for i, c in enumerate(categories)}
-    known = {int(c["id"]) for c in content["categories"]}
-    of_image: dict[int, list[dict[str, Any]]] = {int(i["id"]): [] for i in content["images"]}
-    problems: list[Problem] = []
-    for item in content["annotations"]:
-        where = f"annotation {item.get('id')}"
-        if int(item["image_id"]) not in of_image:
-            problems.append(Problem(source.name, f"names image {item['image_id']}, which is not in the file", where))
-        elif int(item["category_id"]) not in known:
-            problems.append(Problem(source.name, f"unknown category id {item['category_id']}", where))
-        elif int(item["category_id"]) in label_of:
-            of_image[int(item["image_id"])].append(item)
+    found = read_instances(source)
+    own = tuple(found.categories.values())
+    _remember(source, own)
+    names = _chosen(name, source, own, reference, classes)
+    problems = list(found.problems)
+    label_of = {n: i for i, n in enumerate(names)}
+    labels = np.asarray([label_of.get(n, -1) for n in own], np.int64)
+    ids = np.asarray(list(found.categories), np.int64)
+    of_object = labels[np.searchsorted(ids, found.category_ids)] if len(ids) else np.zeros(0, np.int64)
+    corners, kept = _sound_boxes(found, of_object >= 0, problems)
+    order = np.flatnonzero(kept)
+    order = order[np.argsort(found.owners[order], kind="stable")]
+    bounds = np.searchsorted(found.owners[order], np.arange(len(found.images) + 1))
     images: list[ImageRecord] = []
     paths: list[Path] = []
-    for entry in content["images"]:
-        path = within(root, f"{folder}/{entry['file_name']}", source.name)
-        wrong = image_problem(path, (int(entry["width"]), int(entry["height"])))
+    files: list[Path] = []
+    pictures = Pictures()
+    for place, file_name in enumerate(found.names):
+        path = within(root, f"{folder}/{file_name}", source.name)
+        files.append(path)
+        size = (int(found.widths[place]), int(found.heights[place]))
+        wrong = pictures.problem(path, size, f"{folder}/{file_name}", f"image {found.images[place]} of {source.name}")
         if wrong:
-            problems.append(Problem(f"{folder}/{entry['file_name']}", wrong, f"image {entry['id']}", image_lost=True))
+            problems.append(wrong)
             continue
-        images.append(_record(entry, of_image[int(entry["id"])], label_of, source.name, problems))
+        rows = order[bounds[place] : bounds[place + 1]]
+        images.append(_record(found, place, rows, corners, of_object))
         paths.append(path)
     settle(problems, on_bad, f"data set '{name}', {source}")
-    names = tuple(str(c["name"]) for c in categories)
-    return DetectionData(name, Path(folder).name, names, images, PixelCache(lambda i: read_pixels(paths[i])), problems)
+    sizes = [(i.width, i.height) for i in images]
+    pixels = PixelCache(lambda i: read_pixels(paths[i], sizes[i]))
+    return DetectionData(name, Path(folder).name, names, images, pixels, problems, (source,), tuple(files))
 
 
-def load_instances(path: Path) -> dict[str, Any]:
-    """The parsed instances file with its three lists. Raises InputError for what is missing or malformed."""
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"no annotation file {path}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as problem:
-        raise InputError(f"{path}: not JSON ({problem})") from problem
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: expected an object with images, annotations and categories, found a list")
-    for key, fields in (("images", ("id", "file_name", "width", "height")), ("categories", ("id", "name"))):
-        _check_rows(path, content, key, fields)
-    _check_rows(path, content, "annotations", ("id", "image_id", "category_id", "bbox"))
-    return content
-
-
-def _check_rows(path: Path, content: dict[str, Any], key: str, fields: tuple[str, ...]) -> None:
-    rows = content.get(key)
-    if not isinstance(rows, list):
-        raise InputError(f"{path}: has no list '{key}'")
-    for number, row in enumerate(rows):
-        missing = [f for f in fields if not isinstance(row, dict) or f not in row]
-        if missing:
-            raise InputError(f"{path}: {key}[{number}] has no '{missing[0]}'")
-
-
-def _record(
-    entry: dict[str, Any], items: list[dict[str, Any]], label_of: dict[int, int], source: str, problems: list[Problem]
-) -> ImageRecord:
-    width, height = int(entry["width"]), int(entry["height"])
-    kept, boxes = [], []
-    for item in items:
-        x, y, w, h = (float(v) for v in item["bbox"])
-        wrong = box_problem((x, y, x + w, y + h), width, height)
-        if wrong and not item.get("iscrowd"):
-            problems.append(Problem(source, wrong, f"annotation {item['id']} of image {entry['id']}"))
-            continue
-        kept.append(item)
-        boxes.append((max(x, 0.0), max(y, 0.0), min(x + w, width), min(y + h, height)))
-    array = np.asarray(boxes, np.float32).reshape(-1, 4)
+def _record(found: Instances, place: int, rows: Ints, corners: Floats, labels: Ints) -> ImageRecord:
     return ImageRecord(
-        id=int(entry["id"]),
-        name=str(entry["file_name"]),
-        width=width,
-        height=height,
-        boxes=array,
-        labels=np.asarray([label_of[int(i["category_id"])] for i in kept], np.int64),
-        crowd=np.asarray([bool(i.get("iscrowd", 0)) for i in kept], np.bool_),
-        difficult=np.zeros(len(kept), np.bool_),
-        areas=np.asarray([float(i.get("area", i["bbox"][2] * i["bbox"][3])) for i in kept], np.float32),
-        ids=np.asarray([int(i["id"]) for i in kept], np.int64),
+        id=int(found.images[place]),
+        name=found.names[place],
+        width=int(found.widths[place]),
+        height=int(found.heights[place]),
+        boxes=corners[rows].astype(np.float32),
+        labels=labels[rows],
+        crowd=found.crowd[rows],
+        difficult=np.zeros(len(rows), np.bool_),
+        areas=found.areas[rows].astype(np.float32),
+        ids=found.ids[rows],
     )
+
+
+def _sound_boxes(found: Instances, wanted: Bools, problems: list[Problem]) -> tuple[Floats, Bools]:
+    """Corners [M, 4] within their images, and which of the wanted objects have a sound box; crowd regions may not."""
+    boxes, widths, heights = found.boxes, found.widths[found.owners], found.heights[found.owners]
+    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+    bad = wanted & ~found.crowd & unsound_boxes(corners, widths, heights)
+    for number in np.flatnonzero(bad).tolist():
+        x1, y1, x2, y2 = corners[number].tolist()
+        what = box_problem((x1, y1, x2, y2), int(widths[number]), int(heights[number]))
+        problems.append(Problem(found.path.name, str(what), found.name_of(number)))
+    corners[:, :2] = np.where(corners[:, :2] < 0, 0.0, corners[:, :2])
+    corners[:, 2] = np.minimum(corners[:, 2], widths)
+    corners[:, 3] = np.minimum(corners[:, 3], heights)
+    return corners, wanted & ~bad
+
+
+def _chosen(
+    name: str,
+    source: Path,
+    own: tuple[str, ...],
+    reference: tuple[Path, tuple[str, ...]] | None,
+    classes: Sequence[str] | None,
+) -> tuple[str, ...]:
+    """The class names in the order of their labels. Raises InputError if the files or `classes` do not agree."""
+    training, names = reference or (source, own)
+    if classes:
+        for path, known in dict.fromkeys(((training, names), (source, own))):
+            for wanted in classes:
+                if wanted not in known:
+                    raise InputError(
+                        f"data set '{name}': data.classes names '{wanted}', which is no category of {path}"
+                        f"{nearest(wanted, known)}"
+                    )
+        return tuple(n for n in names if n in classes)
+    if set(names) != set(own):
+        only, others = ([n for n in a if n not in b] for a, b in ((names, own), (own, names)))
+        both = [n for n in names if n in own]
+        raise InputError(
+            f"data set '{name}': the categories of training and test file differ\n"
+            f"  only in {training}: {', '.join(only) or 'none'}\n  only in {source}: {', '.join(others) or 'none'}\n"
+            "Rename them in one of the files, or choose those to use with data.classes"
+            + (f" (both files have: {', '.join(both)})" if both else " (the files share none)")
+        )
+    return names
+
+
+def _categories_of(path: Path) -> tuple[str, ...]:
+    try:
+        stat = path.stat()
+        names = _seen.get((path, stat.st_size, stat.st_mtime_ns))
+    except OSError:
+        names = None
+    return tuple(read_instances(path).categories.values()) if names is None else names
+
+
+def _remember(path: Path, names: tuple[str, ...]) -> None:
+    stat = path.stat()
+    _seen[path, stat.st_size, stat.st_mtime_ns] = names

@@ -14,13 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from assignbench.config.data import DataSpec, SceneFactors
+from assignbench.config.formats import FORMATS
 from assignbench.data.base import DetectionData, ImageRecord, Pixels
 from assignbench.data.readers import Split, reads
 
 SHAPE_CLASSES = ("disc", "box", "triangle", "ring", "plus", "star", "lollipop", "hammer")
 # Where a shape's telling part lies, as a share of the half side between box centre (0) and edge (1).
 ACENTRICITY = {"lollipop": 0.6, "hammer": 0.7}
-VERSION = 1  # part of the cache's name: raise it when the bytes change
+VERSION = FORMATS["data shapes"]  # part of the cache's name
 UNIT = 8  # positions are integers in eighths of a pixel
 
 Grid = npt.NDArray[np.int64]

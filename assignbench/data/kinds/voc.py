@@ -2,132 +2,209 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from xml.etree.ElementTree import Element
 
 import numpy as np
-from defusedxml import DefusedXmlException, ElementTree
 
 from assignbench.config.data import DataSpec
 from assignbench.data.base import DetectionData, ImageRecord, PixelCache, Problem, settle, within
-from assignbench.data.checks import box_problem, image_problem, missing_root, read_pixels
+from assignbench.data.checks import missing_root
+from assignbench.data.images import Pictures, read_pixels
 from assignbench.data.readers import Split, listed, reads
-from assignbench.errors import InputError
+from assignbench.data.voc_xml import Annotation, class_names, read_annotation
+from assignbench.errors import InputError, nearest
 
-VOC_CLASSES = (
-    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog"),
-    *("horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
-)
+LARGEST_LIST = 64 << 20  # bytes of an image list
+_MARKS = ("-1", "0", "1")  # the second column of VOC's lists per class
 
 
 @reads("voc")
 def read(spec: DataSpec, split: Split, root: Path, cache: Path | None) -> DetectionData:
-    """A split of a study's VOC data; the twenty classes of VOC where it names none."""
+    """A split of a study's VOC data; its classes are those of the training split's files where it names none."""
     pairs = listed(spec, split, root)
-    return read_voc(root, pairs, spec.classes or list(VOC_CLASSES), name=spec.name, on_bad=spec.on_bad)
+    classes = spec.classes or collected(root, listed(spec, "train", root), spec.name)
+    return read_voc(root, pairs, classes, name=spec.name, on_bad=spec.on_bad, given=bool(spec.classes))
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One line of an image list: the folder that holds it, the list, and the name without extension."""
+
+    base: Path
+    listing: Path
+    name: str
+
+    @property
+    def xml(self) -> Path:
+        return within(self.base, f"Annotations/{self.name}.xml", str(self.listing))
+
+    @property
+    def picture(self) -> Path:
+        """Where the picture is expected if nothing else is known."""
+        return within(self.base, f"JPEGImages/{self.name}.jpg", str(self.listing))
+
+
+def collected(root: Path, splits: Sequence[tuple[str, str]], name: str) -> list[str]:
+    """The class names in the annotation files of `splits`, in order of the alphabet."""
+    found: set[str] = set()
+    for entry in _entries(root, splits, name, []):
+        found |= class_names(entry.xml)
+    return sorted(found)
 
 
 def read_voc(
-    root: Path, splits: list[tuple[str, str]], classes: list[str], *, name: str, on_bad: str = "error"
+    root: Path,
+    splits: Sequence[tuple[str, str]],
+    classes: Sequence[str],
+    *,
+    name: str,
+    on_bad: str = "error",
+    given: bool = True,
 ) -> DetectionData:
     """The images that `splits`, pairs of (folder under root, image set), name, in that order.
 
-    Pixels are 1-based and inclusive in the files: a box becomes (xmin - 1, ymin - 1, xmax, ymax).
+    Pixels are 1-based and inclusive in the files: a box becomes (xmin - 1, ymin - 1, xmax, ymax). `given` says whether
+    `classes` were written by the user or found in the training split.
     Raises InputError for a missing root or list, and for annotation problems if `on_bad` is "error".
     """
-    images: list[ImageRecord] = []
-    paths: list[Path] = []
     problems: list[Problem] = []
-    index = {c: i for i, c in enumerate(classes)}
+    entries = _entries(root, splits, name, problems)
+    pictures, index = Pictures(), {c: i for i, c in enumerate(classes)}
+    read: list[tuple[Annotation, Path, str]] = []
+    files: list[Path] = []
+    for entry in entries:
+        short = f"{entry.base.name}/Annotations/{entry.name}.xml"
+        found = read_annotation(entry.xml, short, problems)
+        if found is None:
+            files.append(entry.picture)
+            continue
+        picture, usable = _picture(entry, found, short, pictures, problems)
+        files.append(picture)
+        if usable:
+            _keep_known(found, index, short, problems, given=given)
+            read.append((found, picture, picture.relative_to(entry.base / "JPEGImages").as_posix()))
+    settle(problems, on_bad, f"data set '{name}', {root}")
+    # Object ids tell the image; the step grows where an image has a thousand objects.
+    most = max((n for found, _, _ in read for n in found.numbers), default=0)
+    step = 1000 if most < 999 else 10 ** len(str(most + 1))
+    images = [_record(place, found, file_name, index, step) for place, (found, _, file_name) in enumerate(read)]
+    paths, sizes = [p for _, p, _ in read], [(i.width, i.height) for i in images]
+    label = "+".join(f"{Path(f).name}/{s}" for f, s in splits)
+    pixels = PixelCache(lambda i: read_pixels(paths[i], sizes[i]))
+    sources = tuple(dict.fromkeys([*(e.listing for e in entries), *(e.xml for e in entries)]))
+    return DetectionData(name, label, tuple(classes), images, pixels, problems, sources, tuple(files))
+
+
+def _entries(root: Path, splits: Sequence[tuple[str, str]], name: str, problems: list[Problem]) -> list[_Entry]:
+    """The lines of the image lists; one that stands there twice is a problem, and read once."""
     if not root.is_dir():
         raise missing_root(root, f"data set '{name}'")
+    found: dict[tuple[Path, str], _Entry] = {}
     for folder, split in splits:
         base = within(root, folder, "data.splits")
-        listing = base / "ImageSets" / "Main" / f"{split}.txt"
+        listing = within(base, f"ImageSets/Main/{split}.txt", "data.splits")
         if not listing.is_file():
             raise (
                 missing_root(base, f"data set '{name}'")
                 if not base.is_dir()
                 else InputError(f"data set '{name}': no image list {listing}; known: {_lists(listing.parent)}")
             )
-        for line in listing.read_text().splitlines():
-            if not line.strip():
+        for number, line in enumerate(_lines(listing), start=1):
+            stem = _stem(line, base)
+            if not stem:
                 continue
-            stem = line.split()[0]
-            xml = within(base, f"Annotations/{stem}.xml", str(listing))
-            record, found = _read_xml(xml, len(images), index, base)
-            problems += found
-            if record is not None:
-                images.append(record)
-                paths.append(base / "JPEGImages" / record.name)
-    settle(problems, on_bad, f"data set '{name}', {root}")
-    label = "+".join(f"{Path(f).name}/{s}" for f, s in splits)
-    return DetectionData(name, label, tuple(classes), images, PixelCache(lambda i: read_pixels(paths[i])), problems)
+            if (base, stem) in found:
+                what = f"names '{stem}' again; keep one of the lines"
+                problems.append(Problem(f"{base.name}/{listing.name}", what, f"line {number}", image_lost=True))
+                continue
+            found[base, stem] = _Entry(base, listing, stem)
+    return list(found.values())
 
 
-def _read_xml(
-    path: Path, image_id: int, classes: dict[str, int], base: Path
-) -> tuple[ImageRecord | None, list[Problem]]:
-    """One annotation file; the record is None if the whole image has to be left out."""
-    short = f"{base.name}/Annotations/{path.name}"
+def _lines(listing: Path) -> list[str]:
+    if listing.stat().st_size > LARGEST_LIST:
+        raise InputError(f"{listing}: has more than {LARGEST_LIST} bytes; an image list holds one name per line")
     try:
-        tree = ElementTree.parse(path).getroot()
-        if tree is None:
-            raise ValueError("the file is empty")
-        width, height = (int(_text(tree, f"size/{side}")) for side in ("width", "height"))
-    except FileNotFoundError:
-        return None, [Problem(short, "annotation file is missing", image_lost=True)]
-    except (ElementTree.ParseError, DefusedXmlException, ValueError) as problem:
-        return None, [Problem(short, f"not a usable VOC annotation: {problem!s:.120}", image_lost=True)]
-    picture = base / "JPEGImages" / f"{path.stem}.jpg"
-    wrong = image_problem(picture, (width, height))
+        return listing.read_bytes().decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as problem:
+        raise InputError(
+            f"{listing}: byte {problem.start} is not UTF-8; save the list as UTF-8, one image name per line"
+        ) from None
+
+
+def _stem(line: str, base: Path) -> str:
+    """The name in a line; the lists of single classes mark it with -1, 0 or 1 behind it."""
+    words = line.split()
+    if len(words) > 1 and words[-1] in _MARKS and not (base / "Annotations" / f"{line.strip()}.xml").is_file():
+        return line.strip()[: -len(words[-1])].rstrip()
+    return line.strip()
+
+
+def _picture(
+    entry: _Entry, found: Annotation, short: str, pictures: Pictures, problems: list[Problem]
+) -> tuple[Path, bool]:
+    """The picture of an entry, and whether it can be used: the one that has its name or that <filename> names."""
+    folder, own = entry.base / "JPEGImages", entry.picture
+    candidates = pictures.named(own)
+    what = ""
+    if found.filename:
+        # <filename> counts from the entry's own folder or from JPEGImages; many tools leave a stale one.
+        named = [within(f, found.filename, short) for f in dict.fromkeys((own.parent, folder))]
+        there = next((p for p in named if p.is_file()), None)
+        if there is not None and candidates and there not in candidates:
+            what = (
+                f"<filename> names '{found.filename}' and the list entry is '{entry.name}', and there are pictures of "
+                "both names; mend <filename>"
+            )
+        candidates = candidates if there is None else [there]
+    if len(candidates) > 1:
+        names = ", ".join(p.name for p in candidates)
+        what = f"several pictures have its name ({names}); name the right one in <filename>"
+    if what:
+        problems.append(Problem(short, what, image_lost=True))
+        return own, False
+    picture = candidates[0] if candidates else own
+    file = f"{entry.base.name}/JPEGImages/{picture.relative_to(folder).as_posix()}"
+    stale = found.filename and Path(found.filename).name != picture.name
+    wrong = pictures.problem(picture, found.size, file, f"whose <filename> is '{found.filename}'" if stale else "")
     if wrong:
-        return None, [Problem(f"{base.name}/JPEGImages/{picture.name}", wrong, image_lost=True)]
-    boxes, labels, difficult, numbers, problems = [], [], [], [], []
-    for number, item in enumerate(tree.iter("object")):
-        kind = (item.findtext("name") or "").strip()
-        where = f"object {number} ('{kind}')"
-        if kind not in classes:
-            problems.append(Problem(short, f"unknown class '{kind}' (known: {', '.join(classes)})", where))
-            continue
-        try:
-            x1, y1, x2, y2 = (float(_text(item, f"bndbox/{side}")) for side in ("xmin", "ymin", "xmax", "ymax"))
-        except ValueError as problem:
-            problems.append(Problem(short, str(problem), where))
-            continue
-        # The file counts pixels from 1 and includes the last one. A zero is the same slip in many public sets.
-        box = (max(x1 - 1, 0.0), max(y1 - 1, 0.0), x2, y2)
-        wrong = box_problem((x1 - 1, y1 - 1, x2, y2), width, height)
-        if x1 >= x2 or y1 >= y2:
-            wrong = f"box ({x1:g}, {y1:g}, {x2:g}, {y2:g}) is {'inverted' if x1 > x2 or y1 > y2 else 'without area'}"
-        if wrong:
-            problems.append(Problem(short, wrong, where))
-            continue
-        boxes.append((box[0], box[1], min(x2, width), min(y2, height)))
-        labels.append(classes[kind])
-        difficult.append((item.findtext("difficult") or "0").strip() == "1")
-        numbers.append(number)
-    array = np.asarray(boxes, np.float32).reshape(-1, 4)
-    record = ImageRecord(
+        problems.append(wrong)
+    return picture, wrong is None
+
+
+def _keep_known(found: Annotation, index: dict[str, int], short: str, problems: list[Problem], *, given: bool) -> None:
+    """Leaves out the objects of other classes, as problems."""
+    known = [i for i, kind in enumerate(found.names) if kind in index]
+    if len(known) == len(found.names):
+        return
+    for number, kind in zip(found.numbers, found.names, strict=True):
+        if kind not in index:
+            hint = nearest(kind, list(index)).strip("; ")
+            what = f"unknown class '{kind}' {hint}".strip() if given else f"class '{kind}' is in no training file"
+            remedy = "" if given else "rename it or list the classes in data.classes"
+            problems.append(Problem(short, what, f"object {number} ('{kind}')", hint=remedy))
+    found.names[:] = [found.names[i] for i in known]
+    found.boxes[:] = [found.boxes[i] for i in known]
+    found.difficult[:] = [found.difficult[i] for i in known]
+    found.numbers[:] = [found.numbers[i] for i in known]
+
+
+def _record(image_id: int, found: Annotation, file_name: str, index: dict[str, int], step: int) -> ImageRecord:
+    boxes = np.asarray(found.boxes, np.float32).reshape(-1, 4)
+    return ImageRecord(
         id=image_id,
-        name=picture.name,
-        width=width,
-        height=height,
-        boxes=array,
-        labels=np.asarray(labels, np.int64),
+        name=file_name,
+        width=found.size[0],
+        height=found.size[1],
+        boxes=boxes,
+        labels=np.asarray([index[n] for n in found.names], np.int64),
         crowd=np.zeros(len(boxes), np.bool_),
-        difficult=np.asarray(difficult, np.bool_),
-        areas=(array[:, 2] - array[:, 0]) * (array[:, 3] - array[:, 1]),
-        ids=np.asarray(numbers, np.int64) + image_id * 1000 + 1,
+        difficult=np.asarray(found.difficult, np.bool_),
+        areas=(boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]),
+        ids=np.asarray(found.numbers, np.int64) + image_id * step + 1,
     )
-    return record, problems
-
-
-def _text(element: Element | None, path: str) -> str:
-    found = None if element is None else element.findtext(path)
-    if found is None or not found.strip():
-        raise ValueError(f"no <{path}>")
-    return found.strip()
 
 
 def _lists(folder: Path) -> str:

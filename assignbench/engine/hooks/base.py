@@ -20,5 +20,8 @@ class Hook:
     def after_update(self, outcome: Outcome, update: Update) -> None:
         """The weights have changed: `outcome.step + 1` steps are done."""
 
+    def pause(self, done: int) -> None:
+        """A checkpoint is about to be written after `done` steps: what it goes on with has to be on disk."""
+
     def end(self) -> None:
         """After the last step, unless the learner diverged."""

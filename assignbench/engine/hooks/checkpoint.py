@@ -11,15 +11,15 @@ from assignbench.engine.learner import Learner, Outcome, Update
 
 
 class Checkpoint(Hook):
-    """Writes a checkpoint after every `checkpoint_every` steps but the last; knows how long training took in all.
+    """Writes a checkpoint after every `checkpoint_every` steps, at a pause and at the end; knows how long it all took.
 
-    It has to come after the hooks whose files a resumed cell goes on with.
+    `folder` is the cell's. It has to come after the hooks whose files a resumed cell goes on with.
     """
 
     def __init__(self, learner: Learner, folder: Path, spent: float = 0.0) -> None:
         super().__init__(learner)
         self.folder, self.spent = folder, spent
-        self._begun = time.perf_counter()
+        self._begun, self._first = time.perf_counter(), 0
 
     @property
     def seconds(self) -> float:
@@ -27,9 +27,17 @@ class Checkpoint(Hook):
         return self.spent + time.perf_counter() - self._begun
 
     def begin(self, first: int) -> None:
-        self._begun = time.perf_counter()
+        self._begun, self._first = time.perf_counter(), first
 
     def after_update(self, outcome: Outcome, update: Update) -> None:
         done = outcome.step + 1
         if done % self.learner.schedule.checkpoint_every == 0 and done < self.learner.steps:
             checkpoint.save(self.folder, done, self.learner, self.seconds)
+
+    def pause(self, done: int) -> None:
+        if done % self.learner.schedule.checkpoint_every or done == self.learner.steps:
+            checkpoint.save(self.folder, done, self.learner, self.seconds)
+
+    def end(self) -> None:
+        if self._first < self.learner.steps or not (self.folder / checkpoint.FOLDER / checkpoint.FINAL).is_file():
+            checkpoint.complete(self.folder, self.learner, self.seconds)

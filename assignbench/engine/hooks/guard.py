@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from assignbench.engine.hooks.base import Hook
 from assignbench.engine.learner import Diverged, Learner, Outcome, Update
@@ -20,13 +21,17 @@ class Guard(Hook):
         self.folder = folder
 
     def before_update(self, outcome: Outcome, update: Update) -> None:
-        if bool(torch.isfinite(update.norm + update.loss)):
-            return
-        dump = {
-            "step": outcome.step,
-            "losses": {name: float(term.value().detach()) for name, term in outcome.terms.items()},
-            "grad_norm": float(update.norm),
-            "image_ids": list(outcome.batch.image_ids),
-        }
-        write_json(self.folder / "diverged.json", dump)
-        raise Diverged(f"step {outcome.step}: not finite: {json.dumps(dump)}")
+        if not bool(torch.isfinite(update.norm + update.loss)):
+            dump = {
+                "step": outcome.step,
+                "losses": {name: _finite(term.value().detach()) for name, term in outcome.terms.items()},
+                "grad_norm": _finite(update.norm),
+                "image_ids": list(outcome.batch.image_ids),
+            }
+            write_json(self.folder / "diverged.json", dump)
+            raise Diverged(f"step {outcome.step}: not finite: {json.dumps(dump)}")
+
+
+def _finite(value: Tensor) -> float | None:
+    """A number as JSON can hold it."""
+    return float(value) if bool(torch.isfinite(value)) else None

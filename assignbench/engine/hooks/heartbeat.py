@@ -1,42 +1,48 @@
-"""Tells others that a cell is alive, and notices when the process that launched it is gone."""
+"""Tells others where a cell stands."""
 
 from __future__ import annotations
 
 import os
 import socket
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from assignbench.engine.hooks.base import Hook
 from assignbench.engine.learner import Learner, Outcome, Update
-from assignbench.records import write_json
+from assignbench.records import CellRecord, finish, write_json
 
 HEARTBEAT_SECONDS = 1.0
 
 
-class Orphaned(RuntimeError):
-    """The process that launched this cell is gone; the cell stops and can be resumed."""
-
-
 class Status:
-    """Writes status.json at most once a second. Raises Orphaned when `alive` says that nobody waits any more."""
+    """Writes status.json at most once a second; `notes` are sentences on what happened, which stay with the cell."""
 
-    def __init__(self, folder: Path, alive: Callable[[], bool]) -> None:
-        self.folder, self.alive, self.last = folder, alive, 0.0
-        self.held: dict[str, Any] = {"step": 0, "steps": 0}
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.notes: list[str] = [str(n) for n in CellRecord(folder).status.get("notes", [])]
+        self._last = -HEARTBEAT_SECONDS
+        self._steps: dict[str, int] = {"step": 0, "steps": 0}
 
     def write(self, state: str, *, force: bool = False, **more: Any) -> None:
         """The state with process, host and time; step and steps stay as they were last given."""
-        if not self.alive():
-            raise Orphaned
-        now = time.time()
-        self.held.update({k: v for k, v in more.items() if k in ("step", "steps")})
-        if force or now - self.last >= HEARTBEAT_SECONDS:
-            self.last = now
-            content = {"state": state, "pid": os.getpid(), "host": socket.gethostname(), "heartbeat": now, **self.held}
-            write_json(self.folder / "status.json", {**content, **more})
+        self._steps |= {k: v for k, v in more.items() if k in self._steps}
+        now = time.monotonic()  # the clock on the wall may be set back
+        if force or now - self._last >= HEARTBEAT_SECONDS:
+            self._last = now
+            write_json(self.folder / "status.json", {"state": state, **self._content(), **more})
+
+    def note(self, *sentences: str) -> None:
+        """Adds to the notes, each once."""
+        self.notes += [s for s in sentences if s not in self.notes]
+
+    def done(self) -> None:
+        """Declares the cell finished, by its status and its manifest."""
+        finish(self.folder, **self._content())
+
+    def _content(self) -> dict[str, Any]:
+        told = {"pid": os.getpid(), "host": socket.gethostname(), "heartbeat": time.time(), **self._steps}
+        return {**told, "notes": self.notes} if self.notes else told
 
 
 class Heartbeat(Hook):

@@ -29,10 +29,10 @@ class Log(Hook):
         super().__init__(learner)
         self.folder = folder
         self._rows: list[pd.DataFrame] = []
-        self._since, self._images = time.perf_counter(), 0
+        self.begin(0)
 
     def begin(self, first: int) -> None:
-        self._since, self._images = time.perf_counter(), 0
+        self._since, self._cpu_since, self._images = time.perf_counter(), time.process_time(), 0
 
     def after_update(self, outcome: Outcome, update: Update) -> None:
         schedule, done = self.learner.schedule, outcome.step + 1
@@ -43,6 +43,9 @@ class Log(Hook):
         if done % schedule.checkpoint_every == 0 and done < self.learner.steps:
             self._flush(done)
 
+    def pause(self, done: int) -> None:
+        self._flush(done)
+
     def end(self) -> None:
         self._flush(self.learner.steps)
         parts = [pd.read_parquet(p) for p in sorted((self.folder / "assignments").glob("*.parquet"))]
@@ -50,10 +53,10 @@ class Log(Hook):
             write_table(self.folder / "assignments.parquet", pd.concat(parts, ignore_index=True), ASSIGNMENTS)
 
     def _line(self, outcome: Outcome, update: Update) -> dict[str, Any]:
-        now = time.perf_counter()
-        speed = self._images / max(now - self._since, 1e-9)
-        self._since, self._images = now, 0
-        line = {
+        seconds, cpu_seconds = time.perf_counter() - self._since, time.process_time() - self._cpu_since
+        speed = self._images / max(seconds, 1e-9)
+        self.begin(outcome.step + 1)
+        return {
             "step": outcome.step,
             "epoch": outcome.batch.epoch,
             "loss": float(update.loss),
@@ -61,10 +64,13 @@ class Log(Hook):
             "grad_norm": float(update.norm),
             "lr": self.learner.rate(outcome.step),
             "images_per_second": speed,
+            "seconds": seconds,
+            "cpu_seconds": cpu_seconds,
+            "assign_ms": outcome.assigning.ms,
+            "assign_cpu_ms": outcome.assigning.cpu_ms,
+            "criterion_ms": outcome.judging.ms,
+            "criterion_cpu_ms": outcome.judging.cpu_ms,
         }
-        if self.learner.device.type == "cpu":  # a GPU works on after the call has returned: see benchmarks/assigners.py
-            line |= {"assign_ms": outcome.assign_ms, "criterion_ms": outcome.criterion_ms}
-        return line
 
     def _flush(self, done: int) -> None:
         if self._rows:

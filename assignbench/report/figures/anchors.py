@@ -15,8 +15,8 @@ from assignbench.report.style import (
     panels,
     place_name,
     places,
+    plain,
     present,
-    slug,
 )
 
 
@@ -38,11 +38,11 @@ def anchors(study: StudyRecord, found: Found) -> list[Drawn]:
             ax.set_xlim(-reach, reach)
             ax.set_ylim(-reach, reach)
             ax.set_aspect("equal")
-            ax.set_title(method)
+            ax.set_title(plain(method))
         place = (str(part.data.iloc[0]), str(part.detector.iloc[0]))
         caption = (
             "Median box of each prior of a location, in strides; a wide line has many detections"
             f"{place_name(study, place)}."
         )
-        made.append(Drawn(slug("anchors", *place), caption, finished(figure)))
+        made.append(Drawn(f"anchors-{place[0]}-{place[1]}", caption, finished(figure)))
     return made

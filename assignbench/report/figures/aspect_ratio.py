@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from assignbench.analysis import StudyRecord
 from assignbench.measure.groups import ELONGATION
 from assignbench.report.panels import gain_figure, per_place
-from assignbench.report.style import Drawn, Found, colour, figure_of, method_bars, style
+from assignbench.report.style import Drawn, Found, colour, figure_of, method_bars, plain, style
 
 
 @figure_of("aspect_ratio")
@@ -45,7 +45,7 @@ def _category_lines(categories: pd.DataFrame, lines: pd.DataFrame, methods: Sequ
                     continue
                 x = np.array([part.aspect_ratio.min(), part.aspect_ratio.max()])
                 half = "n/a" if np.isnan(line.slope_half) else f"{100 * line.slope_half:.1f}"
-                label = f"{method}: {100 * line.slope:+.1f} ± {half} per unit"
+                label = f"{plain(method)}: {100 * line.slope:+.1f} ± {half} per unit"
                 y = 100 * (line.intercept + line.slope * x)
                 ax.plot(x, y, style(method), color=colour(method), lw=1.2, label=label)
         ax.axhline(0, color="black", lw=0.6)

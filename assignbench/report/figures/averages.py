@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from assignbench.analysis import StudyRecord
-from assignbench.report.style import HATCHES, Drawn, Found, colour, figure_of, finished, legend, style
+from assignbench.report.style import HATCHES, Drawn, Found, colour, figure_of, finished, legend, plain, style
 
 
 def average_figure(cells: pd.DataFrame, methods: Sequence[str]) -> Figure | None:
@@ -26,13 +26,13 @@ def average_figure(cells: pd.DataFrame, methods: Sequence[str]) -> Figure | None
             for i, method in enumerate(present):
                 values = 100 * group[(group.metric == metric) & (group.method == method)].value.to_numpy()
                 x = place + (i - (len(present) - 1) / 2) * 0.8 / len(present)
-                label = method if place == 0 else None
+                label = plain(method) if place == 0 else None
                 look = {"color": colour(method), "alpha": 0.6, "label": label, "hatch": HATCHES[style(method)]}
                 ax.bar(x, values.mean() if len(values) else 0.0, 0.7 / len(present), **look)
                 ax.plot(np.full(len(values), x), values, "o", ms=3, color="black", alpha=0.7)
         ax.set_xticks(range(3), ["AP", "AP50", "AP75"])
         ax.set_ylabel("per cent")
-        ax.set_title(f"{detector} on {data}" if len(groups) > 1 else "")
+        ax.set_title(plain(f"{detector} on {data}") if len(groups) > 1 else "")
         legend(ax)
     return finished(figure)
 

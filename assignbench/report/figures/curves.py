@@ -10,7 +10,7 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 from assignbench.analysis import StudyRecord
-from assignbench.report.style import Drawn, Found, colour, figure_of, finished, style
+from assignbench.report.style import Drawn, Found, colour, figure_of, finished, plain, style
 
 
 def curve_figure(curves: pd.DataFrame, methods: Sequence[str]) -> Figure | None:
@@ -34,15 +34,15 @@ def curve_figure(curves: pd.DataFrame, methods: Sequence[str]) -> Figure | None:
                 style(str(method)),
                 color=colour(str(method)),
                 lw=1.1,
-                label=str(method) if first else None,
+                label=plain(method) if first else None,
             )
-        ax.set_title(term)
+        ax.set_title(plain(term))
         ax.set_xlabel("step")
         ax.set_yscale("log")
     known: dict[str, Artist] = {}
     for ax in axes:
         known |= {label: handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    shown = [m for m in methods if m in known]
+    shown = [p for p in map(plain, methods) if p in known]
     handles = [known[m] for m in shown]
     figure.legend(handles, shown, loc="upper left", bbox_to_anchor=(1.0, 0.97), frameon=False)
     return finished(figure)

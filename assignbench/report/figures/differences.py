@@ -10,14 +10,17 @@ from matplotlib.axes import Axes
 
 from assignbench.analysis import StudyRecord
 from assignbench.report.panels import per_place
-from assignbench.report.style import Drawn, Found, colour, figure_of
+from assignbench.report.style import Drawn, Found, colour, figure_of, plain
 
 
 @figure_of("differences")
 def differences(study: StudyRecord, found: Found) -> list[Drawn]:
     """Forest plot of the differences in AP."""
     shown = found["differences"].query("metric == 'AP'")
-    images = found.get("differences.images", pd.DataFrame(columns=["data", "detector", "method"]))
+    # Without columns where the first seed has no pair.
+    images = found.get("differences.images", pd.DataFrame())
+    if images.empty:
+        images = pd.DataFrame(columns=["data", "detector", "method"])
 
     def draw(ax: Axes, part: pd.DataFrame, methods: list[str]) -> None:
         for y, method in enumerate(methods):
@@ -50,4 +53,5 @@ def differences(study: StudyRecord, found: Found) -> list[Drawn]:
 def _pair(part: pd.DataFrame, method: str) -> str:
     row = part[part.method == method].iloc[0]
     base = row.get("baseline", "")
-    return f"{method} − {base}" + (" (recipe)" if row.get("pair") == "recipe" else "") if base else method
+    recipe = " (recipe)" if row.get("pair") == "recipe" else ""
+    return f"{plain(method)} − {plain(base)}{recipe}" if base else plain(method)

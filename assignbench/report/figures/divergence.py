@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from assignbench.analysis import StudyRecord
 from assignbench.report.panels import per_place
-from assignbench.report.style import Drawn, Found, colour, figure_of, finished, panels, place_name, present, slug
+from assignbench.report.style import Drawn, Found, colour, figure_of, finished, panels, place_name, plain, present
 
 
 @figure_of("divergence.cells")
@@ -21,7 +21,9 @@ def divergence(study: StudyRecord, found: Found) -> list[Drawn]:
         def draw(ax: Axes, part: pd.DataFrame, methods: list[str]) -> None:
             for method in methods:
                 mine = part[part.method == method]
-                ax.plot(mine.spearman, 100 * mine.AP.astype(float), "o", ms=5, color=colour(method), label=method)
+                ax.plot(
+                    mine.spearman, 100 * mine.AP.astype(float), "o", ms=5, color=colour(method), label=plain(method)
+                )
             ax.set_xlabel("Spearman of ranking score and IoU, mean over objects (J_k)")
             ax.set_ylabel("AP")
 
@@ -41,12 +43,12 @@ def _densities(study: StudyRecord, table: pd.DataFrame) -> list[Drawn]:
         for ax, method in zip(axes, names, strict=True):
             mine = here[here.method == method]
             ax.hist2d(mine.iou, mine.ranking_score, bins=40, range=reach, cmap="cividis", norm="log", cmin=1)
-            ax.set_title(method)
+            ax.set_title(plain(method))
             ax.set_xlabel("IoU")
         axes[0].set_ylabel("ranking score")
         caption = (
             "Ranking score and IoU of the predictions with IoU ≥ 0.1, log density, first seed"
             f"{place_name(study, place)}."
         )
-        made.append(Drawn(slug("divergence-density", *place), caption, finished(figure)))
+        made.append(Drawn(f"divergence-density-{place[0]}-{place[1]}", caption, finished(figure)))
     return made

@@ -10,7 +10,7 @@ import pandas as pd
 from assignbench.analysis import StudyRecord
 from assignbench.report.drawing import draw_priors
 from assignbench.report.panels import paired_panels
-from assignbench.report.samples import first_seed, probe_object
+from assignbench.report.samples import probed
 from assignbench.report.style import (
     Drawn,
     Found,
@@ -20,8 +20,8 @@ from assignbench.report.style import (
     legend,
     panels,
     place_name,
+    plain,
     present,
-    slug,
     style,
     titled,
 )
@@ -36,7 +36,7 @@ def evolution(study: StudyRecord, found: Found) -> list[Drawn]:
             for method in present(study.methods, part):
                 for kind, alpha in (("positive", 1.0), ("other", 0.4)):
                     mine = part[(part.method == method) & (part.priors == kind)].groupby("progress")[value].mean()
-                    label = method if kind == "positive" else None
+                    label = plain(method) if kind == "positive" else None
                     look: dict[str, Any] = {
                         "color": colour(method),
                         "ls": style(method),
@@ -55,11 +55,7 @@ def evolution(study: StudyRecord, found: Found) -> list[Drawn]:
 def _strips(study: StudyRecord, moments: int = 5) -> list[Drawn]:
     """Confidence of one object's priors at a few visits, a row per method (LTM, Fig. 6)."""
     made = []
-    for (data, detector), cells in first_seed(study).items():
-        usable = [c for c in cells if len(c.probe_visits()) >= 2]
-        chosen = probe_object(usable)
-        if chosen is None:
-            continue
+    for (data, detector), usable, chosen in probed(study, least=2):
         shown = min(moments, *(len(c.probe_visits()) for c in usable))
         figure, axes = panels(len(usable) * shown, columns=shown, size=(1.9, 2.1))
         for row, cell in enumerate(usable):
@@ -74,5 +70,5 @@ def _strips(study: StudyRecord, moments: int = 5) -> list[Drawn]:
             f"Class scores of one probe object's priors over training{place_name(study, (data, detector))}: a dot per "
             "prior at its centre, yellow is 1, dark blue 0."
         )
-        made.append(Drawn(slug("evolution-strips", data, detector), caption, finished(figure), data))
+        made.append(Drawn(f"evolution-strips-{data}-{detector}", caption, finished(figure), data))
     return made

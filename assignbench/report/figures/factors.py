@@ -12,8 +12,8 @@ from assignbench.report.style import (
     method_lines,
     panels,
     place_name,
+    plain,
     present,
-    slug,
 )
 
 
@@ -29,10 +29,10 @@ def factors(study: StudyRecord, found: Found) -> list[Drawn]:
             mine = part[part.factor == factor]
             method_lines(ax, mine, present(study.methods, mine), "middle", "gain")
             ax.axhline(0, color="black", lw=0.6)
-            ax.set_xlabel(factor.replace("_", " "))
+            ax.set_xlabel(plain(factor.replace("_", " ")))
         axes[0].set_ylabel("gain in AP, points")
         legend(axes[min(len(axes), 3) - 1])
         where = place_name(study, (str(data), str(detector)))
         caption = f"Gain in AP over the baseline by factor, groups of equal size{where}."
-        made.append(Drawn(slug("factors", str(data), str(detector)), caption, finished(figure)))
+        made.append(Drawn(f"factors-{data}-{detector}", caption, finished(figure)))
     return made

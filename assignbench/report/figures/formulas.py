@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from assignbench.analysis import StudyRecord
 from assignbench.analysis.formulas import surfaces
-from assignbench.report.style import Drawn, Found, figure_of, finished, panels
+from assignbench.report.style import Drawn, Found, figure_of, finished, panels, plain
 
 
 @figure_of("formulas.points")
@@ -17,13 +17,13 @@ def formulas(study: StudyRecord, found: Found) -> list[Drawn]:
     figure, axes = panels(len(lines) + len(grids), columns=3, size=(3.5, 3.0))
     for ax, (formula, part) in zip(axes, lines, strict=False):
         for curve, line in part.groupby("curve", sort=False):
-            ax.plot(line.x, line.value, label=str(curve), lw=1.3)
+            ax.plot(line.x, line.value, label=plain(curve), lw=1.3)
         ax.legend(frameon=False)
-        ax.set_title(str(formula))
+        ax.set_title(plain(formula))
     for ax, ((formula, curve), part) in zip(axes[len(lines) :], grids, strict=True):
         wide = part.pivot_table(index="y", columns="x", values="value")
         drawn = ax.contourf(wide.columns, wide.index, wide.to_numpy(), levels=20, cmap="cividis")
         figure.colorbar(drawn, ax=ax)
-        ax.set_title(f"{formula}: {curve}" if curve else str(formula))
+        ax.set_title(plain(f"{formula}: {curve}" if curve else formula))
     caption = "The formulas of the trained rules, at the points that their assigners recorded."
     return [Drawn("formulas", caption, finished(figure))]

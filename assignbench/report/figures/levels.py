@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from assignbench.analysis import StudyRecord
 from assignbench.report.panels import per_place
-from assignbench.report.style import Drawn, Found, colour, figure_of
+from assignbench.report.style import Drawn, Found, colour, figure_of, plain
 
 
 @figure_of("levels")
@@ -30,12 +30,12 @@ def levels(study: StudyRecord, found: Found) -> list[Drawn]:
                     share = float(np.nan_to_num(mine[name].iloc[0]))
                     shade = str(0.9 - 0.75 * k / max(1, len(names) - 1))
                     ax.bar(at, 100 * share, 0.85, bottom=bottom, color=shade, edgecolor=colour(method), lw=0.6,
-                           label=name if s == 0 and m == 0 else None)  # fmt: skip
+                           label=plain(name) if s == 0 and m == 0 else None)  # fmt: skip
                     bottom += 100 * share
-                ax.text(at, -2, method, rotation=90, ha="center", va="top", fontsize=5)
+                ax.text(at, -2, plain(method), rotation=90, ha="center", va="top", fontsize=5)
         middle = [s * (len(methods) + 1) + (len(methods) - 1) / 2 for s in range(len(sizes))]
-        ax.set_xticks(middle, sizes)
-        ax.tick_params(axis="x", pad=8 + 3 * max(map(len, methods), default=0))
+        ax.set_xticks(middle, [plain(s) for s in sizes])
+        ax.tick_params(axis="x", pad=8 + 3 * max((len(plain(m)) for m in methods), default=0))
         ax.set_ylabel("positives, per cent")
 
     figure: Figure | None = per_place(table, study.methods, draw, size=(8.0, 3.0))

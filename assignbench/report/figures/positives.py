@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from assignbench.analysis import StudyRecord
-from assignbench.report.style import Drawn, Found, colour, figure_of, finished, legend, style, titled
+from assignbench.report.style import Drawn, Found, colour, figure_of, finished, legend, plain, style, titled
 
 
 def positives_figure(positives: pd.DataFrame, methods: Sequence[str]) -> Figure | None:
@@ -25,8 +25,8 @@ def positives_figure(positives: pd.DataFrame, methods: Sequence[str]) -> Figure 
                 if len(part):
                     mean = part.groupby("progress").positives.mean()
                     line = {"ls": style(method), "color": colour(method), "marker": "o", "ms": 3, "lw": 1.3}
-                    ax.plot(100 * mean.index, mean, label=method, **line)
-            ax.set_title(titled(name, f"{detector} on {data}" if len(groups) > 1 else ""))
+                    ax.plot(100 * mean.index, mean, label=plain(method), **line)
+            ax.set_title(titled(name, plain(f"{detector} on {data}") if len(groups) > 1 else ""))
             ax.set_xlabel("per cent of training")
             ax.set_ylabel("positives per object")
             ax.set_ylim(bottom=0)

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from assignbench.analysis import StudyRecord
 from assignbench.report.panels import per_place
-from assignbench.report.style import Drawn, Found, colour, figure_of, style
+from assignbench.report.style import Drawn, Found, colour, figure_of, plain, style
 
 
 @figure_of("quality.reliability")
@@ -18,7 +18,9 @@ def quality(study: StudyRecord, found: Found) -> list[Drawn]:
     def draw(ax: Axes, part: pd.DataFrame, methods: list[str]) -> None:
         for method in methods:
             mine = part[part.method == method].sort_values("predicted")
-            ax.plot(mine.predicted, mine.true, style(method), marker="o", ms=3, color=colour(method), label=method)
+            ax.plot(
+                mine.predicted, mine.true, style(method), marker="o", ms=3, color=colour(method), label=plain(method)
+            )
         ax.plot([0, 1], [0, 1], color="grey", lw=0.8, ls=":")
         ax.set_xlabel("predicted IoU")
         ax.set_ylabel("mean true IoU")

@@ -10,8 +10,8 @@ from assignbench.analysis import StudyRecord
 from assignbench.analysis.base import keys_of
 from assignbench.analysis.probes import prior_losses, visits
 from assignbench.records import CellRecord
-from assignbench.report.samples import first_seed, probe_object
-from assignbench.report.style import BLUE, Drawn, Found, figure_of, finished, panels, place_name, slug
+from assignbench.report.samples import probed
+from assignbench.report.style import BLUE, Drawn, Found, figure_of, finished, panels, place_name, plain
 
 
 @figure_of("scores")
@@ -19,11 +19,7 @@ def scores(study: StudyRecord, found: Found) -> list[Drawn]:
     """Histograms of one object's priors, positives apart (PAA, Fig. 1); beside them the mixture that a rule fitted."""
     mixtures = found.get("scores.mixtures", pd.DataFrame())
     made = []
-    for (data, detector), cells in first_seed(study).items():
-        usable = [c for c in cells if c.probe_visits()]
-        chosen = probe_object(usable)
-        if chosen is None:
-            continue
+    for (data, detector), usable, chosen in probed(study):
         fitted = {c.id: m for c in usable if len(m := _mixture(mixtures, c, chosen))}
         figure, axes = panels(len(usable) + len(fitted), columns=4, size=(2.4, 2.1))
         left = iter(axes)
@@ -38,7 +34,7 @@ def scores(study: StudyRecord, found: Found) -> list[Drawn]:
             f"{place_name(study, (data, detector))}: positives for classification and others. Where the rule fits a "
             "mixture to its own costs, that mixture (solid: the better component)."
         )
-        made.append(Drawn(slug("scores", data, detector), caption, finished(figure)))
+        made.append(Drawn(f"scores-{data}-{detector}", caption, finished(figure)))
     return made
 
 
@@ -57,7 +53,7 @@ def _histogram(ax: Axes, table: pd.DataFrame, title: str) -> None:
     edges = np.linspace(low, high, 21).tolist()
     ax.hist(losses[~positive], bins=edges, color="lightgrey", label="others")
     ax.hist(losses[positive], bins=edges, color=BLUE, alpha=0.7, label="positives")
-    ax.set_title(title)
+    ax.set_title(plain(title))
 
 
 def _densities(ax: Axes, mixture: pd.Series, title: str) -> None:
@@ -67,5 +63,5 @@ def _densities(ax: Axes, mixture: pd.Series, title: str) -> None:
         z = (x - float(mixture[f"mean_{k}"])) / spread[k]
         density = float(mixture[f"weight_{k}"]) * np.exp(-(z**2) / 2) / (spread[k] * np.sqrt(2 * np.pi))
         ax.plot(x, density, line, color=BLUE, lw=1.2)
-    ax.set_title(title)
+    ax.set_title(plain(title))
     ax.set_xlabel("cost")

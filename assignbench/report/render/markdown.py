@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from assignbench.characters import printable
 from assignbench.report.tables import Table
 
 if TYPE_CHECKING:
@@ -12,13 +13,16 @@ if TYPE_CHECKING:
 
 # Backslash, code, emphasis, links and table cells; an underscore inside a word is no markup, at its edge it is.
 _MARKUP = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])")
+# GitHub makes links of bare addresses.
+_ADDRESS = re.compile(r"(?i)(?:\bhttps?(?=:)|\bftp(?=:)|\bwww(?=\.)|(?<=\w)(?=@))")
 _OPENING = re.compile(r"^(\s*)([#+>-]|\d+(?=[.)]\s))")  # what makes a heading, a list or a quotation of a line
 
 
 def escaped(text: object) -> str:
     """Text that GitHub shows as it is, on one line."""
-    line = " ".join(str(text).split())
+    line = printable(" ".join(str(text).split()))
     line = _MARKUP.sub(lambda m: "\\" + m.group(), line)
+    line = _ADDRESS.sub(lambda m: m.group() + "\\", line)
     return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -52,6 +56,8 @@ def to_markdown(page: Page) -> str:
     """The whole page; figures are linked."""
     lines = [f"# {escaped(page.title)}", "", paragraph(page.answers), ""]
     lines += [f"Built on {page.date} by assignbench {escaped(page.version)}.", "", paragraph(page.fair), ""]
+    for line in page.warnings:
+        lines += [paragraph(line), ""]
     for section in page.sections:
         lines += _section(section)
     if page.skipped:

@@ -1,0 +1,90 @@
+"""What stands in a data set twice: pictures in both splits or more than once in one, and objects of an image."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from assignbench.data.base import DetectionData
+
+_END = 4096  # bytes at the end of a file that are compared before all of it is
+
+
+def overlap_notes(train: DetectionData, test: DetectionData, hash_of: Callable[[Path], str] | None = None) -> list[str]:
+    """Sentences about image files with the same content and objects that are there twice; none if all differ.
+
+    Only files that agree in length and in their end are hashed, by `hash_of` (default: SHA-256).
+    """
+    splits = {"train": _there(train.files), "test": _there(test.files)}
+    split_of: dict[Path, set[str]] = {}
+    for split, files in splits.items():
+        for path in files:
+            split_of.setdefault(path, set()).add(split)
+    groups = _same(split_of, hash_of or _sha256)
+    notes = []
+    shared = [g for g in groups if {s for p in g for s in split_of[p]} == {"train", "test"}]
+    shared += [[p] for p, found in split_of.items() if len(found) == 2 and not any(p in g for g in shared)]
+    if shared:
+        count = sum(1 for g in shared for p in g if "test" in split_of[p])
+        notes.append(
+            f"{count} of {len(splits['test'])} test images are training images too, e.g. {_shown(shared[0])}; "
+            "take them out of one of the splits: what was learnt by heart is no measure of a method"
+        )
+    for split in splits:
+        twice = [m for g in groups if len(m := [p for p in g if split in split_of[p]]) > 1]
+        if twice:
+            notes.append(
+                f"{sum(len(g) - 1 for g in twice)} images of the {split} split are there more than once, "
+                f"e.g. {_shown(twice[0])}"
+            )
+    return [*notes, *_repeated(train, "train"), *_repeated(test, "test")]
+
+
+def _repeated(data: DetectionData, split: str) -> list[str]:
+    """Objects of one image with the same class and box."""
+    count, example = 0, ""
+    for image in data.images:
+        rows = np.column_stack([image.labels, image.boxes])
+        again = len(rows) - len(np.unique(rows, axis=0)) if len(rows) > 1 else 0
+        count += again
+        example = example or (image.name if again else "")
+    if not count:
+        return []
+    return [f"{count} objects of the {split} split are there twice, with the same class and box, e.g. in {example}"]
+
+
+def _there(files: Iterable[Path]) -> list[Path]:
+    return [p for p in dict.fromkeys(files) if p.is_file()]
+
+
+def _same(files: Iterable[Path], hash_of: Callable[[Path], str]) -> list[list[Path]]:
+    """Groups of two or more files with the same content."""
+    groups = [list(files)]
+    keys: tuple[Callable[[Path], object], ...] = (lambda p: p.stat().st_size, _end, hash_of)
+    for key in keys:
+        finer = []
+        for group in groups:
+            parts: dict[object, list[Path]] = {}
+            for path in group:
+                parts.setdefault(key(path), []).append(path)
+            finer += [p for p in parts.values() if len(p) > 1]
+        groups = finer
+    return groups
+
+
+def _end(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _END))
+        return file.read()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _shown(group: Sequence[Path]) -> str:
+    return " = ".join(f"{p.parent.name}/{p.name}" for p in group[:2])

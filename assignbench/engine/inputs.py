@@ -1,0 +1,73 @@
+"""What a cell is trained on: recorded before the first step, and looked at again before the cell counts as done."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from assignbench.config.cell import LocalPaths
+from assignbench.config.inputs import FileGroup, Inputs, Listing, stale_reasons
+from assignbench.config.sources import own_parts, sources_of
+from assignbench.engine import checkpoint
+from assignbench.engine.cell import Cell
+from assignbench.errors import InputError
+from assignbench.records import CellRecord, read_json
+from assignbench.records.hashes import FileHashes
+from assignbench.records.identity import Identity, is_computed, paths_below, read_inputs, read_listing, write_inputs
+
+
+def begin(cell: Cell, since: int) -> list[str]:
+    """Records the inputs of a cell that begins; for one that goes on, they must be those that it began with.
+
+    Where the record of them is damaged, nobody can say so: the cell begins anew, and what is returned tells it. `since`
+    is the time in ns at which reading the data began. Raises InputError if the inputs are others, or if they changed
+    while they were being read.
+    """
+    inputs, listing, paths = _taken(cell)
+    for path in paths:
+        if path.exists() and path.stat().st_ctime_ns > since:
+            raise InputError(f"{path}: changed while the cell was being prepared; run it again")
+    told = []
+    if is_computed(CellRecord(cell.folder)):
+        try:
+            recorded = read_inputs(cell.folder)
+            before = read_listing(cell.folder, recorded)
+        except InputError as problem:
+            shutil.rmtree(cell.folder / checkpoint.FOLDER, ignore_errors=True)
+            told = [f"what it was trained on is not known ({problem}), so it was trained anew"]
+        else:
+            when = "since training began, so it cannot go on; `assignbench run` begins anew"
+            _refuse(stale_reasons(recorded, inputs, before, listing), when)
+    write_inputs(cell.folder, inputs, listing)
+    return told
+
+
+def confirm(cell: Cell) -> None:
+    """Raises InputError if an input is no longer what the cell began with: its numbers would be of a mixture."""
+    inputs, listing, _ = _taken(cell)
+    recorded = read_inputs(cell.folder)
+    reasons = stale_reasons(recorded, inputs, read_listing(cell.folder, recorded), listing)
+    _refuse(reasons, "while the cell was trained; run it again")
+
+
+def _taken(cell: Cell) -> tuple[Inputs, Listing, list[Path]]:
+    """The cell's inputs as they are now, and the files that they are read from."""
+    local = LocalPaths.model_validate(read_json(cell.folder / "local.json"))
+    groups: dict[FileGroup, tuple[Path, ...]] = {
+        "train annotations": cell.train.sources,
+        "train images": cell.train.files,
+        "test annotations": cell.test.sources,
+        "test images": cell.test.files,
+    }
+    files = paths_below(Path(local.root), groups)
+    identity = Identity(FileHashes(Path(local.cache) / "hashes.json" if local.cache else None))
+    inputs, listing = identity.take(cell.config, local, files)
+    read = [p for named in files.values() for p in named.values()]
+    read += [Path(local.weights)] if local.weights else []
+    read += [p for module in own_parts(cell.config).values() for p in sources_of(module).values()]
+    return inputs, listing, read
+
+
+def _refuse(reasons: list[str], when: str) -> None:
+    if reasons:
+        raise InputError(f"{'; '.join(reasons)} {when}")

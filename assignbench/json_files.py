@@ -1,0 +1,212 @@
+"""The one reader of JSON files: strict, within limits, and exact about where a file is wrong.
+
+What Python's reader lets pass is refused: NaN and Infinity, a key written twice in one object, numbers that no float
+holds, and nesting without end. The fast reader does the work; only a file that is refused is gone through token by
+token, to name line and column.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from stat import S_ISREG
+from typing import Any, NoReturn
+
+import numpy as np
+
+from assignbench.errors import InputError
+
+_OPEN, _CLOSE, _QUOTE, _COMMA = 1, 2, 3, 4
+_KINDS = np.zeros(256, np.int8)
+for _characters, _kind in ((b"[{", _OPEN), (b"]}", _CLOSE), (b'"', _QUOTE), (b",", _COMMA)):
+    _KINDS[list(_characters)] = _kind
+_HEAD = 1 << 16  # bytes at the beginning, in which a value has to begin
+_FIRST = tuple(bytes([c]) for c in b'[{"-0123456789tfnNI')
+_BLOCK = 1 << 22  # bytes that are looked at together
+_LOCATED = 1 << 24  # characters that are gone through to find the place of a fault
+# Only such numbers can be larger than a float: a long exponent, or very many digits (each stands as 0 here).
+_DIGITS = bytes.maketrans(b"123456789E", b"000000000e")
+_LARGE = (b"e000", b"e+000", b"0" * 200)
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+', re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a file may hold at most: `size` in bytes, `depth` of nesting, `values` in all lists and objects together."""
+
+    size: int = 1 << 30
+    depth: int = 64
+    values: int = 100_000_000
+
+
+class _Fault(Exception):
+    """A fault that Python's reader does not see; what is wrong, before its place is known."""
+
+
+def load(path: Path, limits: Limits | None = None) -> Any:
+    """The content of a JSON file (UTF-8, a byte order mark may lead).
+
+    Raises InputError naming the file, and line and column where they are known: for a file that is not there, cannot be
+    read, is larger, deeper or longer than `limits`, or is not JSON; for NaN, Infinity, numbers beyond a float's range,
+    and keys that are written twice.
+    """
+    limits = limits or Limits()
+    raw = _bytes(path, limits)
+    _check_structure(path, raw, limits)
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        line = raw.count(b"\n", 0, problem.start) + 1
+        raise InputError(
+            f"{path}: line {line}: byte {problem.start} is not UTF-8, so the file is not JSON; save it as UTF-8"
+        ) from None
+    digits = raw.translate(_DIGITS)
+    large = any(pattern in digits for pattern in _LARGE)
+    try:
+        with _no_collection():
+            return json.loads(
+                text,
+                object_pairs_hook=_object,
+                parse_constant=_refuse_constant,
+                parse_float=_finite_float if large else None,
+                parse_int=_finite_int if large else None,
+            )
+    except json.JSONDecodeError as problem:
+        raise InputError(
+            f"{path}: line {problem.lineno}, column {problem.colno}: not JSON ({problem.msg}); "
+            "mend the file or write it again"
+        ) from None
+    except _Fault as fault:
+        _refuse(path, text, str(fault))
+    except RecursionError:
+        raise InputError(f"{path}: nested too deeply to be read; write it flatter") from None
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without garbage collection: what is read holds no cycles, and looking for them takes a third of the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _bytes(path: Path, limits: Limits) -> bytes:
+    try:
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder, expected a JSON file")
+        stat = path.stat()
+        if not S_ISREG(stat.st_mode):
+            raise InputError(f"{path}: is no regular file; name a file that can be read as a whole")
+        size = stat.st_size
+        if size > limits.size:
+            raise InputError(f"{path}: has {size} bytes, at most {limits.size} are read; write a smaller file")
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+            if head and head.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")[:1] not in _FIRST:
+                raise InputError(f"{path}: line 1: not JSON, nor UTF-8 text that could be; it begins with {head[:8]!r}")
+            return head + file.read()
+    except FileNotFoundError:
+        raise InputError(f"no file {path}") from None
+    except OSError as problem:
+        raise InputError(f"{path}: cannot be read ({problem.strerror})") from None
+
+
+def _check_structure(path: Path, raw: bytes, limits: Limits) -> None:
+    """Depth and number of values, from brackets and commas outside of texts, before anything is built from them."""
+    if b"\\" in raw:  # what is escaped in a text neither ends it nor counts
+        raw = raw.replace(b"\\\\", b"__").replace(b'\\"', b"__")
+    deep, values, inside = 0, 0, 0
+    for start in range(0, len(raw), _BLOCK):
+        kinds = _KINDS[np.frombuffer(raw, np.uint8, min(_BLOCK, len(raw) - start), start)]
+        kinds = kinds[kinds != 0]
+        quotes = np.cumsum(kinds == _QUOTE) + inside
+        inside = int(quotes[-1] % 2) if len(quotes) else inside
+        kinds = kinds[quotes % 2 == 0]
+        depth = np.cumsum((kinds == _OPEN).astype(np.int64) - (kinds == _CLOSE)) + deep
+        if len(depth):
+            deep = int(depth[-1])
+            if int(depth.max()) > limits.depth:
+                raise InputError(f"{path}: nested deeper than {limits.depth} levels; such a file is not read")
+        values += int((kinds == _COMMA).sum() + (kinds == _OPEN).sum())
+        if values > limits.values:
+            raise InputError(f"{path}: holds more than {limits.values} values; write a smaller file")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise _Fault(f"key {key!r:.80} is written twice in one object; keep one of them")
+            seen.add(key)
+    return content
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise _Fault(f"{name} is not a JSON number; write a finite number or leave the key out")
+
+
+def _finite_float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise _Fault(f"number {text:.40} is beyond the range of numbers; write a smaller one")
+    return value
+
+
+def _finite_int(text: str) -> int:
+    if math.isinf(float(text)):
+        raise _Fault(f"number {text:.20}... of {len(text)} digits is beyond the range of numbers; write a smaller one")
+    return int(text)
+
+
+def _refuse(path: Path, text: str, what: str) -> NoReturn:
+    """The error for a fault, with its place if that lies within reach."""
+    place = next(_faults(text[:_LOCATED]), None)
+    if place is None:
+        raise InputError(f"{path}: {what}")
+    line = text.count("\n", 0, place) + 1
+    column = place - text.rfind("\n", 0, place)
+    raise InputError(f"{path}: line {line}, column {column}: {what}")
+
+
+def _faults(text: str) -> Iterator[int]:
+    """Where the faults lie that Python's reader does not see, in the order of the text."""
+    keys: list[set[str] | None] = []
+    waiting = False  # a key may follow
+    for token in _TOKEN.finditer(text):
+        first, word = token[0][0], token[0]
+        if first in "{[":
+            keys.append(set() if first == "{" else None)
+            waiting = first == "{"
+        elif first in "}]":
+            if keys:
+                keys.pop()
+            waiting = False
+        elif first == ",":
+            waiting = bool(keys) and keys[-1] is not None
+        elif first == '"' and waiting and keys and keys[-1] is not None:
+            key = json.loads(word, strict=False)
+            if key in keys[-1]:
+                yield token.start()
+            keys[-1].add(key)
+            waiting = False
+        elif word in ("NaN", "Infinity", "-Infinity") or (first in "-0123456789" and _beyond(word)):
+            yield token.start()
+
+
+def _beyond(word: str) -> bool:
+    try:
+        return math.isinf(float(word))
+    except ValueError:
+        return False

@@ -1,0 +1,235 @@
+"""The JSON files of a cell's folder and of a study's: their keys with type, unit and meaning."""
+
+from __future__ import annotations
+
+from assignbench.records.columns import Column, TableSchema
+
+_EPOCH = Column("epoch", "int", "How many times the training split has been gone through, rounded down.")
+
+_THREADS = (
+    "With one thread that thread's; with several that of the whole process, which can exceed the time that passed."
+)
+INPUTS = TableSchema(
+    "inputs",
+    "inputs.json",
+    "What made the cell's numbers beside config.json, as it was when training began. Where one of these differs now, "
+    "the cell is stale: `assignbench run` trains it anew. Imported cells have none.",
+    (
+        Column("files", "object", "Per group of input_files.parquet the number of files and one hash over all."),
+        Column("weights", "object", "Hash of the pretrained weights by the file's name, empty without."),
+        Column("sources", "object", "Per assigner or criterion of your own the hashes of its source files."),
+        Column("formats", "object", "Per component of AssignBench the making of it (config/formats.py)."),
+    ),
+    optional=True,
+)
+
+METRICS = TableSchema(
+    "metrics",
+    "metrics.jsonl",
+    "One line per logged training step.",
+    (
+        Column("step", "int", "Training step, counted from 0."),
+        _EPOCH,
+        Column("loss", "float", "The whole loss: the sum of the terms."),
+        Column("loss_{term}", "float", "A term of the loss; which ones there are, the criterion says."),
+        Column("grad_norm", "float", "Norm of the gradient before it was clipped."),
+        Column("lr", "float", "Learning rate of the head."),
+        Column("images_per_second", "float", "Training speed since the line before.", "1/s"),
+        Column("seconds", "float", "Time since the line before, or since training began or was resumed.", "s", True),
+        Column("cpu_seconds", "float", "Processor time of the process, all its threads, in these seconds.", "s", True),
+        Column(
+            "assign_ms",
+            "float",
+            "Time of the assigner in this step; on a GPU between two events of the device.",
+            "ms",
+            True,
+        ),
+        Column("assign_cpu_ms", "float", f"Processor time of the assigner in this step. {_THREADS}", "ms", True),
+        Column(
+            "criterion_ms",
+            "float",
+            "Time of the losses in this step; on a GPU between two events of the device.",
+            "ms",
+            True,
+        ),
+        Column("criterion_cpu_ms", "float", f"Processor time of the losses in this step. {_THREADS}", "ms", True),
+    ),
+    optional=True,
+)
+
+STATUS = TableSchema(
+    "status",
+    "status.json",
+    "Where a cell stands.",
+    (
+        Column(
+            "state",
+            "text",
+            "One of pending, running, done, failed and diverged. Without a whole manifest.json, done is not done.",
+        ),
+        Column("step", "int", "Training steps done.", "", True),
+        Column("steps", "int", "Training steps of the whole run.", "", True),
+        Column("phase", "text", "What it does while it runs: training or evaluating.", "", True),
+        Column("pid", "int", "Process that trains it.", "", True),
+        Column("host", "text", "Machine that trains it.", "", True),
+        Column("heartbeat", "float", "When the process last wrote.", "s since 1970", True),
+        Column("reason", "text", "Why it stopped, failed or diverged.", "", True),
+        Column("notes", "list", "What happened on the way: a damaged checkpoint, a process that was killed.", "", True),
+    ),
+)
+
+ENVIRONMENT = TableSchema(
+    "environment",
+    "environment.json",
+    "Where and on what a cell ran. An imported cell has `classes` and `class_agnostic` alone.",
+    (
+        Column("classes", "list", "Names of the classes; a label is a place in this list."),
+        Column("class_agnostic", "bool", "Whether the detector sees one class only; the records keep the true labels."),
+        Column("date", "text", "Day on which it ran.", "", True),
+        Column("device", "text", "Kind of device: cpu or cuda.", "", True),
+        Column("device_name", "text", "Name of processor or GPU.", "", True),
+        Column("threads", "int", "Threads of the training process.", "", True),
+        Column("python", "text", "Version of Python.", "", True),
+        Column("torch", "text", "Version of torch.", "", True),
+        Column("torchvision", "text", "Version of torchvision.", "", True),
+        Column("data", "object", "Per split: its name, images, objects, fingerprint, and what was skipped.", "", True),
+        Column("parameters", "int", "Parameters of the detector.", "", True),
+        Column("priors", "object", "Kind, priors per level, strides, and priors per location.", "", True),
+        Column("image_size", "int", "Side of the network's input.", "px", True),
+    ),
+)
+
+_NO_OBJECT = "where no object counts"
+SUMMARY = TableSchema(
+    "summary",
+    "summary.json",
+    "Numbers of a finished cell. AP and AR are shares, not per cent; definitions.md says how each is computed.",
+    (
+        Column("AP", "float", "COCO's AP over IoU 0.50:0.05:0.95.", missing=_NO_OBJECT),
+        *(Column(f"AP{t}", "float", f"COCO's AP at IoU 0.{t}.", missing=_NO_OBJECT) for t in (50, 75)),
+        *(
+            Column(f"{measure}{size}", "float", f"{measure} over {told} objects.", missing=_NO_OBJECT)
+            for measure in ("AP", "AR")
+            for size, told in (("s", "small (area below 32²)"), ("m", "medium"), ("l", "large (area from 96² on)"))
+        ),
+        *(
+            Column(f"AR{n}", "float", f"COCO's AR with {n} detections per image.", missing=_NO_OBJECT)
+            for n in (1, 10, 100)
+        ),
+        Column("per_class", "object", "AP by the name of the class, null for one without objects."),
+        Column("AP07", "float", "VOC data: 11-point AP, mean of ten IoU thresholds.", "", True),
+        *(Column(f"AP07_{t}", "float", f"VOC data: 11-point AP at IoU 0.{t}.", "", True) for t in (50, 75)),
+        Column("AP50_area", "float", "VOC data: AP at IoU 0.5 by the area under the curve.", "", True),
+        Column("train_seconds", "float", "Seconds of training, earlier tries counted in.", "s", True),
+        Column(
+            "train_cpu_seconds",
+            "float",
+            "Processor time of training, all threads of the process: train_seconds times the share in metrics.jsonl.",
+            "s",
+            optional=True,
+            missing="where nothing was logged",
+        ),
+        Column(
+            "images_per_second",
+            "float",
+            "Median training speed.",
+            "1/s",
+            optional=True,
+            missing="where fewer than two steps were logged",
+        ),
+        Column("gflops", "float", "Multiply-adds of one forward pass.", "1e9", True),
+        Column(
+            "peak_memory_mib", "float", "Peak memory: allocated on the GPU, or resident in the process.", "MiB", True
+        ),
+        Column("parameters", "int", "Parameters of the detector.", "", True),
+        Column("forward_ms_per_image", "float", "Time of the network per test image.", "ms", True),
+        Column("forward_cpu_ms_per_image", "float", f"Processor time of the network. {_THREADS}", "ms", True),
+        Column("postprocess_ms_per_image", "float", "Time of ranking, NMS and voting per test image.", "ms", True),
+        Column("postprocess_cpu_ms_per_image", "float", f"Processor time of the same. {_THREADS}", "ms", True),
+    ),
+)
+
+LOCAL = TableSchema(
+    "local",
+    "local.json",
+    "Where things lie on the machine that trains. It is no part of the cell's identity.",
+    (
+        Column("root", "text", "Folder of the data."),
+        Column("weights", "text", "File of pretrained weights, or empty."),
+        Column("cache", "text", "Folder of cached scenes, or empty."),
+    ),
+    optional=True,
+)
+
+DIVERGED = TableSchema(
+    "diverged",
+    "diverged.json",
+    "What was known when a loss stopped being finite.",
+    (
+        Column("step", "int", "Training step."),
+        Column("losses", "object", "The terms of the loss; null for one that is not finite."),
+        Column("grad_norm", "float", "Norm of the gradient.", missing="where it is not finite"),
+        Column("image_ids", "list", "The images of the batch."),
+    ),
+    optional=True,
+)
+
+MANIFEST = TableSchema(
+    "manifest",
+    "manifest.json",
+    "The files of a finished cell, written last. A cell is done only if every file is what this one says.",
+    (
+        Column("format", "int", "Format of the records."),
+        Column(
+            "files",
+            "object",
+            "Per file `bytes`, `sha256`, `modified` (ns since 1970) and, for tables and lines, `rows`. Left out are "
+            "manifest.json itself, status.json, claim.json, local.json, log.txt and error.txt.",
+        ),
+    ),
+)
+
+CLAIM = TableSchema(
+    "claim",
+    "claim.json",
+    "Who trains a cell, or is about to: one process at a time. It is gone when the process is done with the cell.",
+    (
+        Column("host", "text", "Machine of the process."),
+        Column("boot", "text", "Id of the machine's last start; empty where there is none."),
+        Column("pid", "int", "The process."),
+        Column("began", "int", "When the process began, in clock ticks since the machine's start."),
+        Column("launcher", "int", "Process that launched it."),
+        Column("launcher_began", "int", "When that one began."),
+        Column("since", "float", "When the cell was claimed.", "s since 1970"),
+        Column("renewed", "float", "When the holder last said that it lives, for other machines.", "s since 1970"),
+    ),
+    optional=True,
+)
+
+STUDY = TableSchema(
+    "study",
+    "../study.json",
+    "What was asked. It lies beside the cells' folders.",
+    (
+        Column("study", "text", "Name of the study."),
+        Column("title", "text", "Title of its report.", "", True),
+        Column("answers", "text", "The question that it answers."),
+        Column("expect", "text", "What is expected.", "", True),
+        Column("cost", "text", "What it costs to run.", "", True),
+        Column("version", "text", "Version of AssignBench that wrote it."),
+        Column("cells", "list", "Ids of its cells in the study's order."),
+        Column("baselines", "object", "Per method its baseline's name, empty for none.", "", True),
+        Column("analyses", "list", "Names of the analyses, empty for all.", "", True),
+        Column("claims", "list", "The claims that get a verdict.", "", True),
+        Column("areas", "object", "Ranges of area by name, in px².", "", True),
+        Column("max_dets", "list", "Detections per image for recall, empty for 1, 10 and 100.", "", True),
+        Column("published", "object", "Published numbers.", "", True, missing="where the study names none"),
+        Column("notes", "list", "What was left out while reading.", "", True),
+        Column("imported", "bool", "Whether the cells are predictions that were read from files.", "", True),
+        Column("stale", "list", "Cells made from other inputs than those of now: reasons and ids.", "", True),
+        Column("accepted", "list", "Stale cells that --accept-stale kept: reasons and ids.", "", True),
+        Column("unchecked", "list", "Inputs that could not be compared, such as data that is not there.", "", True),
+    ),
+)
+
+DOCUMENTS = (METRICS, STATUS, INPUTS, ENVIRONMENT, SUMMARY, MANIFEST, CLAIM, LOCAL, DIVERGED, STUDY)

@@ -1,0 +1,161 @@
+"""What can be said against a study without its methods, and so without torch: names, parts, sizes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from assignbench.config import detector as detectors
+from assignbench.config.base import Config
+from assignbench.config.detector import DetectorConfig
+from assignbench.config.method import CoderConfig, HeadInit, Nms, Voting
+from assignbench.config.recipe import Schedule
+from assignbench.config.words import complaints, shown
+from assignbench.errors import InputError, nearest
+from assignbench.study.places import Study
+from assignbench.study.spec import DataEntry, DetectorEntry, MethodEntry
+
+MOST_CELLS = 10_000
+MOST_BYTES = 255  # of a file's name
+_PARTS: dict[str, type[Config]] = {"nms": Nms, "voting": Voting, "head_init": HeadInit, "coder": CoderConfig}
+
+
+def check(study: Study) -> None:
+    """Raises InputError, with the place, for what is wrong with a study whatever its methods are."""
+    spec = study.spec
+    _check_distinct(study)
+    for place, entry in enumerate(spec.detectors):
+        detector_of(study, place, entry)
+    _check_names(study)  # after the detectors: where one of them has a wrong name, who refers to another is right
+    _check_paths(study)
+    for data in spec.data:
+        batch = schedule_of(study, data).batch_size
+        asked = "batch_size" in data.schedule or "batch_size" in spec.schedule.model_fields_set
+        if asked and data.kind == "shapes" and batch > data.train_images:
+            where = study.where("schedule", "batch_size")
+            raise InputError(f"{where} is {batch}, but data set '{data.name}' has train_images: {data.train_images}")
+    _check_parts(study, ("method_defaults",), spec.method_defaults)
+    for place, method in enumerate(spec.methods):
+        _check_parts(study, ("methods", place), method.overrides())
+    places = sum(belongs(d, m, data) for d in spec.detectors for data in spec.data for m in spec.methods)
+    if not places:
+        raise InputError(f"{study.path}: no cell is left: no method goes with a detector and a data set of the study")
+    if places * len(spec.seeds) > MOST_CELLS:
+        raise InputError(
+            f"{study.where('methods')}: the study has {places * len(spec.seeds)} cells (detectors x methods x data x "
+            f"seeds); {MOST_CELLS} are the most; make several studies of it"
+        )
+
+
+def belongs(detector: DetectorEntry, method: MethodEntry, data: DataEntry) -> bool:
+    """Whether neither the method nor the data set is kept to other detectors or methods."""
+    allowed = not method.detectors or _is_among(detector, method.detectors)
+    allowed = allowed and (not data.detectors or _is_among(detector, data.detectors))
+    return allowed and (not data.methods or method.name in data.methods)
+
+
+def _is_among(detector: DetectorEntry, names: list[str]) -> bool:
+    return bool({detector.shown, detector.name} & set(names))
+
+
+def detector_of(study: Study, place: int, entry: DetectorEntry) -> DetectorConfig:
+    """The detector that an entry describes. Raises InputError for what is unknown."""
+    try:
+        spec = detectors.resolve(entry.name, entry.spec)
+    except InputError as problem:
+        raise study.refused(problem, ("detectors", place), below=("spec",)) from None
+    return DetectorConfig(name=entry.name, label=entry.shown, spec=spec, weights=Path(entry.weights).name)
+
+
+def schedule_of(study: Study, data: DataEntry) -> Schedule:
+    """The schedule of a data set's cells. Raises InputError for what is wrong, and for what would do nothing."""
+    try:
+        schedule = data.schedule_over(study.spec.schedule)
+    except ValidationError as problem:
+        where = study.where("data", study.spec.data.index(data), "schedule")
+        raise InputError(f"{where} of data set '{data.name}': {complaints(problem, Schedule)}") from None
+    for name, needed in schedule.idle().items():
+        where = study.where("schedule", name)
+        raise InputError(f"{where} does nothing without {needed}; set that, or leave {name} out")
+    return schedule
+
+
+def _check_distinct(study: Study) -> None:
+    """Names stand in names of files, where `+` becomes `-` and where some systems do not tell case apart."""
+    spec = study.spec
+    for key, what, names in (
+        ("methods", "methods", [m.name for m in spec.methods]),
+        ("detectors", "detectors", [d.shown for d in spec.detectors]),
+        ("data", "data sets", [d.name for d in spec.data]),
+        ("seeds", "seeds", [str(s) for s in spec.seeds]),
+        ("analyses", "analyses", spec.analyses),
+        ("max_dets", "max_dets", [str(n) for n in spec.max_dets]),
+        ("areas", "areas", list(spec.areas)),
+        ("presets", "presets", list(spec.presets)),
+    ):
+        first: dict[str, str] = {}
+        for place, name in enumerate(names):
+            file = name.casefold().replace("+", "-")
+            same = first.get(file)
+            first[file] = name
+            if same is None:
+                continue
+            where = study.where(key, name if key in ("areas", "presets") else place)
+            if same == name:
+                raise InputError(f"{where}: two {what} are called '{name}'; give one another name or a label")
+            raise InputError(
+                f"{where}: two {what} are called '{same}' and '{name}', which make one file name; rename one"
+            )
+    if spec.max_dets != sorted(spec.max_dets):
+        raise InputError(f"{study.where('max_dets')}: must rise, got {spec.max_dets}")
+    for name, (low, high) in spec.areas.items():
+        if low >= high:
+            where = study.where("areas", name)
+            raise InputError(f"{where}: needs two areas in rising order, got {low:g} and {high:g}")
+
+
+def _check_names(study: Study) -> None:
+    """Every detector and method that an entry names must be in the study."""
+    spec = study.spec
+    known = list(dict.fromkeys(name for d in spec.detectors for name in (d.shown, d.name)))
+    methods = [m.name for m in spec.methods]
+    sets = [d.name for d in spec.data]
+    asked = [("data", i, "detectors", "detector", d.detectors, known) for i, d in enumerate(spec.data)]
+    asked += [("data", i, "methods", "method", d.methods, methods) for i, d in enumerate(spec.data)]
+    asked += [("methods", i, "detectors", "detector", m.detectors, known) for i, m in enumerate(spec.methods)]
+    asked += [("claims", i, "data", "data set", c.data, sets) for i, c in enumerate(spec.claims)]
+    for part, place, key, kind, names, there in asked:
+        for at, name in enumerate(names):
+            if name not in there:
+                raise InputError(f"{study.where(part, place, key, at)}: no {kind} '{name}'{nearest(name, there)}")
+
+
+def _check_paths(study: Study) -> None:
+    """A path may begin with ~ or ~user; there must be such a user, and no name may be longer than file systems take."""
+    written = [("data", i, "root", d.root) for i, d in enumerate(study.spec.data)]
+    written += [("detectors", i, "weights", d.weights) for i, d in enumerate(study.spec.detectors)]
+    for part, place, key, path in written:
+        if any(len(name.encode()) > MOST_BYTES for name in Path(os.path.expandvars(path)).parts):
+            told = f"is {shown(path)}: a name in it is longer than {MOST_BYTES} bytes"
+            raise InputError(f"{study.where(part, place, key)} {told}; no file is called so")
+        try:
+            Path(path).expanduser()
+        except RuntimeError as problem:
+            raise InputError(f"{study.where(part, place, key)} is '{path}': {problem}; write the whole path") from None
+
+
+def _check_parts(study: Study, place: tuple[str | int, ...], given: Mapping[str, Any]) -> None:
+    """The entries of a method that are no assigner and no criterion."""
+    for key, model in _PARTS.items():
+        value = given.get(key)
+        if value is None:
+            continue
+        try:
+            model.model_validate(value if isinstance(value, Mapping) else {"iou": value})
+        except ValidationError as problem:
+            told = InputError(complaints(problem, model, at=key), (key, *problem.errors()[0]["loc"]))
+            raise study.refused(told, place) from None

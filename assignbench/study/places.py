@@ -1,0 +1,69 @@
+"""A read study, and how an error names a place of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from assignbench.errors import InputError
+from assignbench.study.spec import StudySpec
+from assignbench.study.yaml_lines import Lines, line_of
+
+Place = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A read study: its specification, its file, and the line of every key of the file."""
+
+    spec: StudySpec
+    path: Path
+    lines: Lines = field(default_factory=dict, repr=False, compare=False)
+
+    def where(self, *place: str | int) -> str:
+        """How an error names a place of the study: the file, the line if the file has it, and the key."""
+        if place[:2] == ("data", 0) and len(self.spec.data) == 1:
+            # A single data set is usually written without a list.
+            place = place if place in self.lines else ("data", *place[2:])
+        return where(self.path, self.lines, place)
+
+    def refused(
+        self, problem: InputError, place: Place, *, below: Place = (), others: Sequence[Place] = ()
+    ) -> InputError:
+        """The problem of the entry at `place` with the line of the very key that it is about.
+
+        Keys of the problem lie `below` the entry; a key that is not written there is looked for in `others`.
+        """
+        at = (*place, *below, *problem.place) if problem.place else place
+        found = [p for p in (at, *((*o, *problem.place) for o in others)) if p in self.lines]
+        line = line_of(self.lines, found[0] if found else at)
+        return InputError(f"{at_line(self.path, line)}: {'.'.join(str(p) for p in place)}: {problem}")
+
+
+def where(path: Path, lines: Lines, place: Place) -> str:
+    """File, line and dotted key of a place."""
+    return f"{at_line(path, line_of(lines, place))}: {'.'.join(str(p) for p in place)}"
+
+
+def at_line(path: Path, line: int | str | None) -> str:
+    """The file and the line; the option alone for what the command line says."""
+    if isinstance(line, str):
+        return line
+    return f"{path}: line {line}" if line else str(path)
+
+
+def local_path(written: str, study_folder: Path) -> Path:
+    """A file named in a study: absolute, under ASSIGNBENCH_DATA, or relative to the study file."""
+    expanded = Path(os.path.expandvars(written)).expanduser()
+    if expanded.is_absolute():
+        return expanded
+    shared = os.environ.get("ASSIGNBENCH_DATA")
+    if shared:
+        base = Path(shared).expanduser()
+        tails = [Path(*expanded.parts[i:]) for i in range(len(expanded.parts))]
+        for tail in tails:
+            if ".." not in tail.parts and (base / tail).exists():
+                return base / tail
+    return Path(os.path.normpath(study_folder / expanded))

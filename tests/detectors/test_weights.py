@@ -1,0 +1,141 @@
+"""Weights files: those of the network are taken, every other one is refused with file, tensor and remedy."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings, strategies as st
+from safetensors.torch import save_file
+
+from assignbench.config.detector import BackboneSpec
+from assignbench.detectors.backbones import BACKBONES, check_weights, load_weights, weights
+from assignbench.errors import InputError
+
+SPEC = BackboneSpec(name="slim")
+STATE = {k: v for k, v in BACKBONES["slim"]().state_dict().items() if not k.endswith("num_batches_tracked")}
+SETTINGS = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+SUFFIXES = ("npz", "safetensors", "pth")
+
+
+def write(folder: Path, suffix: str, state: dict[str, torch.Tensor]) -> Path:
+    path = folder / f"weights.{suffix}"
+    if suffix == "npz":
+        np.savez(path, **{k: v.numpy() for k, v in state.items()})
+    elif suffix == "safetensors":
+        save_file({k: v.contiguous() for k, v in state.items()}, path)
+    else:
+        torch.save(state, path)
+    return path
+
+
+def refusal(path: Path, spec: BackboneSpec = SPEC) -> str:
+    """What is said about a file that must be refused, before training and when it is loaded."""
+    with pytest.raises(InputError) as problem:
+        check_weights(spec, path)
+    with pytest.raises(InputError):
+        load_weights(BACKBONES[spec.name](), path)
+    assert str(path) in str(problem.value)
+    return str(problem.value)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_sound_weights_are_taken(tmp_path, suffix) -> None:
+    path = write(tmp_path, suffix, {k: v.double() if "running" in k else v.half() for k, v in STATE.items()})
+    check_weights(SPEC, path)
+    backbone = BACKBONES["slim"]()
+    assert load_weights(backbone, path) == len(STATE)
+    assert all(torch.equal(backbone.state_dict()[k], v.half().float()) for k, v in STATE.items() if "running" not in k)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@given(name=st.sampled_from(sorted(STATE)), bad=st.sampled_from(["nan", "inf", "missing", "shape", "whole"]))
+@SETTINGS
+def test_one_bad_tensor_is_named(tmp_path, suffix, name, bad) -> None:
+    state = {k: v.clone() for k, v in STATE.items()}
+    if bad in ("nan", "inf"):
+        state[name].view(-1)[-1] = float(bad)
+    elif bad == "missing":
+        del state[name]
+    else:
+        state[name] = torch.zeros(7) if bad == "shape" else state[name].to(torch.int32)
+    told = refusal(write(tmp_path, suffix, state))
+    assert f"'{name}'" in told
+    needed = {"nan": "1 of", "inf": "NaN or infinite", "missing": "not there", "shape": "[7]", "whole": "torch.int32"}
+    assert needed[bad] in told
+
+
+def test_values_that_no_network_has(tmp_path) -> None:
+    name = next(k for k in STATE if k.endswith("running_var"))
+    assert "go down to -1" in refusal(write(tmp_path, "pth", {**STATE, name: -torch.ones_like(STATE[name])}))
+    first = next(iter(STATE))
+    huge = torch.full_like(STATE[first], 1e300, dtype=torch.float64)
+    assert "NaN or infinite" in refusal(write(tmp_path, "pth", {**STATE, first: huge}))
+    spread = torch.ones(1).expand(10**14)  # a small file that claims a huge tensor
+    assert "100000000000000" in refusal(write(tmp_path, "pth", {**STATE, first: spread}))
+
+
+def test_another_network_is_named(tmp_path) -> None:
+    other = BACKBONES["squeezenet"]().state_dict()
+    assert "look like the weights of squeezenet" in refusal(write(tmp_path, "pth", other))
+    assert "2 tensors, the first is 'a' [3]" in refusal(
+        write(tmp_path, "npz", {"a": torch.ones(3), "b": torch.ones(1)})
+    )
+    assert "holds no tensor" in refusal(write(tmp_path, "pth", {}))
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@given(share=st.floats(0, 0.999))
+@SETTINGS
+def test_a_file_that_was_cut(tmp_path, suffix, share) -> None:
+    path = write(tmp_path, suffix, STATE)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    refusal(path)
+
+
+@pytest.mark.parametrize("suffix", [*SUFFIXES, "txt"])
+@given(content=st.binary(min_size=0, max_size=300))
+@SETTINGS
+def test_bytes_are_no_weights(tmp_path, suffix, content) -> None:
+    path = tmp_path / f"weights.{suffix}"
+    path.write_bytes(content)
+    refusal(path)
+
+
+class Evil:
+    def __reduce__(self):
+        return (os.mkdir, ("executed",))
+
+
+def test_what_would_run_or_fill_the_memory(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = next(iter(STATE))
+    torch.save({**STATE, first: Evil()}, tmp_path / "evil.pth")
+    (tmp_path / "plain.pth").write_bytes(pickle.dumps(Evil()))
+    np.savez(tmp_path / "objects.npz", **{first: np.array([Evil()], dtype=object)})
+    torch.save([1, 2], tmp_path / "list.pth")
+    (tmp_path / "folder.pth").mkdir()
+    os.mkfifo(tmp_path / "pipe.pth")
+    monkeypatch.setattr(weights, "MOST_BYTES", 1 << 20)
+    with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.npy", bytes(2 << 20))
+    needed = {
+        "evil.pth": "not a readable",
+        "plain.pth": "not a readable",
+        "objects.npz": f"the array '{first}'",
+        "list.pth": "holds a list",
+        "folder.pth": "is a folder",
+        "pipe.pth": "no regular file",
+        "bomb.npz": "GiB are the most",
+        "gone.pth": "no weights file",
+        f"{'x' * 300}.pth": "cannot read",
+    }
+    for name, said in needed.items():
+        assert said in refusal(tmp_path / name)
+    assert not (tmp_path / "executed").exists()

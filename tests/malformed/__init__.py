@@ -1,0 +1,1 @@
+"""Spoilt, hostile and unusual inputs, generated: every command must refuse, or read right, each of them."""

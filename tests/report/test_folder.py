@@ -1,0 +1,105 @@
+"""A report's folder is replaced whole: a crash leaves the old one, and nothing else in it is touched."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from assignbench.errors import InputError
+from assignbench.report import folder as module
+from assignbench.report.folder import replaced
+from tests.conftest import ROOT
+
+
+def write(folder: Path, text: str) -> None:
+    (folder / "figures").mkdir(parents=True)
+    for name in ("index.html", "report.md", f"figures/{text}.png"):
+        (folder / name).write_text(text)
+
+
+def files(folder: Path) -> set[str]:
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture(params=[True, False], ids=["one call", "two moves"])
+def way(request, monkeypatch) -> None:
+    """Both ways in which two folders change places."""
+    if not request.param:
+        monkeypatch.setattr(module, "_exchanged", lambda one, other: False)
+
+
+@pytest.mark.usefixtures("way")
+def test_a_report_takes_the_place_of_the_old_one(tmp_path) -> None:
+    for text in ("a", "b", "c"):
+        with replaced(tmp_path / "runs" / "report") as new:
+            write(new, text)
+        assert files(tmp_path) == {f"runs/report/{n}" for n in ("index.html", "report.md", f"figures/{text}.png")}
+
+
+@pytest.mark.usefixtures("way")
+def test_an_error_leaves_the_old_report(tmp_path) -> None:
+    write(tmp_path / "report", "old")
+    before = files(tmp_path)
+    with pytest.raises(KeyError), replaced(tmp_path / "report") as new:
+        write(new, "half")
+        raise KeyError
+    assert files(tmp_path) == before and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.usefixtures("way")
+def test_other_files_stay(tmp_path) -> None:
+    write(tmp_path / "docs", "old")
+    (tmp_path / "docs" / "mine.txt").write_text("mine")
+    with replaced(tmp_path / "docs") as new:
+        write(new, "new")
+        (new / "index.html").unlink()  # as a published report
+    assert files(tmp_path / "docs") == {"mine.txt", "report.md", "figures/new.png"}
+    assert (tmp_path / "docs" / "report.md").read_text() == "new" and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.usefixtures("way")
+def test_a_folder_that_cannot_be_moved_gets_its_parts(tmp_path, monkeypatch) -> None:
+    write(tmp_path / "volume", "old")
+    monkeypatch.setattr(Path, "is_mount", lambda path: path.name == "volume")
+    with replaced(tmp_path / "volume") as new:
+        write(new, "new")
+    assert files(tmp_path) == {f"volume/{n}" for n in ("index.html", "report.md", "figures/new.png")}
+    assert len(list((tmp_path / "volume").iterdir())) == 3
+
+
+def test_a_file_is_never_taken_for_a_report(tmp_path) -> None:
+    (tmp_path / "notes.md").write_text("mine")
+    with pytest.raises(InputError, match="is a file"), replaced(tmp_path / "notes.md"):
+        pass
+    assert (tmp_path / "notes.md").read_text() == "mine"
+
+
+def test_nothing_is_written_through_a_link(tmp_path) -> None:
+    write(tmp_path / "elsewhere", "old")
+    (tmp_path / "report").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"is a link to .*elsewhere.*remove it"), replaced(tmp_path / "report"):
+        pass
+    assert (tmp_path / "elsewhere" / "report.md").read_text() == "old"
+
+
+def test_a_killed_writer_leaves_the_old_report_and_its_rest_goes_later(tmp_path) -> None:
+    write(tmp_path / "report", "old")
+    code = (
+        "import os, sys\nfrom pathlib import Path\nfrom assignbench.report.folder import replaced\n"
+        "with replaced(Path(sys.argv[1])) as new:\n    (new / 'report.md').write_text('half')\n    os._exit(9)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "report")], cwd=ROOT, check=False)
+    assert done.returncode == 9 and (tmp_path / "report" / "report.md").read_text() == "old"
+    (rest,) = (p for p in tmp_path.iterdir() if p.name != "report")
+    with replaced(tmp_path / "report") as new:
+        write(new, "new")
+    assert rest.exists()  # somebody may still be writing there
+    os.utime(rest, (time.time() - 7200,) * 2)
+    with replaced(tmp_path / "report") as new:
+        write(new, "newer")
+    assert not rest.exists() and (tmp_path / "report" / "report.md").read_text() == "newer"
