@@ -49,15 +49,15 @@ class _Fault(Exception):
     """A fault that Python's reader does not see; what is wrong, before its place is known."""
 
 
-def load(path: Path, limits: Limits | None = None) -> Any:
-    """The content of a JSON file (UTF-8, a byte order mark may lead).
+def load(path: Path, limits: Limits | None = None, *, what: str = "file") -> Any:
+    """The content of a JSON file (UTF-8, a byte order mark may lead); errors call it `what` if it is missing.
 
     Raises InputError naming the file, and line and column where they are known: for a file that is not there, cannot be
     read, is larger, deeper or longer than `limits`, or is not JSON; for NaN, Infinity, numbers beyond a float's range,
     and keys that are written twice.
     """
     limits = limits or Limits()
-    raw = _bytes(path, limits)
+    raw = _bytes(path, limits, what)
     _check_structure(path, raw, limits)
     try:
         text = raw.decode("utf-8-sig")
@@ -100,7 +100,7 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _bytes(path: Path, limits: Limits) -> bytes:
+def _bytes(path: Path, limits: Limits, what: str) -> bytes:
     try:
         if path.is_dir():
             raise InputError(f"{path}: is a folder, expected a JSON file")
@@ -116,7 +116,7 @@ def _bytes(path: Path, limits: Limits) -> bytes:
                 raise InputError(f"{path}: line 1: not JSON, nor UTF-8 text that could be; it begins with {head[:8]!r}")
             return head + file.read()
     except FileNotFoundError:
-        raise InputError(f"no file {path}") from None
+        raise InputError(f"no {what} {path}") from None
     except OSError as problem:
         raise InputError(f"{path}: cannot be read ({problem.strerror})") from None
 

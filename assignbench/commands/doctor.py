@@ -70,6 +70,7 @@ def _data(spec: DataSpec, root: Path, console: Console, wrong: list[str]) -> int
     from assignbench.data.catalog import load
     from assignbench.data.overlap import overlap_notes
     from assignbench.data.profile import profile
+    from assignbench.records.files import digest_of
 
     console.print(f"data set {spec.name} ({spec.kind}){'' if spec.kind == 'shapes' else f' in {root}'}")
     lenient = spec if spec.kind == "shapes" else spec.model_copy(update={"on_bad": "skip"})
@@ -90,7 +91,7 @@ def _data(spec: DataSpec, root: Path, console: Console, wrong: list[str]) -> int
         for line in more:
             console.print(f"    {line}")
     if len(splits) == 2:
-        for line in overlap_notes(splits["train"], splits["test"]):
+        for line in overlap_notes(splits["train"], splits["test"], digest_of):
             console.print(f"  {line}")
     return len(splits["test"]) if "test" in splits else 0
 

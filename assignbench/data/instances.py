@@ -112,12 +112,7 @@ class _Columns:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    try:
-        content = load(path)
-    except InputError as problem:
-        if str(problem) == f"no file {path}":
-            raise InputError(f"no annotation file {path}") from None
-        raise
+    content = load(path, what="annotation file")
     if not isinstance(content, dict):
         kind = "a list" if isinstance(content, list) else "a single value"
         raise InputError(f"{path}: expected an object with images, annotations and categories, found {kind}")

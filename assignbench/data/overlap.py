@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -13,17 +12,17 @@ from assignbench.data.base import DetectionData
 _END = 4096  # bytes at the end of a file that are compared before all of it is
 
 
-def overlap_notes(train: DetectionData, test: DetectionData, hash_of: Callable[[Path], str] | None = None) -> list[str]:
+def overlap_notes(train: DetectionData, test: DetectionData, hash_of: Callable[[Path], str]) -> list[str]:
     """Sentences about image files with the same content and objects that are there twice; none if all differ.
 
-    Only files that agree in length and in their end are hashed, by `hash_of` (default: SHA-256).
+    Only files that agree in length and in their end are hashed, by `hash_of`.
     """
     splits = {"train": _there(train.files), "test": _there(test.files)}
     split_of: dict[Path, set[str]] = {}
     for split, files in splits.items():
         for path in files:
             split_of.setdefault(path, set()).add(split)
-    groups = _same(split_of, hash_of or _sha256)
+    groups = _same(split_of, hash_of)
     notes = []
     shared = [g for g in groups if {s for p in g for s in split_of[p]} == {"train", "test"}]
     shared += [[p] for p, found in split_of.items() if len(found) == 2 and not any(p in g for g in shared)]
@@ -79,11 +78,6 @@ def _end(path: Path) -> bytes:
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - _END))
         return file.read()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _shown(group: Sequence[Path]) -> str:

@@ -156,12 +156,7 @@ def _corners(boxes: Floats) -> dict[str, Floats]:
 
 
 def _entries(path: Path) -> list[Any]:
-    try:
-        content = load(path)
-    except InputError as problem:
-        if str(problem) == f"no file {path}":
-            raise InputError(f"no prediction file {path}") from None
-        raise
+    content = load(path, what="prediction file")
     if isinstance(content, dict):
         found = [k for k in LISTS if isinstance(content.get(k), list)]
         if not found:

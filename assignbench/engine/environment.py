@@ -14,6 +14,7 @@ import torch
 from assignbench.data.overlap import overlap_notes
 from assignbench.detectors import Detector
 from assignbench.engine.cell import Cell
+from assignbench.records.files import digest_of
 
 
 def environment(cell: Cell) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def environment(cell: Cell) -> dict[str, Any]:
                 "objects": int(sum(len(i.labels) for i in data.images)),
                 "fingerprint": data.fingerprint(),
                 "skipped": [str(p) for p in data.skipped],
-                "notes": overlap_notes(cell.train, cell.test) if split == "test" else [],
+                "notes": overlap_notes(cell.train, cell.test, digest_of) if split == "test" else [],
             }
             for split, data in (("train", cell.train), ("test", cell.test))
         },

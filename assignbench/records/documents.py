@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from assignbench.records.columns import Column, TableSchema
 
-_EPOCH = Column("epoch", "int", "How many times the training split has been gone through, rounded down.")
+EPOCH = Column("epoch", "int", "How many times the training split has been gone through, rounded down.")
 
 _THREADS = (
     "With one thread that thread's; with several that of the whole process, which can exceed the time that passed."
@@ -29,7 +29,7 @@ METRICS = TableSchema(
     "One line per logged training step.",
     (
         Column("step", "int", "Training step, counted from 0."),
-        _EPOCH,
+        EPOCH,
         Column("loss", "float", "The whole loss: the sum of the terms."),
         Column("loss_{term}", "float", "A term of the loss; which ones there are, the criterion says."),
         Column("grad_norm", "float", "Norm of the gradient before it was clipped."),

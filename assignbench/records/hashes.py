@@ -15,7 +15,6 @@ Stamp = tuple[int, int, int]  # size, mtime_ns, ctime_ns
 # A file that was changed less than this before it was hashed may change again without another time stamp.
 SETTLED_NS = 2_000_000_000
 TELL_SECONDS = 2.0
-BLOCK = 1 << 20
 
 
 class FileHashes:
@@ -121,16 +120,14 @@ def _hash(path: Path) -> tuple[Stamp | None, str]:
     before = _stamp(path)
     if before is None:
         return None, ""
-    digest = hashlib.sha256()
     now = time.time_ns()
     try:
         with path.open("rb") as file:
-            while block := file.read(BLOCK):
-                digest.update(block)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None, ""
     settled = before == _stamp(path) and before[2] < now - SETTLED_NS
-    return (before if settled else None), digest.hexdigest()
+    return (before if settled else None), digest
 
 
 def _load(cache: Path | None) -> dict[str, tuple[Stamp, str]]:

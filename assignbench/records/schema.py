@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from assignbench.records.columns import Column, TableSchema
-from assignbench.records.documents import DOCUMENTS
+from assignbench.records.documents import DOCUMENTS, EPOCH
 from assignbench.records.page import render
 
 NO_HEAD = "where the method has no quality head"
@@ -20,7 +20,6 @@ _OBJECT = Column("object_id", "int", "Id of the annotation; it is unique in its 
 _LABEL = Column("label", "int", "Class, counted from 0 in the order of `classes` in environment.json.")
 _PRIOR = Column("prior", "int", "Place of the prior among all priors: by level, then row, column and anchor.")
 _LEVEL = Column("level", "int", "Feature level of the prior, 0 for the finest.")
-_EPOCH = Column("epoch", "int", "How many times the training split has been gone through, rounded down.")
 
 
 def _corners(meaning: str, prefix: str = "") -> tuple[Column, ...]:
@@ -143,7 +142,7 @@ ASSIGNMENTS = TableSchema(
     "rows lie in parts under assignments/.",
     (
         Column("step", "int", "Training step, counted from 0."),
-        _EPOCH,
+        EPOCH,
         _IMAGE,
         _OBJECT,
         _LABEL,
@@ -165,7 +164,7 @@ PROBES = TableSchema(
     "A visit to the probe images after step n: per object the priors assigned to it and the ones that overlap it most. "
     "Boxes are in pixels of the network's input.",
     (
-        _EPOCH,
+        EPOCH,
         Column("progress", "float", "Share of the training that is done, between 0 and 1."),
         _IMAGE,
         _OBJECT,
@@ -196,7 +195,7 @@ PROBE_OBJECTS = TableSchema(
     "probes/objects-{n}.parquet",
     "One row per probe object of the visit after step n, with what the assigner itself told of it (its diagnostics).",
     (
-        _EPOCH,
+        EPOCH,
         Column("progress", "float", "Share of the training that is done, between 0 and 1."),
         _IMAGE,
         _OBJECT,

@@ -10,6 +10,7 @@ from assignbench.data.base import DetectionData, ImageRecord
 from assignbench.data.kinds.shapes import read_shapes
 from assignbench.data.overlap import overlap_notes
 from assignbench.data.profile import profile
+from assignbench.records.files import digest_of
 
 
 def image(number: int, boxes: list[list[float]], labels: list[int], crowd: list[bool] | None = None) -> ImageRecord:
@@ -62,14 +63,16 @@ def test_pictures_that_stand_there_twice(tmp_path) -> None:
     paths = [tmp_path / f"{i}.jpg" for i in range(6)]
     for path in paths:
         path.write_bytes(rng.bytes(5000))
-    assert overlap_notes(split([], tuple(paths[:3])), split([], tuple(paths[3:]))) == []
+    assert overlap_notes(split([], tuple(paths[:3])), split([], tuple(paths[3:])), digest_of) == []
     shutil.copy(paths[0], paths[3])
     shutil.copy(paths[1], paths[2])
-    notes = overlap_notes(split([], tuple(paths[:3])), split([], tuple(paths[3:])))
+    notes = overlap_notes(split([], tuple(paths[:3])), split([], tuple(paths[3:])), digest_of)
     assert notes[0].startswith("1 of 3 test images are training images too") and "0.jpg" in notes[0]
     assert notes[1].startswith("1 images of the train split are there more than once") and len(notes) == 2
     same = tuple(paths[4:])
-    assert overlap_notes(split([], same), split([], same))[0].startswith("2 of 2 test images are training images too")
+    assert overlap_notes(split([], same), split([], same), digest_of)[0].startswith(
+        "2 of 2 test images are training images too"
+    )
 
 
 def test_only_files_that_may_be_equal_are_hashed(tmp_path) -> None:
@@ -84,6 +87,6 @@ def test_only_files_that_may_be_equal_are_hashed(tmp_path) -> None:
 def test_objects_that_are_there_twice() -> None:
     box = [0.0, 0.0, 20.0, 40.0]
     twice = split([image(0, [box, box, box], [0, 0, 1])])
-    assert overlap_notes(twice, split([])) == [
+    assert overlap_notes(twice, split([]), digest_of) == [
         "1 objects of the train split are there twice, with the same class and box, e.g. in 0.jpg"
     ]

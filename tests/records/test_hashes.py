@@ -36,7 +36,8 @@ def reads(monkeypatch) -> list[str]:
 
 def test_it_is_the_sha256_of_the_content(tmp_path) -> None:
     rng = np.random.default_rng(0)
-    sizes = [0, 1, hashes.BLOCK - 1, hashes.BLOCK, hashes.BLOCK + 1, *map(int, rng.integers(0, 5000, 20))]
+    block = 1 << 20
+    sizes = [0, 1, block - 1, block, block + 1, *map(int, rng.integers(0, 5000, 20))]
     contents = {tmp_path / f"{i}.bin": rng.bytes(size) for i, size in enumerate(sizes)}
     for path, content in contents.items():
         path.write_bytes(content)
