@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,25 +10,35 @@ import pandas as pd
 from assignbench.analysis.base import StudyRecord, analysis, keys_of
 from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.result import Result
+from assignbench.records import CellRecord
 
-CAPTION = "AP, time, memory and size, mean over seeds"
+TRAINING, TESTING = "AP, and what training takes", "AP, and what a test image takes"
 AGREE = 0.1  # CPU shares that differ by more, relative to the largest, make times that cannot be compared
+ALONE = 0.9  # of one processor: a cell on a CPU that got less was measured beside other load
 NOT_COMPARED = "not compared"
 STEP = ("assign_ms", "assign_cpu_ms", "criterion_ms", "criterion_cpu_ms")
+# By the names of summary.json; what is a time has the time of the processor beside it.
 UNITS = {
     "AP": "AP",
+    "train_h": "h",
     "train_s": "s",
     "train_cpu_s": "s",
     "cpu_share": "share",
     "images_per_s": "1/s",
     **dict.fromkeys(STEP, "ms"),
     "memory_MiB": "MiB",
+}
+TEST_UNITS = {
+    "AP": "AP",
+    "parameters_M": "1e6",
+    "trained_M": "1e6",
+    "gflops": "1e9",
+    "fps": "1/s",
+    "cpu_share": "share",
     "forward_ms": "ms",
     "forward_cpu_ms": "ms",
     "postprocess_ms": "ms",
     "postprocess_cpu_ms": "ms",
-    "parameters_M": "1e6",
-    "gflops": "1e9",
 }
 
 
@@ -37,52 +47,103 @@ UNITS = {
     title="Cost",
     question="What does each method cost to train and to run, and is the AP worth it?",
     definition=(
-        "Training seconds of one cell on the device named below, median images/s of training, milliseconds of a "
+        "Training: hours and seconds of one cell on the device named below, median images/s, milliseconds of a "
         "training step for assigner and criterion (median; on a GPU by events of the device), peak memory of the "
-        "cell's process (on a GPU: allocated), milliseconds per test image for the network and for ranking and NMS, "
-        "parameters in millions, multiply-adds of one forward pass in 1e9. Times are those that passed; cpu: what the "
-        "process' threads worked meanwhile, which other programs on the machine change little. CPU share: the one "
-        "divided by the other over training; below the number of threads, the cell waited for others. Pareto: no "
-        "other method of the detector and data set is at least as good in AP and in training seconds and better in "
-        "one; said only where the CPU shares of the cells agree within 10 per cent."
+        "cell's process (on a GPU: allocated). Test: parameters in millions, and those of them that training changes; "
+        "multiply-adds of one forward pass in 1e9, at the height and width that the table names, where a deformable "
+        "convolution counts as an ordinary one; fps: test images per second, one at a time, network, ranking, NMS and "
+        "voting together, over at most 100 images after 10 that do not count, the device waited for after each; "
+        "milliseconds per test image for the network and for what follows, in batches. Times are those that passed; "
+        "cpu: what the process' threads worked meanwhile, which other programs on the machine change little. CPU "
+        "share: the one divided by the other; below the number of threads, the cell waited for others, and where a "
+        "cell on a CPU got less than 90 per cent of one processor, the table says that it was measured beside other "
+        "load. Pareto: no other method of the detector and data set is at least as good in AP and in the time (of "
+        "training; of a test image) and better in one; said only where the CPU shares of the cells agree within 10 per "
+        "cent."
     ),
 )
-def cost(study: StudyRecord) -> Result:
-    """One row per data set, detector and method, averaged over seeds; `pareto` marks those not dominated."""
-    rows = []
-    for cell in study.done:
-        s = cell.summary
-        if "train_seconds" not in s:  # imported
-            continue
-        metrics = cell.metrics()
-        step = {n: float(metrics[n].median()) if n in metrics else np.nan for n in STEP}
-        worked = s.get("train_cpu_seconds")
-        row = {
-            "AP": s["AP"],
-            "train_s": s["train_seconds"],
-            "train_cpu_s": worked,
-            "cpu_share": worked / s["train_seconds"] if worked and s["train_seconds"] else np.nan,
-            "images_per_s": s["images_per_second"],
-            **step,
-            "memory_MiB": s.get("peak_memory_mib", np.nan),
-            "forward_ms": s["forward_ms_per_image"],
-            "forward_cpu_ms": s.get("forward_cpu_ms_per_image"),
-            "postprocess_ms": s["postprocess_ms_per_image"],
-            "postprocess_cpu_ms": s.get("postprocess_cpu_ms_per_image"),
-            "parameters_M": s["parameters"] / 1e6,
-            "gflops": s["gflops"],
-        }
-        rows.append({**keys_of(cell), **{k: np.nan if v is None else float(v) for k, v in row.items()}})
-    if not rows:
-        return Result("cost", CAPTION, pd.DataFrame(), UNITS)
+def cost(study: StudyRecord) -> list[Result]:
+    """One row per data set, detector and method, averaged over seeds: of training, and of a test image.
+
+    `pareto` marks those not dominated.
+    """
+    cells = [c for c in study.done if "train_seconds" in c.summary]  # all but imported ones
+    if not cells:
+        return [Result("cost", f"{TRAINING}, mean over seeds", pd.DataFrame(), UNITS)]
+    return [
+        _table("cost", TRAINING, cells, _training_row, UNITS, "train_s"),
+        _table("cost.test", TESTING, cells, _test_row, TEST_UNITS, "image_s"),
+    ]
+
+
+def _training_row(cell: CellRecord) -> dict[str, object]:
+    s, metrics = cell.summary, cell.metrics()
+    worked = s.get("train_cpu_seconds")
+    return {
+        "AP": s["AP"],
+        "train_h": s["train_seconds"] / 3600,
+        "train_s": s["train_seconds"],
+        "train_cpu_s": worked,
+        "cpu_share": worked / s["train_seconds"] if worked and s["train_seconds"] else None,
+        "images_per_s": s["images_per_second"],
+        **{n: float(metrics[n].median()) if n in metrics else None for n in STEP},
+        "memory_MiB": s.get("peak_memory_mib"),
+    }
+
+
+def _test_row(cell: CellRecord) -> dict[str, object]:
+    s = cell.summary
+    trained = s.get("parameters_trained")
+    return {
+        "AP": s["AP"],
+        "parameters_M": s["parameters"] / 1e6,
+        "trained_M": None if trained is None else trained / 1e6,
+        "gflops": s["gflops"],
+        "fps": s.get("fps"),
+        "cpu_share": s.get("fps_cpu_share"),
+        "forward_ms": s["forward_ms_per_image"],
+        "forward_cpu_ms": s.get("forward_cpu_ms_per_image"),
+        "postprocess_ms": s["postprocess_ms_per_image"],
+        "postprocess_cpu_ms": s.get("postprocess_cpu_ms_per_image"),
+        "image_s": 1 / s["fps"] if s.get("fps") else None,  # what the front is made of
+    }
+
+
+def _table(
+    key: str,
+    caption: str,
+    records: Sequence[CellRecord],
+    row_of: Callable[[CellRecord], Mapping[str, object]],
+    units: Mapping[str, str],
+    time: str,
+) -> Result:
+    """A table of cells averaged over seeds, with the front of AP against `time`, and what its caption must say."""
+    rows = [{**keys_of(c), **{k: np.nan if v is None else v for k, v in row_of(c).items()}} for c in records]
     cells = pd.DataFrame(rows)
     table = over_seeds(cells)
     table = table.drop(columns=[c for c in table.columns if c.endswith("_half")])
     parts = cells.groupby(["data", "detector"], sort=False)
     why_not = {place: why for place, part in parts if (why := _incomparable(part))}
-    table["pareto"] = [_pareto(row, table, why_not) for _, row in table.iterrows()]
-    told = "; ".join(f"no Pareto front for {detector} on {data}: {why}" for (data, detector), why in why_not.items())
-    return Result("cost", f"{CAPTION}; {told}" if told else CAPTION, table, UNITS)
+    table["pareto"] = [_pareto(row, table, why_not, time) for _, row in table.iterrows()]
+    told = [f"{caption}, mean over seeds"]
+    told += [f"no Pareto front for {detector} on {data}: {why}" for (data, detector), why in why_not.items()]
+    told += _beside_load(records, cells) + (_sizes(records) if key == "cost.test" else [])
+    return Result(key, "; ".join(told), table.drop(columns="image_s", errors="ignore"), units)
+
+
+def _beside_load(records: Sequence[CellRecord], cells: pd.DataFrame) -> list[str]:
+    """Says which methods were measured while other programs had the processor."""
+    on_cpu = np.array([c.environment.get("device") == "cpu" for c in records])
+    found = cells[on_cpu & (cells.cpu_share < ALONE)]
+    names = list(dict.fromkeys(f"{r.method} ({r.detector}, {r.data})" for r in found.itertuples()))
+    return [f"measured beside other load: {', '.join(names)}"] if names else []
+
+
+def _sizes(records: Sequence[CellRecord]) -> list[str]:
+    """At which height and width multiply-adds were counted."""
+    found = {(c.config.data.name, *(c.summary.get("gflops_hw") or ())) for c in records}
+    named = [f"{h} x {w} px on {data}" for data, h, w in sorted(f for f in found if len(f) == 3)]
+    return [f"gflops at {', '.join(named)} (height x width)"] if named else []
 
 
 def _incomparable(cells: pd.DataFrame) -> str:
@@ -100,14 +161,14 @@ def _incomparable(cells: pd.DataFrame) -> str:
     )
 
 
-def _pareto(row: pd.Series, table: pd.DataFrame, why_not: Mapping[Hashable, str]) -> str:
+def _pareto(row: pd.Series, table: pd.DataFrame, why_not: Mapping[Hashable, str], time: str) -> str:
     if (row.data, row.detector) in why_not:
         return NOT_COMPARED
-    return "yes" if _undominated(row, table) else ""
+    return "yes" if _undominated(row, table, time) else ""
 
 
-def _undominated(row: pd.Series, table: pd.DataFrame) -> bool:
+def _undominated(row: pd.Series, table: pd.DataFrame, time: str) -> bool:
     rivals = table[(table.data == row.data) & (table.detector == row.detector)]
-    as_good = (rivals.AP >= row.AP) & (rivals.train_s <= row.train_s)
-    better = (rivals.AP > row.AP) | (rivals.train_s < row.train_s)
+    as_good = (rivals.AP >= row.AP) & (rivals[time] <= row[time])
+    better = (rivals.AP > row.AP) | (rivals[time] < row[time])
     return not bool((as_good & better).any())

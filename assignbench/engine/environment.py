@@ -1,18 +1,15 @@
-"""Where and on what a cell ran, and what a forward pass costs."""
+"""Where and on what a cell ran."""
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from assignbench.data.overlap import overlap_notes
-from assignbench.detectors import Detector
 from assignbench.engine.cell import Cell
 from assignbench.records.files import digest_of
 
@@ -64,38 +61,3 @@ def processor() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
-
-
-def training_cost(lines: Sequence[Mapping[str, Any]], seconds: float) -> dict[str, float | None]:
-    """What a training of so many seconds cost, by the lines of its log: processor time, and the median speed.
-
-    The log knows both clocks for its steps; their share of each other holds for the whole. None where it says nothing.
-    """
-    speeds = [line["images_per_second"] for line in lines[1:]]
-    passed, worked = (sum(line.get(name, 0.0) for line in lines) for name in ("seconds", "cpu_seconds"))
-    return {
-        "train_seconds": seconds,
-        "train_cpu_seconds": seconds * worked / passed if passed else None,
-        "images_per_second": float(np.median(speeds)) if speeds else None,
-    }
-
-
-def peak_memory(device: torch.device) -> float:
-    """MiB: allocated on the GPU, or resident in this process (Linux counts it in KiB)."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-
-
-def gflops(detector: Detector, size: int) -> float:
-    """Multiply-adds, in units of 1e9, of the forward pass of one square image. The detector ends in evaluation mode."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    detector.eval()
-    device = detector.device
-    counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
-        detector(torch.zeros(1, 3, size, size, dtype=torch.uint8, device=device))
-    return counter.get_total_flops() / 2e9

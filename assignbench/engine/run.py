@@ -17,7 +17,8 @@ import torch
 
 from assignbench.engine import checkpoint
 from assignbench.engine.cell import Cell, prepare
-from assignbench.engine.environment import environment, gflops, peak_memory, training_cost
+from assignbench.engine.cost import gflops, parameters, peak_memory, detection_speed, training_cost
+from assignbench.engine.environment import environment
 from assignbench.engine.evaluate import describe_objects, image_table, object_table, predict
 from assignbench.engine.failure import reason_of
 from assignbench.engine.hooks import Checkpoint, Guard, Heartbeat, Idle, Log, Probes
@@ -136,10 +137,12 @@ def evaluate(cell: Cell, seconds: float) -> None:
         summary |= voc_evaluate(judged, tables["detections"], classes)
     summary |= {
         **training_cost(read_lines(folder / "metrics.jsonl"), seconds),
-        "gflops": gflops(detector, size),
         "peak_memory_mib": peak_memory(learner.device),
-        "parameters": sum(p.numel() for p in detector.parameters()),
         **cost,
+        **parameters(detector),
+        "gflops": gflops(detector, (size, size)),
+        "gflops_hw": [size, size],
+        **detection_speed(cell),
     }
     SUMMARY.mapping(summary, str(folder / "summary.json"))
     write_json(folder / "summary.json", summary)

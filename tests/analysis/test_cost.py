@@ -25,8 +25,7 @@ def cost_of(folder: Path, shares: dict[str, float | None]) -> Result:
         write_json(cell / "summary.json", summary)
 
     write_study(folder, seeds=1, images=4, alter=alter)
-    (result,) = ANALYSES["cost"].run(read_study_record(folder))
-    return result
+    return ANALYSES["cost"].run(read_study_record(folder))[0]
 
 
 @pytest.mark.parametrize(
@@ -51,3 +50,40 @@ def test_the_front_is_drawn_only_where_shares_agree(tmp_path, shares, told) -> N
             assert table.cpu_share[method] == pytest.approx(share)
             assert table.train_cpu_s[method] == pytest.approx(share * table.train_s[method])
     assert (table.assign_ms == 3.0).all() and (table.assign_cpu_ms == 2.9).all()
+
+
+def altered(folder: Path, changes: dict[str, dict[str, object]]) -> list[Result]:
+    """The analysis of a study in which summary.json of a method's cells is changed."""
+
+    def alter(cell: Path) -> None:
+        name = read_json(cell / "config.json")["method"]["name"]
+        write_json(cell / "summary.json", {**read_json(cell / "summary.json"), **changes.get(name, {})})
+
+    write_study(folder, seeds=1, images=4, alter=alter)
+    return ANALYSES["cost"].run(read_study_record(folder))
+
+
+def test_a_test_image_has_its_own_table_and_front(tmp_path) -> None:
+    changes = {m: {"AP": ap} for m, ap in (("iou", 0.5), ("mutual_guidance", 0.6), ("paa", 0.4))}
+    training, testing = altered(tmp_path, changes)
+    assert (training.key, testing.key) == ("cost", "cost.test")
+    table = testing.frame.set_index("method")
+    assert table.pareto.to_dict() == {"iou": "yes", "mutual_guidance": "yes", "paa": ""}
+    assert table.fps.to_dict() == {"iou": 50.0, "mutual_guidance": 40.0, "paa": 40.0}
+    assert (table.parameters_M == 0.3).all() and (table.trained_M == 0.299).all()
+    assert "gflops at 96 x 96 px on scenes" in testing.caption and "beside other load" not in testing.caption
+    hours = training.frame.set_index("method")
+    assert (hours.train_h == hours.train_s / 3600).all()
+
+
+def test_what_was_measured_beside_other_load_is_named(tmp_path) -> None:
+    training, testing = altered(tmp_path, {"paa": {"fps_cpu_share": 0.5}, "iou": {"train_cpu_seconds": 20.0}})
+    assert "measured beside other load: iou (slim, scenes)" in training.caption
+    assert "measured beside other load: paa (slim, scenes)" in testing.caption
+    assert set(testing.frame.pareto) == {NOT_COMPARED}
+
+
+def test_cells_without_a_speed_have_no_front(tmp_path) -> None:
+    gone = {"fps": None, "fps_cpu_share": None}
+    testing = altered(tmp_path, {m: gone for m in ("iou", "mutual_guidance", "paa")})[1]
+    assert testing.frame.fps.isna().all() and set(testing.frame.pareto) == {NOT_COMPARED}

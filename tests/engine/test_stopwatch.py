@@ -7,7 +7,7 @@ import time
 import pytest
 import torch
 
-from assignbench.engine.environment import training_cost
+from assignbench.engine.cost import training_cost
 from assignbench.engine.stopwatch import Stopwatch, processor_clock
 
 

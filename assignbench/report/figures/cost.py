@@ -16,19 +16,31 @@ from assignbench.report.style import Drawn, Found, colour, figure_of, plain
 @figure_of("cost")
 def cost(study: StudyRecord, found: Found) -> list[Drawn]:
     """AP against training time."""
-    table = found["cost"]
+    return [_against("cost", found["cost"], study, "train_s", "training seconds of a cell", "training time")]
 
+
+@figure_of("cost.test")
+def speed(study: StudyRecord, found: Found) -> list[Drawn]:
+    """AP against the speed at test time, where it was measured."""
+    table = found["cost.test"]
+    table = table[table.fps.notna()]
+    label = "test images per second, one at a time"
+    return [_against("speed", table, study, "fps", label, "test speed")] if len(table) else []
+
+
+def _against(name: str, table: pd.DataFrame, study: StudyRecord, column: str, label: str, what: str) -> Drawn:
     def draw(ax: Axes, part: pd.DataFrame, methods: list[str]) -> None:
         for method in methods:
             row = part[part.method == method].iloc[0]
             edge: dict[str, Any] = {"mec": "black", "mew": 1.2} if row.pareto == "yes" else {}
-            ax.plot(row.train_s, 100 * row.AP, "o", ms=7, color=colour(method), label=plain(method), **edge)
-        front = part[part.pareto == "yes"].sort_values("train_s")
-        ax.step(front.train_s, 100 * front.AP, where="post", color="grey", lw=0.8, zorder=0)
-        ax.set_xlabel("training seconds of a cell")
+            ax.plot(row[column], 100 * row.AP, "o", ms=7, color=colour(method), label=plain(method), **edge)
+        front = part[part.pareto == "yes"].sort_values(column)
+        where = "pre" if column == "fps" else "post"
+        ax.step(front[column], 100 * front.AP, where=where, color="grey", lw=0.8, zorder=0)
+        ax.set_xlabel(label)
         ax.set_ylabel("AP")
 
-    caption = "AP against training time; outlined methods are dominated by no other."
+    caption = f"AP against {what}; outlined methods are dominated by no other."
     if bool((table.pareto == NOT_COMPARED).any()):
         caption += " Nothing is outlined where the times cannot be compared (see the table)."
-    return [Drawn("cost", caption, per_place(table, study.methods, draw))]
+    return Drawn(name, caption, per_place(table, study.methods, draw))
