@@ -13,7 +13,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from assignbench.analysis.result import Result
-from assignbench.config.method import MethodConfig, compared_with, differing_parts
+from assignbench.config.cell import CellConfig
+from assignbench.config.method import compared_with, differing_parts
 from assignbench.errors import InputError, nearest
 from assignbench.measure.groups import GroupRule, group_precision
 from assignbench.measure.matching import Matches, Overlaps, average_precision, match, mean_over_classes, overlaps_of
@@ -147,11 +148,13 @@ class StudyRecord:
     def differing(self, method: str, baseline: str, place: tuple[str, str]) -> tuple[str, ...]:
         """The parts beyond the assigner in which two methods differ at a place (data set and detector).
 
-        Nothing is known of how imported predictions were made: their one part is "unknown".
+        "evaluation" where their detectors are read differently. Nothing is known of how imported predictions were
+        made: their one part is "unknown".
         """
-        ours, theirs = (self._method_at(name, place) for name in (method, baseline))
-        if isinstance(ours, MethodConfig) and isinstance(theirs, MethodConfig):
-            return differing_parts(ours, theirs)
+        ours, theirs = (self._config_at(name, place) for name in (method, baseline))
+        if isinstance(ours, CellConfig) and isinstance(theirs, CellConfig):
+            read = ("evaluation",) if ours.evaluation != theirs.evaluation else ()
+            return (*differing_parts(ours.method, theirs.method), *read)
         return ("unknown",)
 
     def pair(self, method: str, baseline: str, place: tuple[str, str]) -> str:
@@ -159,9 +162,9 @@ class StudyRecord:
         parts = self.differing(method, baseline, place)
         return "import" if parts == ("unknown",) else "recipe" if parts else "assigner"
 
-    def _method_at(self, name: str, place: tuple[str, str]) -> object:
+    def _config_at(self, name: str, place: tuple[str, str]) -> object:
         configs = (c.config for c in self.cells)
-        here = (c.method for c in configs if (c.data.name, c.detector.label) == place and c.method.name == name)
+        here = (c for c in configs if (c.data.name, c.detector.label) == place and c.method.name == name)
         return next(here, None)
 
     def data(self) -> list[CellData]:

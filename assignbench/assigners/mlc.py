@@ -358,6 +358,7 @@ PRESETS: tuple[Preset, ...] = (
     ),
     _points("fcos_mlc", Part(name="fcos"), "FCOS without centerness, MLC's losses: the paper's FCOS-"),
     _proposals("mlc_rpn", ON_RPN, "MLC on RPN, our reading of it", "iou_rescoring_rpn", **RESCORED),
+    _proposals("mutual_labeling_rpn", ON_RPN, "mutual labeling on RPN without IoU rescoring", "rpn_mlc"),
     _proposals("iou_rescoring_rpn", _unlabelled(ON_RPN), "IoU rescoring on RPN without mutual labeling", **RESCORED),
     _proposals(
         "rpn_mlc",

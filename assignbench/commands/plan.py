@@ -13,6 +13,7 @@ from assignbench.config.cell import CellConfig
 from assignbench.errors import InputError
 from assignbench.records import CellRecord
 from assignbench.study.baselines import pair_lines
+from assignbench.study.published import printed_rows
 
 
 def plan(options: argparse.Namespace, console: Console) -> int:
@@ -24,6 +25,9 @@ def plan(options: argparse.Namespace, console: Console) -> int:
     console.print("methods and what they are compared with:")
     for line in pair_lines(opened.study, opened.methods, opened.baselines):
         console.print(f"  {line}", markup=False)
+    for table, rows in printed_rows(spec).items():
+        told = ", ".join(f"{row} {cell}" for row, cell in rows.items())
+        console.print(f"printed rows of {table}: {told}", markup=False)
     inputs = look(opened.folder, opened.everything, options.out, console)
     left, unknown = 0.0, False
     for cell in opened.cells:

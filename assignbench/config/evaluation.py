@@ -19,3 +19,9 @@ class Evaluation(Config):
     pre_nms_per: Literal["image", "level"] = "image"
     max_detections: int = Field(100, ge=1, le=10_000)
     batch: int = Field(8, ge=1, le=1024)
+
+
+def entry_differences(ours: Evaluation, theirs: Evaluation) -> tuple[str, ...]:
+    """The entries in which two evaluations differ, for people: "evaluation.floor 0.01 -> 0.05" from theirs to ours."""
+    before, after = (e.model_dump(mode="json") for e in (theirs, ours))
+    return tuple(f"evaluation.{k} {before[k]} -> {after[k]}" for k in after if before[k] != after[k])

@@ -17,7 +17,7 @@ import torch
 
 from assignbench.engine import checkpoint
 from assignbench.engine.cell import Cell, prepare
-from assignbench.engine.cost import gflops, parameters, peak_memory, detection_speed, training_cost
+from assignbench.engine.cost import detection_speed, gflops, parameters, peak_memory, training_cost
 from assignbench.engine.environment import environment
 from assignbench.engine.evaluate import describe_objects, image_table, object_table, predict
 from assignbench.engine.failure import reason_of

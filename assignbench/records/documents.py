@@ -147,7 +147,7 @@ SUMMARY = TableSchema(
         Column(
             "fps",
             "float",
-            "Test images per second, one at a time: network, ranking, NMS and voting. Reading and resizing do not count.",
+            "Test images per second, one at a time: network, ranking, NMS and voting; reading them does not count.",
             "1/s",
             optional=True,
             missing="where no image was timed",

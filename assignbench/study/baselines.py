@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from assignbench.config.evaluation import Evaluation, entry_differences
 from assignbench.config.method import MethodConfig, compared_with, differences
 from assignbench.errors import InputError, nearest
-from assignbench.study.checks import belongs
+from assignbench.study.checks import belongs, evaluation_of
 from assignbench.study.grid import Resolver
 from assignbench.study.places import Study
 from assignbench.study.spec import MethodEntry
@@ -34,11 +35,16 @@ def baselines_of(study: Study, resolver: Resolver) -> dict[str, str]:
     return found
 
 
-def pair_line(method: MethodConfig, baseline: MethodConfig | None) -> str:
-    """One line on a pair: what the method is compared with, and what differs beyond the assigner."""
+def pair_line(
+    method: MethodConfig, baseline: MethodConfig | None, read: tuple[Evaluation, Evaluation] | None = None
+) -> str:
+    """One line on a pair: what the method is compared with, and what differs beyond the assigner.
+
+    `read`: how the two are evaluated.
+    """
     if baseline is None:
         return f"{method.name}: compared with nothing"
-    parts = differences(method, baseline)
+    parts = (*differences(method, baseline), *(entry_differences(*read) if read else ()))
     if parts:
         return f"{method.name} against {baseline.name}: a recipe; beyond the assigner differ " + ", ".join(parts)
     return f"{method.name} against {baseline.name}: the assigner alone differs"
@@ -47,6 +53,7 @@ def pair_line(method: MethodConfig, baseline: MethodConfig | None) -> str:
 def pair_lines(study: Study, methods: Mapping[str, MethodConfig], baselines: Mapping[str, str]) -> list[str]:
     """The pairs of a study, a line each; one that is not the same at all places (detector and data set) names them."""
     lines = []
+    read = {m.name: evaluation_of(study, place, m) for place, m in enumerate(study.spec.methods)}
     for name, method in methods.items():
         places: dict[str, list[str]] = {}
         for place, present in _present(study).items():
@@ -56,7 +63,8 @@ def pair_lines(study: Study, methods: Mapping[str, MethodConfig], baselines: Map
             missing = baselines[name] and other != baselines[name]
             why = f"; its baseline '{baselines[name]}' is not there" if missing else ""
             told = f" (on {', '.join(where)}{why})" if len(places) > 1 or missing else ""
-            lines.append(pair_line(method, methods.get(other)) + told)
+            both = (read[name], read[other]) if other in methods else None
+            lines.append(pair_line(method, methods.get(other), both) + told)
     return lines
 
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from assignbench.config import detector as detectors
 from assignbench.config.base import Config
 from assignbench.config.detector import DetectorConfig
+from assignbench.config.evaluation import Evaluation
 from assignbench.config.method import CoderConfig, HeadInit, Nms, Voting
 from assignbench.config.recipe import Schedule
 from assignbench.config.words import complaints, shown
@@ -41,6 +42,8 @@ def check(study: Study) -> None:
     _check_parts(study, ("method_defaults",), spec.method_defaults)
     for place, method in enumerate(spec.methods):
         _check_parts(study, ("methods", place), method.overrides())
+        evaluation_of(study, place, method)
+    _check_tables(study)
     places = sum(belongs(d, m, data) for d in spec.detectors for data in spec.data for m in spec.methods)
     if not places:
         raise InputError(f"{study.path}: no cell is left: no method goes with a detector and a data set of the study")
@@ -82,6 +85,39 @@ def schedule_of(study: Study, data: DataEntry) -> Schedule:
         where = study.where("schedule", name)
         raise InputError(f"{where} does nothing without {needed}; set that, or leave {name} out")
     return schedule
+
+
+def evaluation_of(study: Study, place: int, method: MethodEntry) -> Evaluation:
+    """The evaluation of a method's cells. Raises InputError for what is wrong with its own entries."""
+    if not method.evaluation:
+        return study.spec.evaluation
+    try:
+        return Evaluation.model_validate({**study.spec.evaluation.model_dump(), **method.evaluation})
+    except ValidationError as problem:
+        told = InputError(complaints(problem, Evaluation, at="evaluation"), ("evaluation", *problem.errors()[0]["loc"]))
+        raise study.refused(told, ("methods", place)) from None
+
+
+def _check_tables(study: Study) -> None:
+    """What stands in a printed table is a cell of the study, and a row of it is one cell."""
+    spec = study.spec
+    known = [
+        f"{detector.shown}/{method.name}"
+        for detector in spec.detectors
+        for method in spec.methods
+        if any(belongs(detector, method, data) for data in spec.data)
+    ]
+    for table, cells in (spec.tables or {}).items():
+        first: dict[int, str] = {}
+        for cell, rows in cells.items():
+            where = study.where("tables", table, cell)
+            if cell not in known:
+                told = "a cell is written detector/method, as the study calls them"
+                raise InputError(f"{where}: no cell '{cell}' in the study{nearest(cell, known)}; {told}")
+            for row in rows:
+                if row in first:
+                    raise InputError(f"{where}: row {row} is {first[row]} already; a row is one cell")
+                first[row] = cell
 
 
 def _check_distinct(study: Study) -> None:

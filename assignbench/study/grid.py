@@ -11,10 +11,11 @@ from typing import Any, Protocol
 
 from assignbench.config.cell import CellConfig, LocalPaths
 from assignbench.config.detector import DetectorConfig, DetectorSpec
+from assignbench.config.evaluation import Evaluation
 from assignbench.config.method import MethodConfig
 from assignbench.config.recipe import Schedule
 from assignbench.errors import InputError, nearest
-from assignbench.study.checks import belongs, detector_of, schedule_of
+from assignbench.study.checks import belongs, detector_of, evaluation_of, schedule_of
 from assignbench.study.places import Study, local_path
 from assignbench.study.spec import DataEntry, DetectorEntry
 
@@ -73,10 +74,11 @@ def cells_of(study: Study, resolver: Resolver, *, only: str | None = None, cache
     methods = methods_of(study, resolver)
     found_detectors = [detector_of(study, place, entry) for place, entry in enumerate(spec.detectors)]
     schedules = [schedule_of(study, data) for data in spec.data]
+    evaluations = {m.name: evaluation_of(study, place, m) for place, m in enumerate(spec.methods)}
     _check_pairs(study, methods, found_detectors, resolver)
     _check_idle(study, methods, found_detectors, resolver)
     found = [
-        _cell(study, entry, detector, methods[method.name], data, schedule, seed, cache)
+        _cell(study, entry, detector, methods[method.name], data, schedule, evaluations[method.name], seed, cache)
         for seed, (entry, detector), (data, schedule) in product(
             spec.seeds,
             zip(spec.detectors, found_detectors, strict=True),
@@ -218,6 +220,7 @@ def _cell(
     method: MethodConfig,
     data: DataEntry,
     schedule: Schedule,
+    evaluation: Evaluation,
     seed: int,
     cache: Path | None,
 ) -> Cell:
@@ -227,7 +230,7 @@ def _cell(
         method=method,
         data=data.data_set(),
         schedule=schedule,
-        evaluation=study.spec.evaluation,
+        evaluation=evaluation,
         probe_images=study.spec.probe_images,
     )
     return Cell(config, _paths(study, entry, data, cache))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from assignbench.study.spec import StudySpec
+
 
 @dataclass(frozen=True)
 class Published:
@@ -25,8 +27,8 @@ _MG_METHODS = ("iou", "localize_to_classify", "classify_to_localize", "mutual_gu
 _MG_TABLE1 = {
     "fssd-resnet18": ((50.3, 75.5, 53.7), (51.8, 76.1, 55.9), (51.0, 76.1, 54.3), (52.1, 76.2, 55.9)),
     "fssd-vgg16": ((54.1, 80.1, 58.3), (56.0, 80.3, 60.6), (54.4, 79.9, 58.5), (56.2, 80.4, 61.4)),
-    "retinanet-resnet18": ((51.1, 75.8, 54.8), (53.4, 76.5, 57.2), (51.9, 75.9, 55.8), (53.5, 76.9, 57.4)),
-    "retinanet-vgg16": ((55.2, 80.2, 59.6), (57.4, 81.1, 62.6), (56.2, 80.1, 61.7), (57.7, 81.1, 62.9)),
+    "mg-retinanet-resnet18": ((51.1, 75.8, 54.8), (53.4, 76.5, 57.2), (51.9, 75.9, 55.8), (53.5, 76.9, 57.4)),
+    "mg-retinanet-vgg16": ((55.2, 80.2, 59.6), (57.4, 81.1, 62.6), (56.2, 80.1, 61.7), (57.7, 81.1, 62.9)),
     "rfbnet-vgg16": ((55.6, 80.9, 59.6), (57.2, 80.9, 61.6), (55.9, 80.8, 60.2), (57.9, 81.5, 62.6)),
 }
 
@@ -44,3 +46,12 @@ PUBLISHED: dict[str, Published] = {
         },
     )
 }
+
+
+def printed_rows(spec: StudySpec) -> dict[str, dict[int, str]]:
+    """Which cell of a study ("detector/method") is which printed row: by table, in the order of the rows."""
+    found = {
+        table: {row: cell for cell, rows in cells.items() for row in rows}
+        for table, cells in (spec.tables or {}).items()
+    }
+    return {table: dict(sorted(rows.items())) for table, rows in found.items()}

@@ -41,6 +41,7 @@ _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$"
 Name = Annotated[str, Field(pattern=_NAME, max_length=MOST_NAME)]
 Area = Annotated[float, Field(ge=0, le=1e12)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+Row = Annotated[int, Field(ge=1, le=1000)]
 _PARTS = ("assigner", "criterion", "quality", "ranking", "floor_on", "nms", "voting", "head_init", "coder")
 
 
@@ -72,6 +73,7 @@ class MethodEntry(Config):
 
     `baseline` is the name of another method of the study. The parts are those of a MethodConfig: an assigner or a
     criterion by name or as a mapping of parameters, `nms` as a mapping or as its IoU, the others as they are there.
+    `evaluation` changes entries of the study's evaluation for this method's cells: a row that differs at test time.
     """
 
     name: Name
@@ -87,6 +89,7 @@ class MethodEntry(Config):
     voting: dict[str, Any] | None = None
     head_init: dict[str, Any] = {}
     coder: dict[str, Any] = {}
+    evaluation: dict[str, Any] = {}
 
     @model_validator(mode="before")
     @classmethod
@@ -179,6 +182,8 @@ class StudySpec(Config):
     evaluation: Evaluation = Evaluation()
     probe_images: int = Field(8, ge=0, le=1000)
     published: str = ""
+    # By printed table: which cells are which of its rows, e.g. {mlc_table1: {fcos-resnet50/mlc_fcos: [3]}}.
+    tables: dict[Name, dict[str, list[Row]]] | None = None
     analyses: list[str] = []  # names or module:function; all that come with the package if empty
     claims: list[Claim] = []
     areas: dict[Name, tuple[Area, Area]] = Field({}, max_length=50)  # px² of the original

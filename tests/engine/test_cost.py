@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -52,7 +53,7 @@ def test_timed_images_are_spread_and_bounded() -> None:
     assert timed_places(4) == [0, 1, 2, 3]
     many = timed_places(5000)
     assert len(many) == len(set(many)) == 100 and many[0] == 0 and many[-1] == 4999
-    assert max(b - a for a, b in zip(many, many[1:], strict=False)) <= 51
+    assert max(b - a for a, b in pairwise(many)) <= 51
 
 
 @pytest.mark.parametrize(("count", "warm"), [(3, 3), (40, 10)])
