@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from assignbench import methods
 from assignbench.analysis.claims import MEASURES
@@ -265,10 +265,8 @@ def check_measure(measure: str, cell: Printed) -> None:
     ],
 )
 def test_a_table_names_cells_and_each_row_once(tmp_path, tables, told) -> None:
-    import yaml
-
     path = tmp_path / "study.yaml"
     path.write_text(yaml.safe_dump(written(tables=tables), sort_keys=False))
     with pytest.raises(InputError, match=told):
         read_study(path)
-    assert os.listdir(tmp_path) == ["study.yaml"]
+    assert [p.name for p in tmp_path.iterdir()] == ["study.yaml"]
