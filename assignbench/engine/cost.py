@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
+from assignbench.config.images import HW, nominal_hw
 from assignbench.data.stream import Batch, evaluation_batches
 from assignbench.detectors import Detector
 from assignbench.engine.cell import Cell
@@ -51,7 +52,7 @@ def parameters(detector: Detector) -> dict[str, int]:
     return {"parameters": sum(n for n, _ in numbers), "parameters_trained": sum(n for n, trained in numbers if trained)}
 
 
-def gflops(detector: Detector, hw: tuple[int, int]) -> float:
+def gflops(detector: Detector, hw: HW) -> float:
     """Multiply-adds, in units of 1e9, of the forward pass of one image of (height, width) px.
 
     A deformable convolution counts as an ordinary one of its shape: the sampling is left out. The detector ends in
@@ -78,21 +79,28 @@ def timed_places(count: int) -> list[int]:
     return [int(place) for place in np.linspace(0, count - 1, min(count, TIMED)).round()] if count else []
 
 
+def cost_at_test(cell: Cell) -> dict[str, Any]:
+    """Parameters, multiply-adds and speed of a trained cell, by the names of summary.json."""
+    detector, hw = cell.learner.detector, nominal_hw(cell.config.data.size)
+    counted = {"gflops": gflops(detector, hw), "gflops_hw": list(hw)}
+    return {**parameters(detector), **counted, **detection_speed(cell)}
+
+
 def detection_speed(cell: Cell) -> Speed:
     """The speed of a cell's detector and method on its test split: network, ranking, NMS, voting."""
     config, detector = cell.config, cell.learner.detector
-    size, places = config.data.image_size, timed_places(len(cell.test))
+    places = timed_places(len(cell.test))
     detector.eval()
 
     def detect(batch: Batch) -> None:
-        priors, predictions = detector(batch.images.to(detector.device))
+        priors, predictions = detector(batch.images.to(detector.device), batch.extents)
         priors, predictions = priors.to("cpu"), predictions.to("cpu")
-        before = boxes_before_nms(predictions, priors, config.method, config.evaluation, (size, size), batch.scale)
+        before = boxes_before_nms(predictions, priors, config.method, config.evaluation, batch.sizes, batch.scale)
         for boxes in before:
             detections_of(boxes, config.method, config.evaluation.max_detections)
 
     with torch.no_grad():
-        return speed(lambda: evaluation_batches(cell.test, places, size, 1), detect, detector.device)
+        return speed(lambda: evaluation_batches(cell.test, places, config.data, 1), detect, detector.device)
 
 
 def speed(images: Callable[[], Iterable[Image]], detect: Callable[[Image], object], device: torch.device) -> Speed:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from assignbench.config.images import nominal_hw
 from assignbench.data.overlap import overlap_notes
 from assignbench.engine.cell import Cell
 from assignbench.records.files import digest_of
@@ -18,9 +19,9 @@ def environment(cell: Cell) -> dict[str, Any]:
     """Versions, device, data fingerprints, classes, priors: what environment.json holds."""
     import torchvision
 
-    size, detector = cell.config.data.image_size, cell.learner.detector
+    hw, detector = nominal_hw(cell.config.data.size), cell.learner.detector
     device = cell.learner.device
-    priors = detector.priors((size, size), device)
+    priors = detector.priors(hw, device)
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "device": device.type,
@@ -49,7 +50,7 @@ def environment(cell: Cell) -> dict[str, Any]:
             "strides": [float(priors.strides[i]) for i in priors.level_starts()],
             "anchors_per_location": priors.anchors_per_location,
         },
-        "image_size": size,
+        "image_size": list(hw),
     }
 
 

@@ -17,7 +17,7 @@ import torch
 
 from assignbench.engine import checkpoint
 from assignbench.engine.cell import Cell, prepare
-from assignbench.engine.cost import detection_speed, gflops, parameters, peak_memory, training_cost
+from assignbench.engine.cost import cost_at_test, peak_memory, training_cost
 from assignbench.engine.environment import environment
 from assignbench.engine.evaluate import describe_objects, image_table, object_table, predict
 from assignbench.engine.failure import reason_of
@@ -117,8 +117,8 @@ def train(cell: Cell, status: Status, wish: Wish) -> float:
 def evaluate(cell: Cell, seconds: float) -> None:
     """Writes the tables of the test split, and summary.json with `seconds` of training."""
     config, learner, folder = cell.config, cell.learner, cell.folder
-    size, detector = config.data.image_size, learner.detector
-    tables, cost = predict(detector, config.method, cell.test, size, config.evaluation)
+    detector = learner.detector
+    tables, cost = predict(detector, config.method, cell.test, config.data, config.evaluation)
     objects, images = object_table(cell.test), image_table(cell.test)
     classes = ["object"] if detector.class_agnostic else list(cell.test.classes)
     judged = objects.assign(label=0) if detector.class_agnostic else objects
@@ -139,10 +139,7 @@ def evaluate(cell: Cell, seconds: float) -> None:
         **training_cost(read_lines(folder / "metrics.jsonl"), seconds),
         "peak_memory_mib": peak_memory(learner.device),
         **cost,
-        **parameters(detector),
-        "gflops": gflops(detector, (size, size)),
-        "gflops_hw": [size, size],
-        **detection_speed(cell),
+        **cost_at_test(cell),
     }
     SUMMARY.mapping(summary, str(folder / "summary.json"))
     write_json(folder / "summary.json", summary)
