@@ -77,4 +77,14 @@ CATALOG: dict[str, dict[str, Any]] = {
         "size": 320,
         "augment": {"ssd": True},
     },
+    "sku110k": {
+        "kind": "csv",
+        "title": "SKU-110K, densely packed shelves, train and test",
+        "root": "SKU110K_fixed",
+        "obtain": "Download SKU110K_fixed.tar.gz (github.com/eg4000/SKU110K_CVPR19 links to it) and unpack it.",
+        "train": [("annotations/annotations_train.csv", "images")],
+        "test": [("annotations/annotations_test.csv", "images")],
+        "classes": ["object"],
+        "on_bad": "skip",  # some boxes stick out of their image, and some images are damaged
+    },
 }

@@ -112,9 +112,7 @@ ROWS: dict[str, _Row] = {
     # The networks of Mutual Guidance: strides 8 to 64, 12,750 anchors at 320 px.
     "fssd": _Row(family="fssd", neck=_FUSED, priors=_CLAMPED, small_priors=_SMALL_CLAMPED),
     "mg-retinanet": _Row(family="mg-retinanet", neck=_FUSED, priors=_CLAMPED, small_priors=_SMALL_CLAMPED),
-    "rfbnet": _Row(
-        family="rfbnet", neck=_FUSED, priors=_CLAMPED, small_priors=_SMALL_CLAMPED, backbones=("vgg16",)
-    ),
+    "rfbnet": _Row(family="rfbnet", neck=_FUSED, priors=_CLAMPED, small_priors=_SMALL_CLAMPED, backbones=("vgg16",)),
 }
 # Small networks for CPUs by backbone: width, batch norm everywhere, and the levels above the backbone's last one.
 # Of slim, 0.3 million parameters with strides 8 to 32; points need a level more for large objects.

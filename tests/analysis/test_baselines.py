@@ -1,14 +1,18 @@
 """Who is compared with whom: the named baseline, else the first; 'assigner' only where nothing else differs."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from assignbench.analysis import ANALYSES, StudyRecord
+from assignbench.analysis import ANALYSES, StudyRecord, read_study_record
 from assignbench.config import CoderConfig, HeadInit, MethodConfig, Nms, Part, Voting
+from assignbench.config.evaluation import Evaluation
 from assignbench.config.method import differing_parts
 from assignbench.records import finish, write_json
 from tests.analysis.planted import boxes_table, objects_table, study_of, write_cell
+from tests.report.written import write_study
 
 BASE = MethodConfig(name="iou", preset="iou", assigner=Part(name="max_iou"))
 # Another value for every part of a method beyond its names and its assigner.
@@ -88,3 +92,20 @@ def test_the_configuration_names_the_parts_of_a_recipe(tmp_path) -> None:
     entries = results["configuration.entries"]
     assert entries.key.tolist() == ["method.assigner.name", "method.nms.iou"]
     assert isinstance(entries, pd.DataFrame) and entries[["iou", "paa"]].iloc[1].tolist() == ["0.5", "0.6"]
+
+
+def test_another_way_to_read_the_detector_makes_a_recipe(tmp_path) -> None:
+    write_study(tmp_path, seeds=1, images=2)
+    record = read_study_record(tmp_path)
+    place = ("scenes", "slim")
+    assert record.pair("mutual_guidance", "iou", place) == "assigner"
+    other = Evaluation(max_detections=300)
+    cells = [
+        SimpleNamespace(config=c.config.model_copy(update={"evaluation": other}))
+        if c.config.method.name == "mutual_guidance"
+        else c
+        for c in record.cells
+    ]
+    read = StudyRecord(tmp_path, {}, tuple(cells))  # type: ignore[arg-type]
+    assert read.differing("mutual_guidance", "iou", place) == ("evaluation",)
+    assert read.pair("mutual_guidance", "iou", place) == "recipe"

@@ -214,6 +214,22 @@ def test_pairs_name_what_differs_beyond_the_assigner(tmp_path) -> None:
     assert "a recipe" in lines["ltm"] and "criterion dense -> ltm" in lines["ltm"]
 
 
+def test_a_method_may_be_read_differently(tmp_path) -> None:
+    """Its cells have its own evaluation, and its pair is one of recipes."""
+    changed = "{name: many, preset: atss_plain, evaluation: {max_detections: 300, floor: 0.05}}"
+    study = entries(tmp_path, "iou", "atss_plain", changed)
+    read = {c.config.method.name: c.config.evaluation for c in planned(study)}
+    assert read["iou"] == read["atss_plain"] == study.spec.evaluation
+    assert read["many"] == study.spec.evaluation.model_copy(update={"max_detections": 300, "floor": 0.05})
+    assert lines_of(study)[2] == (
+        "many against iou: a recipe; beyond the assigner differ evaluation.floor 0.01 -> 0.05, "
+        "evaluation.max_detections 100 -> 300"
+    )
+    for wrong, told in (("{flor: 0.1}", "unknown key 'evaluation.flor'; did you mean 'floor'"), ("{floor: 2}", "is 2")):
+        with pytest.raises(InputError, match=rf"line \d+: methods\.0: .*{told}"):
+            entries(tmp_path, f"{{name: iou, evaluation: {wrong}}}")
+
+
 def test_presets_say_what_they_are_compared_with() -> None:
     """A preset's baseline exists, and the two differ in the assigner alone."""
     for preset in methods.PRESETS.values():
