@@ -58,9 +58,9 @@ class MutualLabeling(Assigner):
     and `min_iou` default to 0.5, 0.4 and 0 for "retina", to 0.7, 0.3 and 0.3 for "rpn"; the other two have none.
 
     Formerly ignored priors weigh |value - threshold|^`alpha`. `otsu` sweeps all cuts ("exact") or those between 256
-    bins of [0, 1] ("histogram"). Before `start` (a share of training, or `{epochs: 12}` as in the paper, half of its 24)
-    the plain labels of the baseline hold, and the criterion's IoU rescoring rests with them (D11). `mutual` = False keeps the baseline's
-    labels throughout, for IoU rescoring alone.
+    bins of [0, 1] ("histogram"). Before `start` (a share of training, or `{epochs: 12}`; the paper switches after epoch
+    12, half of its 24) the plain labels of the baseline hold, and the criterion's IoU rescoring rests with them (D11).
+    `mutual` = False keeps the baseline's labels throughout, for IoU rescoring alone.
 
     Diagnostics per object: `threshold_iou` and `threshold_score` (NaN where all candidates are positive), `spearman`
     (rank correlation of scores and IoUs over the candidates, NaN where there is none). Per image: `positives_cls`,

@@ -115,8 +115,8 @@ class MethodConfig(Config):
                     after = AfterEpochs.model_validate(value).epochs
                     if after >= epochs:
                         return (
-                            f"{kind}.{name}: {after:g} epochs is never reached in a training of {epochs:g}; name fewer, "
-                            "or a share of the training"
+                            f"{kind}.{name}: {after:g} epochs is never reached in a training of {epochs:g}; "
+                            "name fewer, or a share of the training"
                         )
         return ""
 
