@@ -112,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     listing = _command(commands, "list", "list what there is")
-    listing.add_argument("what", choices=("detectors", "methods", "datasets", "analyses", "studies"))
+    listing.add_argument("what", choices=("detectors", "methods", "datasets", "recipes", "analyses", "studies"))
 
     show = _command(commands, "show", "draw what methods assign on an image, or an object's anchors")
     show.add_argument("what", choices=("assign", "anchors"))

@@ -246,11 +246,27 @@ class Term:
             raise ValueError(f"terms of different losses: least {self.least} and {other.least}")
         return Term(self.sum + other.sum, self.count + other.count, self.images + other.images, self.least)
 
+    @property
+    def divisor(self) -> Tensor:
+        """What the sum is divided by, [] without gradient."""
+        return self.count.detach().clamp(min=float(self.images) if self.least is None else self.least)
+
     def value(self) -> Tensor:
         """The loss."""
-        return self.sum / self.count.detach().clamp(min=float(self.images) if self.least is None else self.least)
+        return self.sum / self.divisor
 
 
-def total(terms: Mapping[str, Term]) -> Tensor:
-    """The sum of all losses."""
-    return torch.stack([term.value() for term in terms.values()]).sum()
+def summed(parts: Sequence[Mapping[str, Term]]) -> dict[str, Term]:
+    """The terms of several parts of a batch as those of the whole. Raises ValueError for parts of different losses."""
+    whole = dict(parts[0])
+    for part in parts[1:]:
+        if part.keys() != whole.keys():
+            raise ValueError(f"parts of one batch have different losses: {sorted(whole)} and {sorted(part)}")
+        whole = {name: term + part[name] for name, term in whole.items()}
+    return whole
+
+
+def total(terms: Mapping[str, Term], whole: Mapping[str, Term] | None = None) -> Tensor:
+    """The sum of all losses; of a part of a batch its share in them, divided by what the `whole` batch counts."""
+    counted = terms if whole is None else whole
+    return torch.stack([term.sum / counted[name].divisor for name, term in terms.items()]).sum()

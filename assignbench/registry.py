@@ -8,12 +8,12 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from importlib.metadata import entry_points
-from typing import Any, Generic, TypeVar, get_type_hints
+from typing import Any, Generic, TypeVar, get_args, get_type_hints
 
-from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from assignbench.config.sources import GROUPS
-from assignbench.config.words import REQUIRED, Word, shown, word
+from assignbench.config.words import REQUIRED, Word, complaints, shown, word
 from assignbench.errors import InputError, nearest
 from assignbench.plugins import imported, told as raised
 
@@ -107,6 +107,13 @@ class Registry(Generic[T]):
                 told = f"{self.kind} '{name}' has no parameter '{key}'{nearest(str(key), list(hints))}"
                 raise InputError(told, (key,))
             hint, default = hints[key]
+            model = _described(hint)
+            if model is not None and isinstance(value, Mapping):
+                try:
+                    model.model_validate(value)
+                except ValidationError as problem:
+                    told = f"parameter {complaints(problem, model, at=key)}"
+                    raise InputError(f"{self.kind} '{name}': {told}", (key,)) from None
             try:
                 _adapter(hint).validate_json(json.dumps(value))
             except (ValidationError, TypeError, ValueError):
@@ -166,6 +173,11 @@ def _kind_of(default: Any) -> Any:
     if isinstance(default, bool | str):
         return type(default)
     return float if isinstance(default, int | float) else Any
+
+
+def _described(hint: Any) -> type[BaseModel] | None:
+    """The description that an annotation takes as a mapping beside plain values."""
+    return next((a for a in get_args(hint) if isinstance(a, type) and issubclass(a, BaseModel)), None)
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:

@@ -29,7 +29,7 @@ from assignbench.assigners.criteria import (
 from assignbench.assigners.fcos import FCOS
 from assignbench.assigners.max_iou import MaxIoU
 from assignbench.assigners.otsu import candidates_alone, exact_otsu, histogram_otsu, segment_spearman
-from assignbench.config.method import CoderConfig, HeadInit, Needs, Nms, Part, Preset, preset
+from assignbench.config.method import AfterEpochs, CoderConfig, HeadInit, Needs, Nms, Part, Preset, preset
 from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets, Term
 from assignbench.losses import sigmoid_focal
 from assignbench.priors import Priors
@@ -58,9 +58,9 @@ class MutualLabeling(Assigner):
     and `min_iou` default to 0.5, 0.4 and 0 for "retina", to 0.7, 0.3 and 0.3 for "rpn"; the other two have none.
 
     Formerly ignored priors weigh |value - threshold|^`alpha`. `otsu` sweeps all cuts ("exact") or those between 256
-    bins of [0, 1] ("histogram"). Before `start` (share of training; the paper switches after half) the plain labels of
-    the baseline hold, and the criterion's IoU rescoring rests with them (D11). `mutual` = False keeps the baseline's
-    labels throughout, for IoU rescoring alone.
+    bins of [0, 1] ("histogram"). Before `start` (a share of training, or `{epochs: 12}`; the paper switches after epoch
+    12, half of its 24) the plain labels of the baseline hold, and the criterion's IoU rescoring rests with them (D11).
+    `mutual` = False keeps the baseline's labels throughout, for IoU rescoring alone.
 
     Diagnostics per object: `threshold_iou` and `threshold_score` (NaN where all candidates are positive), `spearman`
     (rank correlation of scores and IoUs over the candidates, NaN where there is none). Per image: `positives_cls`,
@@ -80,7 +80,7 @@ class MutualLabeling(Assigner):
     high: Threshold | None = None
     low: Threshold | None = None
     min_iou: Share | None = None
-    start: Share = 0.5
+    start: Share | AfterEpochs = 0.5
     mutual: bool = True
     otsu: Literal["exact", "histogram"] = "exact"
     extent: Positive = 8.0  # of FCOS's level ranges, for "fcos" and "fcos_levels"
@@ -134,7 +134,7 @@ class MutualLabeling(Assigner):
         score = predictions.cls_logits.gather(2, label.unsqueeze(-1)).squeeze(-1).sigmoid()
         held, (ious, scores) = candidates_alone(owner, overlap, score)
         by_iou, by_score = (OTSU[self.otsu](values, held, count) for values in (ious, scores))
-        before = context.progress < self.start
+        before = self._rests(context)
         if before or not self.mutual:
             cls = Targets.hard(baseline)
             box = Targets.hard(baseline.masked_fill(baseline == IGNORE, BACKGROUND))
@@ -154,6 +154,12 @@ class MutualLabeling(Assigner):
         return self._counted(
             self._sampled(Assignment(cls, box, None, told, of_priors, stage), objects, context, priors)
         )
+
+    def _rests(self, context: Context) -> bool:
+        """Whether it is not on yet. A training that is over (progress 1) has it on, whatever epoch is named."""
+        if isinstance(self.start, AfterEpochs):
+            return context.progress < 1 and context.epoch < self.start.epochs
+        return context.progress < self.start
 
     def _counted(self, assignment: Assignment) -> Assignment:
         cls, box = assignment.cls.index >= 0, assignment.box.index >= 0

@@ -13,6 +13,7 @@ from assignbench.commands import room
 from assignbench.commands.devices import choose_device
 from assignbench.commands.opening import Opened, open_study, read
 from assignbench.commands.weights import check_study_weights
+from assignbench.config.cell import CellConfig
 from assignbench.config.data import DataSpec
 from assignbench.errors import InputError
 from assignbench.study.about import published_of
@@ -38,8 +39,10 @@ def doctor(options: argparse.Namespace, console: Console) -> int:
     _questions(opened, console)
     wrong: list[str] = []
     test_images = {}
-    for spec, root in {c.config.data.name: (c.config.data, Path(c.paths.root)) for c in opened.everything}.values():
-        test_images[spec.name] = _data(spec, root, console, wrong)
+    for config, root in {c.config.data.name: (c.config, Path(c.paths.root)) for c in opened.everything}.values():
+        train, test_images[config.data.name] = _data(config.data, root, console, wrong)
+        if train:
+            wrong += _unreached(opened, config, max(1, train // config.schedule.update_size))
     _weights(opened, console, wrong)
     _room(opened, options.out, test_images, console, wrong)
     if wrong:
@@ -64,8 +67,8 @@ def _questions(opened: Opened, console: Console) -> None:
         console.print(f"  measured on {published.data}; beside numbers of {', '.join(sorted(others))} they only orient")
 
 
-def _data(spec: DataSpec, root: Path, console: Console, wrong: list[str]) -> int:
-    """Prints what a data set holds and all its problems, and adds what must be mended; the number of test images."""
+def _data(spec: DataSpec, root: Path, console: Console, wrong: list[str]) -> tuple[int, int]:
+    """Prints what a data set holds and all its problems, and adds what must be mended; images of training and test."""
     from assignbench.data.base import grouped
     from assignbench.data.catalog import load
     from assignbench.data.overlap import overlap_notes
@@ -93,7 +96,19 @@ def _data(spec: DataSpec, root: Path, console: Console, wrong: list[str]) -> int
     if len(splits) == 2:
         for line in overlap_notes(splits["train"], splits["test"], digest_of):
             console.print(f"  {line}")
-    return len(splits["test"]) if "test" in splits else 0
+    return tuple(len(splits[split]) if split in splits else 0 for split in ("train", "test"))  # type: ignore[return-value]
+
+
+def _unreached(opened: Opened, config: CellConfig, per_epoch: int) -> list[str]:
+    """What the schedule or a method names and the training of a data set never comes to."""
+    name, _, late = config.schedule.unreached(per_epoch).partition(": ")
+    wrong = [f"{opened.study.where('schedule', name)}: on data set '{config.data.name}': {late}"] if late else []
+    epochs = config.schedule.total_steps(per_epoch) / per_epoch
+    for place, method in enumerate(opened.methods.values()):
+        late = method.unreached(epochs)
+        if late:
+            wrong.append(f"{opened.study.where('methods', place)}: on data set '{config.data.name}': {late}")
+    return wrong
 
 
 def _weights(opened: Opened, console: Console, wrong: list[str]) -> None:

@@ -47,6 +47,12 @@ def _datasets() -> Rows:
     ]
 
 
+def _recipes() -> Rows:
+    from assignbench.config.recipes import RECIPES
+
+    return [(r.name, f"{r.about} [printed: {r.printed}; released: {r.released}]") for r in RECIPES.values()]
+
+
 def _analyses() -> Rows:
     from assignbench.analysis import ANALYSES
 
@@ -62,6 +68,7 @@ LISTS: dict[str, Callable[[], Rows]] = {
     "detectors": _detectors,
     "methods": _methods,
     "datasets": _datasets,
+    "recipes": _recipes,
     "analyses": _analyses,
     "studies": _studies,
 }

@@ -15,6 +15,7 @@ from assignbench.errors import InputError
 from assignbench.records import CellRecord
 from assignbench.study.baselines import pair_lines
 from assignbench.study.published import printed_rows
+from assignbench.study.recipe import recipe_lines
 
 
 def plan(options: argparse.Namespace, console: Console) -> int:
@@ -23,6 +24,8 @@ def plan(options: argparse.Namespace, console: Console) -> int:
     spec = opened.study.spec
     speeds = _known_speeds(options.out)
     console.print(f"{spec.study}: {spec.title}\nanswers: {spec.answers}\ncost: {spec.cost}", markup=False)
+    for line in recipe_lines(spec):
+        console.print(line, markup=False)
     console.print("methods and what they are compared with:")
     for line in pair_lines(opened.study, opened.methods, opened.baselines):
         console.print(f"  {line}", markup=False)
@@ -58,7 +61,7 @@ def _images(config: CellConfig) -> int | None:
     """Images that training a cell draws, where the study's file alone says it."""
     schedule = config.schedule
     if schedule.steps:
-        return schedule.steps * schedule.batch_size
+        return schedule.steps * schedule.update_size
     if config.data.kind == "shapes" and schedule.epochs:
         return round(schedule.epochs * config.data.train_images)
     return None

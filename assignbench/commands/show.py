@@ -9,6 +9,7 @@ from rich.console import Console
 from assignbench.commands.folders import is_folder
 from assignbench.records import CellRecord
 from assignbench.study.reading import read_study
+from assignbench.study.recipe import recipe_lines
 
 
 def show(options: argparse.Namespace, console: Console) -> int:
@@ -19,7 +20,8 @@ def show(options: argparse.Namespace, console: Console) -> int:
         _ = record.trained  # records of another format are refused before anything else is said of them
         record.require_done()
     else:
-        read_study(options.target, data=options.data)
+        for line in recipe_lines(read_study(options.target, data=options.data).spec):
+            console.print(line, markup=False)
     from assignbench.commands.shown import draw
 
     return draw(options, console, trained)

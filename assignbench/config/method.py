@@ -74,6 +74,12 @@ class CoderConfig(Config):
     legacy_plus_one: LegacyPlusOne = "none"
 
 
+class AfterEpochs(Config):
+    """A moment of training, as a parameter of an assigner or a criterion has it: `{epochs: 12}`."""
+
+    epochs: float = Field(gt=0, le=10_000)
+
+
 class MethodConfig(Config):
     """A composition: assigner, criterion, quality head, ranking score, NMS.
 
@@ -100,6 +106,19 @@ class MethodConfig(Config):
         if self.quality is None and self.nms.kind == "iou_guided":
             raise ValueError("nms.kind 'iou_guided' needs a quality head; set quality: iou, or nms.kind: standard")
         return self
+
+    def unreached(self, epochs: float) -> str:
+        """A moment of training that never comes in so many epochs, with the way out; empty if all do."""
+        for kind, part in (("assigner", self.assigner), ("criterion", self.criterion)):
+            for name, value in part.parameters.items():
+                if isinstance(value, dict) and set(value) == {"epochs"}:
+                    after = AfterEpochs.model_validate(value).epochs
+                    if after >= epochs:
+                        return (
+                            f"{kind}.{name}: {after:g} epochs is never reached in a training of {epochs:g}; "
+                            "name fewer, or a share of the training"
+                        )
+        return ""
 
 
 class Needs(Config):

@@ -53,7 +53,9 @@ class _Example:
 
 @dataclass(frozen=True)
 class TrainLoader:
-    """Batches of training step `start` on. An epoch is floor(images / batch) steps over one permutation.
+    """Batches of training step `start` on. An epoch is floor(images / step) steps over one permutation.
+
+    A step takes `parts` batches, one after the other, which hold the same images as one batch that is as large as all.
 
     What of `spec` counts is the size, the pixels, the augmentation and which objects are taught. Images without any
     object stay in. `workers` threads prepare batches ahead (0: none); the batches are the same for any number.
@@ -64,30 +66,33 @@ class TrainLoader:
     batch: int
     seed: int
     workers: int = 0
+    parts: int = 1
 
     @property
     def steps_per_epoch(self) -> int:
         """Steps in one epoch, at least 1."""
-        return max(1, len(self.data) // self.batch)
+        return max(1, len(self.data) // (self.batch * self.parts))
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """The batches of steps start to stop - 1."""
+        first, end = start * self.parts, stop * self.parts
         if self.workers <= 0:
-            for step in range(start, stop):
-                yield self.load(step)
+            for number in range(first, end):
+                yield self.load(*divmod(number, self.parts))
             return
         with ThreadPoolExecutor(self.workers) as pool:
             ahead: deque[Future[Batch]] = deque()
-            for step in range(start, stop):
-                while len(ahead) <= 2 * self.workers and step + len(ahead) < stop:
-                    ahead.append(pool.submit(self.load, step + len(ahead)))
+            for number in range(first, end):
+                while len(ahead) <= 2 * self.workers and number + len(ahead) < end:
+                    ahead.append(pool.submit(self.load, *divmod(number + len(ahead), self.parts)))
                 yield ahead.popleft().result()
 
-    def load(self, step: int) -> Batch:
-        """The batch of one step."""
+    def load(self, step: int, part: int = 0) -> Batch:
+        """One batch of a step."""
         epoch, place = divmod(step, self.steps_per_epoch)
         order = np.random.default_rng([self.seed, epoch, ORDER]).permutation(len(self.data))
-        chosen = [int(order[(place * self.batch + i) % len(order)]) for i in range(self.batch)]
+        first = (place * self.parts + part) * self.batch
+        chosen = [int(order[(first + i) % len(order)]) for i in range(self.batch)]
         return _collate([self._example(index, epoch) for index in chosen], epoch, self.spec)
 
     def _example(self, index: int, epoch: int) -> _Example:

@@ -38,10 +38,17 @@ def prepare(folder: Path, device: str) -> Cell:
 
 
 def build_cell(folder: Path, config: CellConfig, local: LocalPaths, device: str) -> Cell:
-    """Builds a cell from its configuration; the folder is where it would leave its records."""
+    """Builds a cell from its configuration; the folder is where it would leave its records. Raises InputError."""
     root, cache = Path(local.root), Path(local.cache) if local.cache else None
     train, test = (load(config.data, split, root, cache) for split in ("train", "test"))
     loader = loader_of(config, train)
+    late = config.schedule.unreached(loader.steps_per_epoch)
+    if late:
+        raise InputError(f"{folder / 'config.json'}: schedule.{late}")
+    steps = config.schedule.total_steps(loader.steps_per_epoch)
+    late = config.method.unreached(steps / loader.steps_per_epoch)
+    if late:
+        raise InputError(f"{folder / 'config.json'}: method.{late}")
     method = build(config.method)
     if config.detector.weights and not local.weights:
         raise InputError(
@@ -52,15 +59,16 @@ def build_cell(folder: Path, config: CellConfig, local: LocalPaths, device: str)
     detector = seeded_detector(config, len(train.classes), weights)
     detector = detector.to(device=torch.device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]
     method.criterion.to(device)
-    steps = config.schedule.total_steps(loader.steps_per_epoch)
-    learner = Learner(config.slug, detector, method, config.schedule, config.seed, steps)
+    learner = Learner(config.slug, detector, method, config.schedule, config.seed, steps, loader.steps_per_epoch)
     return Cell(folder, config, train, test, loader, learner)
 
 
 def loader_of(config: CellConfig, train: DetectionData) -> TrainLoader:
     """The batches of a cell's training; cells of one data set, schedule and seed get the same ones."""
     schedule = config.schedule
-    return TrainLoader(train, config.data, schedule.batch_size, config.seed, schedule.loader_workers)
+    return TrainLoader(
+        train, config.data, schedule.batch_size, config.seed, schedule.loader_workers, schedule.accumulate
+    )
 
 
 def seeded_detector(config: CellConfig, num_classes: int, weights: Path | None = None) -> Detector:

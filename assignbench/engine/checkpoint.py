@@ -40,7 +40,7 @@ def save(cell: Path, step: int, learner: Learner, seconds: float) -> None:
     """Writes a generation into the cell's folder; the last but one of the older ones goes."""
     state = learner.state()
     buffer = io.BytesIO()
-    torch.save(state["optimiser"], buffer)
+    torch.save({part: content for part, content in state.items() if part != "weights"}, buffer)
     _write(cell, step, seconds, {
         f"weights-{step:08d}.safetensors": _bytes_of(learner.model),
         f"training-{step:08d}.pt": buffer.getvalue(),
@@ -161,13 +161,13 @@ def _whole(cell: Path, path: Path) -> dict[str, Any]:
 
 def _into(learner: Learner, folder: Path, about: dict[str, Any]) -> None:
     if FINAL in about["files"]:
-        load_final(folder, learner.model)
+        learner.restore({"weights": load((folder / FINAL).read_bytes())})
         return
     step = f"{about['step']:08d}"
     content = io.BytesIO((folder / f"training-{step}.pt").read_bytes())
-    optimiser = torch.load(content, map_location="cpu", weights_only=True)
+    training = torch.load(content, map_location="cpu", weights_only=True)
     weights = load((folder / f"weights-{step}.safetensors").read_bytes())
-    learner.restore({"weights": weights, "optimiser": optimiser})
+    learner.restore({**training, "weights": weights})
 
 
 def _rewind(cell: Path, step: int, size: int) -> None:

@@ -15,6 +15,8 @@ AGAIN = "then give the command again: the cell goes on from its last checkpoint"
 _SPACE = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up", errno.EFBIG: "the file got too large"}
 _ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS)
 _MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "alloc_cpu")
+_NO_KERNEL = "does not have a deterministic implementation"
+_COMPILING = ("torch._inductor", "torch._dynamo")
 
 
 def reason_of(problem: BaseException) -> str:
@@ -34,13 +36,31 @@ def remedy_of(problem: BaseException) -> str:
             return f"the folder cannot be written to: give yourself the right to, {AGAIN}"
     text = str(problem).lower()
     if isinstance(problem, MemoryError | torch.OutOfMemoryError) or any(m in text for m in _MEMORY):
+        return _more_room(problem)
+    if _NO_KERNEL in text:
+        operator = str(problem).split(" ", 1)[0].strip("'`\"")
         return (
-            "memory is used up: run fewer cells side by side (--workers 1), or take a smaller schedule.batch_size or "
-            f"data.size, {AGAIN}"
+            f"{operator} has no deterministic kernel on this device: set schedule.deterministic: false for the whole "
+            "study (its numbers then vary in the last digits), train on the other device, or take a part without it"
+        )
+    if type(problem).__module__.startswith(_COMPILING):
+        return (
+            "torch.compile does not work here (it needs a C++ compiler, on a GPU Triton): set schedule.compile: false"
         )
     if _owner(problem) is not None:
         return f"mend that line, {AGAIN}"
     return f"error.txt beside status.json has the traceback; mend the cause, {AGAIN}"
+
+
+def _more_room(problem: BaseException) -> str:
+    """What to do where memory is used up, so that the cells of the study stay comparable."""
+    on_gpu = isinstance(problem, torch.OutOfMemoryError) or "cuda" in str(problem).lower()
+    said = "the memory of the GPU is used up" if on_gpu else "memory is used up"
+    return (
+        f"{said}: run fewer cells side by side (--workers 1); or, for the whole study, so that its cells stay "
+        "comparable, take a smaller schedule.batch_size and as many times more schedule.accumulate (the update keeps "
+        f"its images), or a smaller data.size; if the study stays as it is, {AGAIN}"
+    )
 
 
 def place_of(problem: BaseException) -> str:

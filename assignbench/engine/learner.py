@@ -2,71 +2,55 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from assignbench.config.recipe import Schedule, learning_rate
-from assignbench.contract import Assignment, Context, Term, one_or_each, total
+from assignbench.contract import Assignment, Context, Term, one_or_each, summed, total
 from assignbench.data.stream import Batch
 from assignbench.detectors import Detector
-from assignbench.engine.optim import build_optimiser, set_rate
-from assignbench.engine.stopwatch import Lap, Stopwatch
+from assignbench.engine.averaging import Average
+from assignbench.engine.optim import build_optimiser, clipped, set_rate
+from assignbench.engine.outcome import Diverged, Outcome, Part, Update
+from assignbench.engine.stopwatch import Stopwatch
 from assignbench.methods import Built
-from assignbench.priors import Priors
 
-
-class Diverged(RuntimeError):
-    """A loss or a gradient stopped being finite; the message names the step, the terms and the images."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a learner made of one batch: the assignment, the losses as terms, and the watch that timed both."""
-
-    step: int
-    batch: Batch
-    priors: Priors
-    assignment: Assignment
-    terms: dict[str, Term]
-    watch: Stopwatch
-
-    @property
-    def assigning(self) -> Lap:
-        """How long the assigner took."""
-        return self.watch.lap(0)
-
-    @property
-    def judging(self) -> Lap:
-        """How long the losses took."""
-        return self.watch.lap(1)
-
-
-@dataclass(frozen=True)
-class Update:
-    """The loss [] of a step and the norm [] of its gradient before it was clipped."""
-
-    loss: Tensor
-    norm: Tensor
+MIXED = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Learner:
-    """A detector that learns by a method: `terms(batch)`, `gradient(...)`, `step()`, `state()`.
+    """A detector that learns by a method: `learn(batches)`, `step()`, `finish()`, `state()`.
 
-    `steps` is the length of the whole run, which the rate and the methods' `progress` depend on. A learner that
-    diverged keeps the reason in `stopped` and sees no more batches.
+    `steps` is the number of updates of the whole run, which the rate and the methods' `progress` depend on;
+    `epoch_steps` how many there are in an epoch. A learner that diverged keeps the reason in `stopped` and sees no more
+    batches.
     """
 
-    def __init__(self, name: str, detector: Detector, method: Built, schedule: Schedule, seed: int, steps: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        detector: Detector,
+        method: Built,
+        schedule: Schedule,
+        seed: int,
+        steps: int,
+        epoch_steps: int = 1,
+    ) -> None:
         self.name, self.detector, self.method = name, detector, method
-        self.schedule, self.seed, self.steps = schedule, seed, steps
+        self.schedule, self.seed, self.steps, self.epoch_steps = schedule, seed, steps, epoch_steps
         self.stopped: Diverged | None = None
         self.model = nn.ModuleDict({"detector": detector, "criterion": method.criterion})
         named = [*detector.named_parameters(), *method.criterion.named_parameters(prefix="criterion")]
         self.optimiser = build_optimiser(named, schedule)
+        # Half precision cannot hold small gradients: losses are scaled up for it, and updates that overflow left out.
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=schedule.amp == "fp16")
+        self.average = None if schedule.ema is None else Average(self.model, schedule.ema)
+        self._forward = torch.compile(detector) if schedule.compile else detector
 
     @property
     def device(self) -> torch.device:
@@ -85,42 +69,110 @@ class Learner:
 
     def rate(self, step: int) -> float:
         """The learning rate of a step."""
-        return learning_rate(self.schedule, step, self.steps)
+        return learning_rate(self.schedule, step, self.steps, self.epoch_steps)
 
-    def terms(self, batch: Batch, step: int) -> Outcome:
-        """Forward pass, assignment and losses of a batch, before anything is divided or differentiated."""
+    def terms(self, batch: Batch, step: int, assignment: Assignment | None = None) -> Part:
+        """Forward pass, assignment and losses of a batch, before anything is divided or differentiated.
+
+        An `assignment` that was made of the same batch and the same weights is taken as it is.
+        """
         device = self.device
         objects = self.detector.taught(batch.objects).to(device)
-        mixed = torch.autocast(device.type, torch.bfloat16) if self.schedule.amp == "bf16" else nullcontext()
-        with mixed:
-            priors, predictions = self.detector(batch.images.to(device), batch.extents)
+        with self._precision():
+            priors, predictions = self._forward(batch.images.to(device), batch.extents)
         context = self.context(batch, step)
         watch = Stopwatch(device)
-        assignment = self.method.assigner(priors, predictions, objects, context)
+        if assignment is None:
+            assignment = self.method.assigner(priors, predictions, objects, context)
         watch.mark()
         terms = self.method.criterion(priors, predictions, objects, assignment, context)
         watch.mark()
-        return Outcome(step, batch, priors, assignment, terms, watch)
+        return Part(batch, priors, assignment, terms, watch)
 
-    def gradient(self, terms: dict[str, Term]) -> Update:
-        """The gradient of the normalised losses, clipped; terms of several batches or ranks may be summed before."""
-        loss = total(terms)
+    def learn(self, batches: Sequence[Batch], step: int) -> tuple[Outcome, Update]:
+        """The clipped gradient of an update, whose losses are divided by what is counted over all its batches.
+
+        One batch at a time is in memory. What they all count has to be known before the first backward pass: the
+        batches after the first are looked at ahead, without a graph, and passed forward again for their gradient. Their
+        assignments are kept from the first look, and running statistics count each batch once.
+        """
+        ahead = [self._look(batch, step) for batch in batches[1:]]
+        first = self.terms(batches[0], step)
+        parts = (replace(first, terms=_detached(first.terms)), *ahead)
+        whole = summed([part.terms for part in parts])
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
-        norm = nn.utils.clip_grad_norm_(parameters, self.schedule.clip_grad, foreach=True)
-        return Update(loss.detach(), norm)
+        loss = self._backward(first.terms, whole)
+        for part in ahead:
+            again = self.terms(part.batch, step, part.assignment)
+            loss = loss + self._backward(again.terms, whole)
+        self.scaler.unscale_(self.optimiser)
+        norm = clipped(self.optimiser, self.schedule.clip_grad)
+        return Outcome(step, parts, whole), Update(loss, norm)
+
+    def forgives(self, update: Update) -> bool:
+        """Whether a gradient that is not finite is an overflow of half precision alone: the update is left out."""
+        return self.scaler.is_enabled() and bool(torch.isfinite(update.loss)) and self.scaler.get_scale() > 1
 
     def step(self, step: int) -> None:
         """One update at the rate of that step."""
         set_rate(self.optimiser, self.rate(step))
-        self.optimiser.step()
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        if self.average is not None:
+            self.average.update()
+
+    def finish(self) -> None:
+        """After the last step: the averaged weights take the place of the last ones, where there are any."""
+        if self.average is not None:
+            self.average.into(self.model)
 
     def state(self) -> dict[str, Any]:
-        """What a resumed learner needs: `weights` and `optimiser`. The tensors are the live ones, not copies."""
-        return {"weights": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
+        """What a resumed learner needs: `weights`, and the state of what updates them. The tensors are the live ones."""
+        average = {} if self.average is None else {"average": self.average.state()}
+        return {
+            "weights": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            **average,
+        }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Takes over what `state` returned."""
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Takes over what `state` returned. Weights alone are those of a training that has come to its end."""
         self.model.load_state_dict(state["weights"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        if "optimiser" in state:
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.scaler.load_state_dict(state["scaler"])
+        if self.average is not None:
+            if "average" in state:
+                self.average.restore(state["average"])
+            else:
+                self.average.restart()
+
+    def _precision(self) -> AbstractContextManager[object]:
+        dtype = MIXED.get(self.schedule.amp)
+        return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype)
+
+    @torch.no_grad()
+    def _look(self, batch: Batch, step: int) -> Part:
+        """The terms of a batch whose gradient comes later."""
+        with _unmoved(self.model):
+            return self.terms(batch, step)
+
+    def _backward(self, terms: dict[str, Term], whole: dict[str, Term]) -> Tensor:
+        """Adds the gradient of a batch's share in the losses; returns that share [], detached."""
+        loss = total(terms, whole)
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+
+def _detached(terms: dict[str, Term]) -> dict[str, Term]:
+    return {name: replace(term, sum=term.sum.detach()) for name, term in terms.items()}
+
+
+@contextmanager
+def _unmoved(model: nn.Module) -> Iterator[None]:
+    """Forward passes inside leave the running statistics as they were."""
+    held = [buffer.clone() for buffer in model.buffers()]
+    yield
+    for buffer, before in zip(model.buffers(), held, strict=True):
+        buffer.copy_(before)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 
 from assignbench.data.stream import Batch
 from assignbench.engine.hooks.base import Hook
-from assignbench.engine.learner import Diverged, Learner
+from assignbench.engine.learner import Learner
+from assignbench.engine.outcome import Diverged
 from assignbench.engine.stopping import Stopped
 
 
@@ -17,32 +19,45 @@ def loop(
     first: int = 0,
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Trains every learner on the batches of steps `first` on. Each hook watches one learner, in the given order.
+    """Trains every learner on the updates of steps `first` on. Each hook watches one learner, in the given order.
 
-    Learners share nothing but the batches, so each ends with the weights that it would have alone. One that diverges is
-    left out from then on and keeps the reason in `stopped`; any other error ends the loop. When `stop` says so after a
-    step, the hooks are told of the pause and Stopped is raised.
+    The stream holds `accumulate` batches for each update, of which all learners make the same number. They share
+    nothing but these, so each ends with the weights that it would have alone. One that diverges is left out from then
+    on and keeps the reason in `stopped`; any other error ends the loop. When `stop` says so after a step, the hooks are
+    told of the pause and Stopped is raised. In the end every learner that is left takes its averaged weights.
     """
     watching = {learner.name: [h for h in hooks if h.learner is learner] for learner in learners}
     for learner in learners:
         learner.detector.train()
         for hook in watching[learner.name]:
             hook.begin(first)
-    for step, batch in enumerate(stream, start=first):
+    for step, batches in enumerate(_updates(stream, learners), start=first):
         going = _going(learners)
         if not going:
             return
         for learner in going:
             try:
-                _one_step(learner, batch, step, watching[learner.name])
+                _one_step(learner, batches, step, watching[learner.name])
             except Diverged as problem:
                 learner.stopped = problem
         if stop():
             for hook in (h for learner in _going(learners) for h in watching[learner.name]):
                 hook.pause(step + 1)
             raise Stopped
-    for hook in (h for learner in _going(learners) for h in watching[learner.name]):
-        hook.end()
+    for learner in _going(learners):
+        learner.finish()
+        for hook in watching[learner.name]:
+            hook.end()
+
+
+def _updates(stream: Iterable[Batch], learners: Sequence[Learner]) -> Iterator[tuple[Batch, ...]]:
+    """The batches of the stream, as many at a time as an update learns from."""
+    parts = {learner.schedule.accumulate for learner in learners}
+    if len(parts) > 1:
+        raise ValueError(f"learners of one loop accumulate as many batches as each other, got {sorted(parts)}")
+    batches, size = iter(stream), max(parts, default=1)
+    while chosen := tuple(islice(batches, size)):
+        yield chosen
 
 
 def _going(learners: Sequence[Learner]) -> list[Learner]:
@@ -50,9 +65,8 @@ def _going(learners: Sequence[Learner]) -> list[Learner]:
     return [learner for learner in learners if learner.stopped is None]
 
 
-def _one_step(learner: Learner, batch: Batch, step: int, hooks: Sequence[Hook]) -> None:
-    outcome = learner.terms(batch, step)
-    update = learner.gradient(outcome.terms)
+def _one_step(learner: Learner, batches: Sequence[Batch], step: int, hooks: Sequence[Hook]) -> None:
+    outcome, update = learner.learn(batches, step)
     for hook in hooks:
         hook.before_update(outcome, update)
     learner.step(step)

@@ -1,4 +1,4 @@
-"""The optimiser of a learner: its groups of parameters, and the rate of a step."""
+"""The optimiser of a learner: its groups of parameters, the rate of a step, and the norm of a gradient."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from assignbench.config.recipe import Schedule
 
@@ -14,17 +14,21 @@ Groups = list[dict[str, Any]]
 
 
 def parameter_groups(named: Iterable[tuple[str, nn.Parameter]], schedule: Schedule) -> Groups:
-    """Up to four groups: of the backbone or not, decayed or not (norms and biases are not).
+    """Groups by what a parameter's rate and decay are: of the backbone or not, decayed or not, a bias or not.
 
-    `factor` is what multiplies the schedule's rate. Frozen parameters are in none of them.
+    Norms and biases are not decayed unless the schedule says so. `factor` is what multiplies the schedule's rate.
+    Frozen parameters are in no group.
     """
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    groups: dict[tuple[bool, bool, bool], list[nn.Parameter]] = {}
     for name, parameter in named:
         if parameter.requires_grad:
-            groups.setdefault((name.startswith("backbone"), parameter.ndim > 1), []).append(parameter)
+            decayed = parameter.ndim > 1 or schedule.decay_norm_bias
+            # Groups decide in which order gradients are added up for their norm, so there are no more than needed.
+            bias = schedule.bias_lr != 1 and name.rpartition(".")[2] == "bias"
+            groups.setdefault((name.startswith("backbone"), decayed, bias), []).append(parameter)
     lists = []
-    for (backbone, decayed), parameters in sorted(groups.items(), key=lambda item: item[0]):
-        factor = schedule.backbone_lr if backbone else 1.0
+    for (backbone, decayed, bias), parameters in sorted(groups.items(), key=lambda item: item[0]):
+        factor = (schedule.backbone_lr if backbone else 1.0) * (schedule.bias_lr if bias else 1.0)
         decay = schedule.weight_decay if decayed else 0.0
         lists.append({"params": parameters, "lr": schedule.lr * factor, "factor": factor, "weight_decay": decay})
     return lists
@@ -50,3 +54,11 @@ def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
     """Gives every group the rate of the step, times the group's factor."""
     for group in optimiser.param_groups:
         group["lr"] = rate * group["factor"]
+
+
+def clipped(optimiser: torch.optim.Optimizer, largest: float | None) -> Tensor:
+    """The norm [] of the whole gradient, which is then scaled down to `largest` where it is more; None only measures."""
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    if largest is None:
+        return nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None], foreach=True)
+    return nn.utils.clip_grad_norm_(parameters, largest, foreach=True)

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from assignbench.config.recipe import Schedule
 from assignbench.engine import checkpoint
 from assignbench.engine.cell import Cell, prepare
 from assignbench.engine.cost import cost_at_test, peak_memory, training_cost
@@ -25,8 +26,8 @@ from assignbench.engine.hooks import Checkpoint, Guard, Heartbeat, Idle, Log, Pr
 from assignbench.engine.hooks.heartbeat import Status
 from assignbench.engine.hooks.probes import probe_batches
 from assignbench.engine.inputs import begin, confirm
-from assignbench.engine.learner import Diverged
 from assignbench.engine.loop import loop
+from assignbench.engine.outcome import Diverged
 from assignbench.engine.pictures import save_picture
 from assignbench.engine.stopping import Stopped, Wish
 from assignbench.measure.coco import coco_evaluate, coco_ground_truth, coco_results
@@ -50,10 +51,7 @@ def run_cell(folder: Path, device: str, wish: Wish | None = None) -> str:
     try:
         _tidy(folder)
         wish.heed()
-        torch.set_num_threads(CellRecord(folder).trained.schedule.threads)
-        if device.startswith("cuda"):
-            torch.use_deterministic_algorithms(True, warn_only=True)
-            torch.backends.cudnn.benchmark = False
+        _settle(CellRecord(folder).trained.schedule, device)
         begun = time.time_ns()
         cell = prepare(folder, device)
         status.note(*begin(cell, begun))
@@ -78,6 +76,16 @@ def run_cell(folder: Path, device: str, wish: Wish | None = None) -> str:
         status.write("failed", reason=reason_of(problem), force=True)
         write_text(folder / "error.txt", traceback.format_exc())
         return "failed"
+
+
+def _settle(schedule: Schedule, device: str) -> None:
+    """Threads and kernels of this process: on a GPU deterministic ones where there are, on demand no others at all."""
+    torch.set_num_threads(schedule.threads)
+    on_gpu = device.startswith("cuda")
+    if on_gpu:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else its sums depend on which stream is free
+        torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(on_gpu or schedule.deterministic, warn_only=not schedule.deterministic)
 
 
 def _tidy(folder: Path) -> None:

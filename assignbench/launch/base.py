@@ -153,7 +153,7 @@ class Jobs(Generic[Handle]):
             self._speeds[job.folder] = (now, step)
         begun, first = self._speeds.get(job.folder, (now, step))
         rate = (step - first) / max(now - begun, 1e-9)
-        speed = rate * job.config.schedule.batch_size
+        speed = rate * job.config.schedule.update_size
         left = (steps - step) / rate if rate > 0 else None
         phase = str(status.get("phase") or ("finishing" if step else "starting"))
         return Progress(job.name, phase, step, steps, speed, left)

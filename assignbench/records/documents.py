@@ -32,7 +32,12 @@ METRICS = TableSchema(
         EPOCH,
         Column("loss", "float", "The whole loss: the sum of the terms."),
         Column("loss_{term}", "float", "A term of the loss; which ones there are, the criterion says."),
-        Column("grad_norm", "float", "Norm of the gradient before it was clipped."),
+        Column(
+            "grad_norm",
+            "float",
+            "Norm of the gradient before it was clipped.",
+            missing="where half precision overflowed, so that the update was left out",
+        ),
         Column("lr", "float", "Learning rate of the head."),
         Column("images_per_second", "float", "Training speed since the line before.", "1/s"),
         Column("seconds", "float", "Time since the line before, or since training began or was resumed.", "s", True),

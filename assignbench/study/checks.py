@@ -34,11 +34,7 @@ def check(study: Study) -> None:
     _check_names(study)  # after the detectors: where one of them has a wrong name, who refers to another is right
     _check_paths(study)
     for data in spec.data:
-        batch = schedule_of(study, data).batch_size
-        asked = "batch_size" in data.schedule or "batch_size" in spec.schedule.model_fields_set
-        if asked and data.kind == "shapes" and batch > data.train_images:
-            where = study.where("schedule", "batch_size")
-            raise InputError(f"{where} is {batch}, but data set '{data.name}' has train_images: {data.train_images}")
+        _check_size(study, data, schedule_of(study, data))
     _check_parts(study, ("method_defaults",), spec.method_defaults)
     for place, method in enumerate(spec.methods):
         _check_parts(study, ("methods", place), method.overrides())
@@ -52,6 +48,21 @@ def check(study: Study) -> None:
             f"{study.where('methods')}: the study has {places * len(spec.seeds)} cells (detectors x methods x data x "
             f"seeds); {MOST_CELLS} are the most; make several studies of it"
         )
+
+
+def _check_size(study: Study, data: DataEntry, schedule: Schedule) -> None:
+    """What depends on how many images there are; known without reading any for embedded scenes alone."""
+    if data.kind != "shapes":
+        return
+    written = {*data.schedule, *study.spec.schedule.model_fields_set}
+    images = schedule.update_size
+    if {"batch_size", "accumulate"} & written and images > data.train_images:
+        where, of = study.where("schedule", "batch_size"), f" (accumulate: {schedule.accumulate})"
+        told = f"{where} is {schedule.batch_size}{of if schedule.accumulate > 1 else ''}"
+        raise InputError(f"{told}, but data set '{data.name}' has train_images: {data.train_images}")
+    name, _, late = schedule.unreached(max(1, data.train_images // images)).partition(": ")
+    if late:
+        raise InputError(f"{study.where('schedule', name)}: on data set '{data.name}': {late}")
 
 
 def belongs(detector: DetectorEntry, method: MethodEntry, data: DataEntry) -> bool:

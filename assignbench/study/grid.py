@@ -77,6 +77,7 @@ def cells_of(study: Study, resolver: Resolver, *, only: str | None = None, cache
     evaluations = {m.name: evaluation_of(study, place, m) for place, m in enumerate(spec.methods)}
     _check_pairs(study, methods, found_detectors, resolver)
     _check_idle(study, methods, found_detectors, resolver)
+    _check_reached(study, methods, schedules)
     found = [
         _cell(study, entry, detector, methods[method.name], data, schedule, evaluations[method.name], seed, cache)
         for seed, (entry, detector), (data, schedule) in product(
@@ -196,6 +197,16 @@ def _check_idle(
         if name not in read:
             where = study.where("method_defaults", *name.split("."))
             raise InputError(f"{where} does nothing in any method of the study; leave it out")
+
+
+def _check_reached(study: Study, methods: Mapping[str, MethodConfig], schedules: list[Schedule]) -> None:
+    """What a method does after some epochs must come; where a study counts steps, it is looked at when a cell begins."""
+    for place, entry in enumerate(study.spec.methods):
+        for data, schedule in zip(study.spec.data, schedules, strict=True):
+            meets = any(belongs(d, entry, data) for d in study.spec.detectors)
+            late = methods[entry.name].unreached(schedule.epochs) if meets and schedule.epochs is not None else ""
+            if late:
+                raise InputError(f"{study.where('methods', place)}: on data set '{data.name}': {late}")
 
 
 def _has(method: MethodConfig, name: str) -> bool:

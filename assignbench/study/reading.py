@@ -14,10 +14,13 @@ from pydantic import ValidationError
 from assignbench.config.base import merge
 from assignbench.config.catalog import CATALOG
 from assignbench.config.data import SIZE_WORDS, data_over
+from assignbench.config.recipe import ALTERNATIVES
+from assignbench.config.recipes import Recipe
 from assignbench.config.words import complaint, plain, shown, words_of
 from assignbench.errors import InputError, nearest
 from assignbench.study.checks import check
 from assignbench.study.places import Place, Study, at_line, where
+from assignbench.study.recipe import data_under, laid_under, named_recipe
 from assignbench.study.spec import MOST_NAME, StudySpec
 from assignbench.study.yaml_lines import Lines, complaint as yaml_complaint, line_of, parse, read
 
@@ -91,7 +94,10 @@ def _checked(content: dict[str, Any], lines: Lines, path: Path, sets: Sequence[s
         told = f"--set {assignment:.200}"
         # What the file does not have on the way there, the option made too.
         lines = {p[:length]: told for p in places for length in range(1, len(p))} | lines | dict.fromkeys(places, told)
-    content["data"] = [_with_catalog(d, place, path, lines) for place, d in enumerate(content["data"])]
+    recipe = named_recipe(content, where(path, lines, ("recipe",)))
+    content["data"] = [_with_catalog(d, place, path, lines, recipe) for place, d in enumerate(content["data"])]
+    if recipe is not None:
+        lines = laid_under(content, lines, recipe)
     try:
         spec = StudySpec.model_validate(content)
     except ValidationError as problem:
@@ -190,16 +196,19 @@ def _merged_data(value: Any, name: str) -> Any:
     return [{"name": name}]
 
 
-def _with_catalog(entry: dict[str, Any], place: int, path: Path, lines: Lines) -> dict[str, Any]:
-    """The catalogue's entry of that name under the study's; a data set with a `kind` of its own may have any name."""
+def _with_catalog(entry: dict[str, Any], place: int, path: Path, lines: Lines, recipe: Recipe | None) -> dict[str, Any]:
+    """The catalogue's entry of that name and the recipe's under the study's.
+
+    A data set with a `kind` of its own may have any name.
+    """
     name = entry["name"]
     if isinstance(name, str) and name in CATALOG:
-        return data_over(CATALOG[name], entry)
+        return data_over(data_under(CATALOG[name], entry, recipe), entry)
     if "kind" not in entry:
         here = at_line(path, _data_line(lines, place, "name"))
         known = nearest(str(name), list(CATALOG))
         raise InputError(f"{here}: unknown data set {shown(name)}{known}; give your own set a `kind`: voc or coco")
-    return entry
+    return data_over(data_under({}, entry, recipe), entry)
 
 
 def _set(content: dict[str, Any], assignment: str) -> tuple[str, ...]:
@@ -224,9 +233,10 @@ def _set(content: dict[str, Any], assignment: str) -> tuple[str, ...]:
         _put(content, [first, *rest], value, assignment)
         if first == "data" and len(rest) > 1:
             _one_size(content["data"][int(rest[0])], rest[1:])
-        if first == "schedule" and rest and rest[0] in ("steps", "epochs"):
-            # The two exclude each other, so that setting one replaces the other.
-            content["schedule"].pop("epochs" if rest[0] == "steps" else "steps", None)
+        if first == "schedule" and rest:
+            # What says the same in another way is replaced, e.g. epochs by steps.
+            aside = [other for pair in ALTERNATIVES for name, other in (pair, pair[::-1]) if name == rest[0]]
+            content["schedule"] = {k: v for k, v in content["schedule"].items() if k not in aside}
         if first == "data" and not rest:
             content["data"] = _data_list(value, Path(), {("data",): f"--set {assignment:.200}"})
     return tuple(steps)

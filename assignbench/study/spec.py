@@ -12,7 +12,7 @@ from assignbench.config.data import DataSpec
 from assignbench.config.evaluation import Evaluation
 from assignbench.config.images import Side
 from assignbench.config.method import QualityKind, Ranking
-from assignbench.config.recipe import Schedule
+from assignbench.config.recipe import Schedule, laid_over
 from assignbench.config.words import complaints
 
 # Keys of earlier versions, and what is written in their place.
@@ -158,11 +158,8 @@ class DataEntry(DataSpec):
         return DataSpec.model_validate(given if self.image_size is None else {**given, "size": self.image_size})
 
     def schedule_over(self, base: Schedule) -> Schedule:
-        """The study's schedule with this data set's changes; `steps` and `epochs` replace each other."""
-        given = base.model_dump()
-        if {"steps", "epochs"} & set(self.schedule):
-            given |= {"steps": None, "epochs": None}
-        return Schedule.model_validate({**given, **self.schedule})
+        """The study's schedule with this data set's changes, of which one puts its alternative aside."""
+        return Schedule.model_validate(laid_over(base.model_dump(), self.schedule))
 
 
 class Claim(Config):
@@ -187,6 +184,7 @@ class StudySpec(Config):
     method_defaults: dict[str, Any] = {}
     data: list[DataEntry] = Field(min_length=1, max_length=50)
     seeds: list[Seed] = Field([0], min_length=1, max_length=MOST_SEEDS)
+    recipe: str = ""  # a named one, which lies under the schedule, the evaluation and the data sets
     schedule: Schedule
     evaluation: Evaluation = Evaluation()
     probe_images: int = Field(8, ge=0, le=1000)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from assignbench.engine.learner import Learner, Outcome, Update
+from assignbench.engine.learner import Learner
+from assignbench.engine.outcome import Outcome, Update
 
 
 class Hook:

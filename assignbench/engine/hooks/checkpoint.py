@@ -7,7 +7,8 @@ from pathlib import Path
 
 from assignbench.engine import checkpoint
 from assignbench.engine.hooks.base import Hook
-from assignbench.engine.learner import Learner, Outcome, Update
+from assignbench.engine.learner import Learner
+from assignbench.engine.outcome import Outcome, Update
 
 
 class Checkpoint(Hook):

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from assignbench.engine.hooks.base import Hook
-from assignbench.engine.learner import Diverged, Learner, Outcome, Update
+from assignbench.engine.learner import Learner
+from assignbench.engine.outcome import Diverged, Outcome, Update
 from assignbench.records import write_json
 
 
@@ -21,12 +22,12 @@ class Guard(Hook):
         self.folder = folder
 
     def before_update(self, outcome: Outcome, update: Update) -> None:
-        if not bool(torch.isfinite(update.norm + update.loss)):
+        if not bool(torch.isfinite(update.norm + update.loss)) and not self.learner.forgives(update):
             dump = {
                 "step": outcome.step,
-                "losses": {name: _finite(term.value().detach()) for name, term in outcome.terms.items()},
+                "losses": {name: _finite(term.value()) for name, term in outcome.terms.items()},
                 "grad_norm": _finite(update.norm),
-                "image_ids": list(outcome.batch.image_ids),
+                "image_ids": list(outcome.image_ids),
             }
             write_json(self.folder / "diverged.json", dump)
             raise Diverged(f"step {outcome.step}: not finite: {json.dumps(dump)}")

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from assignbench.engine.hooks.base import Hook
-from assignbench.engine.learner import Learner, Outcome, Update
+from assignbench.engine.learner import Learner
+from assignbench.engine.outcome import Outcome, Update
 from assignbench.records import CellRecord, finish, write_json
 
 HEARTBEAT_SECONDS = 1.0

@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 
+from assignbench.contract import Assignment
 from assignbench.engine.hooks.base import Hook
-from assignbench.engine.learner import Learner, Outcome, Update
+from assignbench.engine.learner import Learner
+from assignbench.engine.outcome import Outcome, Update
 
 IDLE_STEPS = 200  # steps in a row whose objects got no positive prior: see docs/decisions.md, G15
 
@@ -20,13 +22,10 @@ class Idle(Hook):
         self._steps = 0
 
     def before_update(self, outcome: Outcome, update: Update) -> None:
-        if not bool(outcome.batch.objects.valid.any()):
+        told = [part.assignment for part in outcome.parts if bool(part.batch.objects.valid.any())]
+        if not told:
             return  # steps without objects say nothing
-        given = outcome.assignment
-        teaches = bool(((given.cls.index >= 0) | (given.box.index >= 0)).any()) or (
-            given.bags is not None and bool(given.bags.mask.any())
-        )
-        self._steps = 0 if teaches else self._steps + 1
+        self._steps = 0 if any(_teaches(given) for given in told) else self._steps + 1
         if self._steps == min(IDLE_STEPS, self.learner.steps):
             assigner = type(self.learner.method.assigner)
             source = inspect.getsourcefile(assigner) or assigner.__module__
@@ -37,3 +36,9 @@ class Idle(Hook):
                 "loosen its thresholds, set `orphan: best_prior` where it has that parameter, or mend the rule, and "
                 "run with --fresh"
             )
+
+
+def _teaches(given: Assignment) -> bool:
+    if bool(((given.cls.index >= 0) | (given.box.index >= 0)).any()):
+        return True
+    return given.bags is not None and bool(given.bags.mask.any())

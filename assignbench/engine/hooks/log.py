@@ -15,7 +15,8 @@ from assignbench.boxes import areas
 from assignbench.contract import Assignment
 from assignbench.data.stream import Batch
 from assignbench.engine.hooks.base import Hook
-from assignbench.engine.learner import Learner, Outcome, Update
+from assignbench.engine.learner import Learner
+from assignbench.engine.outcome import Outcome, Update
 from assignbench.priors import Priors
 from assignbench.records import append_lines, write_table
 from assignbench.records.schema import ASSIGNMENTS
@@ -36,10 +37,11 @@ class Log(Hook):
 
     def after_update(self, outcome: Outcome, update: Update) -> None:
         schedule, done = self.learner.schedule, outcome.step + 1
-        self._images += len(outcome.batch.image_ids)
+        self._images += len(outcome.image_ids)
         if outcome.step % schedule.log_every == 0:
             append_lines(self.folder / "metrics.jsonl", [self._line(outcome, update)])
-            self._rows.append(assignment_rows(outcome.step, outcome.batch, outcome.priors, outcome.assignment))
+            for part in outcome.parts:
+                self._rows.append(assignment_rows(outcome.step, part.batch, part.priors, part.assignment))
         if done % schedule.checkpoint_every == 0 and done < self.learner.steps:
             self._flush(done)
 
@@ -58,10 +60,10 @@ class Log(Hook):
         self.begin(outcome.step + 1)
         return {
             "step": outcome.step,
-            "epoch": outcome.batch.epoch,
+            "epoch": outcome.epoch,
             "loss": float(update.loss),
-            **{name: float(term.value().detach()) for name, term in outcome.terms.items()},
-            "grad_norm": float(update.norm),
+            **{name: float(term.value()) for name, term in outcome.terms.items()},
+            "grad_norm": float(update.norm) if bool(torch.isfinite(update.norm)) else None,
             "lr": self.learner.rate(outcome.step),
             "images_per_second": speed,
             "seconds": seconds,

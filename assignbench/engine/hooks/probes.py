@@ -11,7 +11,8 @@ from assignbench.config.data import DataSpec
 from assignbench.data.base import DetectionData
 from assignbench.data.stream import Batch, evaluation_batches
 from assignbench.engine.hooks.base import Hook
-from assignbench.engine.learner import Learner, Outcome, Update
+from assignbench.engine.learner import Learner
+from assignbench.engine.outcome import Outcome, Update
 from assignbench.engine.pictures import save_picture
 from assignbench.engine.probing import probe_tables
 from assignbench.records import write_table
