@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from assignbench.data.stream import Batch
@@ -41,13 +41,13 @@ def loop(
             except Diverged as problem:
                 learner.stopped = problem
         if stop():
-            for hook in (h for learner in _going(learners) for h in watching[learner.name]):
+            for hook in _in_order(learners, watching):
                 hook.pause(step + 1)
             raise Stopped
     for learner in _going(learners):
         learner.finish()
-        for hook in watching[learner.name]:
-            hook.end()
+    for hook in _in_order(learners, watching):
+        hook.end()
 
 
 def _updates(stream: Iterable[Batch], learners: Sequence[Learner]) -> Iterator[tuple[Batch, ...]]:
@@ -63,6 +63,11 @@ def _updates(stream: Iterable[Batch], learners: Sequence[Learner]) -> Iterator[t
 def _going(learners: Sequence[Learner]) -> list[Learner]:
     """Those that have not diverged."""
     return [learner for learner in learners if learner.stopped is None]
+
+
+def _in_order(learners: Sequence[Learner], watching: Mapping[str, Sequence[Hook]]) -> list[Hook]:
+    """The hooks of those that have not diverged."""
+    return [hook for learner in _going(learners) for hook in watching[learner.name]]
 
 
 def _one_step(learner: Learner, batches: Sequence[Batch], step: int, hooks: Sequence[Hook]) -> None:
