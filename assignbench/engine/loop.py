@@ -36,10 +36,7 @@ def loop(
         if not going:
             return
         for learner in going:
-            try:
-                _one_step(learner, batches, step, watching[learner.name])
-            except Diverged as problem:
-                learner.stopped = problem
+            _one_step(learner, batches, step, watching[learner.name])
         if stop():
             for hook in _in_order(learners, watching):
                 hook.pause(step + 1)
@@ -71,9 +68,13 @@ def _in_order(learners: Sequence[Learner], watching: Mapping[str, Sequence[Hook]
 
 
 def _one_step(learner: Learner, batches: Sequence[Batch], step: int, hooks: Sequence[Hook]) -> None:
-    outcome, update = learner.learn(batches, step)
-    for hook in hooks:
-        hook.before_update(outcome, update)
-    learner.step(step)
-    for hook in hooks:
-        hook.after_update(outcome, update)
+    """An update of one learner; if it diverges, it keeps the reason."""
+    try:
+        outcome, update = learner.learn(batches, step)
+        for hook in hooks:
+            hook.before_update(outcome, update)
+        learner.step(step)
+        for hook in hooks:
+            hook.after_update(outcome, update)
+    except Diverged as problem:
+        learner.stopped = problem
