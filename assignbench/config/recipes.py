@@ -1,4 +1,4 @@
-"""Named recipes: how the papers trained and tested, as entries of a study. One table; a study's own entries lie over it.
+"""Named recipes: how the papers trained and tested, as entries of a study. One table; a study's own lie over it.
 
 A recipe says nothing of methods (their losses, NMS and initialisation are the presets') nor of networks, and nothing of
 `pixels` where they depend on the file of weights that a network starts from.

@@ -29,38 +29,48 @@ def reason_of(problem: BaseException) -> str:
 
 def remedy_of(problem: BaseException) -> str:
     """What to do about an error."""
-    if isinstance(problem, OSError):
-        if problem.errno in _SPACE:
-            return f"{_SPACE[problem.errno]}: make room, {AGAIN}"
-        if problem.errno in _ACCESS:
-            return f"the folder cannot be written to: give yourself the right to, {AGAIN}"
-    text = str(problem).lower()
-    if isinstance(problem, MemoryError | torch.OutOfMemoryError) or any(m in text for m in _MEMORY):
-        return _more_room(problem)
-    if _NO_KERNEL in text:
-        operator = str(problem).split(" ", 1)[0].strip("'`\"")
-        return (
-            f"{operator} has no deterministic kernel on this device: set schedule.deterministic: false for the whole "
-            "study (its numbers then vary in the last digits), train on the other device, or take a part without it"
-        )
-    if type(problem).__module__.startswith(_COMPILING):
-        return (
-            "torch.compile does not work here (it needs a C++ compiler, on a GPU Triton): set schedule.compile: false"
-        )
+    for rule in (_for_files, _for_memory, _for_kernels):
+        remedy = rule(problem)
+        if remedy:
+            return remedy
     if _owner(problem) is not None:
         return f"mend that line, {AGAIN}"
     return f"error.txt beside status.json has the traceback; mend the cause, {AGAIN}"
 
 
-def _more_room(problem: BaseException) -> str:
-    """What to do where memory is used up, so that the cells of the study stay comparable."""
-    on_gpu = isinstance(problem, torch.OutOfMemoryError) or "cuda" in str(problem).lower()
-    said = "the memory of the GPU is used up" if on_gpu else "memory is used up"
+def _for_files(problem: BaseException) -> str:
+    if not isinstance(problem, OSError):
+        return ""
+    if problem.errno in _SPACE:
+        return f"{_SPACE[problem.errno]}: make room, {AGAIN}"
+    if problem.errno in _ACCESS:
+        return f"the folder cannot be written to: give yourself the right to, {AGAIN}"
+    return ""
+
+
+def _for_memory(problem: BaseException) -> str:
+    """A way out on which the cells of the study stay comparable: what changes, changes for all of them."""
+    text = str(problem).lower()
+    if not isinstance(problem, MemoryError | torch.OutOfMemoryError) and not any(m in text for m in _MEMORY):
+        return ""
+    on_gpu = isinstance(problem, torch.OutOfMemoryError) or "cuda" in text
     return (
-        f"{said}: run fewer cells side by side (--workers 1); or, for the whole study, so that its cells stay "
-        "comparable, take a smaller schedule.batch_size and as many times more schedule.accumulate (the update keeps "
-        f"its images), or a smaller data.size; if the study stays as it is, {AGAIN}"
+        f"the memory{' of the GPU' if on_gpu else ''} is used up: run fewer cells side by side (--workers 1), {AGAIN}; "
+        "or, for the whole study, so that its cells stay comparable, take a smaller schedule.batch_size and as many "
+        "times more schedule.accumulate, which learns from the same images in less memory, or a smaller data.size"
     )
+
+
+def _for_kernels(problem: BaseException) -> str:
+    if _NO_KERNEL in str(problem):
+        operator = str(problem).split(" ", 1)[0].strip("'`\"")
+        return (
+            f"{operator} has no deterministic kernel on this device: set schedule.deterministic: false for the whole "
+            "study (its numbers may then vary in the last digits), or leave out the part that needs it"
+        )
+    if type(problem).__module__.startswith(_COMPILING):
+        return "torch.compile does not work here (it needs a C++ compiler, on a GPU Triton): set compile: false"
+    return ""
 
 
 def place_of(problem: BaseException) -> str:

@@ -127,7 +127,7 @@ class Learner:
             self.average.into(self.model)
 
     def state(self) -> dict[str, Any]:
-        """What a resumed learner needs: `weights`, and the state of what updates them. The tensors are the live ones."""
+        """What a resumed learner needs: `weights`, and what updates them. The tensors are the live ones, not copies."""
         average = {} if self.average is None else {"average": self.average.state()}
         return {
             "weights": self.model.state_dict(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from assignbench.data.stream import Batch
@@ -36,18 +36,15 @@ def loop(
         if not going:
             return
         for learner in going:
-            try:
-                _one_step(learner, batches, step, watching[learner.name])
-            except Diverged as problem:
-                learner.stopped = problem
+            _one_step(learner, batches, step, watching[learner.name])
         if stop():
-            for hook in (h for learner in _going(learners) for h in watching[learner.name]):
+            for hook in _in_order(learners, watching):
                 hook.pause(step + 1)
             raise Stopped
     for learner in _going(learners):
         learner.finish()
-        for hook in watching[learner.name]:
-            hook.end()
+    for hook in _in_order(learners, watching):
+        hook.end()
 
 
 def _updates(stream: Iterable[Batch], learners: Sequence[Learner]) -> Iterator[tuple[Batch, ...]]:
@@ -65,10 +62,19 @@ def _going(learners: Sequence[Learner]) -> list[Learner]:
     return [learner for learner in learners if learner.stopped is None]
 
 
+def _in_order(learners: Sequence[Learner], watching: Mapping[str, Sequence[Hook]]) -> list[Hook]:
+    """The hooks of those that have not diverged."""
+    return [hook for learner in _going(learners) for hook in watching[learner.name]]
+
+
 def _one_step(learner: Learner, batches: Sequence[Batch], step: int, hooks: Sequence[Hook]) -> None:
-    outcome, update = learner.learn(batches, step)
-    for hook in hooks:
-        hook.before_update(outcome, update)
-    learner.step(step)
-    for hook in hooks:
-        hook.after_update(outcome, update)
+    """An update of one learner; if it diverges, it keeps the reason."""
+    try:
+        outcome, update = learner.learn(batches, step)
+        for hook in hooks:
+            hook.before_update(outcome, update)
+        learner.step(step)
+        for hook in hooks:
+            hook.after_update(outcome, update)
+    except Diverged as problem:
+        learner.stopped = problem

@@ -57,7 +57,7 @@ def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
 
 
 def clipped(optimiser: torch.optim.Optimizer, largest: float | None) -> Tensor:
-    """The norm [] of the whole gradient, which is then scaled down to `largest` where it is more; None only measures."""
+    """The norm [] of the whole gradient, which is scaled down to `largest` where it is more; None only measures."""
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     if largest is None:
         return nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None], foreach=True)

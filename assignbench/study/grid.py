@@ -200,7 +200,7 @@ def _check_idle(
 
 
 def _check_reached(study: Study, methods: Mapping[str, MethodConfig], schedules: list[Schedule]) -> None:
-    """What a method does after some epochs must come; where a study counts steps, it is looked at when a cell begins."""
+    """What a method does after some epochs must come; where a study counts steps, `doctor` and the run look at it."""
     for place, entry in enumerate(study.spec.methods):
         for data, schedule in zip(study.spec.data, schedules, strict=True):
             meets = any(belongs(d, entry, data) for d in study.spec.detectors)
