@@ -18,7 +18,7 @@ from assignbench.config.recipe import Schedule
 from assignbench.config.words import complaints, shown
 from assignbench.errors import InputError, nearest
 from assignbench.study.places import Study
-from assignbench.study.spec import DataEntry, DetectorEntry, MethodEntry
+from assignbench.study.spec import DataEntry, DetectorEntry, MethodEntry, changed
 
 MOST_CELLS = 10_000
 MOST_BYTES = 255  # of a file's name
@@ -34,7 +34,8 @@ def check(study: Study) -> None:
     _check_names(study)  # after the detectors: where one of them has a wrong name, who refers to another is right
     _check_paths(study)
     for data in spec.data:
-        _check_size(study, data, schedule_of(study, data))
+        for detector in spec.detectors:
+            _check_size(study, data, schedule_of(study, data, detector))
     _check_parts(study, ("method_defaults",), spec.method_defaults)
     for place, method in enumerate(spec.methods):
         _check_parts(study, ("methods", place), method.overrides())
@@ -85,13 +86,23 @@ def detector_of(study: Study, place: int, entry: DetectorEntry) -> DetectorConfi
     return DetectorConfig(name=entry.name, label=entry.shown, spec=spec, weights=Path(entry.weights).name)
 
 
-def schedule_of(study: Study, data: DataEntry) -> Schedule:
-    """The schedule of a data set's cells. Raises InputError for what is wrong, and for what would do nothing."""
-    try:
-        schedule = data.schedule_over(study.spec.schedule)
-    except ValidationError as problem:
-        where = study.where("data", study.spec.data.index(data), "schedule")
-        raise InputError(f"{where} of data set '{data.name}': {complaints(problem, Schedule)}") from None
+def schedule_of(study: Study, data: DataEntry, detector: DetectorEntry | None = None) -> Schedule:
+    """The schedule of a data set's cells, with a detector's own changes over it.
+
+    Raises InputError for what is wrong, and for what would do nothing.
+    """
+    schedule = study.spec.schedule
+    asked = [("data", study.spec.data.index(data), f"data set '{data.name}'", data.schedule)]
+    if detector is not None:
+        asked += [
+            ("detectors", study.spec.detectors.index(detector), f"detector '{detector.shown}'", detector.schedule)
+        ]
+    for part, place, what, change in asked:
+        try:
+            schedule = changed(schedule, change)
+        except ValidationError as problem:
+            where = study.where(part, place, "schedule")
+            raise InputError(f"{where} of {what}: {complaints(problem, Schedule)}") from None
     for name, needed in schedule.idle().items():
         where = study.where("schedule", name)
         raise InputError(f"{where} does nothing without {needed}; set that, or leave {name} out")

@@ -73,21 +73,20 @@ def cells_of(study: Study, resolver: Resolver, *, only: str | None = None, cache
     spec = study.spec
     methods = methods_of(study, resolver)
     found_detectors = [detector_of(study, place, entry) for place, entry in enumerate(spec.detectors)]
-    schedules = [schedule_of(study, data) for data in spec.data]
     evaluations = {m.name: evaluation_of(study, place, m) for place, m in enumerate(spec.methods)}
     _check_pairs(study, methods, found_detectors, resolver)
     _check_idle(study, methods, found_detectors, resolver)
-    _check_reached(study, methods, schedules)
-    found = [
-        _cell(study, entry, detector, methods[method.name], data, schedule, evaluations[method.name], seed, cache)
-        for seed, (entry, detector), (data, schedule) in product(
-            spec.seeds,
-            zip(spec.detectors, found_detectors, strict=True),
-            zip(spec.data, schedules, strict=True),
-        )
-        for method in spec.methods
-        if belongs(entry, method, data)
-    ]
+    _check_reached(study, methods)
+    found = []
+    for seed, (entry, detector), data in product(
+        spec.seeds, zip(spec.detectors, found_detectors, strict=True), spec.data
+    ):
+        schedule = schedule_of(study, data, entry)
+        found += [
+            _cell(study, entry, detector, methods[method.name], data, schedule, evaluations[method.name], seed, cache)
+            for method in spec.methods
+            if belongs(entry, method, data)
+        ]
     return chosen(found, only)
 
 
@@ -199,14 +198,13 @@ def _check_idle(
             raise InputError(f"{where} does nothing in any method of the study; leave it out")
 
 
-def _check_reached(study: Study, methods: Mapping[str, MethodConfig], schedules: list[Schedule]) -> None:
+def _check_reached(study: Study, methods: Mapping[str, MethodConfig]) -> None:
     """What a method does after some epochs must come; where a study counts steps, `doctor` and the run look at it."""
-    for place, entry in enumerate(study.spec.methods):
-        for data, schedule in zip(study.spec.data, schedules, strict=True):
-            meets = any(belongs(d, entry, data) for d in study.spec.detectors)
-            late = methods[entry.name].unreached(schedule.epochs) if meets and schedule.epochs is not None else ""
-            if late:
-                raise InputError(f"{study.where('methods', place)}: on data set '{data.name}': {late}")
+    for (place, entry), detector, data in product(enumerate(study.spec.methods), study.spec.detectors, study.spec.data):
+        epochs = schedule_of(study, data, detector).epochs if belongs(detector, entry, data) else None
+        late = "" if epochs is None else methods[entry.name].unreached(epochs)
+        if late:
+            raise InputError(f"{study.where('methods', place)}: on data set '{data.name}': {late}")
 
 
 def _has(method: MethodConfig, name: str) -> bool:

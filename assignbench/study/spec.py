@@ -47,12 +47,16 @@ _PARTS = ("assigner", "criterion", "quality", "ranking", "floor_on", "nms", "vot
 
 
 class DetectorEntry(Config):
-    """A detector of the grid: its registered name, a label for tables, a weights file, changed parts of its `spec`."""
+    """A detector of the grid: its registered name, a label for tables, a weights file, changed parts of its `spec`.
+
+    `schedule` changes entries of the schedule for its cells, whatever their method is.
+    """
 
     name: str = Field(min_length=1)
     label: str = Field("", pattern=rf"^$|{_NAME}", max_length=MOST_NAME)
     weights: str = ""
     spec: dict[str, Any] = {}
+    schedule: dict[str, Any] = {}
 
     @model_validator(mode="before")
     @classmethod
@@ -157,10 +161,6 @@ class DataEntry(DataSpec):
         given = self.model_dump(exclude={"detectors", "methods", "schedule", "image_size"})
         return DataSpec.model_validate(given if self.image_size is None else {**given, "size": self.image_size})
 
-    def schedule_over(self, base: Schedule) -> Schedule:
-        """The study's schedule with this data set's changes, of which one puts its alternative aside."""
-        return Schedule.model_validate(laid_over(base.model_dump(), self.schedule))
-
 
 class Claim(Config):
     """A statement that the study tests, in the language of analysis/claims.py, its source and the printed effect."""
@@ -227,6 +227,11 @@ class StudySpec(Config):
             return MethodEntry.model_validate({"name": "any", **value}).overrides()
         except ValidationError as problem:
             raise ValueError(complaints(problem, MethodEntry)) from None
+
+
+def changed(base: Schedule, change: dict[str, Any]) -> Schedule:
+    """A schedule with entries of a detector or a data set over it, each of which puts its alternative aside."""
+    return Schedule.model_validate(laid_over(base.model_dump(), change))
 
 
 def twice(names: list[str]) -> str:
