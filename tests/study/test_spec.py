@@ -214,6 +214,26 @@ def test_pairs_name_what_differs_beyond_the_assigner(tmp_path) -> None:
     assert "a recipe" in lines["ltm"] and "criterion dense -> ltm" in lines["ltm"]
 
 
+def test_a_detector_may_change_the_schedule(tmp_path) -> None:
+    """Over the study's and the data set's, for all methods of its cells alike."""
+    change = "{optimizer: sgd, lr: 0.02, epochs: 3}"
+    study = entries(
+        tmp_path, "iou", "atss_plain", detectors=f"[retinanet-slim, {{name: rpn-slim, schedule: {change}}}]"
+    )
+    study = read_study(study.path, sets=["methods=[iou]", "data.schedule={lr: 0.5, weight_decay: 0.1}"])
+    read = {c.config.detector.label: c.config.schedule for c in planned(study)}
+    base = study.spec.schedule.model_copy(update={"lr": 0.5, "weight_decay": 0.1})
+    assert read["retinanet-slim"] == base
+    wanted = {"optimizer": "sgd", "lr": 0.02, "epochs": 3.0, "steps": None}
+    assert read["rpn-slim"] == base.model_copy(update=wanted)
+    for wrong, told in (
+        ("{lrr: 0.1}", "schedule of detector 'x': unknown key 'lrr'; did you mean 'lr'"),
+        ("{momentum: 0.5}", "momentum does nothing without optimizer: sgd"),
+    ):
+        with pytest.raises(InputError, match=told):
+            entries(tmp_path, "iou", detectors=f"[{{name: retinanet-slim, label: x, schedule: {wrong}}}]")
+
+
 def test_a_method_may_be_read_differently(tmp_path) -> None:
     """Its cells have its own evaluation, and its pair is one of recipes."""
     changed = "{name: many, preset: atss_plain, evaluation: {max_detections: 300, floor: 0.05}}"
