@@ -44,7 +44,8 @@ UNITS = {
         "process' threads worked meanwhile, which other programs on the machine change little. CPU share: the one "
         "divided by the other over training; below the number of threads, the cell waited for others. Pareto: no "
         "other method of the detector and data set is at least as good in AP and in training seconds and better in "
-        "one; said only where the CPU shares of the cells agree within 10 per cent."
+        "one; said only where the CPU shares of the cells agree within 10 per cent. Training: 'shared' marks a method "
+        "whose cells took the training of another method's; its training is the same one, not to be counted again."
     ),
 )
 def cost(study: StudyRecord) -> Result:
@@ -71,6 +72,7 @@ def cost(study: StudyRecord) -> Result:
             "postprocess_cpu_ms": s.get("postprocess_cpu_ms_per_image"),
             "parameters_M": s["parameters"] / 1e6,
             "gflops": s["gflops"],
+            "shared": bool(cell.training),
         }
         rows.append({**keys_of(cell), **{k: np.nan if v is None else float(v) for k, v in row.items()}})
     if not rows:
@@ -78,6 +80,9 @@ def cost(study: StudyRecord) -> Result:
     cells = pd.DataFrame(rows)
     table = over_seeds(cells)
     table = table.drop(columns=[c for c in table.columns if c.endswith("_half")])
+    shared = table.pop("shared")
+    if shared.any():
+        table["training"] = np.where(shared > 0, "shared", "own")
     parts = cells.groupby(["data", "detector"], sort=False)
     why_not = {place: why for place, part in parts if (why := _incomparable(part))}
     table["pareto"] = [_pareto(row, table, why_not) for _, row in table.iterrows()]

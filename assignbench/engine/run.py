@@ -27,6 +27,7 @@ from assignbench.engine.inputs import begin, confirm
 from assignbench.engine.learner import Diverged
 from assignbench.engine.loop import loop
 from assignbench.engine.pictures import save_picture
+from assignbench.engine.sharing import take_training
 from assignbench.engine.stopping import Stopped, Wish
 from assignbench.measure.coco import coco_evaluate, coco_ground_truth, coco_results
 from assignbench.measure.voc import voc_evaluate
@@ -59,6 +60,7 @@ def run_cell(folder: Path, device: str, wish: Wish | None = None) -> str:
         about = environment(cell)
         ENVIRONMENT.mapping(about, str(folder / "environment.json"))
         write_json(folder / "environment.json", about)
+        status.note(*take_training(cell))
         seconds = train(cell, status, wish)
         wish.heed()
         status.write("running", phase="evaluating", step=cell.learner.steps, steps=cell.learner.steps, force=True)
@@ -137,7 +139,7 @@ def evaluate(cell: Cell, seconds: float) -> None:
     summary |= {
         **training_cost(read_lines(folder / "metrics.jsonl"), seconds),
         "gflops": gflops(detector, size),
-        "peak_memory_mib": peak_memory(learner.device),
+        "peak_memory_mib": max(peak_memory(learner.device), CellRecord(folder).training.get("peak_memory_mib", 0.0)),
         "parameters": sum(p.numel() for p in detector.parameters()),
         **cost,
     }
