@@ -24,6 +24,7 @@ EXAMPLES = """examples:
   assignbench list methods
   assignbench analyze --gt instances.json --predictions ours.json theirs.json
   assignbench compare runs/quickstart/CELL-A runs/quickstart/CELL-B
+  assignbench export runs/quickstart/CELL-A --out exported      a COCO result file, and the weights
   assignbench show assign studies/quickstart.yaml --methods iou,atss --picture both.png
 
 exit codes: 0 every requested cell is done · 1 a cell failed · 2 something that you have to mend
@@ -141,6 +142,21 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--images", type=Path, metavar="DIR", help="folder of pictures, for imported predictions")
     compare.add_argument(
         "--out", type=Path, default=Path("comparison"), metavar="DIR", help="where it is written (default: comparison)"
+    )
+
+    export = _command(
+        commands, "export", "write a finished cell's detections as a COCO result file, and its weights as safetensors"
+    )
+    export.add_argument("cell", type=Path, metavar="CELL", help="folder of a finished cell")
+    export.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where it is written: a new folder")
+    export.add_argument(
+        "--images", type=Path, metavar="FILE", help="detect on the images of this COCO file, which needs no annotations"
+    )
+    export.add_argument(
+        "--root", type=Path, metavar="DIR", help="folder of these images; without --images: where the data set lies now"
+    )
+    export.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to detect (default: auto)"
     )
 
     doctor = _command(commands, "doctor", "check the environment and, for a study, its data")

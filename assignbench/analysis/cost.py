@@ -59,7 +59,8 @@ TEST_UNITS = {
         "cell on a CPU got less than 90 per cent of one processor, the table says that it was measured beside other "
         "load. Pareto: no other method of the detector and data set is at least as good in AP and in the time (of "
         "training; of a test image) and better in one; said only where the CPU shares of the cells agree within 10 per "
-        "cent."
+        "cent. Training: 'shared' marks a method whose cells took the training of another method's; its training is "
+        "the same one, not to be counted again."
     ),
 )
 def cost(study: StudyRecord) -> list[Result]:
@@ -88,6 +89,7 @@ def _training_row(cell: CellRecord) -> dict[str, object]:
         "images_per_s": s["images_per_second"],
         **{n: float(metrics[n].median()) if n in metrics else None for n in STEP},
         "memory_MiB": s.get("peak_memory_mib"),
+        "shared": float(bool(cell.training)),
     }
 
 
@@ -122,6 +124,10 @@ def _table(
     cells = pd.DataFrame(rows)
     table = over_seeds(cells)
     table = table.drop(columns=[c for c in table.columns if c.endswith("_half")])
+    if "shared" in table:
+        shared = table.pop("shared")
+        if shared.any():
+            table["training"] = np.where(shared > 0, "shared", "own")
     parts = cells.groupby(["data", "detector"], sort=False)
     why_not = {place: why for place, part in parts if (why := _incomparable(part))}
     table["pareto"] = [_pareto(row, table, why_not, time) for _, row in table.iterrows()]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from assignbench.config.words import shown
@@ -35,3 +38,33 @@ def check_out(out: Path) -> None:
     except (OSError, ValueError) as problem:
         why = problem.strerror if isinstance(problem, OSError) else problem
         raise InputError(f"--out {shown(str(out))}: no folder can be called so ({why})") from None
+
+
+@contextmanager
+def in_place_of(target: Path) -> Iterator[Path]:
+    """A new folder beside the target, which takes its place at the end; after an error all is as it was before.
+
+    Raises InputError where nothing can be written.
+    """
+    parent = target.parent
+    made = [p for p in (parent, *parent.parents) if not p.exists()]
+    try:
+        folder = parent / f".{target.name}-{os.getpid()}"
+        folder.mkdir(parents=True)
+    except OSError as problem:
+        raise InputError(
+            f"{parent}: cannot be written to ({problem.strerror}); name another folder with --out"
+        ) from None
+    try:
+        yield folder
+        former = folder.with_name(f"{folder.name}.former")
+        if target.exists():
+            target.rename(former)
+        folder.rename(target)
+        shutil.rmtree(former, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        for path in made:
+            with suppress(OSError):
+                path.rmdir()
+        raise

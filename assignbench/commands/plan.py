@@ -9,6 +9,7 @@ from rich.console import Console
 
 from assignbench.commands.opening import open_study
 from assignbench.commands.staleness import look
+from assignbench.commands.trainings import Trainings
 from assignbench.config.cell import CellConfig
 from assignbench.config.images import AspectSize
 from assignbench.errors import InputError
@@ -16,6 +17,7 @@ from assignbench.records import CellRecord
 from assignbench.study.baselines import pair_lines
 from assignbench.study.published import printed_rows
 from assignbench.study.recipe import recipe_lines
+from assignbench.study.trainings import counted, trainings_of
 
 
 def plan(options: argparse.Namespace, console: Console) -> int:
@@ -33,12 +35,17 @@ def plan(options: argparse.Namespace, console: Console) -> int:
         told = ", ".join(f"{row} {cell}" for row, cell in rows.items())
         console.print(f"printed rows of {table}: {told}", markup=False)
     inputs = look(opened.folder, opened.everything, options.out, console)
+    console.print(counted(len(opened.cells), len(trainings_of(opened.cells))))
+    waiting = [c for c in opened.cells if inputs.state(CellRecord(opened.folder / c.id)) != "done"]
+    source = Trainings(opened.folder, opened.everything, inputs, options.out, console).shared(waiting)
     left, unknown = 0.0, False
     for cell in opened.cells:
         record = CellRecord(opened.folder / cell.id)
         state = inputs.state(record)
         note = record.reason if state == "damaged" else ""
-        if state != "done":
+        if cell.id in source:
+            note += f" takes the training of {source[cell.id]}"
+        elif state != "done":
             images = _images(cell.config)
             speed = speeds.get((cell.config.detector.name, cell.config.data.size))
             if speed and images:

@@ -19,6 +19,7 @@ from assignbench.commands.display import Display, closing_table
 from assignbench.commands.opening import Opened, open_study
 from assignbench.commands.staleness import Staleness, look, set_aside
 from assignbench.commands.terminal import with_progress
+from assignbench.commands.trainings import Trainings
 from assignbench.commands.weights import check_study_weights
 from assignbench.errors import InputError
 from assignbench.launch.base import Job, Jobs
@@ -28,6 +29,7 @@ from assignbench.records.claim import all_kept
 from assignbench.report import build_report
 from assignbench.study.grid import Cell
 from assignbench.study.reading import Study
+from assignbench.study.trainings import counted, trainings_of
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
@@ -80,8 +82,8 @@ def _train(
     workers = options.workers or default_workers(device[0], study.spec.schedule.threads)
     if not options.quiet:
         kept = len(cells) - len(waiting)
-        told = f"{study.spec.study}: {len(cells)} cells, {kept} done before · {device[1]} · {workers} side by side"
-        console.print(told)
+        told = f"{study.spec.study}: {counted(len(cells), len(trainings_of(cells)))}, {kept} done before"
+        console.print(f"{told} · {device[1]} · {workers} side by side")
         for record in (records[c.id] for c in waiting):
             if record.state == "damaged":
                 console.print(f"damaged, is done again: {record.reason}", markup=False)
@@ -92,7 +94,12 @@ def _train(
         console.print("preparing scenes (rendered once, some seconds)")
     _render_scenes(waiting)
     _write_about(opened, inputs)
-    jobs = [Job(records[c.id].folder, c.config, c.paths) for c in waiting]
+    found = Trainings(opened.folder, opened.everything, inputs, options.out, console)
+    source = found.shared(waiting, fresh=options.fresh)
+    jobs = [
+        Job(records[c.id].folder, c.config, c.paths.model_copy(update={"training": source.get(c.id, "")}))
+        for c in waiting
+    ]
     with Display(console, len(jobs), quiet=options.quiet) as display:
         Jobs(LocalProcesses(device[0]), workers).run(jobs, display)
 

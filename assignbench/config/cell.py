@@ -19,12 +19,24 @@ from assignbench.config.recipe import Schedule
 FORMAT = 3  # raised when records of older runs can no longer be read
 
 
+# What no training reads: names, the test split, and how a trained network is read.
+_NOT_TRAINED_ON = {
+    "method": ("name", "preset", "ranking", "floor_on", "nms", "voting"),
+    "detector": ("name", "label"),
+    "data": ("name", "test", "test_images"),
+}
+
+
 class LocalPaths(Config):
-    """Where things lie on this machine: data root, weights file, scene cache. Never part of a cell's identity."""
+    """Where things lie on this machine: data root, weights file, scene cache. Never part of a cell's identity.
+
+    `training`: the id of the cell beside this one whose training it takes; empty for a cell that is trained itself.
+    """
 
     root: str = ""
     weights: str = ""
     cache: str = ""
+    training: str = Field("", pattern=r"^([A-Za-z0-9_-][A-Za-z0-9_.-]*)?$", max_length=255)
 
 
 LARGEST_SEED = 2**32 - 1
@@ -63,3 +75,21 @@ class CellConfig(Config):
             for name in names:
                 content[part].pop(name, None)
         return content
+
+    def training(self) -> dict[str, Any]:
+        """What the training reads: the identity without names, the test split, and how a trained network is read.
+
+        Cells that have this in common, and the same data and weights on disk, end with the same weights and the same
+        records of training.
+        """
+        content = self.identity()
+        del content["evaluation"]
+        for part, names in _NOT_TRAINED_ON.items():
+            for name in names:
+                del content[part][name]
+        return content
+
+    @property
+    def training_id(self) -> str:
+        """16 hex digits of what the training reads: the same for cells that share one training."""
+        return hashlib.sha256(json.dumps(self.training(), sort_keys=True).encode()).hexdigest()[:16]

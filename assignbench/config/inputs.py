@@ -44,6 +44,13 @@ def file_sets(listing: Listing) -> dict[FileGroup, FileSet]:
     }
 
 
+def of_training(inputs: Inputs) -> Inputs:
+    """Those that the training reads: without the test split and the making of the evaluation."""
+    files: dict[FileGroup, FileSet] = {g: f for g, f in inputs.files.items() if g.startswith("train")}
+    formats = {name: number for name, number in inputs.formats.items() if name != "evaluation"}
+    return inputs.model_copy(update={"files": files, "formats": formats})
+
+
 def stale_reasons(
     recorded: Inputs, now: Inputs, before: Listing | None = None, after: Listing | None = None
 ) -> list[str]:

@@ -2,13 +2,16 @@
 
 A generation is step-STEP.json, written last, with the checksums of the weights, of the state of training, and of the
 records that a resumed cell goes on with. One whose files are not what it says is passed over, and the one before it is
-taken. When training is complete, weights.safetensors and its generation stay, without a state of training.
+taken. When training is complete, weights.safetensors and its generation stay, without a state of training. Such a
+generation, and the records that it names, are all that another cell needs to take that training.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,8 @@ from torch import nn
 from assignbench.engine.learner import Learner
 from assignbench.errors import InputError
 from assignbench.records import read_json, write_bytes, write_json
+from assignbench.records.documents import TRAINING
+from assignbench.records.store import REDO
 
 FOLDER = "checkpoint"
 FINAL = "weights.safetensors"
@@ -82,9 +87,51 @@ def restore(cell: Path, learner: Learner) -> Resumed:
             warnings.append(f"went on from the checkpoint of step {about['step']}")
         return Resumed(int(about["step"]), float(about["seconds"]), tuple(warnings))
     _rewind(cell, 0, 0)
+    (cell / TRAINING.file).unlink(missing_ok=True)  # what was taken is gone; what follows is the cell's own
     if warnings:
         warnings.append("trained anew")
     return Resumed(0, 0.0, tuple(warnings))
+
+
+def take(cell: Path, other: Path, declare: Callable[[str], None]) -> None:
+    """Copies the complete training of another cell; `declare` gets the sha256 of its weights before the copy counts.
+
+    A kill at any moment leaves the whole copy or none that counts. Raises InputError if the other training is not
+    complete and whole.
+    """
+    path, about = _complete(other)
+    digest = str(about["files"][FINAL]["sha256"])
+    if _is_there(cell, about):
+        declare(digest)
+        return
+    shutil.rmtree(cell / FOLDER, ignore_errors=True)
+    _rewind(cell, 0, 0)
+    for name, entry in about["records"].items():
+        write_bytes(cell / name, (other / name).read_bytes()[: entry["bytes"]])
+    for name in about["files"]:
+        write_bytes(cell / FOLDER / name, (other / FOLDER / name).read_bytes())
+    declare(digest)
+    write_bytes(cell / FOLDER / path.name, path.read_bytes())
+    _complete(cell)
+
+
+def _complete(cell: Path) -> tuple[Path, dict[str, Any]]:
+    """The generation of a training that has come to its end. Raises InputError without a whole one."""
+    path = next(iter(_generations(cell / FOLDER)), None)
+    about = {} if path is None else _whole(cell, path)
+    if path is None or FINAL not in about["files"]:
+        raise InputError(f"{cell / FOLDER}: holds no training that has come to its end; {REDO}")
+    if any(Path(name).is_absolute() or ".." in Path(name).parts for name in (*about["files"], *about["records"])):
+        raise InputError(f"{path}: names files outside of its cell; {REDO}")
+    return path, about
+
+
+def _is_there(cell: Path, about: dict[str, Any]) -> bool:
+    """Whether a cell holds that training already, whole."""
+    try:
+        return _complete(cell)[1] == about
+    except InputError:
+        return False
 
 
 def newest(cell: Path) -> int:

@@ -29,6 +29,7 @@ from assignbench.engine.inputs import begin, confirm
 from assignbench.engine.loop import loop
 from assignbench.engine.outcome import Diverged
 from assignbench.engine.pictures import save_picture
+from assignbench.engine.sharing import take_training
 from assignbench.engine.stopping import Stopped, Wish
 from assignbench.measure.coco import coco_evaluate, coco_ground_truth, coco_results
 from assignbench.measure.voc import voc_evaluate
@@ -58,6 +59,7 @@ def run_cell(folder: Path, device: str, wish: Wish | None = None) -> str:
         about = environment(cell)
         ENVIRONMENT.mapping(about, str(folder / "environment.json"))
         write_json(folder / "environment.json", about)
+        status.note(*take_training(cell))
         seconds = train(cell, status, wish)
         wish.heed()
         status.write("running", phase="evaluating", step=cell.learner.steps, steps=cell.learner.steps, force=True)
@@ -145,7 +147,7 @@ def evaluate(cell: Cell, seconds: float) -> None:
         summary |= voc_evaluate(judged, tables["detections"], classes)
     summary |= {
         **training_cost(read_lines(folder / "metrics.jsonl"), seconds),
-        "peak_memory_mib": peak_memory(learner.device),
+        "peak_memory_mib": max(peak_memory(learner.device), CellRecord(folder).training.get("peak_memory_mib", 0.0)),
         **cost,
         **cost_at_test(cell),
     }

@@ -11,17 +11,21 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from assignbench.config.cell import CellConfig, LocalPaths
 from assignbench.records import CellRecord, write_json
-from assignbench.records.claim import EXIT_CLAIMED, EXIT_STOPPED, Claimed, release, take
+from assignbench.records.claim import EXIT_CLAIMED, EXIT_STOPPED, Claimed, holder_of, release, take
 from assignbench.records.manifest import MANIFEST
 
 POLL_SECONDS = 0.25
 INTERRUPTED = (-2, -15)  # exit codes of a process that a signal asked to end before it could say so itself
+SHARED_ENDS = ("failed", "diverged")  # what a cell shares with the one whose training it would take
 Handle = TypeVar("Handle")
 
 
 @dataclass(frozen=True)
 class Job:
-    """A cell to run: its folder, and what its folder starts with."""
+    """A cell to run: its folder, and what its folder starts with.
+
+    One that takes the training of another cell (`paths.training`) is not started before that one has ended.
+    """
 
     folder: Path
     config: CellConfig
@@ -31,6 +35,11 @@ class Job:
     def name(self) -> str:
         """The cell's name for people."""
         return self.config.slug
+
+    @property
+    def after(self) -> Path | None:
+        """The folder of the cell whose training it takes; None for one that is trained itself."""
+        return self.folder.parent / self.paths.training if self.paths.training else None
 
 
 @dataclass(frozen=True)
@@ -88,9 +97,11 @@ class Jobs(Generic[Handle]):
         waiting, ended = list(jobs), 0
         try:
             while waiting or self._running:
-                while waiting and len(self._running) < self.workers:
-                    job = waiting.pop(0)
-                    self._running[job.folder] = (job, self.launcher.submit(job))
+                while len(self._running) < self.workers and (ready := self._next(waiting)) is not None:
+                    if _shares_the_end(ready):
+                        ended += 1
+                    else:
+                        self._running[ready.folder] = (ready, self.launcher.submit(ready))
                 time.sleep(POLL_SECONDS)
                 for job, code in self._collect():
                     if self._to_repeat(job, code):
@@ -101,6 +112,22 @@ class Jobs(Generic[Handle]):
                 watch([self._progress(job) for job, _ in self._running.values()], ended)
         finally:
             self._end()
+
+    def _next(self, waiting: list[Job]) -> Job | None:
+        """Takes out the first job that waits for no other one; None if there is none."""
+        job = next((j for j in waiting if not self._waits(j, waiting)), None)
+        if job is not None:
+            waiting.remove(job)
+        return job
+
+    def _waits(self, job: Job, waiting: Sequence[Job]) -> bool:
+        """Whether the cell whose training a job takes has not ended yet, in this run or in another one."""
+        if job.after is None:
+            return False
+        if job.after in self._running or any(other.folder == job.after for other in waiting):
+            return True
+        holder = holder_of(job.after)
+        return holder is not None and holder.alive and not holder.mine
 
     def _end(self) -> None:
         """Ends all that run; what the disk does not take any more is left as the cell itself wrote it."""
@@ -164,6 +191,24 @@ def _write(job: Job, state: str, **more: Any) -> None:
     status = CellRecord(job.folder).status
     kept: dict[str, Any] = {k: status[k] for k in ("step", "steps", "notes") if k in status}
     write_json(job.folder / "status.json", {"state": state, **kept, **more})
+
+
+def _shares_the_end(job: Job) -> bool:
+    """Whether the training that a job takes has ended otherwise than done; then so has the job, and tells it."""
+    if job.after is None:
+        return False
+    trained = CellRecord(job.after)
+    state = trained.state
+    if state == "done":
+        return False
+    why = f": {trained.reason}" if trained.reason else ""
+    told = f"its training is that of {trained.id}, which {state if state in SHARED_ENDS else 'is not done'}{why}"
+    if state in SHARED_ENDS:
+        _write(job, state, reason=told)
+    else:
+        _write(job, "pending", reason=f"{told}; the same command goes on")
+    release(job.folder)
+    return True
 
 
 def _settle(job: Job, code: int) -> None:

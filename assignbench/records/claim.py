@@ -54,6 +54,16 @@ class Holder:
         return (self.host, self.boot) == (socket.gethostname(), _boot())
 
     @property
+    def mine(self) -> bool:
+        """Whether it is this very process."""
+        return self.here and self.pid == os.getpid()
+
+    @property
+    def training(self) -> bool:
+        """Whether the cell's own process holds it, and not the one that launches it later."""
+        return self.launcher != self.pid
+
+    @property
     def alive(self) -> bool:
         """Whether the process is there; one of another machine is believed until its lease is over."""
         if self.here:
@@ -137,7 +147,7 @@ def renew(folder: Path) -> None:
     """Says that the holder lives, if it is this process."""
     with suppress(OSError), _locked(folder):
         found = holder_of(folder)
-        if found is not None and found.here and found.pid == os.getpid():
+        if found is not None and found.mine:
             write_json(folder / CLAIM, {**asdict(found), "renewed": time.time()})
 
 

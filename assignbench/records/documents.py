@@ -192,6 +192,21 @@ LOCAL = TableSchema(
         Column("root", "text", "Folder of the data."),
         Column("weights", "text", "File of pretrained weights, or empty."),
         Column("cache", "text", "Folder of cached scenes, or empty."),
+        Column("training", "text", "Id of the cell whose training this one takes, or empty.", "", True),
+    ),
+    optional=True,
+)
+
+TRAINING = TableSchema(
+    "training",
+    "training.json",
+    "Whose training this is. Cells that differ only in names, in the test split or in how a trained network is read "
+    "(ranking, NMS, voting, evaluation) share one training: one of them is trained, the others copy its weights and "
+    "its records of training, and only evaluate. A cell that was trained itself has no such file.",
+    (
+        Column("cell", "text", "Id of the cell that was trained."),
+        Column("weights", "text", "sha256 of its final weights, checkpoint/weights.safetensors."),
+        Column("peak_memory_mib", "float", "Peak memory of its process, training counted in.", "MiB", True),
     ),
     optional=True,
 )
@@ -267,4 +282,4 @@ STUDY = TableSchema(
     ),
 )
 
-DOCUMENTS = (METRICS, STATUS, INPUTS, ENVIRONMENT, SUMMARY, MANIFEST, CLAIM, LOCAL, DIVERGED, STUDY)
+DOCUMENTS = (METRICS, STATUS, INPUTS, TRAINING, ENVIRONMENT, SUMMARY, MANIFEST, CLAIM, LOCAL, DIVERGED, STUDY)

@@ -16,6 +16,7 @@ from assignbench.config.sources import own_parts, sources_of
 from assignbench.errors import InputError
 from assignbench.records.files import read_json, write_json, write_table
 from assignbench.records.hashes import FileHashes
+from assignbench.records.manifest import MANIFEST
 from assignbench.records.schema import INPUT_FILES
 from assignbench.records.store import CellRecord
 
@@ -103,7 +104,8 @@ class Identity:
             return Comparison()
         try:
             recorded = read_inputs(record.folder)
-            return self._compared(record, recorded, paths)
+            found = self._compared(record, recorded, paths)
+            return Comparison((*found.reasons, *_training_reasons(record)), found.unchecked)
         except InputError as problem:
             return Comparison((f"what it was made from is not known: {problem}",))
 
@@ -145,6 +147,20 @@ class Identity:
     def _hashed(self, files: Mapping[str, Path]) -> dict[str, str]:
         hashes = self.hashes.of_all(files.values(), self.tell)
         return {name: hashes[path] for name, path in files.items()}
+
+
+def _training_reasons(record: CellRecord) -> list[str]:
+    """Where a cell took its training from another one that has been trained again since, to other weights."""
+    about = record.training
+    name = str(about.get("cell", ""))
+    if not name or Path(name).name != name:
+        return []
+    trained = CellRecord(record.folder.parent / name)
+    if trained.state != "done":
+        return []
+    files = read_json(trained.folder / MANIFEST).get("files", {})
+    now = files.get("checkpoint/weights.safetensors", {}).get("sha256")
+    return [] if now == about["weights"] else [f"its training, that of {name}, was done again and has other weights"]
 
 
 def _is_below(name: str) -> bool:

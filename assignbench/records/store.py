@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from assignbench.config.cell import FORMAT, CellConfig
 from assignbench.errors import InputError
-from assignbench.records.documents import ENVIRONMENT, STATUS, STUDY
+from assignbench.records.documents import ENVIRONMENT, STATUS, STUDY, TRAINING
 from assignbench.records.files import read_json, read_lines, write_json
 from assignbench.records.imported import ImportedConfig
 from assignbench.records.manifest import MANIFEST, damage_of
@@ -136,6 +136,18 @@ class CellRecord:
             content = read_json(path)
             if content:
                 ENVIRONMENT.mapping(content, str(path))
+        except InputError:
+            return {}
+        return content
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """Whose training this is: cell, weights (sha256); empty for a cell that was trained itself."""
+        path = self.folder / TRAINING.file
+        try:
+            content = read_json(path)
+            if content:
+                TRAINING.mapping(content, str(path))
         except InputError:
             return {}
         return content

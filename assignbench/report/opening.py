@@ -76,6 +76,24 @@ def fairness(study: StudyRecord) -> tuple[str, bool]:
     return told, False
 
 
+def sharing(study: StudyRecord) -> str:
+    """Which cells took the training of another one, in a sentence; "" where every cell was trained itself."""
+    taken: dict[str, list[str]] = {}
+    for cell in study.cells:
+        about = cell.training
+        if about:
+            taken.setdefault(str(about["cell"]), []).append(cell.id)
+    if not taken:
+        return ""
+    trained = len(study.cells) - sum(len(c) for c in taken.values())
+    trained += len(set(taken) - {c.id for c in study.cells})
+    told = "; ".join(f"{', '.join(cells)} took that of {source}" for source, cells in taken.items())
+    return (
+        f"{len(study.cells)} cells, {trained} training{'s' * (trained != 1)}: cells that differ only in how a trained "
+        f"network is read share one training. {told}."
+    )
+
+
 def warnings(study: StudyRecord) -> list[str]:
     """What a reader must know first: cells that were damaged, and cells that were made from other inputs than those of
     now, why, and which of these were accepted.

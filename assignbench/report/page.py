@@ -16,7 +16,15 @@ from assignbench.records import write_text
 from assignbench.records.names import file_name
 from assignbench.report.figures import FIGURES
 from assignbench.report.folder import replaced
-from assignbench.report.opening import cell_table, environment_table, fairness, opening, skipped_problems, warnings
+from assignbench.report.opening import (
+    cell_table,
+    environment_table,
+    fairness,
+    opening,
+    sharing,
+    skipped_problems,
+    warnings,
+)
 from assignbench.report.render.html import to_html
 from assignbench.report.render.markdown import to_markdown
 from assignbench.report.samples import assignment_pictures, detection_pictures
@@ -151,7 +159,7 @@ def page_of(study: StudyRecord, target: Target, tell: Tell) -> Page:
         cost=str(about.get("cost", "")),
         version=str(about.get("version", "")),
         date=datetime.now(UTC).date().isoformat(),
-        fair=fair,
+        fair=" ".join(filter(None, (fair, sharing(study)))),
         unfair=unfair,
         warnings=warnings(study),
         sections=sections,
