@@ -38,6 +38,21 @@ class DetectorConfig(Config):
     spec: DetectorSpec
     weights: str = ""
 
+    @property
+    def beginning(self) -> str:
+        """What its backbone starts from, for people."""
+        if self.weights == FROM_TORCHVISION:
+            return f"starts from torchvision's {PUBLISHED[self.spec.backbone.name]}"
+        return f"starts from {self.weights}" if self.weights else "starts without pretrained weights"
+
+    @property
+    def warning(self) -> str:
+        """What a reader must know of what does not learn; empty where that was pretrained, or all learns."""
+        frozen = self.spec.backbone.frozen
+        if self.weights or not frozen:
+            return ""
+        return f"no weights are named, so {frozen} of its {self.spec.backbone.name} stay as they were drawn at random"
+
 
 # Anchors of the small detectors: 20 and 28 px at stride 8.
 SMALL = PriorSpec(scales=(2.5, 3.54), ratios=(1.0, 2.0, 0.5))
@@ -112,9 +127,7 @@ ROWS: dict[str, _Row] = {
     # The networks of Mutual Guidance: strides 8 to 64, 12,750 anchors at 320 px.
     "fssd": _Row(family="fssd", neck=_FUSED, priors=_CLAMPED, small_priors=_SMALL_CLAMPED),
     "mg-retinanet": _Row(family="mg-retinanet", neck=_FUSED, priors=_CLAMPED, small_priors=_SMALL_CLAMPED),
-    "rfbnet": _Row(
-        family="rfbnet", neck=_FUSED, priors=_CLAMPED, small_priors=_SMALL_CLAMPED, backbones=("vgg16",)
-    ),
+    "rfbnet": _Row(family="rfbnet", neck=_FUSED, priors=_CLAMPED, small_priors=_SMALL_CLAMPED, backbones=("vgg16",)),
 }
 # Small networks for CPUs by backbone: width, batch norm everywhere, and the levels above the backbone's last one.
 # Of slim, 0.3 million parameters with strides 8 to 32; points need a level more for large objects.
