@@ -38,6 +38,21 @@ class DetectorConfig(Config):
     spec: DetectorSpec
     weights: str = ""
 
+    @property
+    def beginning(self) -> str:
+        """What its backbone starts from, for people."""
+        if self.weights == FROM_TORCHVISION:
+            return f"starts from torchvision's {PUBLISHED[self.spec.backbone.name]}"
+        return f"starts from {self.weights}" if self.weights else "starts without pretrained weights"
+
+    @property
+    def warning(self) -> str:
+        """What a reader must know of what does not learn; empty where that was pretrained, or all learns."""
+        frozen = self.spec.backbone.frozen
+        if self.weights or not frozen:
+            return ""
+        return f"no weights are named, so {frozen} of its {self.spec.backbone.name} stay as they were drawn at random"
+
 
 # Anchors of the small detectors: 20 and 28 px at stride 8.
 SMALL = PriorSpec(scales=(2.5, 3.54), ratios=(1.0, 2.0, 0.5))

@@ -59,8 +59,8 @@ _BOTTLENECKS = ("resnet50", "resnet101", "resnext101-64x4d", "resnext101-32x8d",
 class BackboneSpec(Config):
     """A backbone by name, and what of it does not learn.
 
-    `freeze_first` keeps its first convolution as it was loaded, `frozen_stages` all up to C2 (1), C3 (2) and so on, with
-    the statistics of their norms. `frozen_norm` keeps the statistics of all its batch norms ("statistics", mmdet's
+    `freeze_first` keeps its first convolution as it was loaded, `frozen_stages` all up to C2 (1), C3 (2) and so on,
+    also the statistics of their norms. `frozen_norm` keeps the statistics of all its batch norms ("statistics", mmdet's
     norm_eval) or the whole norms ("all", maskrcnn-benchmark). `dcn` makes the 3x3 convolutions of bottlenecks in these
     stages deformable, with masks (Deformable ConvNets v2) or, without `dcn_masks`, offsets alone (v1).
     """

@@ -22,9 +22,9 @@ class Offsets(nn.Conv2d):
 class DeformConv(nn.Module):
     """A square convolution whose cells look beside the grid, by learned offsets and, with `masks`, weights in [0, 1].
 
-    `weight` and `bias` are those of the plain convolution, by the same names, so that its pretrained weights fit. Before
-    any training the offsets are zero: without masks it then is the plain convolution, with masks half of its output, as
-    published.
+    `weight` and `bias` are those of the plain convolution, by the same names, so that its pretrained weights fit.
+    Before any training the offsets are zero: without masks it then is the plain convolution, with masks half of its
+    output, as published.
     """
 
     def __init__(

@@ -118,9 +118,7 @@ class DenseHead(Head):
 class LevelHead(Head):
     """One 3x3 convolution per level and task, nothing shared: the head of SSD and of Mutual Guidance's detectors."""
 
-    def __init__(
-        self, channels: Sequence[int], num_classes: int, per_location: int, *, quality: bool = False
-    ) -> None:
+    def __init__(self, channels: Sequence[int], num_classes: int, per_location: int, *, quality: bool = False) -> None:
         super().__init__()
 
         def layers(values: int) -> nn.ModuleList:

@@ -26,10 +26,14 @@ def build(spec: DetectorSpec, backbone: Backbone, num_classes: int, *, quality: 
         raise InputError(f"{whole} gave {shown(parts)}; return assignbench.detectors.base.Parts(neck, head)")
     for name, part, base in (("neck", parts.neck, Neck), ("head", parts.head, Head)):
         if not isinstance(part, base):
-            raise InputError(f"{whole}: its {name} is a {type(part).__name__}; derive from {base.__module__}.{base.__name__}")
+            wanted = f"{base.__module__}.{base.__name__}"
+            raise InputError(f"{whole}: its {name} is a {type(part).__name__}; derive from {wanted}")
     strides = getattr(parts.neck, "strides", None)
     if not isinstance(strides, tuple) or not strides or not all(isinstance(s, int) and s > 0 for s in strides):
         raise InputError(f"{whole}: neck.strides is {shown(strides)}; set a tuple of strides in px, e.g. (8, 16, 32)")
     if quality and not parts.head.quality_layers:
-        raise InputError(f"{whole}: the method has a quality head and this head has no layer `quality`; make one, or set quality: null")
+        raise InputError(
+            f"{whole}: the method has a quality head, and this head has no layer `quality`; make one, or set quality: "
+            "null in the method"
+        )
     return parts

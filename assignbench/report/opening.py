@@ -134,8 +134,9 @@ def data_notes(study: StudyRecord) -> list[str]:
 
 
 def environment_table(study: StudyRecord) -> Table:
-    """What the cells ran on; cells that agree share a row."""
+    """What the cells ran on, and below what their detectors started from; cells that agree share a row."""
     rows: dict[tuple[str, ...], int] = {}
+    begun: dict[str, None] = {}
     for cell in study.cells:
         e = cell.environment
         if "device_name" not in e:  # not started, or imported
@@ -147,8 +148,10 @@ def environment_table(study: StudyRecord) -> Table:
             *(_split(e["data"][split]) for split in ("train", "test")),
         )
         rows[row] = rows.get(row, 0) + 1
+        detector = cell.config.detector
+        begun[f"{detector.label} {'; '.join(t for t in (detector.beginning, detector.warning) if t)}."] = None
     header = ["cells", "device", "versions", "date", "training data", "test data"]
-    return Table("What the cells ran on", header, [[str(n), *r] for r, n in rows.items()])
+    return Table("What the cells ran on", header, [[str(n), *r] for r, n in rows.items()], list(begun))
 
 
 def _split(data: Mapping[str, object]) -> str:

@@ -30,7 +30,8 @@ def check(study: Study) -> None:
     spec = study.spec
     _check_distinct(study)
     for place, entry in enumerate(spec.detectors):
-        detector_of(study, place, entry)
+        if ":" not in entry.name:  # nothing of the user's own is imported here, since also `status` reads studies
+            detector_of(study, place, entry)
     _check_names(study)  # after the detectors: where one of them has a wrong name, who refers to another is right
     _check_paths(study)
     for data in spec.data:
@@ -78,11 +79,19 @@ def _is_among(detector: DetectorEntry, names: list[str]) -> bool:
 
 
 def detector_of(study: Study, place: int, entry: DetectorEntry) -> DetectorConfig:
-    """The detector that an entry describes. Raises InputError for what is unknown."""
+    """The detector that an entry describes. Raises InputError for what is unknown, and imports what is named as
+    `module:function`.
+    """
     try:
         spec = detectors.resolve(entry.name, entry.spec)
     except InputError as problem:
         raise study.refused(problem, ("detectors", place), below=("spec",)) from None
+    name = spec.backbone.name
+    if entry.weights == detectors.FROM_TORCHVISION and name not in detectors.PUBLISHED:
+        raise InputError(
+            f"{study.where('detectors', place, 'weights')} is torchvision, which has no weights of {name}; name a "
+            "file, or leave weights out"
+        )
     return DetectorConfig(name=entry.name, label=entry.shown, spec=spec, weights=Path(entry.weights).name)
 
 

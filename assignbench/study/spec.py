@@ -47,7 +47,8 @@ _PARTS = ("assigner", "criterion", "quality", "ranking", "floor_on", "nms", "vot
 
 
 class DetectorEntry(Config):
-    """A detector of the grid: its registered name, a label for tables, a weights file, changed parts of its `spec`.
+    """A detector of the grid: its name or `module:function`, a label for tables, a weights file (or `torchvision`),
+    changed parts of its `spec`.
 
     `schedule` changes entries of the schedule for its cells, whatever their method is.
     """
@@ -69,8 +70,8 @@ class DetectorEntry(Config):
 
     @property
     def shown(self) -> str:
-        """What tables call it."""
-        return self.label or self.name
+        """What tables call it: its label or its name, of `module:function` the function."""
+        return self.label or self.name.rpartition(":")[2]
 
 
 class MethodEntry(Config):

@@ -11,7 +11,7 @@ from torchvision.models import resnet18
 from assignbench.config.detector import DETECTORS, PRIORS_OF, resolve
 from assignbench.config.method import CoderConfig, HeadInit
 from assignbench.detectors import Detector, build_detector
-from assignbench.detectors.backbones import ResNet, SqueezeNet, load_weights, read_weights
+from assignbench.detectors.backbones import VARIANTS, ResNet, SqueezeNet, load_weights, read_weights
 from assignbench.detectors.necks import FPN
 from assignbench.engine.seeding import initialise
 from assignbench.errors import InputError
@@ -164,7 +164,7 @@ def test_resnet_weights_from_every_kind_of_file(tmp_path, suffix) -> None:
         save_file({k: v.contiguous() for k, v in state.items()}, path)
     else:
         np.savez(path, **{k: v.numpy() for k, v in state.items()})
-    backbone = ResNet(18)
+    backbone = ResNet(VARIANTS["resnet18"])
     assert load_weights(backbone, path) >= 100
     assert torch.equal(backbone.stem[0].weight, state["conv1.weight"])
     assert torch.equal(backbone.layer4[1].conv2.weight, state["layer4.1.conv2.weight"])

@@ -11,13 +11,13 @@ import torch
 from assignbench.config.network import BackboneName, BackboneSpec
 from assignbench.detectors.backbones.base import Backbone
 from assignbench.detectors.backbones.mobilenet import MobileNetV3
+from assignbench.detectors.backbones.published import fetch
 from assignbench.detectors.backbones.resnet import VARIANTS, ResNet
 from assignbench.detectors.backbones.slim import Slim
 from assignbench.detectors.backbones.squeezenet import SqueezeNet
 from assignbench.detectors.backbones.vgg import VGG16
 from assignbench.detectors.backbones.weights import fitting, load_weights, looks_like, read_weights
 from assignbench.errors import InputError
-
 
 BACKBONES: dict[BackboneName, Callable[[], Backbone]] = {
     "slim": Slim,
@@ -50,12 +50,14 @@ def check_weights(spec: BackboneSpec, path: Path) -> None:
 
 __all__ = [
     "BACKBONES",
+    "VARIANTS",
     "Backbone",
     "ResNet",
     "Slim",
     "SqueezeNet",
     "build_backbone",
     "check_weights",
+    "fetch",
     "load_weights",
     "read_weights",
 ]

@@ -40,9 +40,7 @@ class ResNet(Backbone):
 
     def __init__(self, variant: Variant) -> None:
         super().__init__()
-        net = resnet.ResNet(
-            variant.block, list(variant.blocks), groups=variant.groups, width_per_group=variant.width
-        )
+        net = resnet.ResNet(variant.block, list(variant.blocks), groups=variant.groups, width_per_group=variant.width)
         self.stem = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool)
         self.layer1, self.layer2, self.layer3, self.layer4 = net.layer1, net.layer2, net.layer3, net.layer4
         self.all_channels = tuple(width * variant.block.expansion for width in (64, 128, 256, 512))
