@@ -69,7 +69,9 @@ def _for_kernels(problem: BaseException) -> str:
             "study (its numbers may then vary in the last digits), or leave out the part that needs it"
         )
     if type(problem).__module__.startswith(_COMPILING):
-        return "torch.compile does not work here (it needs a C++ compiler, on a GPU Triton): set compile: false"
+        return (
+            "torch.compile does not work here (it needs a C++ compiler, on a GPU Triton): set schedule.compile: false"
+        )
     return ""
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from assignbench.config.cell import CellConfig, LocalPaths
 from assignbench.config.data import DataSpec
-from assignbench.config.detector import DetectorConfig, resolve as resolve_detector
+from assignbench.config.detector import DETECTORS, DetectorConfig, resolve as resolve_detector
 from assignbench.config.recipe import Schedule
-from assignbench.methods import resolve
+from assignbench.errors import InputError
+from assignbench.methods import PRESETS, check, resolve
 from assignbench.records import write_config, write_json
 
 SCENES = DataSpec.model_validate(
@@ -52,3 +53,18 @@ def place(config: CellConfig, folder: Path, local: LocalPaths | None = None) -> 
     write_config(folder, config)
     write_json(folder / "local.json", (local or LocalPaths()).model_dump(mode="json"))
     return folder
+
+
+def detector_for(name: str) -> str:
+    """The first small detector that a preset works on."""
+    for detector in ("retinanet-slim", "fcos-slim", "rpn-slim", "retinanet1-slim"):
+        try:
+            check(PRESETS[name].method, DETECTORS[detector])
+        except InputError:
+            continue
+        return detector
+    raise AssertionError(f"preset '{name}' works on no small detector")
+
+
+# A preset of every criterion, and those whose losses are divided by something else than positives.
+BY_CRITERION = [*{p.method.criterion.name: p.name for p in reversed(PRESETS.values())}.values(), "rpn", "paa_mmdet"]

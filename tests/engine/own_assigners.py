@@ -30,6 +30,10 @@ def fail(error: str) -> None:
         raise MemoryError
     if error == "torch memory":
         torch.empty(2**60)
+    if error == "cuda memory":
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    if error == "kernel":
+        torch.zeros(4).put_(torch.tensor([1]), torch.tensor([1.0]))
     if error == "exit":
         sys.exit(0)
     if error == "disk":

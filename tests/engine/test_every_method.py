@@ -3,24 +3,11 @@
 import pytest
 
 from assignbench.assigners import ASSIGNERS
-from assignbench.config.detector import DETECTORS
 from assignbench.engine.run import run_cell
-from assignbench.errors import InputError
-from assignbench.methods import PRESETS, check
+from assignbench.methods import PRESETS
 from assignbench.records import CellRecord
 from assignbench.records.check import problems_of
-from tests.engine.cells import place, tiny
-
-
-def detector_for(name: str) -> str:
-    """The first small detector that a preset works on."""
-    for detector in ("retinanet-slim", "fcos-slim", "rpn-slim", "retinanet1-slim"):
-        try:
-            check(PRESETS[name].method, DETECTORS[detector])
-        except InputError:
-            continue
-        return detector
-    raise AssertionError(f"preset '{name}' works on no small detector")
+from tests.engine.cells import detector_for, place, tiny
 
 
 @pytest.mark.parametrize("name", list(PRESETS))

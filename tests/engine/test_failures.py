@@ -37,7 +37,8 @@ def with_assigner(name: str, **parameters: str):
     [
         ("value", "three is not four", "ValueError: three is not four", "mend that line"),
         ("memory", "raise MemoryError", "MemoryError", "smaller schedule.batch_size"),
-        ("torch memory", "torch.empty(", "RuntimeError", "smaller schedule.batch_size"),
+        ("torch memory", "torch.empty(", "RuntimeError", "for the whole study, so that its cells stay comparable"),
+        ("cuda memory", "raise torch.OutOfMemoryError", "CUDA out of memory", "more schedule.accumulate, which learns"),
         ("disk", "raise OSError", "No space left on device: '/somewhere/file'", "the disk is full: make room"),
         ("exit", "sys.exit(0)", "SystemExit: 0", "mend that line"),
     ],
@@ -49,6 +50,19 @@ def test_an_error_in_the_users_own_assigner(tmp_path, error, line, cause, remedy
     assert f"{FILE}:{line_of(line)} (in fail)" in reason
     assert cause in reason and remedy in reason and "goes on from its last checkpoint" in reason
     assert "Traceback" in (folder / "error.txt").read_text()
+
+
+def test_an_operator_without_a_deterministic_kernel_is_named(tmp_path) -> None:
+    config = with_assigner("Raises", error="kernel")
+    strict = config.model_copy(update={"schedule": config.schedule.model_copy(update={"deterministic": True})})
+    folder = place(strict, tmp_path / "strict")
+    assert run_cell(folder, "cpu") == "failed"
+    reason = CellRecord(folder).reason
+    assert "put_ has no deterministic kernel on this device: set schedule.deterministic: false" in reason
+    assert f"{FILE}:{line_of('put_(')} (in fail)" in reason
+    run_cell(place(config, tmp_path / "lenient"), "cpu")  # and the process is as it was
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert "three is not four" in CellRecord(tmp_path / "lenient").reason
 
 
 def test_an_assigner_that_gives_nothing(tmp_path, monkeypatch) -> None:
@@ -105,6 +119,30 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path) -> None:
     checkpoint.save(tmp_path, 2, learner_of(tiny(), tmp_path), 1.0)
     with pytest.raises(InputError, match=r"step-00000002\.json: the checkpoint does not fit the network.*--fresh"):
         checkpoint.restore(tmp_path, learner_of(tiny("iou", parts={"quality": "iou"}), tmp_path))
+
+
+def test_both_generations_hold_the_averaged_weights_and_the_scale(tmp_path) -> None:
+    """What a damaged generation falls back to is whole: weights, optimiser, averages and the scale of losses."""
+    config = tiny(ema=0.9, amp="fp16", accumulate=2, batch_size=2)
+    learner = learner_of(config, tmp_path)
+    for step in (2, 4):
+        with torch.no_grad():
+            next(learner.model.parameters()).fill_(step)
+        learner.average.update()
+        learner.scaler.load_state_dict({**learner.scaler.state_dict(), "scale": 128.0 * step})
+        checkpoint.save(tmp_path, step, learner, 1.0)
+        held = {name: value.clone() for name, value in learner.average.mean.items()}
+        if step == 2:
+            first = held
+    damaged = tmp_path / checkpoint.FOLDER / "training-00000004.pt"
+    for step, mean in ((4, held), (2, first)):
+        other = learner_of(config, tmp_path)
+        found = checkpoint.restore(tmp_path, other)
+        assert found.step == step and bool(found.warnings) == (step == 2)
+        assert other.average.updates == step // 2 and other.scaler.get_scale() == 128.0 * step
+        assert all(torch.equal(other.average.mean[name], value) for name, value in mean.items())
+        damaged.write_bytes(damaged.read_bytes()[:-100])
+    assert "went on from the checkpoint of step 2" in found.warnings[-1]
 
 
 def test_records_that_a_checkpoint_goes_on_with_must_be_whole(tmp_path) -> None:

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from assignbench.config.cell import CellConfig, LocalPaths
-from assignbench.contract import Term
 from assignbench.engine.cell import Cell, build_cell
 from assignbench.engine.hooks import Guard, Hook
-from assignbench.engine.learner import Diverged, Learner
+from assignbench.engine.learner import Learner
 from assignbench.engine.loop import loop
-from tests.engine.cells import tiny
+from assignbench.engine.outcome import Diverged
+from tests.engine.cells import BY_CRITERION, detector_for, tiny
 
 
 def cell(config: CellConfig, folder: Path = Path()) -> Cell:
@@ -109,31 +109,29 @@ def test_a_state_that_was_taken_brings_a_learner_back() -> None:
     assert equal(bits(whole.learner), bits(other.learner))
 
 
-def test_terms_of_two_halves_give_the_gradient_of_the_whole_batch() -> None:
-    """Normalisers are global: what a rank or an accumulated batch counts is summed before anything is divided."""
-    mine = cell(tiny("iou", amp="none"))
-    mine.learner.detector.eval()  # batch norm would see two halves
-    batch = mine.loader.load(0)
+class Poison(Hook):
+    """Makes a weight of the head NaN after a step."""
 
-    def gradient(terms: dict[str, Term]) -> tuple[float, list[torch.Tensor]]:
-        update = mine.learner.gradient(terms)
-        return float(update.loss), [p.grad.clone() for p in mine.learner.model.parameters() if p.grad is not None]
+    def __init__(self, learner: Learner, after: int) -> None:
+        super().__init__(learner)
+        self.after = after
 
-    loss, whole = gradient(mine.learner.terms(batch, 0).terms)
-    halves = []
-    for part in (slice(0, 2), slice(2, 4)):
-        half = type(batch)(
-            batch.images[part],
-            batch.objects.images(part.start, part.stop),
-            batch.image_ids[part],
-            batch.object_ids[part],
-            batch.epoch,
-            batch.scale[part],
-            batch.sizes[part],
-            batch.extents[part],
-        )
-        halves.append(mine.learner.terms(half, 0).terms)
-    summed, parts = gradient({k: halves[0][k] + halves[1][k] for k in halves[0]})
-    assert summed == pytest.approx(loss, rel=1e-5)
-    for a, b in zip(whole, parts, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+    def after_update(self, outcome, update) -> None:
+        if outcome.step == self.after:
+            with torch.no_grad():
+                self.learner.detector.head.cls.bias[0] = float("nan")
+
+
+@pytest.mark.parametrize("name", BY_CRITERION)
+def test_a_nan_is_told_whatever_the_losses_are(name, tmp_path) -> None:
+    """The step, the losses and the images: none of the criteria swallows what is not a number."""
+    mine = cell(tiny(name, detector_for(name)), tmp_path)
+    loop(mine.loader.batches(0, 4), [mine.learner], [Guard(mine.learner, tmp_path), Poison(mine.learner, 1)])
+    assert mine.learner.stopped is not None
+    assert str(mine.learner.stopped).startswith("step 2: not finite") and "image_ids" in str(mine.learner.stopped)
+
+
+def test_learners_of_one_loop_take_the_same_batches() -> None:
+    two = [cell(tiny("iou")), cell(tiny("atss", accumulate=2, batch_size=2))]
+    with pytest.raises(ValueError, match="accumulate as many"):
+        loop(two[0].loader.batches(0, 2), [c.learner for c in two], [])

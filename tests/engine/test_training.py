@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,14 +15,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from assignbench.config.recipe import Schedule, learning_rate
 from assignbench.data.catalog import load
 from assignbench.engine import checkpoint
 from assignbench.engine.cell import loader_of, seeded_detector
 from assignbench.engine.run import run_cell
 from assignbench.engine.stopping import Wish
 from assignbench.methods import PRESETS
-from assignbench.records import CellRecord, read_json, write_json
+from assignbench.records import CellRecord, read_json, write_config, write_json
 from tests.engine.cells import place, tiny
 
 TABLES = ("detections", "objects", "candidates", "pre_nms", "assignments", "images")
@@ -96,16 +96,20 @@ COMMAND = [sys.executable, "-m", "assignbench.engine.run"]
 
 
 @pytest.mark.slow
-def test_sigkill_at_random_steps_changes_no_number(tmp_path) -> None:
-    """A cell's own process is killed five times, wherever it is; the last try ends with the same bits."""
-    cell = tiny("mutual_guidance", steps=60)
+@pytest.mark.parametrize("changes", [{}, {"ema": 0.9, "accumulate": 2, "batch_size": 2, "optimizer": "sgd"}])
+def test_sigkill_at_random_steps_changes_no_number(tmp_path, changes) -> None:
+    """A cell's own process is killed five times, wherever it is, and goes on with another number of workers."""
+    cell = tiny("mutual_guidance", steps=60, **changes)
     whole, killed = place(cell, tmp_path / "whole"), place(cell, tmp_path / "killed")
     run_cell(whole, "cpu")
-    for step in sorted(np.random.default_rng(0).choice(np.arange(3, 55), 5, replace=False)):
+    steps = sorted(np.random.default_rng(0).choice(np.arange(3, 55), 5, replace=False))
+    for workers, step in enumerate(steps, start=1):
         with subprocess.Popen([*COMMAND, str(killed), "cpu", str(os.getpid())]) as process:
             _await_step(killed, int(step), process)
             process.send_signal(signal.SIGKILL)
         assert CellRecord(killed).state == "running", "the cell ended before it was killed"
+        schedule = cell.schedule.model_copy(update={"loader_workers": workers % 3})
+        write_config(killed, cell.model_copy(update={"schedule": schedule}))
     ended = subprocess.run([*COMMAND, str(killed), "cpu", str(os.getpid())], check=False)
     assert ended.returncode == 0 and CellRecord(killed).state == "done"
     same_records(whole, killed)
@@ -151,21 +155,34 @@ def test_a_failed_cell_keeps_its_reason(tmp_path) -> None:
     assert (folder / "error.txt").read_text().startswith("Traceback")
 
 
-def test_learning_rate() -> None:
-    schedule = Schedule(steps=100, lr=1.0, warmup=0.1)
-    rates = [learning_rate(schedule, s, 100) for s in range(100)]
-    assert rates[0] == pytest.approx(1 / 11) and rates[10] == 1.0
-    assert rates[10:] == sorted(rates[10:], reverse=True) and rates[-1] == pytest.approx(0.01, abs=1e-3)
-    stepped = Schedule(steps=90, lr=1.0, warmup=0.0, decay="step")
-    assert [round(learning_rate(stepped, s, 90), 4) for s in (0, 59, 60, 80)] == [1.0, 1.0, 0.1, 0.01]
-    with pytest.raises(ValueError, match="exactly one"):
-        Schedule(steps=3, epochs=1)
+@pytest.mark.parametrize("changes", [{}, {"ema": 0.8, "accumulate": 2, "batch_size": 2}])
+def test_a_finished_training_is_evaluated_again_without_a_change(tmp_path, changes) -> None:
+    """A cell that was killed while it was evaluated goes on from its final weights, averaged ones where asked for."""
+    cell = tiny(steps=6, **changes)
+    whole, again = place(cell, tmp_path / "whole"), tmp_path / "again"
+    assert run_cell(whole, "cpu") == "done"
+    shutil.copytree(whole, again)
+    (again / "summary.json").unlink()
+    (again / "detections.parquet").unlink()
+    assert run_cell(again, "cpu") == "done"
+    same_records(whole, again)
+
+
+def test_a_milestone_that_never_comes_fails_the_cell_before_its_first_step(tmp_path) -> None:
+    schedule = {"steps": None, "epochs": 2, "decay": "step", "milestones": [12]}  # 24 images, 6 updates an epoch
+    folder = place(tiny(**schedule), tmp_path / "cell")
+    assert run_cell(folder, "cpu") == "failed"
+    told = "schedule.milestones: 12 steps is never reached: the run has 12 updates, 6 in an epoch"
+    assert told in CellRecord(folder).reason and not (folder / "metrics.jsonl").exists()
+    late = place(tiny("mlc", parts={"assigner": {"start": {"epochs": 2}}}), tmp_path / "late")  # 8 steps
+    assert run_cell(late, "cpu") == "failed"
+    assert "method.assigner.start: 2 epochs is never reached" in CellRecord(late).reason
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
 @pytest.mark.parametrize("name", list(PRESETS))
 def test_a_cell_trains_on_a_gpu(tmp_path, name) -> None:
-    from tests.engine.test_every_method import detector_for
+    from tests.engine.cells import detector_for
 
     folder = place(tiny(name, detector_for(name)), tmp_path / "cell")
     assert run_cell(folder, "cuda") == "done", (folder / "error.txt").read_text()
