@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
 
-from assignbench.commands.opening import open_study
+from assignbench.commands.opening import Opened, open_study
 from assignbench.commands.staleness import look
 from assignbench.commands.trainings import Trainings
 from assignbench.config.cell import CellConfig
@@ -23,20 +24,9 @@ from assignbench.study.trainings import counted, trainings_of
 def plan(options: argparse.Namespace, console: Console) -> int:
     """Cells, ids, states, pairs and the cost that is left; runs nothing and writes nothing."""
     opened = open_study(options)
-    spec = opened.study.spec
     speeds = _known_speeds(options.out)
-    console.print(f"{spec.study}: {spec.title}\nanswers: {spec.answers}\ncost: {spec.cost}", markup=False)
-    for line in recipe_lines(spec):
+    for line in _asked(opened):
         console.print(line, markup=False)
-    console.print("methods and what they are compared with:")
-    for line in pair_lines(opened.study, opened.methods, opened.baselines):
-        console.print(f"  {line}", markup=False)
-    for detector in {c.config.detector.label: c.config.detector for c in opened.cells}.values():
-        if detector.warning:
-            console.print(f"note: detector '{detector.label}': {detector.warning}", markup=False)
-    for table, rows in printed_rows(spec).items():
-        told = ", ".join(f"{row} {cell}" for row, cell in rows.items())
-        console.print(f"printed rows of {table}: {told}", markup=False)
     inputs = look(opened.folder, opened.everything, options.out, console)
     console.print(counted(len(opened.cells), len(trainings_of(opened.cells))))
     waiting = [c for c in opened.cells if inputs.state(CellRecord(opened.folder / c.id)) != "done"]
@@ -65,6 +55,21 @@ def plan(options: argparse.Namespace, console: Console) -> int:
         told = "left: nothing"
     console.print(told + (" (some speeds are not known before a first cell has run)" if unknown else ""))
     return 0
+
+
+def _asked(opened: Opened) -> Iterator[str]:
+    """What the study asks for: its recipe, its pairs, its detectors' beginnings, the printed rows that it has."""
+    spec = opened.study.spec
+    yield f"{spec.study}: {spec.title}\nanswers: {spec.answers}\ncost: {spec.cost}"
+    yield from recipe_lines(spec)
+    yield "methods and what they are compared with:"
+    for line in pair_lines(opened.study, opened.methods, opened.baselines):
+        yield f"  {line}"
+    for detector in {c.config.detector.label: c.config.detector for c in opened.cells}.values():
+        if detector.warning:
+            yield f"note: detector '{detector.label}': {detector.warning}"
+    for table, rows in printed_rows(spec).items():
+        yield f"printed rows of {table}: " + ", ".join(f"{row} {cell}" for row, cell in rows.items())
 
 
 def _images(config: CellConfig) -> int | None:

@@ -40,7 +40,7 @@ def detect(
     for first in range(0, len(data), AT_ONCE):
         tell(f"detecting: image {first + 1} of {len(data)}")
         part = _part(data, first)
-        tables, _ = predict(detector, config.method, part, config.data.image_size, config.evaluation)
+        tables, _ = predict(detector, config.method, part, config.data, config.evaluation)
         parts.append(tables["detections"])
     return pd.concat(parts, ignore_index=True)
 
