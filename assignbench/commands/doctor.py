@@ -81,7 +81,7 @@ def _data(spec: DataSpec, root: Path, console: Console, wrong: list[str]) -> int
         except InputError as problem:
             wrong.append(f"data set '{spec.name}', {split}: {problem}")
             continue
-        about, *more = profile(found, spec.image_size).lines()
+        about, *more = profile(found, spec.size).lines()
         console.print(f"  {split}: {about}, {len(found.skipped)} problems")
         for line in grouped(found.skipped):
             console.print(f"    {line}")

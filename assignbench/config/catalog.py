@@ -15,7 +15,7 @@ CATALOG: dict[str, dict[str, Any]] = {
     "shapes": {
         "kind": "shapes",
         "title": "embedded scenes: eight shapes, crowded and slender ones among them",
-        "image_size": 128,
+        "size": 128,
         "augment": {"flip": 0.5, "flip_vertical": 0.5},
     },
     "bccd": {
@@ -56,7 +56,7 @@ CATALOG: dict[str, dict[str, Any]] = {
         "train": [("VOC2007", "trainval"), ("VOC2012", "trainval")],
         "test": [("VOC2007", "test")],
         "classes": _VOC_CLASSES,
-        "image_size": 320,
+        "size": 320,
         "augment": {"ssd": True},
     },
     "coco_mini": {
@@ -74,7 +74,7 @@ CATALOG: dict[str, dict[str, Any]] = {
         "obtain": "Download train2017, val2017 and annotations_trainval2017 from cocodataset.org, unpack together.",
         "train": [("annotations/instances_train2017.json", "train2017")],
         "test": [("annotations/instances_val2017.json", "val2017")],
-        "image_size": 320,
+        "size": 320,
         "augment": {"ssd": True},
     },
 }

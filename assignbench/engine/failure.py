@@ -36,7 +36,7 @@ def remedy_of(problem: BaseException) -> str:
     if isinstance(problem, MemoryError | torch.OutOfMemoryError) or any(m in text for m in _MEMORY):
         return (
             "memory is used up: run fewer cells side by side (--workers 1), or take a smaller schedule.batch_size or "
-            f"data.image_size, {AGAIN}"
+            f"data.size, {AGAIN}"
         )
     if _owner(problem) is not None:
         return f"mend that line, {AGAIN}"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from assignbench.config.recipe import Schedule, learning_rate
-from assignbench.contract import Assignment, Context, Term, total
+from assignbench.contract import Assignment, Context, Term, one_or_each, total
 from assignbench.data.stream import Batch
 from assignbench.detectors import Detector
 from assignbench.engine.optim import build_optimiser, set_rate
@@ -79,7 +79,7 @@ class Learner:
             epoch=batch.epoch if epoch is None else epoch,
             progress=step / max(1, self.steps),
             image_ids=batch.image_ids,
-            image_hw=(batch.images.shape[-2], batch.images.shape[-1]),
+            image_hw=one_or_each(batch.sizes),
             seed=self.seed,
         )
 
@@ -93,7 +93,7 @@ class Learner:
         objects = self.detector.taught(batch.objects).to(device)
         mixed = torch.autocast(device.type, torch.bfloat16) if self.schedule.amp == "bf16" else nullcontext()
         with mixed:
-            priors, predictions = self.detector(batch.images.to(device))
+            priors, predictions = self.detector(batch.images.to(device), batch.extents)
         context = self.context(batch, step)
         watch = Stopwatch(device)
         assignment = self.method.assigner(priors, predictions, objects, context)

@@ -95,7 +95,13 @@ ENVIRONMENT = TableSchema(
         Column("data", "object", "Per split: its name, images, objects, fingerprint, and what was skipped.", "", True),
         Column("parameters", "int", "Parameters of the detector.", "", True),
         Column("priors", "object", "Kind, priors per level, strides, and priors per location.", "", True),
-        Column("image_size", "int", "Side of the network's input.", "px", True),
+        Column(
+            "image_size",
+            "list",
+            "Height and width of the network's input, of an image of `short` x `long` px.",
+            "px",
+            True,
+        ),
     ),
 )
 

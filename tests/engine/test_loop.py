@@ -129,6 +129,8 @@ def test_terms_of_two_halves_give_the_gradient_of_the_whole_batch() -> None:
             batch.object_ids[part],
             batch.epoch,
             batch.scale[part],
+            batch.sizes[part],
+            batch.extents[part],
         )
         halves.append(mine.learner.terms(half, 0).terms)
     summed, parts = gradient({k: halves[0][k] + halves[1][k] for k in halves[0]})
