@@ -50,16 +50,14 @@ def _of_image(
     image: int,
     most: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Both tables of one image. A prior is counted as if the image were alone, without its batch's padding."""
-    own, place = _own(priors, image)
-    mine = objects.images(image, image + 1).take_valid()
-    boxes = predictions.boxes[image] if place is None else predictions.boxes[image][place]
-    g, a, iou, in_jk = _pairs(own, boxes.float(), mine)
-    at = a if place is None else place[a]
+    """Both tables of one image."""
+    valid = objects.valid[image]
+    mine = Objects(objects.boxes[image][valid], objects.labels[image][valid])
+    g, a, iou, in_jk = _pairs(priors, predictions.boxes[image].float(), mine)
     labels = mine.labels[0]
     ranking, cls, quality = ranking_scores(
-        predictions.cls_logits[image, at, labels[g]],
-        None if predictions.quality_logits is None else predictions.quality_logits[image, at],
+        predictions.cls_logits[image, a, labels[g]],
+        None if predictions.quality_logits is None else predictions.quality_logits[image, a],
         method.ranking,
     )
     near = iou >= CANDIDATE_IOU
@@ -68,7 +66,7 @@ def _of_image(
     ids = batch.object_ids[image][batch.objects.valid[image]].numpy()
     columns = {
         "prior": a,
-        "level": own.levels()[a].to(torch.int8),
+        "level": priors.levels()[a].to(torch.int8),
         "in_jk": in_jk,
         "cls_score": cls,
         "quality_score": quality,
@@ -83,18 +81,8 @@ def _of_image(
     return rows, pd.DataFrame({"object_id": ids, **counts})
 
 
-def _own(priors: Priors, image: int) -> tuple[Priors, Tensor | None]:
-    """The priors that an image has alone, and where they stand in the batch's (None: they are the same)."""
-    if priors.valid is None or bool(priors.valid[image].all()):
-        return (priors if priors.valid is None else priors.unmasked()), None
-    valid = priors.valid[image]
-    sizes = tuple(int(part.sum()) for part in valid.split(priors.level_sizes))
-    place = torch.nonzero(valid).squeeze(1)
-    return priors.take(place, sizes), place
-
-
 def _pairs(priors: Priors, boxes: Tensor, objects: Objects) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Object, prior, IoU of its prediction, and whether it is in J_k, of all pairs [K] that matter, by object, prior."""
+    """Object, prior, IoU of its prediction, whether it is in J_k: all pairs [K] that matter, by object, then prior."""
     owner = divergence_candidates(priors, objects)[0]
     parts = list(_pairs_in_blocks(owner, boxes, objects.boxes[0]))
     none = owner[:0]

@@ -93,7 +93,7 @@ def _settled(before: Scored, labels: Tensor, rank: Tensor, iou: float, limit: in
 
 
 def _first(kept: Tensor) -> Tensor:
-    """Places [B, most] of those boxes [B, n] of each image that are kept, in order; then of others, where it has less."""
+    """Places [B, most] of the kept boxes [B, n] of each image, in order; then of others, where it has fewer."""
     most = int(kept.sum(dim=1).max()) if kept.numel() else 0
     return kept.byte().sort(dim=1, descending=True, stable=True).indices[:, :most]
 

@@ -41,18 +41,18 @@ class Scored:
         return Scored(**{name: pad_sequence(parts, batch_first=True) for name, parts in columns.items()})
 
     @staticmethod
-    def together(parts: Sequence[Scored]) -> Scored:
-        """All boxes of the same images, best first; among equal scores those of the earlier part."""
-        if len(parts) == 1:
-            return parts[0]
-        columns = {f.name: torch.cat([getattr(one, f.name) for one in parts], dim=1) for f in fields(Scored)}
-        whole = Scored(**columns)
-        order = falling(whole.ranked_by(whole.scores))
-        return whole.take(order, torch.ones_like(order, dtype=torch.bool))
+    def joined(parts: Sequence[Scored]) -> Scored:
+        """All boxes of a single image, best first; among equal scores those of the earlier part."""
+        whole = Scored(**{f.name: torch.cat([getattr(one, f.name) for one in parts]) for f in fields(Scored)})
+        return whole.where(falling(whole.scores))
 
-    def where(self, keep: Tensor) -> Scored:
-        """The boxes of a single image under a mask [N]."""
-        return Scored(**{f.name: getattr(self, f.name)[keep] for f in fields(Scored)})
+    def image(self, place: int) -> Scored:
+        """The boxes of one image of the batch, without a batch dimension."""
+        return Scored(**{f.name: getattr(self, f.name)[place] for f in fields(Scored)}).where(self.valid[place])
+
+    def where(self, chosen: Tensor) -> Scored:
+        """The boxes of a single image under a mask [N], or at places."""
+        return Scored(**{f.name: getattr(self, f.name)[chosen] for f in fields(Scored)})
 
     def ranked_by(self, scores: Tensor) -> Tensor:
         """Scores [B, N] with minus infinity in the padding; a copy, which the caller may change."""

@@ -57,29 +57,29 @@ def boxes_before_nms(
 
     `sizes` are (height, width) of the images in network px. The score floor acts on the class score or the ranking
     score as the method says, and the best `pre_nms` pairs of prior and class stay, of the image or of every level.
-    Boxes that clipping leaves without area are dropped. Priors in an image's padding predict nothing; the others are
-    counted as if the image were alone.
+    Boxes that clipping leaves without area are dropped. Test images of a batch have the same padding, so that no prior
+    is masked; ValueError for one that is.
     """
+    if priors.valid is not None:
+        raise ValueError("images of different padded sizes share a batch; score them apart")
     device = predictions.boxes.device
-    own = None if priors.valid is None else priors.valid.cumsum(dim=1) - 1
     limits = {"image": (len(priors),), "level": priors.level_sizes}[evaluation.pre_nms_per]
     found = []
     for i, (height, width) in enumerate(sizes):
-        valid = None if priors.valid is None else priors.valid[i]
         quality_logits = None if predictions.quality_logits is None else predictions.quality_logits[i]
-        pair, *scores = above_floor(predictions.cls_logits[i], quality_logits, method, evaluation.floor, valid)
+        pair, *scores = above_floor(predictions.cls_logits[i], quality_logits, method, evaluation.floor)
         ranking, cls, quality = scores
         classes = predictions.cls_logits.shape[-1]
         chosen = _best_of_parts(ranking, pair // classes, limits, evaluation.pre_nms)
         prior, label = pair[chosen] // classes, pair[chosen] % classes
-        corners = clip(predictions.boxes[i][prior].float(), height, width)
+        corners = clip(predictions.boxes[i][prior].float(), *torch.tensor([height, width], device=device).float())
         image = Scored(
             boxes=corners * scale[i].to(device).repeat(2),
             labels=label,
             scores=ranking[chosen],
             cls_scores=cls[chosen],
             quality_scores=quality[chosen],
-            priors=prior if own is None else own[i][prior],
+            priors=prior,
             valid=torch.ones_like(label, dtype=torch.bool),
         )
         found.append(image.where((corners[:, 2:] > corners[:, :2]).all(dim=-1)))
@@ -87,7 +87,7 @@ def boxes_before_nms(
 
 
 def above_floor(
-    cls_logits: Tensor, quality_logits: Tensor | None, method: MethodConfig, floor: float, valid: Tensor | None = None
+    cls_logits: Tensor, quality_logits: Tensor | None, method: MethodConfig, floor: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The pairs of prior and class of one image whose score lies above the floor, from logits [A, C] and [A].
 
@@ -96,8 +96,6 @@ def above_floor(
     needed = floor if method.floor_on == "cls" else _NEEDED[method.ranking](floor)
     bound = _logit(min(needed, _HIGHEST)) - _MARGIN
     pair = torch.nonzero((cls_logits > bound).flatten()).squeeze(1)
-    if valid is not None:
-        pair = pair[valid[pair // cls_logits.shape[1]]]
     asked = None if quality_logits is None else quality_logits[pair // cls_logits.shape[1]]
     ranking, cls, quality = ranking_scores(cls_logits.flatten()[pair], asked, method.ranking)
     above = {"cls": cls, "ranking": ranking}[method.floor_on] > floor

@@ -34,9 +34,7 @@ def drawn(rng: np.random.Generator, count: int, classes: int, *, ties: bool) -> 
 
 def batch_of(images: list[Boxes]) -> Scored:
     parts = [
-        Scored(
-            *(torch.tensor(np.asarray(getattr(one, c))) for c in COLUMNS), torch.ones(len(one), dtype=torch.bool)
-        )
+        Scored(*(torch.tensor(np.asarray(getattr(one, c))) for c in COLUMNS), torch.ones(len(one), dtype=torch.bool))
         for one in images
     ]
     return Scored.pad(parts)
