@@ -10,7 +10,10 @@ from assignbench.analysis.base import StudyRecord, analysis, keys_of
 from assignbench.analysis.intervals import t_interval
 from assignbench.analysis.result import Result
 
-METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100", "AP07", "AP07_50", "AP07_75", "AP50_area")
+METRICS = (
+    *("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100", "AR300", "AR1000"),
+    *("AP07", "AP07_50", "AP07_75", "AP50_area"),
+)
 CELL_COLUMNS = ["data", "detector", "method", "seed", "metric", "value"]
 COLUMNS = [
     *("data", "detector", "method", "baseline", "pair", "metric"),
@@ -32,8 +35,9 @@ def cell_averages(study: StudyRecord) -> pd.DataFrame:
     title="Average precision",
     question="Which method detects best?",
     definition=(
-        "AP, AP50, AP75, APs/m/l, AR100: COCO's 101-point rules by pycocotools, at most 100 detections per image, "
-        "mean over classes. AP07: VOC2007's 11-point AP averaged over IoU 0.50:0.05:0.95, difficult objects left out; "
+        "AP, AP50, AP75, APs/m/l, AR100: COCO's 101-point rules (equal to pycocotools to 1e-9), mean over classes; "
+        "they count 100 detections per image and class, or the `max_detections` of the study's evaluation where those "
+        "are more. AP07: VOC2007's 11-point AP averaged over IoU 0.50:0.05:0.95, difficult objects left out; "
         "AP50_area: area under the curve at IoU 0.5. ± is the half-width of the 95 % Student-t interval over seeds. "
         "Δ is the paired difference to the method's own baseline over the seeds that both have; where the baseline "
         "differs in more than the assigner it is marked 'recipe', since the assigner alone does not explain it."

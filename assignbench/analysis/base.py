@@ -16,8 +16,17 @@ from assignbench.analysis.result import Result
 from assignbench.config.cell import CellConfig
 from assignbench.config.method import compared_with, differing_parts
 from assignbench.errors import InputError, nearest
+from assignbench.measure.coco import COCO_LIMITS
 from assignbench.measure.groups import GroupRule, group_precision
-from assignbench.measure.matching import Matches, Overlaps, average_precision, match, mean_over_classes, overlaps_of
+from assignbench.measure.matching import (
+    Matches,
+    Overlaps,
+    average_precision,
+    average_recall,
+    match,
+    mean_over_classes,
+    overlaps_of,
+)
 from assignbench.plugins import imported
 from assignbench.records import CellRecord, read_about, read_cells, refuse_old
 
@@ -75,6 +84,11 @@ class CellData:
         """Predictions around the objects, never cut by score; None where an import came without them."""
         return self.cell.table("candidates") if (self.cell.folder / "candidates.parquet").is_file() else None
 
+    @property
+    def most(self) -> int:
+        """Detections per image and class that AP counts: all of a trained cell's, COCO's hundred of an import's."""
+        return max(COCO_LIMITS[-1], self.config.evaluation.max_detections)
+
     @cached_property
     def overlaps(self) -> Overlaps:
         """Detections and objects of one class with IoU 0.5 or more."""
@@ -83,11 +97,16 @@ class CellData:
     @cached_property
     def matches(self) -> Matches:
         """Which detection found which object, at COCO's thresholds."""
-        return match(self.overlaps)
+        return match(self.overlaps, max_detections=self.most)
 
     def precision(self) -> npt.NDArray[np.float64]:
         """AP [T, C]."""
         return self.once("precision", lambda: np.asarray(average_precision(self.matches)[0]))
+
+    def recall(self, most: int) -> float:
+        """AR with the best `most` detections of each image and class; NaN where no object counts."""
+        matches = self.matches if most <= self.most else match(self.overlaps, max_detections=most)
+        return float(mean_over_classes(average_recall(matches.first(most))[0]))
 
     def group_numbers(self, inside: npt.NDArray[np.bool_], rule: GroupRule = "balanced") -> dict[str, float]:
         """AP, AP50, AP75 and the number of objects of a group; NaN without a countable object."""

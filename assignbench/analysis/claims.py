@@ -30,6 +30,7 @@ from assignbench.errors import InputError, nearest
 from assignbench.measure.groups import CROWDING, ELONGATION, PER_IMAGE
 
 Kind = Literal["greater", "trend", "gains", "divergence"]
+_RECALL = re.compile(r"AR[1-9]\d{0,4}")  # at any number of detections per image and class
 MEASURES = (*METRICS, "NR", "spearman", *(f"AP_{name}" for name in CROWDING.names))
 FORMS = (
     "METHOD > METHOD on MEASURE [for every detector]",
@@ -83,7 +84,7 @@ def _check(claim: Claim, methods: Sequence[str]) -> None:
     if claim.method and claim.method == claim.other:
         raise InputError(f"claim '{claim.text}': compares '{claim.method}' with itself; name another method")
     for name, what, known in asked:
-        if name and name not in known:
+        if name and name not in known and not (what == "measure" and _RECALL.fullmatch(name)):
             raise InputError(f"claim '{claim.text}': unknown {what} '{name}'{nearest(name, known)}")
 
 
@@ -98,6 +99,8 @@ def measure_of(cell: CellData, measure: str) -> float:
         place = CROWDING.place(cell.objects.crowdedness)
         return cell.group_numbers(place == CROWDING.names.index(measure[3:]))["AP"]
     value = cell.cell.summary.get(measure)
+    if value is None and _RECALL.fullmatch(measure):
+        return cell.recall(int(measure[2:]))
     return float("nan") if value is None else float(value)
 
 

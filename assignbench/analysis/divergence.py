@@ -88,7 +88,9 @@ def summary_of(cell: CellData, rule: Rule) -> dict[str, float | int] | None:
         "the object over the object's candidates, mean over objects (higher is less divergent); pooled: over all "
         "candidates together; cls_: of the class score alone. Candidates J_k: the priors that MLC's rule gives to the "
         "object (anchors with IoU ≥ 0.4 or forced; points inside), the same for every method of a detector; or the "
-        "predictions with IoU ≥ 0.5. IoUs are rounded to 1e-6, ties get their mean rank; objects with fewer than two "
+        "predictions with IoU ≥ 0.5, of which the records hold the best by IoU and the best by ranking score, as many "
+        "as `candidates` of the study's evaluation says (cut: objects that have more). IoUs are rounded to 1e-6, ties "
+        "get their mean rank; objects with fewer than two "
         "candidates or a constant side are counted and left out. Over cells: Spearman of the divergence (J_k) with "
         "AP, within a data set and detector. Imports without recorded candidates have no J_k."
     ),
@@ -104,7 +106,7 @@ def divergence(study: StudyRecord) -> list[Result]:
         for rule in (JK, CLOSE):
             told = summary_of(cell, rule)
             if told is not None:
-                rules.append({**cell.keys, "candidates": rule, **told})
+                rules.append({**cell.keys, "candidates": rule, **told, "cut": _cut(cell, rule)})
         jk = summary_of(cell, JK)
         if jk is not None:
             cells.append({**cell.keys, "spearman": jk["spearman"], "AP": cell.cell.summary.get("AP")})
@@ -115,7 +117,7 @@ def divergence(study: StudyRecord) -> list[Result]:
     by_cell = pd.DataFrame(cells, columns=["data", "detector", "method", "seed", "spearman", "AP"])
     by_group = over_seeds(pd.DataFrame(groups)) if groups else pd.DataFrame()
     return [
-        Result("divergence", "By candidate rule", over_seeds(pd.DataFrame(rules))),
+        Result("divergence", "By candidate rule", _by_rule(rules)),
         Result("divergence.groups", "By class, size and crowdedness (J_k)", by_group),
         Result("divergence.predicts", "Does it predict AP?", _with_ap(by_cell)),
         Result("divergence.cells", "Divergence and AP of every cell", by_cell, {"AP": "AP"}, "figure"),
@@ -123,6 +125,18 @@ def divergence(study: StudyRecord) -> list[Result]:
             "divergence.density", "Scores and IoUs of candidates", pd.concat(density, ignore_index=True), {}, "figure"
         ),
     ]
+
+
+def _cut(cell: CellData, rule: Rule) -> int:
+    """The objects whose candidates were not recorded whole; J_k always is."""
+    known = rule == CLOSE and "close_left_out" in cell.objects
+    return int((cell.objects.close_left_out > 0).sum()) if known else 0
+
+
+def _by_rule(rules: list[dict[str, object]]) -> pd.DataFrame:
+    """The table by rule; the column `cut` is there where the records of any cell were cut."""
+    table = pd.DataFrame(rules)
+    return over_seeds(table if table.cut.any() else table.drop(columns="cut"))
 
 
 def _by_group(cell: CellData) -> list[dict[str, object]]:

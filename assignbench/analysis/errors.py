@@ -11,6 +11,7 @@ import pandas as pd
 from assignbench.analysis.base import CellData, StudyRecord, analysis
 from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.result import Result
+from assignbench.measure.coco import COCO_LIMITS
 from assignbench.measure.matching import RECALLS, Overlaps, match, overlaps_of
 
 KINDS = ("classification", "localization", "both", "duplicate", "background", "missed")
@@ -71,18 +72,25 @@ def _curve_area(score: Floats, right: Bools, total: int) -> float:
     return float(envelope[np.searchsorted(recall, RECALLS, side="left")].mean())
 
 
-def find_errors(images: pd.DataFrame, objects: pd.DataFrame, detections: pd.DataFrame, classes: int) -> Errors:
+def find_errors(
+    images: pd.DataFrame,
+    objects: pd.DataFrame,
+    detections: pd.DataFrame,
+    classes: int,
+    most: int = COCO_LIMITS[-1],
+) -> Errors:
     """Classifies every detection at IoU 0.5 (background below 0.1), in TIDE's order of tests.
 
     Wrong place (class right, IoU between the two), wrong class (IoU 0.5 with an object of another class), duplicate,
     background, both. An object that no detection found and that no mending of place or class would find is missed. Of
     several detections that mending would bring to one object the best-scored one counts, the others are removed.
+    The best `most` detections of each image and class count.
     """
     own = overlaps_of(images, objects, detections, classes)
     # One order of detections for both tables: own's, whose rows are given again without their classes.
     ordered = detections.iloc[own.row].reset_index(drop=True)
     mixed = overlaps_of(images, objects.assign(label=0), ordered.assign(label=0), 1, least=BACKGROUND)
-    result = match(own, thresholds=(FOREGROUND,))
+    result = match(own, thresholds=(FOREGROUND,), max_detections=most)
     found, ignored = result.found[:, 0], result.ignored[:, 0]
     detection, target, iou = mixed.row[mixed.pair_detection], mixed.pair_object, mixed.pair_iou
     usable = ~own.left_out[target]
@@ -151,7 +159,7 @@ def _best_scored(aim: Ints, own: Overlaps) -> Ints:
 
 def cell_errors(cell: CellData) -> dict[str, float]:
     """AP50 lost to each kind of error, and how many of each there are per object."""
-    found = find_errors(cell.images, cell.objects, cell.detections, len(cell.classes))
+    found = find_errors(cell.images, cell.objects, cell.detections, len(cell.classes), cell.most)
     own = found.average_precision()
     row = {"AP50": own}
     for kind in KINDS:

@@ -15,7 +15,7 @@ from assignbench.analysis.result import Result
 from assignbench.analysis.trends import FACTORS, factor_grouping, trend_rows
 from assignbench.measure.coco import AREAS
 from assignbench.measure.groups import CROWDING, ELONGATION, IMAGE_CROWDING, PER_IMAGE, Grouping
-from assignbench.measure.matching import average_precision, average_recall, match, mean_over_classes
+from assignbench.measure.matching import average_precision, match
 
 GROUP_RULE = (
     "Objects outside a group are left out (neither missed nor matched at a cost), detections matched to them too; an "
@@ -150,9 +150,7 @@ def size(study: StudyRecord) -> list[Result]:
     rows, recalls = [], []
     for cell in study.data():
         rows += _by_area(cell, ranges)
-        whole = match(cell.overlaps, max_detections=max(limits))
-        recall = {f"AR{k}": float(mean_over_classes(average_recall(whole.first(k))[0])) for k in limits}
-        recalls.append({**cell.keys, **recall})
+        recalls.append({**cell.keys, **{f"AR{k}": cell.recall(k) for k in limits}})
     recall_table = over_seeds(pd.DataFrame(recalls)) if recalls else pd.DataFrame()
     return [
         Result("size", "By area of the object", with_gains(pd.DataFrame(rows), study), UNITS),
@@ -170,7 +168,7 @@ def _by_area(cell: CellData, ranges: dict[str, tuple[float, float]]) -> list[dic
     rows: list[dict[str, object]] = []
     for name, area in ranges.items():
         inside = (o.object_area >= area[0]) & (o.object_area <= area[1]) & ~o.left_out
-        found = average_precision(match(o, area=area))[0]
+        found = average_precision(match(o, area=area, max_detections=cell.most))[0]
         rows.append({**cell.keys, "group": name, "objects": int(inside.sum()), **three_numbers(found)})
     return rows
 

@@ -85,7 +85,7 @@ def replayed_precision(cell: CellData, boxes: pd.DataFrame) -> float:
     """AP of what the cell's own NMS leaves of these boxes."""
     left = replay(cell, boxes)
     overlaps = overlaps_of(cell.images, cell.objects, left, len(cell.classes))
-    return float(mean_over_classes(average_precision(match(overlaps))[0]))
+    return float(mean_over_classes(average_precision(match(overlaps, max_detections=cell.most))[0]))
 
 
 def own_precision(cell: CellData) -> float:

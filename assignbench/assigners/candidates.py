@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from assignbench.assigners.fcos import FCOS
-from assignbench.assigners.max_iou import MaxIoU
 from assignbench.config.method import PriorKind
-from assignbench.contract import IGNORE, Objects
+from assignbench.contract import BACKGROUND, Objects
 from assignbench.priors import Priors
 from assignbench.select import prior_iou
+
+NEGATIVE = 0.4  # IoU of an object with an anchor from which on max-IoU matching takes the anchor, or ignores it
+PAIRS = 16_000_000  # objects x anchors whose overlaps are held at once
 
 
 def divergence_candidates(priors: Priors, objects: Objects) -> Tensor:
@@ -28,9 +30,25 @@ def divergence_candidates(priors: Priors, objects: Objects) -> Tensor:
 
 
 def _of_anchors(priors: Priors, objects: Objects) -> Tensor:
-    iou = prior_iou(priors, objects)
-    index, _ = MaxIoU(positive=0.5, negative=0.4, low_quality="mmdet", min_iou=0.0).match(iou, objects.valid)
-    return torch.where(index == IGNORE, iou.argmax(dim=1), index)
+    """Worked through in blocks of objects: a crowd's overlaps with all anchors need not be held at once.
+
+    Of equal overlaps the first object wins; of two objects that both have an anchor as their best, the last.
+    """
+    shape = (len(objects.boxes), len(priors))
+    best = priors.boxes.new_full(shape, -1.0)
+    owner = torch.zeros(shape, dtype=torch.long, device=best.device)
+    forced = torch.full_like(owner, BACKGROUND)
+    step = max(1, PAIRS // max(1, best.numel()))
+    for start in range(0, objects.labels.shape[1], step):
+        some = slice(start, start + step)
+        iou = prior_iou(priors, Objects(objects.boxes[:, some], objects.labels[:, some], objects.valid[:, some]))
+        most, place = iou.max(dim=1)
+        owner = torch.where(most > best, place + start, owner)
+        best = torch.maximum(best, most)
+        peak = iou.amax(dim=2, keepdim=True)
+        b, g, a = torch.nonzero((iou == peak) & (peak > 0), as_tuple=True)
+        forced.view(-1).scatter_reduce_(0, b * shape[1] + a, g + start, "amax")
+    return torch.where(forced >= 0, forced, torch.where(best >= NEGATIVE, owner, BACKGROUND))
 
 
 def _of_points(priors: Priors, objects: Objects) -> Tensor:

@@ -6,9 +6,7 @@ import argparse
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 from rich.console import Console
 
@@ -18,8 +16,8 @@ from assignbench.commands.terminal import with_progress
 from assignbench.config import Nms
 from assignbench.data.predictions import GroundTruth, read_ground_truth, read_predictions
 from assignbench.errors import InputError
-from assignbench.measure.coco import coco_numbers
-from assignbench.measure.matching import BOX, average_precision, match, overlaps_of
+from assignbench.measure.coco import coco_summary
+from assignbench.measure.matching import BOX, overlaps_of
 from assignbench.measure.objects import described
 from assignbench.records import (
     ImportedConfig,
@@ -111,9 +109,7 @@ def _write_cell(
     )
     config = ImportedConfig(method=method, data=ImportedData(name=truth.name))
     overlaps = overlaps_of(truth.images, objects, detections, len(truth.classes))
-    by_class = average_precision(match(overlaps))[0].mean(axis=0)
-    summary: dict[str, Any] = {k: None if np.isnan(v) else v for k, v in coco_numbers(overlaps).items()}
-    summary["per_class"] = {c: None if np.isnan(v) else float(v) for c, v in zip(truth.classes, by_class, strict=True)}
+    summary = coco_summary(overlaps, truth.classes, config.evaluation.max_detections)
     write_config(folder, config)
     write_json(folder / "environment.json", {"classes": list(truth.classes), "class_agnostic": False})
     write_table(folder / "images.parquet", truth.images, schema.IMAGES)

@@ -109,15 +109,15 @@ def group_differences(first: CellData, second: CellData) -> pd.DataFrame:
 
 
 def _of_group(inside: npt.NDArray[np.bool_], cell: CellData, weights: Floats) -> Floats:
-    return mean_over_classes(group_precision(cell.overlaps, inside, weights=weights))
+    return mean_over_classes(group_precision(cell.overlaps, inside, weights=weights, matches=cell.matches))
 
 
 def _of_area(area: tuple[float, float], cell: CellData, weights: Floats) -> Floats:
-    return mean_over_classes(average_precision(match(cell.overlaps, area=area), weights))
+    return mean_over_classes(average_precision(match(cell.overlaps, area=area, max_detections=cell.most), weights))
 
 
 def _of_class(label: int, cell: CellData, weights: Floats) -> Floats:
-    return np.asarray(average_precision(match(cell.overlaps), weights)[:, :, label].mean(axis=1))
+    return np.asarray(average_precision(cell.matches, weights)[:, :, label].mean(axis=1))
 
 
 def _row(
@@ -140,7 +140,7 @@ def image_scores(cell: CellData) -> npt.NDArray[np.float64]:
 
     NaN for images without a countable object.
     """
-    o, matches = cell.overlaps, match(cell.overlaps)
+    o, matches = cell.overlaps, cell.matches
     counted = np.bincount(o.object_image[~o.left_out], minlength=len(o.images))
     order = np.lexsort((-o.score, o.image))
     image = o.image[order]

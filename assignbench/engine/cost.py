@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from assignbench.config.images import HW, nominal_hw
-from assignbench.data.stream import Batch, evaluation_batches
 from assignbench.detectors import Detector
 from assignbench.engine.cell import Cell
-from assignbench.engine.evaluate import detections_of
-from assignbench.engine.scoring import boxes_before_nms
+from assignbench.engine.detect import detect, views_of
 from assignbench.engine.stopwatch import processor_clock
 
 Image = TypeVar("Image")
@@ -87,20 +86,17 @@ def cost_at_test(cell: Cell) -> dict[str, Any]:
 
 
 def detection_speed(cell: Cell) -> Speed:
-    """The speed of a cell's detector and method on its test split: network, ranking, NMS, voting."""
+    """The speed of a cell's detector and method on its test split: network, ranking, NMS, voting, all views."""
     config, detector = cell.config, cell.learner.detector
-    places = timed_places(len(cell.test))
+    places, alone = timed_places(len(cell.test)), config.evaluation.model_copy(update={"batch": 1})
+    images = [cell.test.images[place] for place in places]
+    timed = replace(cell.test, images=images, read=lambda index: cell.test.read(places[index]))
     detector.eval()
-
-    def detect(batch: Batch) -> None:
-        priors, predictions = detector(batch.images.to(detector.device), batch.extents)
-        priors, predictions = priors.to("cpu"), predictions.to("cpu")
-        before = boxes_before_nms(predictions, priors, config.method, config.evaluation, batch.sizes, batch.scale)
-        for boxes in before:
-            detections_of(boxes, config.method, config.evaluation.max_detections)
-
-    with torch.no_grad():
-        return speed(lambda: evaluation_batches(cell.test, places, config.data, 1), detect, detector.device)
+    return speed(
+        lambda: views_of(timed, config.data, alone),
+        lambda views: detect(detector, config.method, views, alone),
+        detector.device,
+    )
 
 
 def speed(images: Callable[[], Iterable[Image]], detect: Callable[[Image], object], device: torch.device) -> Speed:

@@ -1,34 +1,31 @@
-"""The test split through a trained detector: detections, candidates and objects as record tables."""
+"""The test split through a trained detector: detections, candidates and objects as record tables.
+
+The tables are written piece by piece: of a split only its objects and detections are ever held whole.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
-from torch import Tensor
 
-from assignbench.assigners.candidates import divergence_candidates
-from assignbench.boxes import pairwise_iou
 from assignbench.config.data import DataSpec
 from assignbench.config.evaluation import Evaluation
 from assignbench.config.method import MethodConfig
-from assignbench.contract import Predictions
 from assignbench.data.base import DetectionData
-from assignbench.data.stream import Batch, evaluation_batches
 from assignbench.detectors import Detector
-from assignbench.engine.scoring import boxes_before_nms, ranking_scores
-from assignbench.engine.stopwatch import Stopwatch
+from assignbench.engine.candidates import candidate_tables
+from assignbench.engine.detect import Detected, View, detect, views_of
 from assignbench.measure.correlation import rank_correlation
 from assignbench.measure.matching import overlaps_of
-from assignbench.measure.nms import Boxes, thin_out, vote
 from assignbench.measure.objects import described
-from assignbench.priors import Priors
+from assignbench.records import in_pieces
+from assignbench.records.schema import CANDIDATES, DETECTIONS, PRE_NMS
 
-CANDIDATE_IOU = 0.1  # predictions below this IoU with an object are not recorded as its candidates
 Tables = dict[str, pd.DataFrame]
 
 
@@ -56,110 +53,101 @@ def object_table(data: DetectionData) -> pd.DataFrame:
     return described(pd.concat(parts, ignore_index=True))
 
 
+@dataclass
+class Predicted:
+    """What is kept of a split's predictions: the detections table, what was found of each object, and the cost.
+
+    `cost` is per image in milliseconds: those that passed (on a GPU: on the device), and those of the processor.
+    """
+
+    detections: pd.DataFrame
+    found: pd.DataFrame
+    cost: dict[str, float]
+
+
 def predict(
-    detector: Detector, method: MethodConfig, data: DetectionData, spec: DataSpec, evaluation: Evaluation
-) -> tuple[Tables, dict[str, float]]:
-    """Tables detections, pre_nms and candidates of a split (boxes in original px), and the cost per image.
+    folder: Path,
+    detector: Detector,
+    method: MethodConfig,
+    data: DetectionData,
+    spec: DataSpec,
+    evaluation: Evaluation,
+    objects: pd.DataFrame,
+) -> Predicted:
+    """Writes detections, pre_nms and candidates of a split (boxes in original px) into a cell's folder.
 
-    The cost is in milliseconds, those that passed and those of the processor. NMS is always done on the processor.
+    `objects` is the object table with the labels that the detector is judged by.
     """
-    device = detector.device
     detector.eval()
-    tables: dict[str, list[pd.DataFrame]] = {"detections": [], "pre_nms": [], "candidates": []}
-    parts = ("forward", "postprocess")
-    cost = {f"{part}_{kind}_per_image": 0.0 for part in parts for kind in ("ms", "cpu_ms")}
-    with torch.no_grad():
-        for batch in evaluation_batches(data, range(len(data)), spec, evaluation.batch):
-            watch = Stopwatch(torch.device("cpu"))  # fetching the predictions waits for the device
-            priors, predictions = detector(batch.images.to(device), batch.extents)
-            priors, predictions = priors.to("cpu"), predictions.to("cpu")
-            watch.mark()
-            before = boxes_before_nms(predictions, priors, method, evaluation, batch.sizes, batch.scale)
-            after = [detections_of(boxes, method, evaluation.max_detections) for boxes in before]
-            watch.mark()
-            for number, part in enumerate(parts):
-                lap = watch.lap(number)
-                cost[f"{part}_ms_per_image"] += lap.ms / len(data)
-                cost[f"{part}_cpu_ms_per_image"] += lap.cpu_ms / len(data)
-            tables["pre_nms"].append(_box_rows(before, batch, "ranking_score"))
-            tables["detections"].append(_box_rows(after, batch, "score"))
-            judged = replace(batch, objects=detector.taught(batch.objects))
-            tables["candidates"].append(_candidate_rows(predictions, method, judged, priors))
-    return {k: pd.concat(v, ignore_index=True) for k, v in tables.items()}, cost
+    kept: dict[str, list[pd.DataFrame]] = {"detections": [], "found": []}
+    cost = _Cost(len(data))
+    with ExitStack() as files:
+        pieces = {s.name: files.enter_context(in_pieces(folder / s.file, s)) for s in (DETECTIONS, PRE_NMS, CANDIDATES)}
+        for views in views_of(data, spec, evaluation):
+            got = detect(detector, method, views, evaluation)
+            cost.add(got, len(views))
+            tables = tables_of(got, views[0], method, evaluation, detector)
+            counts = tables.pop("counts")
+            for name, table in tables.items():
+                pieces[name].add(table)
+            mine = objects[objects.image_id.isin(views[0].batch.image_ids)]
+            kept["found"].append(found_of(mine, {**tables, "counts": counts}))
+            kept["detections"].append(tables["detections"])
+    whole = {name: pd.concat(parts, ignore_index=True) for name, parts in kept.items()}
+    return Predicted(whole["detections"], whole["found"], cost.per_image)
 
 
-def detections_of(before: Boxes, method: MethodConfig, limit: int) -> Boxes:
-    """What the method's NMS, and its voting where it has one, make of the boxes of one image."""
-    kept = thin_out(before, method.nms, limit)
-    return kept if method.voting is None else vote(kept, before, method.voting)
+def tables_of(got: Detected, first: View, method: MethodConfig, evaluation: Evaluation, detector: Detector) -> Tables:
+    """Tables detections, pre_nms and candidates of a batch, and `counts`: what candidates leaves out, per object."""
+    batch = first.batch
+    objects = detector.taught(batch.objects).to(detector.device)
+    most = evaluation.candidates
+    candidates, counts = candidate_tables(got.predictions, method, batch, objects, got.priors, most)
+    return {
+        "detections": got.after.rows(batch.image_ids, "score"),
+        "pre_nms": got.before.rows(batch.image_ids, "ranking_score"),
+        "candidates": candidates,
+        "counts": counts,
+    }
 
 
-def _box_rows(found: Sequence[Boxes], batch: Batch, score: str) -> pd.DataFrame:
-    """The boxes of a batch's images as a table whose column `score` holds their scores."""
+@dataclass
+class _Cost:
+    """Milliseconds per image of the network and of what comes after it."""
 
-    def column(name: str) -> npt.NDArray[np.generic]:
-        return np.concatenate([getattr(boxes, name) for boxes in found])
-
-    corners = column("boxes")
-    return pd.DataFrame(
-        {
-            "image_id": np.repeat(np.asarray(batch.image_ids), [len(boxes) for boxes in found]),
-            "label": column("labels"),
-            score: column("scores"),
-            "cls_score": column("cls_scores"),
-            "quality_score": column("quality_scores"),
-            "prior": column("priors"),
-            **{n: corners[:, i] for i, n in enumerate(("x1", "y1", "x2", "y2"))},
+    images: int
+    per_image: dict[str, float] = field(
+        default_factory=lambda: {
+            f"{part}_{kind}_per_image": 0.0 for part in ("forward", "postprocess") for kind in ("ms", "cpu_ms")
         }
     )
 
-
-def _candidate_rows(predictions: Predictions, method: MethodConfig, batch: Batch, priors: Priors) -> pd.DataFrame:
-    """Every prediction with IoU >= CANDIDATE_IOU to an object, whatever its score, and every one of its set J_k.
-
-    `in_jk` marks the members of J_k, which depend on priors and objects alone (`divergence_candidates`).
-    """
-    objects = batch.objects.with_room()
-    overlap = pairwise_iou(objects.boxes, predictions.boxes) * objects.valid.unsqueeze(-1)
-    owner = divergence_candidates(priors, objects)
-    in_jk = owner.unsqueeze(1) == torch.arange(objects.labels.shape[1])[None, :, None]
-    b, g, a = torch.nonzero((overlap >= CANDIDATE_IOU) | in_jk, as_tuple=True)
-    label = objects.labels[b, g]
-    ranking, cls, quality = ranking_scores(predictions, method.ranking)
-
-    def column(values: Tensor) -> npt.NDArray[np.float32]:
-        return np.asarray(values[b, a, label].numpy(), np.float32)
-
-    return pd.DataFrame(
-        {
-            "image_id": np.asarray(batch.image_ids)[b.numpy()],
-            "object_id": (batch.object_ids[b, g] if batch.object_ids.shape[1] else label).numpy(),
-            "prior": a.numpy(),
-            "level": priors.levels()[a].numpy().astype(np.int8),
-            "in_jk": in_jk[b, g, a].numpy(),
-            "cls_score": column(cls),
-            "quality_score": column(quality),
-            "ranking_score": column(ranking),
-            "iou": overlap[b, g, a].numpy(),
-        }
-    )
+    def add(self, got: Detected, views: int) -> None:
+        """Counts a batch in: laps of its views, network and selection in turn, and the lap of NMS and voting."""
+        for number in range(2 * views + 1):
+            part = "postprocess" if number % 2 or number == 2 * views else "forward"
+            lap = got.watch.lap(number)
+            self.per_image[f"{part}_ms_per_image"] += lap.ms / self.images
+            self.per_image[f"{part}_cpu_ms_per_image"] += lap.cpu_ms / self.images
 
 
-def describe_objects(objects: pd.DataFrame, tables: Tables) -> pd.DataFrame:
-    """The object table with candidates (J_k) counted, the rank correlations of their IoU with the ranking score and
-    with the class score alone, and the best IoU before and after NMS.
+def found_of(objects: pd.DataFrame, tables: Tables) -> pd.DataFrame:
+    """What a batch's tables say of its objects: candidates (J_k) counted, the rank correlations of their IoU with the
+    ranking score and with the class score alone, what was left out, and the best IoU before and after NMS.
     """
     candidates = tables["candidates"]
     candidates = candidates[candidates.in_jk]
+    told = objects[["object_id"]].merge(tables["counts"], how="left", on="object_id")
     sizes = candidates.groupby("object_id").size().rename("num_candidates").reset_index()
-    objects = objects.merge(sizes, how="left", on="object_id")
-    objects["num_candidates"] = objects["num_candidates"].fillna(0).astype(int)
+    told = told.merge(sizes, how="left", on="object_id")
+    numbers = ["num_candidates", "left_out", "close_left_out"]  # crowd regions have no candidates
+    told[numbers] = told[numbers].fillna(0).astype(np.int64)
     for column, score in (("spearman", "ranking_score"), ("spearman_cls", "cls_score")):
         found = rank_correlation(candidates, score).rename(columns={"spearman": column})
-        objects = objects.merge(found, how="left", on="object_id")
-    objects["best_iou_before"] = _best_iou(objects, tables["pre_nms"])
-    objects["best_iou_after"] = _best_iou(objects, tables["detections"])
-    return objects
+        told = told.merge(found, how="left", on="object_id")
+    told["best_iou_before"] = _best_iou(objects, tables["pre_nms"])
+    told["best_iou_after"] = _best_iou(objects, tables["detections"])
+    return told
 
 
 def _best_iou(objects: pd.DataFrame, boxes: pd.DataFrame) -> npt.NDArray[np.float64]:

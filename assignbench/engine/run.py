@@ -20,7 +20,7 @@ from assignbench.engine import checkpoint
 from assignbench.engine.cell import Cell, prepare
 from assignbench.engine.cost import cost_at_test, peak_memory, training_cost
 from assignbench.engine.environment import environment
-from assignbench.engine.evaluate import describe_objects, image_table, object_table, predict
+from assignbench.engine.evaluate import image_table, object_table, predict
 from assignbench.engine.failure import reason_of
 from assignbench.engine.hooks import Checkpoint, Guard, Heartbeat, Idle, Log, Probes
 from assignbench.engine.hooks.heartbeat import Status
@@ -31,13 +31,14 @@ from assignbench.engine.outcome import Diverged
 from assignbench.engine.pictures import save_picture
 from assignbench.engine.sharing import take_training
 from assignbench.engine.stopping import Stopped, Wish
-from assignbench.measure.coco import coco_evaluate, coco_ground_truth, coco_results
+from assignbench.measure.coco import coco_summary
+from assignbench.measure.matching import overlaps_of
 from assignbench.measure.voc import voc_evaluate
 from assignbench.records import CellRecord, read_lines, write_json, write_table, write_text
 from assignbench.records.claim import EXIT_CLAIMED, EXIT_FAILED, EXIT_STOPPED, Claimed, kept
 from assignbench.records.documents import ENVIRONMENT, SUMMARY
 from assignbench.records.manifest import MANIFEST
-from assignbench.records.schema import CANDIDATES, DETECTIONS, FORMULAS, IMAGES, OBJECTS, PRE_NMS
+from assignbench.records.schema import FORMULAS, IMAGES, OBJECTS
 
 EXAMPLES = 6  # test images that are kept as pictures
 
@@ -128,27 +129,25 @@ def evaluate(cell: Cell, seconds: float) -> None:
     """Writes the tables of the test split, and summary.json with `seconds` of training."""
     config, learner, folder = cell.config, cell.learner, cell.folder
     detector = learner.detector
-    tables, cost = predict(detector, config.method, cell.test, config.data, config.evaluation)
     objects, images = object_table(cell.test), image_table(cell.test)
     classes = ["object"] if detector.class_agnostic else list(cell.test.classes)
     judged = objects.assign(label=0) if detector.class_agnostic else objects
+    predicted = predict(folder, detector, config.method, cell.test, config.data, config.evaluation, judged)
     write_table(folder / "images.parquet", images, IMAGES)
-    write_table(folder / "objects.parquet", describe_objects(judged, tables).assign(label=objects.label), OBJECTS)
-    for schema in (DETECTIONS, PRE_NMS, CANDIDATES):
-        write_table(folder / schema.file, tables[schema.name], schema)
+    write_table(folder / "objects.parquet", objects.merge(predicted.found, how="left", on="object_id"), OBJECTS)
     formulas = learner.method.assigner.formulas()
     if formulas:
         write_table(folder / "formulas.parquet", pd.DataFrame(formulas), FORMULAS)
     for index in range(min(EXAMPLES, len(cell.test))):
         save_picture(folder / "examples" / f"{cell.test.images[index].id}.png", cell.test.read(index))
-    truth = coco_ground_truth(images, judged, classes)
-    summary: dict[str, Any] = coco_evaluate(truth, coco_results(tables["detections"]))
+    overlaps = overlaps_of(images, judged, predicted.detections, len(classes))
+    summary: dict[str, Any] = coco_summary(overlaps, classes, config.evaluation.max_detections)
     if config.data.kind == "voc":
-        summary |= voc_evaluate(judged, tables["detections"], classes)
+        summary |= voc_evaluate(judged, predicted.detections, classes)
     summary |= {
         **training_cost(read_lines(folder / "metrics.jsonl"), seconds),
         "peak_memory_mib": max(peak_memory(learner.device), CellRecord(folder).training.get("peak_memory_mib", 0.0)),
-        **cost,
+        **predicted.cost,
         **cost_at_test(cell),
     }
     SUMMARY.mapping(summary, str(folder / "summary.json"))

@@ -1,16 +1,29 @@
-"""COCO's numbers, twice: by pycocotools for a cell's summary, and by our own matching for everything finer."""
+"""COCO's numbers from our own matching, and records in COCO's own formats.
+
+The numbers equal pycocotools' to 1e-9 at every limit of detections, which the tests check; pycocotools itself prints -1
+where the limits are not 1, 10 and 100.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import io
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from assignbench.measure.matching import Overlaps, average_precision, average_recall, match, mean_over_classes
+from assignbench.measure.matching import (
+    Floats,
+    Overlaps,
+    average_precision,
+    average_recall,
+    match,
+    mean_over_classes,
+)
 
 COCO_NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+COCO_LIMITS = (1, 10, 100)  # detections per image and class
+WIDER_LIMITS = (300, 1000)  # of crowded data and of proposals
 
 
 def coco_ground_truth(images: pd.DataFrame, objects: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
@@ -49,61 +62,39 @@ def coco_results(detections: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def coco_evaluate(truth: dict[str, Any], results: list[dict[str, Any]]) -> dict[str, Any]:
-    """The twelve COCO numbers by name, -1 replaced by None, and AP per category name under `per_class`.
-
-    Objects with `ignore` and no `iscrowd` (VOC's difficult) are neither missed nor matched at a cost; pycocotools
-    alone would count them.
-    """
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
-    class Eval(COCOeval):  # type: ignore[misc]
-        def _prepare(self) -> None:
-            wanted = {a["id"]: a.get("ignore", 0) for a in self.cocoGt.dataset["annotations"]}
-            super()._prepare()
-            for group in self._gts.values():
-                for item in group:
-                    item["ignore"] = int(bool(item["iscrowd"] or wanted[item["id"]]))
-
-    if not results:
-        return _nothing_found(truth)
-    with contextlib.redirect_stdout(io.StringIO()):
-        gt = COCO()
-        gt.dataset = truth
-        gt.createIndex()
-        run = Eval(gt, gt.loadRes(results), "bbox")
-        run.evaluate()
-        run.accumulate()
-        run.summarize()
-    numbers = [None if v < 0 else float(v) for v in run.stats]
-    precision = run.eval["precision"][:, :, :, 0, -1]
-    per_class = {}
-    for place, category in enumerate(run.params.catIds):
-        values = precision[:, :, place]
-        name = gt.cats[category]["name"]
-        per_class[name] = None if (values < 0).all() else float(values[values >= 0].mean())
-    return {**dict(zip(COCO_NAMES, numbers, strict=True)), "per_class": per_class}
-
-
-def _nothing_found(truth: dict[str, Any]) -> dict[str, Any]:
-    """The numbers of an empty result, which pycocotools refuses: 0, or None where no object counts."""
-    counted = [a for a in truth["annotations"] if not (a["iscrowd"] or a.get("ignore", 0))]
-    present = {a["category_id"] for a in counted}
-    limits = {"s": (0, 32**2), "m": (32**2, 96**2), "l": (96**2, 1e10)}
-    found: dict[str, Any] = {}
-    for name in COCO_NAMES:
-        low, high = limits.get(name[-1], (0, 1e10))
-        found[name] = 0.0 if any(low <= a["area"] < high for a in counted) else None
-    found["per_class"] = {c["name"]: 0.0 if c["id"] in present else None for c in truth["categories"]}
-    return found
-
-
 AREAS: dict[str, tuple[float, float]] = {"s": (0.0, 32.0**2), "m": (32.0**2, 96.0**2), "l": (96.0**2, 1e10)}
 
 
-def coco_numbers(overlaps: Overlaps, *, limits: tuple[int, ...] = (1, 10, 100)) -> dict[str, float]:
-    """AP, AP50, AP75, AP and AR by COCO's areas and AR by detections per image and class; NaN is n/a."""
+def recall_limits(most: int) -> tuple[int, ...]:
+    """At how many detections per image and class AR is measured where an image has at most `most` detections."""
+    return tuple(sorted({*COCO_LIMITS, *(n for n in WIDER_LIMITS if n <= most), max(most, COCO_LIMITS[-1])}))
+
+
+def coco_numbers(overlaps: Overlaps, *, limits: tuple[int, ...] = COCO_LIMITS) -> dict[str, float]:
+    """AP, AP50, AP75, AP and AR by COCO's areas and AR by detections per image and class; NaN is n/a.
+
+    All but the AR of a smaller limit count the best max(limits) detections of each image and class.
+    """
+    return _numbers(overlaps, limits)[0]
+
+
+def coco_summary(overlaps: Overlaps, classes: Sequence[str], most: int) -> dict[str, Any]:
+    """COCO's numbers of records with at most `most` detections per image, and AP by class under `per_class`.
+
+    None stands where no object counts. No detection is left out: COCO's hundred per class is the limit only where an
+    image has no more than that.
+    """
+    found, ap = _numbers(overlaps, recall_limits(most))
+    by_class = dict(zip(classes, ap.mean(axis=0).tolist(), strict=True))
+    return {**_known(found), "per_class": _known(by_class)}
+
+
+def _known(values: dict[str, float]) -> dict[str, float | None]:
+    return {name: None if np.isnan(value) else value for name, value in values.items()}
+
+
+def _numbers(overlaps: Overlaps, limits: tuple[int, ...]) -> tuple[dict[str, float], Floats]:
+    """The numbers by name, and AP [T, C]."""
     most = max(limits)
     whole = match(overlaps, area=(0.0, 1e10), max_detections=most)
     ap = average_precision(whole)[0]
@@ -116,4 +107,4 @@ def coco_numbers(overlaps: Overlaps, *, limits: tuple[int, ...] = (1, 10, 100)) 
         found[f"AR{name}"] = float(mean_over_classes(average_recall(part)[0]))
     for limit in limits:
         found[f"AR{limit}"] = float(mean_over_classes(average_recall(whole.first(limit))[0]))
-    return found
+    return found, ap

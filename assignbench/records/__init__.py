@@ -13,6 +13,7 @@ from assignbench.records.files import (
 )
 from assignbench.records.imported import ImportedConfig, ImportedData, ImportedDetector, ImportedMethod
 from assignbench.records.manifest import damage_of, finish
+from assignbench.records.pieces import Pieces, in_pieces
 from assignbench.records.store import (
     AnyConfig,
     CellRecord,
@@ -36,12 +37,14 @@ __all__ = [
     "ImportedDetector",
     "ImportedMethod",
     "OldRecords",
+    "Pieces",
     "State",
     "TableSchema",
     "append_lines",
     "clear_folder",
     "damage_of",
     "finish",
+    "in_pieces",
     "move_records",
     "read_about",
     "read_cells",

@@ -130,8 +130,16 @@ SUMMARY = TableSchema(
             for size, told in (("s", "small (area below 32²)"), ("m", "medium"), ("l", "large (area from 96² on)"))
         ),
         *(
-            Column(f"AR{n}", "float", f"COCO's AR with {n} detections per image.", missing=_NO_OBJECT)
+            Column(f"AR{n}", "float", f"COCO's AR with {n} detections per image and class.", missing=_NO_OBJECT)
             for n in (1, 10, 100)
+        ),
+        Column(
+            "AR{n}",
+            "float",
+            "The same with n detections: 300 and 1000 as far as max_detections reaches, and max_detections itself.",
+            "",
+            optional=True,
+            missing=_NO_OBJECT,
         ),
         Column("per_class", "object", "AP by the name of the class, null for one without objects."),
         Column("AP07", "float", "VOC data: 11-point AP, mean of ten IoU thresholds.", "", True),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from assignbench.records.columns import TableSchema
 LIMITS = Limits(size=1 << 26, values=10_000_000)  # of one JSON file of a record
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Lets `write` fill a file beside `path` and then puts it in its place; an error leaves what was there.
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A file beside `path` to be filled, which then takes its place; an error leaves what was there.
 
     What was half written is removed, so that a full disk does not stay full because of it. A link that somebody put in
     the way is not followed.
@@ -29,11 +31,17 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")  # runs side by side share a study's folder
     partial.unlink(missing_ok=True)
     try:
-        write(partial)
+        yield partial
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Lets `write` fill a file that is there whole or not at all (`whole_file`)."""
+    with whole_file(path) as partial:
+        write(partial)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

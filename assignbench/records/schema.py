@@ -18,7 +18,11 @@ NO_HEAD = "where the method has no quality head"
 _IMAGE = Column("image_id", "int", "Id of the image, as its data set gives it.")
 _OBJECT = Column("object_id", "int", "Id of the annotation; it is unique in its split.")
 _LABEL = Column("label", "int", "Class, counted from 0 in the order of `classes` in environment.json.")
-_PRIOR = Column("prior", "int", "Place of the prior among all priors: by level, then row, column and anchor.")
+_PRIOR = Column(
+    "prior",
+    "int",
+    "Place of the prior among all priors of its view of the image: by level, then row, column and anchor.",
+)
 _LEVEL = Column("level", "int", "Feature level of the prior, 0 for the finest.")
 
 
@@ -84,6 +88,8 @@ OBJECTS = TableSchema(
             optional=True,
             missing="where there are fewer than two candidates, or one side is constant",
         ),
+        Column("left_out", "int", "Predictions with IoU 0.1 or more that candidates.parquet leaves out.", "", True),
+        Column("close_left_out", "int", "Those of them with IoU 0.5 or more.", "", True),
         Column("best_iou_before", "float", "Largest IoU with a box of its class before NMS, 0 without one.", "", True),
         Column("best_iou_after", "float", "Largest IoU with a box of its class after NMS, 0 without one.", "", True),
     ),
@@ -121,7 +127,9 @@ PRE_NMS = TableSchema(
 CANDIDATES = TableSchema(
     "candidates",
     "candidates.parquet",
-    "Per test object every prediction with IoU 0.1 or more to it, and every candidate; never cut by score.",
+    "Per test object every candidate, and of the predictions with IoU 0.1 or more to it the `evaluation.candidates` "
+    "best by IoU and the `evaluation.candidates` best by ranking score, in the first view of the image; the others are "
+    "counted in objects.parquet.",
     (
         _IMAGE,
         _OBJECT,
