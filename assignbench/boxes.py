@@ -91,12 +91,10 @@ def paired_giou(first: Tensor, second: Tensor) -> Tensor:
     return overlap / union - (hull_area - union) / hull_area
 
 
-def clip(boxes: Tensor, height: float, width: float) -> Tensor:
-    """Boxes [..., 4] clipped to an image of the given size."""
-    clipped = boxes.clamp(min=0)
-    clipped[..., 0::2] = clipped[..., 0::2].clamp(max=width)
-    clipped[..., 1::2] = clipped[..., 1::2].clamp(max=height)
-    return clipped
+def clip(boxes: Tensor, height: Tensor, width: Tensor) -> Tensor:
+    """Boxes [B, A, 4] clipped to images of these sides, [B, 1] each."""
+    most = torch.stack([width, height, width, height], dim=-1)
+    return torch.minimum(boxes.clamp(min=0), most)
 
 
 def inside(points: Tensor, boxes: Tensor) -> Tensor:

@@ -169,6 +169,11 @@ class Context:
         return self.image_hw  # type: ignore[return-value]
 
 
+def one_or_each(sizes: tuple[tuple[int, int], ...]) -> ImageSizes:
+    """The (height, width) of a batch's images for a Context: one pair where all are alike, else one of each."""
+    return sizes[0] if len(set(sizes)) == 1 else sizes
+
+
 def _is_one_size(sizes: ImageSizes) -> bool:
     return bool(sizes) and isinstance(sizes[0], int)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -9,11 +12,13 @@ import pandas as pd
 from assignbench.analysis.base import CellData, StudyRecord, analysis, keys_of
 from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.result import Result
+from assignbench.config.images import HW, AspectSize, network_hw, padded_hw
 from assignbench.records import CellRecord
 
 LEAST_SCORES = 8  # priors of an object below which its scores are not looked at
 TINY = 1e-12
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 
 def visits(cell: CellRecord) -> list[pd.DataFrame]:
@@ -252,11 +257,12 @@ def learned_anchors(cell: CellData, least: float = 0.3) -> list[dict[str, object
     table = cell.detections[cell.detections.score > least].merge(cell.images, on="image_id")
     if table.empty:
         return []
-    side = float(cell.cell.environment["image_size"])
-    starts = np.cumsum([0, *about["level_sizes"]])[:-1]
-    stride = np.asarray(about["strides"])[np.searchsorted(starts, table.prior, side="right") - 1]
-    width = (table.x2 - table.x1) * side / table.width
-    height = (table.y2 - table.y1) * side / table.height
+    size = cell.cell.trained.data.size
+    seen = [network_hw(size, *of) for of in zip(table.width.tolist(), table.height.tolist(), strict=True)]
+    stride = _strides(table.prior.to_numpy(), about, [padded_hw(size, hw) for hw in seen], size)
+    high, wide = np.asarray(seen, np.float64).T
+    width = (table.x2 - table.x1) * wide / table.width
+    height = (table.y2 - table.y1) * high / table.height
     table = table.assign(anchor=table.prior % count, size=np.sqrt(width * height) / stride, ratio=width / height)
     return [
         {
@@ -268,3 +274,15 @@ def learned_anchors(cell: CellData, least: float = 0.3) -> list[dict[str, object
         }
         for number, group in table.groupby("anchor")
     ]
+
+
+def _strides(priors: Ints, about: Mapping[str, Any], inputs: Sequence[HW], size: int | AspectSize) -> Floats:
+    """The strides of priors, each counted in the grid of its image, whose network input has this (height, width)."""
+    strides = np.asarray(about["strides"], np.float64)
+    levels = np.asarray(about["level_sizes"])[None]
+    if isinstance(size, AspectSize):
+        cells = np.ceil(np.asarray(inputs)[:, None, :] / strides[:, None]).prod(axis=2)
+        levels = cells * int(about["anchors_per_location"])
+    ends = levels.cumsum(axis=1)
+    found: Floats = strides[(priors[:, None] >= ends).sum(axis=1)]
+    return found

@@ -10,6 +10,7 @@ from rich.console import Console
 from assignbench.commands.opening import open_study
 from assignbench.commands.staleness import look
 from assignbench.config.cell import CellConfig
+from assignbench.config.images import AspectSize
 from assignbench.errors import InputError
 from assignbench.records import CellRecord
 from assignbench.study.baselines import pair_lines
@@ -35,7 +36,7 @@ def plan(options: argparse.Namespace, console: Console) -> int:
         note = record.reason if state == "damaged" else ""
         if state != "done":
             images = _images(cell.config)
-            speed = speeds.get((cell.config.detector.name, cell.config.data.image_size))
+            speed = speeds.get((cell.config.detector.name, cell.config.data.size))
             if speed and images:
                 left += images / speed
                 note += f" about {images / speed / 60:.1f} min at {speed:.0f} images/s"
@@ -62,7 +63,7 @@ def _images(config: CellConfig) -> int | None:
     return None
 
 
-def _known_speeds(out: Path) -> dict[tuple[str, int], float]:
+def _known_speeds(out: Path) -> dict[tuple[str, int | AspectSize], float]:
     """images/s of finished cells below a run folder, by detector and image size; older records are passed over."""
     speeds = {}
     for path in out.glob("*/*/summary.json"):
@@ -73,5 +74,5 @@ def _known_speeds(out: Path) -> dict[tuple[str, int], float]:
         except InputError:
             continue
         if speed:
-            speeds[config.detector.name, config.data.image_size] = float(speed)
+            speeds[config.detector.name, config.data.size] = float(speed)
     return speeds

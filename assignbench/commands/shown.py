@@ -35,11 +35,10 @@ def draw(options: argparse.Namespace, console: Console, trained: bool) -> int:
     """Draws a picture of an image's assignment, or of one object's anchors, and prints the numbers beside it."""
     wanted = [m for m in (options.methods or "").split(",") if m]
     cell = _trained(options.target) if trained else _untrained(options, wanted)
-    size = cell.config.data.image_size
     data, index = _find(cell, options.image)
-    (batch,) = evaluation_batches(data, [index], size, 1)
+    (batch,) = evaluation_batches(data, [index], cell.config.data, 1, training=True)
     name = data.images[index].name
-    context = Context(progress=1.0 if trained else 0.0, image_ids=batch.image_ids, image_hw=(size, size))
+    context = Context(progress=1.0 if trained else 0.0, image_ids=batch.image_ids, image_hw=batch.sizes[0])
     if options.what == "anchors":
         return _anchors(cell, batch, context, options, console, name)
     methods = {n: _fitting(n, cell) for n in wanted} or {cell.config.method.name: cell.learner.method}

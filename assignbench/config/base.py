@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import deepcopy
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
@@ -28,8 +28,11 @@ class Config(BaseModel):
 def _as_tuples(annotation: Any, value: Any) -> Any:
     """The value with lists turned into tuples where the annotation wants tuples."""
     origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _as_tuples(arguments[0], value)
     if origin in (Union, UnionType):
-        tuples = [a for a in arguments if get_origin(a) is tuple]
+        members = [get_args(a)[0] if get_origin(a) is Annotated else a for a in arguments]
+        tuples = [a for a in members if get_origin(a) is tuple]
         return _as_tuples(tuples[0], value) if tuples else value
     if origin is tuple and isinstance(value, list):
         return tuple(value)

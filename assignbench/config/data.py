@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from assignbench.config.base import Config
+from assignbench.config.base import Config, merge
+from assignbench.config.images import AspectSize, ImageSize, Pixels
+
+SIZE_WORDS = {"size": "image_size", "image_size": "size"}  # each with the one that it replaces
 
 
 class Augment(Config):
@@ -30,6 +34,15 @@ class Augment(Config):
         if self.ssd and (self.zoom or self.colour):
             raise ValueError("ssd brings its own crops and colours; leave zoom and colour out, or set ssd: false")
         return self
+
+
+def data_over(base: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A data set's entry over what stands below it, key by key.
+
+    Whichever of `size` and its older word `image_size` the entry has, it replaces the other one below.
+    """
+    replaced = {other for word, other in SIZE_WORDS.items() if word in entry}
+    return {**merge({key: value for key, value in base.items() if key not in replaced}, entry)}
 
 
 class SceneFactors(Config):
@@ -78,10 +91,24 @@ class DataSpec(Config):
     test_images: int = Field(250, ge=1, le=50_000)
     scenes_seed: int = Field(0, ge=0, le=2**32 - 1)
     factors: SceneFactors = SceneFactors()
-    image_size: int = Field(256, ge=32, le=2048)
+    # A side to which images are stretched, or sides that keep their aspect.
+    size: ImageSize = 256
+    pixels: Pixels = Pixels()
     use_difficult: bool = True
+    # coco: whether crowd regions are objects of the training
+    crowd: Literal["drop", "train"] = "drop"
+    # Objects of the training have both sides longer than this, in px of the original.
+    min_side: float = Field(0.0, ge=0, le=1000)
     on_bad: Literal["error", "skip"] = "error"
     augment: Augment = Augment()
+
+    @model_validator(mode="after")
+    def _stretched_crops(self) -> Self:
+        if self.augment.ssd and isinstance(self.size, AspectSize):
+            raise ValueError(
+                "augment.ssd draws crops of any aspect for stretched images; set ssd: false, or one side as size"
+            )
+        return self
 
     def where(self, study_folder: Path) -> Path:
         """The data root: as written if absolute, else under ASSIGNBENCH_DATA if it is there, else by the study file."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -41,6 +42,8 @@ _SAID = {
 }
 # What pydantic adds to a place: which member of a union, or that a key was meant.
 _TAGS = ("str", "int", "float", "dict[str,any]", "[key]")
+# The members of our own unions, where a kind of value decides which one is meant.
+_TAG = re.compile(r"\[(side|list|range|aspect)\]")
 
 
 @dataclass(frozen=True)
@@ -69,14 +72,21 @@ class Word:
         """What may stand here, in words."""
         if self.options:
             text = "one of " + ", ".join(str(o) for o in self.options)
-        elif self.fields:
-            text = "a mapping with " + ", ".join(f.name for f in self.fields)
-        elif self.item is not None:
-            text = f"a list, each {self.item.allowed}" if self.item.allowed else "a list"
         else:
-            text = " or ".join(_TYPES[k] for k in self.kinds if k in _TYPES) + self._range()
-            text += f" like {self.pattern}" if self.pattern else ""
+            text = " or ".join(part for part in (self._alone(), self._many(), self._mapping()) if part)
         return f"{text} or nothing" if self.nullable and text else text
+
+    def _alone(self) -> str:
+        text = " or ".join(_TYPES[k] for k in self.kinds if k in _TYPES) + self._range()
+        return text + (f" like {self.pattern}" if self.pattern else "")
+
+    def _many(self) -> str:
+        if self.item is None:
+            return ""
+        return f"a list, each {self.item.allowed}" if self.item.allowed else "a list"
+
+    def _mapping(self) -> str:
+        return "a mapping with " + ", ".join(f.name for f in self.fields) if self.fields else ""
 
     def _range(self) -> str:
         low = "" if self.low is None else f"{'above' if self.low_open else 'at least'} {_number(self.low)}"
@@ -125,7 +135,12 @@ def word(name: str, annotation: Any, default: Any = REQUIRED, metadata: Iterable
 def words_of(model: type[BaseModel]) -> tuple[Word, ...]:
     """What the fields of a description may be."""
     return tuple(
-        word(name, f.annotation, REQUIRED if f.is_required() else f.get_default(call_default_factory=True), f.metadata)
+        word(
+            f.alias or name,
+            f.annotation,
+            REQUIRED if f.is_required() else f.get_default(call_default_factory=True),
+            f.metadata,
+        )
         for name, f in model.model_fields.items()
     )
 
@@ -173,9 +188,14 @@ def _bounded(found: Word, metadata: Iterable[Any]) -> Word:
     return found
 
 
+def plain(place: Sequence[int | str]) -> tuple[int | str, ...]:
+    """Where an error is, as it is written: without the validators and the tags that pydantic names on the way."""
+    return tuple(p for p in place if not (isinstance(p, str) and (p.startswith("function-") or _TAG.fullmatch(p))))
+
+
 def complaint(error: ErrorDetails, words: Sequence[Word]) -> str:
     """One of pydantic's errors in our words: the place, the value, what is allowed and the nearest of it."""
-    place = tuple(p for p in error["loc"] if not (isinstance(p, str) and p.startswith("function-")))
+    place = plain(error["loc"])
     while len(place) > 1 and place[-1] in _TAGS and _found(place, words)[0] is None:
         place = place[:-1]
     name = ".".join(str(p) for p in place)

@@ -9,61 +9,65 @@ import numpy.typing as npt
 from PIL import Image
 
 from assignbench.config.data import Augment
+from assignbench.config.images import HW
 from assignbench.data.base import Floats, Pixels
 
 Region = tuple[float, float, float, float]
-FILL = (124, 116, 104)  # the ImageNet mean: what lies outside an image
+Colour = tuple[int, int, int]
 
 
 def augment(
-    how: Augment, pixels: Pixels, boxes: Floats, size: int, rng: np.random.Generator
+    how: Augment, pixels: Pixels, boxes: Floats, hw: HW, rng: np.random.Generator, fill: Colour
 ) -> tuple[Pixels, Floats, npt.NDArray[np.bool_]]:
-    """Pixels [size, size, 3], all boxes [N, 4] in them, and which of the boxes are still there [N]."""
+    """Pixels [*hw, 3], all boxes [N, 4] in them, and which of the boxes are still there [N]."""
     height, width = pixels.shape[:2]
     region: Region = (0.0, 0.0, float(width), float(height))
     if how.ssd:
         region = _ssd_region(boxes, width, height, rng)
     elif how.zoom > 0:
         region = _zoomed(width, height, 1 + how.zoom * (2 * rng.random() - 1), rng)
-    out, moved, kept = cut(pixels, boxes, region, size)
+    out, moved, kept = cut(pixels, boxes, region, hw, fill)
     if how.ssd or how.colour > 0:
         out = _ssd_colour(out, rng) if how.ssd else _jitter(out, how.colour, rng)
     if rng.random() < how.flip:
         out = out[:, ::-1]
-        moved = np.stack([size - moved[:, 2], moved[:, 1], size - moved[:, 0], moved[:, 3]], axis=1)
+        moved = np.stack([hw[1] - moved[:, 2], moved[:, 1], hw[1] - moved[:, 0], moved[:, 3]], axis=1)
     if rng.random() < how.flip_vertical:
         out = out[::-1]
-        moved = np.stack([moved[:, 0], size - moved[:, 3], moved[:, 2], size - moved[:, 1]], axis=1)
+        moved = np.stack([moved[:, 0], hw[0] - moved[:, 3], moved[:, 2], hw[0] - moved[:, 1]], axis=1)
     return np.ascontiguousarray(out), moved, kept
 
 
-def cut(pixels: Pixels, boxes: Floats, region: Region, size: int) -> tuple[Pixels, Floats, npt.NDArray[np.bool_]]:
-    """The region (original px, may reach beyond the image) stretched to size x size; boxes moved and clipped.
+def cut(
+    pixels: Pixels, boxes: Floats, region: Region, hw: HW, fill: Colour
+) -> tuple[Pixels, Floats, npt.NDArray[np.bool_]]:
+    """The region (original px, may reach beyond the image) brought to `hw` (height, width); boxes moved and clipped.
 
-    A box stays if its centre is in the region and both its sides keep at least 1 px.
+    What lies outside the image is `fill`. A box stays if its centre is in the region and both its sides keep at least
+    1 px.
     """
-    height, width = pixels.shape[:2]
+    (height, width), (high, wide) = pixels.shape[:2], hw
     x0, y0, x1, y1 = region
-    if region == (0.0, 0.0, width, height) and (width, height) == (size, size):
+    if region == (0.0, 0.0, width, height) and (width, height) == (wide, high):
         return pixels, boxes.copy(), np.ones(len(boxes), np.bool_)
-    sx, sy = size / (x1 - x0), size / (y1 - y0)
+    sx, sy = wide / (x1 - x0), high / (y1 - y0)
     seen = (max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height)))
     target = [round((seen[i] - (x0, y0)[i % 2]) * (sx, sy)[i % 2]) for i in range(4)]
     target[2], target[3] = max(target[2], target[0] + 1), max(target[3], target[1] + 1)
     part = Image.fromarray(pixels).resize(
         (target[2] - target[0], target[3] - target[1]), Image.Resampling.BILINEAR, box=seen
     )
-    if part.size == (size, size):
+    if part.size == (wide, high):
         out = np.asarray(part)
     else:
-        canvas = Image.new("RGB", (size, size), FILL)
+        canvas = Image.new("RGB", (wide, high), fill)
         canvas.paste(part, (target[0], target[1]))
         out = np.asarray(canvas)
     scale = np.array([sx, sy, sx, sy], np.float32)
     moved = (boxes - np.array([x0, y0, x0, y0], np.float32)) * scale
     centre = (moved[:, :2] + moved[:, 2:]) / 2
-    moved = moved.clip(0, size).astype(np.float32)
-    inside = ((centre > 0) & (centre < size) & (moved[:, 2:] - moved[:, :2] >= 1)).all(axis=1)
+    moved = moved.clip(0, (wide, high, wide, high)).astype(np.float32)
+    inside = ((centre > 0) & (centre < (wide, high)) & (moved[:, 2:] - moved[:, :2] >= 1)).all(axis=1)
     return out, moved, np.asarray(inside, np.bool_)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from assignbench.config.images import AspectSize, network_hw, shown_size
 from assignbench.data.base import DetectionData
 from assignbench.measure.boxes import aspect_ratio
 from assignbench.measure.crowding import crowdedness
@@ -24,7 +25,7 @@ class Profile:
     empty_images: int
     crowd_regions: int
     difficult: int
-    size: int
+    size: int | AspectSize
     median_side: float
     small: float
     crowded: float
@@ -48,7 +49,7 @@ class Profile:
         more = f", and {len(order) - 12} more classes down to {order[-1][1]}" if len(order) > 12 else ""
         lines = [
             counts,
-            f"at {self.size} px: median side {self.median_side:.1f} px, {self.small:.1%} of the objects below "
+            f"at {shown_size(self.size)}: median side {self.median_side:.1f} px, {self.small:.1%} of the objects below "
             f"{SMALL:g} px",
             f"crowded (IoU {CROWDED:g} and more with another): {self.crowded:.1%}; {self.objects_per_image:.1f} "
             f"objects per image with any; median ratio of the sides {self.median_ratio:.2f}, {self.slender:.1%} from "
@@ -60,14 +61,16 @@ class Profile:
         return lines
 
 
-def profile(data: DetectionData, size: int) -> Profile:
-    """The profile of a split for a network of size x size px, to which images are stretched."""
+def profile(data: DetectionData, size: int | AspectSize) -> Profile:
+    """The profile of a split whose images are brought to a size, where it is drawn to that of the test split."""
     counts = [int((~i.crowd).sum()) for i in data.images]
     used = [~i.crowd for i in data.images]
     boxes = np.concatenate([np.zeros((0, 4)), *(i.boxes[u] for i, u in zip(data.images, used, strict=True))])
     labels = np.concatenate([np.zeros(0, int), *(i.labels[u] for i, u in zip(data.images, used, strict=True))])
     owner = np.repeat(np.arange(len(counts)), counts)
-    scale = size / np.asarray([(i.width, i.height) for i in data.images], np.float64).reshape(-1, 2)
+    seen = [network_hw(size, i.width, i.height)[::-1] for i in data.images]
+    original = [(i.width, i.height) for i in data.images]
+    scale = np.asarray(seen, np.float64).reshape(-1, 2) / np.asarray(original, np.float64).reshape(-1, 2)
     scaled = boxes * np.tile(scale, 2)[owner]
     sides = np.sqrt(np.prod(scaled[:, 2:] - scaled[:, :2], axis=1))
     shortest = np.minimum(scaled[:, 2] - scaled[:, 0], scaled[:, 3] - scaled[:, 1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -11,15 +11,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from assignbench.config.data import Augment
+from assignbench.config.data import DataSpec
+from assignbench.config.images import HW, AspectSize, network_hw, padded_hw
 from assignbench.contract import Objects
-from assignbench.data.augment import augment, cut
-from assignbench.data.base import DetectionData, ImageRecord
+from assignbench.data.augment import Colour, augment, cut
+from assignbench.data.base import DetectionData, Floats, ImageRecord, Ints, Pixels
+from assignbench.data.lessons import taught
+
+# What the random numbers of a seed and an epoch are for, each with a key of its own.
+ORDER, CHANGE, SIZE = 1, 2, 3
 
 
 @dataclass(frozen=True)
 class Batch:
-    """images [B, 3, S, S] uint8 · objects in network px · image_ids · object_ids [B, G] · scale [B, 2] to original."""
+    """images [B, 3, H, W] uint8 · objects in network px · image_ids · object_ids [B, G] · scale [B, 2] to original.
+
+    `sizes` are (height, width) of the images inside the batch's padding, `extents` the same with the padding that an
+    image has even alone. `scale` is (x, y).
+    """
 
     images: Tensor
     objects: Objects
@@ -27,6 +36,20 @@ class Batch:
     object_ids: Tensor
     epoch: int
     scale: Tensor
+    sizes: tuple[HW, ...]
+    extents: tuple[HW, ...]
+
+
+@dataclass(frozen=True)
+class _Example:
+    """One image on its way into a batch: pixels [H, W, 3], boxes [N, 4] in them, labels [N] and ids [N]."""
+
+    image_id: int
+    pixels: Pixels
+    boxes: Floats
+    labels: Ints
+    ids: Ints
+    scale: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -35,16 +58,14 @@ class TrainLoader:
 
     A step takes `parts` batches, one after the other, which hold the same images as one batch that is as large as all.
 
-    `use_difficult` keeps objects marked difficult; crowd regions never train. Images without any object stay in.
-    `workers` threads prepare batches ahead (0: none); the batches are the same for any number.
+    What of `spec` counts is the size, the pixels, the augmentation and which objects are taught. Images without any
+    object stay in. `workers` threads prepare batches ahead (0: none); the batches are the same for any number.
     """
 
     data: DetectionData
-    size: int
+    spec: DataSpec
     batch: int
     seed: int
-    augment: Augment
-    use_difficult: bool = True
     workers: int = 0
     parts: int = 1
 
@@ -70,58 +91,82 @@ class TrainLoader:
     def load(self, step: int, part: int = 0) -> Batch:
         """One batch of a step."""
         epoch, place = divmod(step, self.steps_per_epoch)
-        order = np.random.default_rng([self.seed, epoch, 1]).permutation(len(self.data))
+        order = np.random.default_rng([self.seed, epoch, ORDER]).permutation(len(self.data))
         first = (place * self.parts + part) * self.batch
         chosen = [int(order[(first + i) % len(order)]) for i in range(self.batch)]
-        parts = [self._example(index, epoch) for index in chosen]
-        return _collate([p[0] for p in parts], [p[1] for p in parts], [p[2] for p in parts], epoch)
+        return _collate([self._example(index, epoch) for index in chosen], epoch, self.spec)
 
-    def _example(
-        self, index: int, epoch: int
-    ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor], tuple[int, float, float]]:
-        record = self.data.images[index]
-        rng = np.random.default_rng([self.seed, epoch, 2, index])
-        usable = ~record.crowd if self.use_difficult else ~(record.crowd | record.difficult)
-        pixels, boxes, kept = augment(self.augment, self.data.read(index), record.boxes[usable], self.size, rng)
-        return _example(record, pixels, boxes, np.flatnonzero(usable), kept, self.size)
+    def _example(self, index: int, epoch: int) -> _Example:
+        record, spec = self.data.images[index], self.spec
+        rng = np.random.default_rng([self.seed, epoch, CHANGE, index])
+        hw = network_hw(spec.size, record.width, record.height, self._short(record, epoch))
+        usable = taught(record, spec)
+        pixels = self.data.read(index)
+        out, boxes, kept = augment(spec.augment, pixels, record.boxes[usable], hw, rng, spec.pixels.fill)
+        return _example(record, out, boxes[kept], np.flatnonzero(usable)[kept])
+
+    def _short(self, record: ImageRecord, epoch: int) -> int | None:
+        """The short side of an image in an epoch; it depends on seed, epoch and the image's id alone."""
+        size = self.spec.size
+        if not isinstance(size, AspectSize) or len(size.choices) == 1:
+            return None
+        rng = np.random.default_rng([self.seed, epoch, SIZE, record.id % 2**64])
+        return size.choices[int(rng.integers(len(size.choices)))]
 
 
 def evaluation_batches(
-    data: DetectionData, indices: list[int], size: int, batch: int, *, use_difficult: bool = True
+    data: DetectionData, indices: Sequence[int], spec: DataSpec, batch: int, *, training: bool = False
 ) -> Iterator[Batch]:
-    """Unchanged images, resized to size x size, with all their objects but crowd regions, in order."""
-    for start in range(0, len(indices), batch):
-        parts = []
-        for index in indices[start : start + batch]:
-            record = data.images[index]
-            usable = ~record.crowd if use_difficult else ~(record.crowd | record.difficult)
-            region = (0.0, 0.0, float(record.width), float(record.height))
-            pixels, boxes, _ = cut(data.read(index), record.boxes[usable], region, size)
-            everything = np.ones(len(boxes), np.bool_)
-            parts.append(_example(record, pixels, boxes, np.flatnonzero(usable), everything, size))
-        yield _collate([p[0] for p in parts], [p[1] for p in parts], [p[2] for p in parts], 0)
+    """Unchanged images at the size of the test split, with all their objects but crowd regions.
+
+    With `training` they have the objects that training has. The images of a batch have the same sides with their own
+    padding, so that what a network makes of an image does not depend on the others; among these they are in order.
+    """
+    alike: dict[HW, list[int]] = {}
+    for index in indices:
+        record = data.images[index]
+        hw = network_hw(spec.size, record.width, record.height)
+        alike.setdefault(padded_hw(spec.size, hw), []).append(index)
+    for members in alike.values():
+        for start in range(0, len(members), batch):
+            examples = [_unchanged(data, index, spec, training=training) for index in members[start : start + batch]]
+            yield _collate(examples, 0, spec)
 
 
-def _example(
-    record: ImageRecord,
-    pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]],
-    boxes: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
-    usable: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
-    kept: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
-    size: int,
-) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor], tuple[int, float, float]]:
-    image = torch.tensor(pixels).permute(2, 0, 1)
-    chosen = usable[kept]
-    parts = (torch.tensor(boxes[kept]), torch.tensor(record.labels[chosen]), torch.tensor(record.ids[chosen]))
-    return image, parts, (record.id, record.width / size, record.height / size)
+def _unchanged(data: DetectionData, index: int, spec: DataSpec, *, training: bool) -> _Example:
+    record = data.images[index]
+    usable = taught(record, spec) if training else ~record.crowd
+    region = (0.0, 0.0, float(record.width), float(record.height))
+    hw = network_hw(spec.size, record.width, record.height)
+    pixels, boxes, _ = cut(data.read(index), record.boxes[usable], region, hw, spec.pixels.fill)
+    return _example(record, pixels, boxes, np.flatnonzero(usable))
 
 
-def _collate(
-    images: list[Tensor], parts: list[tuple[Tensor, Tensor, Tensor]], about: list[tuple[int, float, float]], epoch: int
-) -> Batch:
-    objects = Objects.pad([p[0] for p in parts], [p[1] for p in parts])
+def _example(record: ImageRecord, pixels: Pixels, boxes: Floats, chosen: Ints) -> _Example:
+    height, width = pixels.shape[:2]
+    scale = (record.width / width, record.height / height)
+    return _Example(record.id, pixels, boxes, record.labels[chosen], record.ids[chosen], scale)
+
+
+def _collate(examples: list[_Example], epoch: int, spec: DataSpec) -> Batch:
+    objects = Objects.pad([torch.tensor(e.boxes) for e in examples], [torch.tensor(e.labels) for e in examples])
     ids = torch.full(objects.labels.shape, -1, dtype=torch.long)
-    for i, part in enumerate(parts):
-        ids[i, : len(part[2])] = part[2]
-    scale = torch.tensor([[a[1], a[2]] for a in about])
-    return Batch(torch.stack(images), objects, tuple(a[0] for a in about), ids, epoch, scale)
+    for i, example in enumerate(examples):
+        ids[i, : len(example.ids)] = torch.tensor(example.ids)
+    sizes = tuple((e.pixels.shape[0], e.pixels.shape[1]) for e in examples)
+    extents = tuple(padded_hw(spec.size, hw) for hw in sizes)
+    whole = (max(h for h, _ in extents), max(w for _, w in extents))
+    images = torch.stack([_padded(e.pixels, whole, spec.pixels.fill) for e in examples])
+    scale = torch.tensor([e.scale for e in examples])
+    return Batch(images, objects, tuple(e.image_id for e in examples), ids, epoch, scale, sizes, extents)
+
+
+def _padded(pixels: Pixels, whole: HW, fill: Colour) -> Tensor:
+    """The image [3, *whole], what lies to the right of it and below filled up."""
+    height, width = pixels.shape[:2]
+    if (height, width) == whole:
+        return torch.tensor(pixels).permute(2, 0, 1)
+    canvas = np.empty((*whole, 3), np.uint8)
+    canvas[:] = fill
+    canvas[:height, :width] = pixels
+    return torch.from_numpy(canvas).permute(2, 0, 1)

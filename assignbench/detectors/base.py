@@ -9,14 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from assignbench.coders import coder_for
+from assignbench.config.images import Pixels
 from assignbench.config.method import QualityKind
 from assignbench.contract import Objects, Predictions
 from assignbench.detectors.backbones import Backbone
 from assignbench.detectors.heads import DenseHead, RPNHead
 from assignbench.detectors.necks import FPN
 from assignbench.priors import Priors
-
-MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # of ImageNet's pixels, RGB
 
 Grid = Callable[[tuple[int, int]], Priors]
 
@@ -33,20 +32,28 @@ class Parts:
 class Detector(nn.Module):
     """Pixels [B, 3, H, W] (uint8 or 0-255 floats, RGB) to (Priors, Predictions).
 
-    A `class_agnostic` one has a single class, whatever the data's classes are.
+    `pixels` says how they are normalised, and in which order the network takes its channels. A `class_agnostic` one
+    has a single class, whatever the data's classes are.
     """
 
     def __init__(
-        self, backbone: Backbone, parts: Parts, quality_kind: QualityKind | None, *, class_agnostic: bool
+        self,
+        backbone: Backbone,
+        parts: Parts,
+        quality_kind: QualityKind | None,
+        *,
+        class_agnostic: bool,
+        pixels: Pixels,
     ) -> None:
         super().__init__()
         self.class_agnostic = class_agnostic
         self.backbone, self.neck, self.head = backbone, parts.neck, parts.head
         self.quality_kind = quality_kind
         self._grid = parts.grid
+        self._reversed = pixels.order == "bgr"
         self._placed: dict[tuple[tuple[int, int], torch.device], Priors] = {}
-        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(pixels.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(pixels.std).view(1, 3, 1, 1), persistent=False)
 
     @property
     def device(self) -> torch.device:
@@ -65,11 +72,12 @@ class Detector(nn.Module):
         return self._placed[key]
 
     def forward(self, images: Tensor, sizes: Sequence[tuple[int, int]] | None = None) -> tuple[Priors, Predictions]:
-        """`sizes` are the (height, width) of the images where some of them are padded to the batch's size.
+        """`sizes` are the (height, width) that the images have alone, where some of them are padded to the batch's.
 
         The priors' `valid` then tells which priors an image of its own size would have had.
         """
         mean, std = self.get_buffer("mean"), self.get_buffer("std")
+        images = images.flip(1) if self._reversed else images
         x = ((images.float() - mean) / std).contiguous(memory_format=torch.channels_last)
         logits, deltas, quality = self.head(self.neck(self.backbone(x)))
         whole = (images.shape[-2], images.shape[-1])

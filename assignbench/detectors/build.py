@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from assignbench.config.detector import DetectorSpec, Family
+from assignbench.config.images import Pixels
 from assignbench.config.method import CoderConfig, QualityKind
 from assignbench.detectors import fcos, retinanet, rpn
 from assignbench.detectors.backbones import Backbone, build_backbone, load_weights
@@ -28,8 +29,10 @@ def build_detector(
     num_classes: int,
     quality_kind: QualityKind | None = None,
     weights: Path | None = None,
+    pixels: Pixels | None = None,
 ) -> Detector:
-    """A detector whose priors carry the method's `coder`; `weights` is a file for the backbone.
+    """A detector whose priors carry the method's `coder`; `weights` is a file for the backbone, `pixels` how images are
+    normalised (as ImageNet's, in RGB, unless it says otherwise).
 
     Its other weights are torch's own until `engine.seeding.initialise` sets them. Raises InputError for a weights file
     that does not fit.
@@ -39,4 +42,4 @@ def build_detector(
         load_weights(backbone, weights)
     parts = FAMILIES[spec.family](spec, backbone, num_classes, quality=quality_kind is not None)
     coded = replace(parts, grid=lambda image_hw: replace(parts.grid(image_hw), coding=coder))
-    return Detector(backbone, coded, quality_kind, class_agnostic=spec.class_agnostic)
+    return Detector(backbone, coded, quality_kind, class_agnostic=spec.class_agnostic, pixels=pixels or Pixels())

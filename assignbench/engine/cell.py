@@ -65,22 +65,16 @@ def build_cell(folder: Path, config: CellConfig, local: LocalPaths, device: str)
 
 def loader_of(config: CellConfig, train: DetectionData) -> TrainLoader:
     """The batches of a cell's training; cells of one data set, schedule and seed get the same ones."""
-    data, schedule = config.data, config.schedule
-    return TrainLoader(
-        train,
-        data.image_size,
-        schedule.batch_size,
-        config.seed,
-        data.augment,
-        data.use_difficult,
-        schedule.loader_workers,
-        schedule.accumulate,
-    )
+    schedule = config.schedule
+    workers, parts = schedule.loader_workers, schedule.accumulate
+    return TrainLoader(train, config.data, schedule.batch_size, config.seed, workers, parts)
 
 
 def seeded_detector(config: CellConfig, num_classes: int, weights: Path | None = None) -> Detector:
     """The cell's detector with the initial weights of its seed; pretrained features are read from their file."""
     method = config.method
-    detector = build_detector(config.detector.spec, method.coder, num_classes, method.quality, weights)
+    detector = build_detector(
+        config.detector.spec, method.coder, num_classes, method.quality, weights, config.data.pixels
+    )
     initialise(detector, config.seed, method.head_init, keep_backbone=weights is not None)
     return detector

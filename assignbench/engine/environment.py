@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from assignbench.config.images import HW, nominal_hw
 from assignbench.data.overlap import overlap_notes
 from assignbench.detectors import Detector
 from assignbench.engine.cell import Cell
@@ -21,9 +22,9 @@ def environment(cell: Cell) -> dict[str, Any]:
     """Versions, device, data fingerprints, classes, priors: what environment.json holds."""
     import torchvision
 
-    size, detector = cell.config.data.image_size, cell.learner.detector
+    hw, detector = nominal_hw(cell.config.data.size), cell.learner.detector
     device = cell.learner.device
-    priors = detector.priors((size, size), device)
+    priors = detector.priors(hw, device)
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "device": device.type,
@@ -38,6 +39,7 @@ def environment(cell: Cell) -> dict[str, Any]:
                 "images": len(data),
                 "objects": int(sum(len(i.labels) for i in data.images)),
                 "fingerprint": data.fingerprint(),
+                "annotated": data.annotated,
                 "skipped": [str(p) for p in data.skipped],
                 "notes": overlap_notes(cell.train, cell.test, digest_of) if split == "test" else [],
             }
@@ -52,7 +54,7 @@ def environment(cell: Cell) -> dict[str, Any]:
             "strides": [float(priors.strides[i]) for i in priors.level_starts()],
             "anchors_per_location": priors.anchors_per_location,
         },
-        "image_size": size,
+        "image_size": list(hw),
     }
 
 
@@ -89,13 +91,16 @@ def peak_memory(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
-def gflops(detector: Detector, size: int) -> float:
-    """Multiply-adds, in units of 1e9, of the forward pass of one square image. The detector ends in evaluation mode."""
+def gflops(detector: Detector, hw: HW) -> float:
+    """Multiply-adds, in units of 1e9, of the forward pass of one image of this (height, width).
+
+    The detector ends in evaluation mode.
+    """
     from torch.utils.flop_counter import FlopCounterMode
 
     detector.eval()
     device = detector.device
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
-        detector(torch.zeros(1, 3, size, size, dtype=torch.uint8, device=device))
+        detector(torch.zeros(1, 3, *hw, dtype=torch.uint8, device=device))
     return counter.get_total_flops() / 2e9

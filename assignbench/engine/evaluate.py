@@ -13,6 +13,7 @@ from torch import Tensor
 
 from assignbench.assigners.candidates import divergence_candidates
 from assignbench.boxes import pairwise_iou
+from assignbench.config.data import DataSpec
 from assignbench.config.evaluation import Evaluation
 from assignbench.config.method import MethodConfig
 from assignbench.contract import Predictions
@@ -56,7 +57,7 @@ def object_table(data: DetectionData) -> pd.DataFrame:
 
 
 def predict(
-    detector: Detector, method: MethodConfig, data: DetectionData, size: int, evaluation: Evaluation
+    detector: Detector, method: MethodConfig, data: DetectionData, spec: DataSpec, evaluation: Evaluation
 ) -> tuple[Tables, dict[str, float]]:
     """Tables detections, pre_nms and candidates of a split (boxes in original px), and the cost per image.
 
@@ -68,12 +69,12 @@ def predict(
     parts = ("forward", "postprocess")
     cost = {f"{part}_{kind}_per_image": 0.0 for part in parts for kind in ("ms", "cpu_ms")}
     with torch.no_grad():
-        for batch in evaluation_batches(data, list(range(len(data))), size, evaluation.batch):
+        for batch in evaluation_batches(data, range(len(data)), spec, evaluation.batch):
             watch = Stopwatch(torch.device("cpu"))  # fetching the predictions waits for the device
-            priors, predictions = detector(batch.images.to(device))
+            priors, predictions = detector(batch.images.to(device), batch.extents)
             priors, predictions = priors.to("cpu"), predictions.to("cpu")
             watch.mark()
-            before = boxes_before_nms(predictions, priors, method, evaluation, (size, size), batch.scale)
+            before = boxes_before_nms(predictions, priors, method, evaluation, batch.sizes, batch.scale)
             after = [detections_of(boxes, method, evaluation.max_detections) for boxes in before]
             watch.mark()
             for number, part in enumerate(parts):

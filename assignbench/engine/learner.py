@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from assignbench.config.recipe import Schedule, learning_rate
-from assignbench.contract import Assignment, Context, Term, summed, total
+from assignbench.contract import Assignment, Context, Term, one_or_each, summed, total
 from assignbench.data.stream import Batch
 from assignbench.detectors import Detector
 from assignbench.engine.averaging import Average
@@ -63,7 +63,7 @@ class Learner:
             epoch=batch.epoch if epoch is None else epoch,
             progress=step / max(1, self.steps),
             image_ids=batch.image_ids,
-            image_hw=(batch.images.shape[-2], batch.images.shape[-1]),
+            image_hw=one_or_each(batch.sizes),
             seed=self.seed,
         )
 
@@ -79,7 +79,7 @@ class Learner:
         device = self.device
         objects = self.detector.taught(batch.objects).to(device)
         with self._precision():
-            priors, predictions = self._forward(batch.images.to(device))
+            priors, predictions = self._forward(batch.images.to(device), batch.extents)
         context = self.context(batch, step)
         watch = Stopwatch(device)
         if assignment is None:

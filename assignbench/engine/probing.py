@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from assignbench.boxes import areas, pairwise_iou
-from assignbench.contract import IGNORE, Assignment, Context, Objects, Predictions
+from assignbench.contract import IGNORE, Assignment, Context, Objects, Predictions, one_or_each
 from assignbench.data.stream import Batch
 from assignbench.detectors import Detector
 from assignbench.losses import giou_loss, sigmoid_focal
@@ -37,8 +37,8 @@ def probe_tables(
     rows, objects = [], []
     with torch.no_grad():
         for batch in batches:
-            here = replace(context, image_ids=batch.image_ids)
-            priors, predictions = detector(batch.images.to(device))
+            here = replace(context, image_ids=batch.image_ids, image_hw=one_or_each(batch.sizes))
+            priors, predictions = detector(batch.images.to(device), batch.extents)
             seen = detector.taught(batch.objects)
             assignment = method.assigner(priors, predictions, seen.to(device), here)
             rows.append(_prior_rows(batch, seen, priors.to("cpu"), predictions.to("cpu"), assignment, here))

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from assignbench.config.images import nominal_hw
 from assignbench.config.recipe import Schedule
 from assignbench.engine import checkpoint
 from assignbench.engine.cell import Cell, prepare
@@ -124,8 +125,8 @@ def train(cell: Cell, status: Status, wish: Wish) -> float:
 def evaluate(cell: Cell, seconds: float) -> None:
     """Writes the tables of the test split, and summary.json with `seconds` of training."""
     config, learner, folder = cell.config, cell.learner, cell.folder
-    size, detector = config.data.image_size, learner.detector
-    tables, cost = predict(detector, config.method, cell.test, size, config.evaluation)
+    detector = learner.detector
+    tables, cost = predict(detector, config.method, cell.test, config.data, config.evaluation)
     objects, images = object_table(cell.test), image_table(cell.test)
     classes = ["object"] if detector.class_agnostic else list(cell.test.classes)
     judged = objects.assign(label=0) if detector.class_agnostic else objects
@@ -144,7 +145,7 @@ def evaluate(cell: Cell, seconds: float) -> None:
         summary |= voc_evaluate(judged, tables["detections"], classes)
     summary |= {
         **training_cost(read_lines(folder / "metrics.jsonl"), seconds),
-        "gflops": gflops(detector, size),
+        "gflops": gflops(detector, nominal_hw(config.data.size)),
         "peak_memory_mib": peak_memory(learner.device),
         "parameters": sum(p.numel() for p in detector.parameters()),
         **cost,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -38,17 +38,19 @@ def boxes_before_nms(
     priors: Priors,
     method: MethodConfig,
     evaluation: Evaluation,
-    image_hw: tuple[int, int],
+    sizes: Sequence[tuple[int, int]],
     scale: Tensor,
 ) -> list[Boxes]:
-    """Per image what enters NMS, best first: clipped to the network's image, then times `scale` [B, 2] (x, y).
+    """Per image what enters NMS, best first: clipped to `sizes`, the (height, width) of each of the network's images
+    without padding, then times `scale` [B, 2] (x, y).
 
     The score floor acts on the class score or the ranking score as the method says, and the best `pre_nms` pairs of
     prior and class stay, of the image or of every level. Boxes that clipping leaves without area are dropped.
     """
     ranking, cls, quality = (s.numpy() for s in ranking_scores(predictions, method.ranking))
     floored = {"cls": cls, "ranking": ranking}[method.floor_on]
-    corners = clip(predictions.boxes.float(), *image_hw)
+    height, width = torch.tensor(sizes, dtype=torch.float32).view(-1, 2, 1).unbind(1)
+    corners = clip(predictions.boxes.float(), height, width)
     area = ((corners[..., 2:] - corners[..., :2]) > 0).all(dim=-1).numpy()
     original = (corners * scale.repeat(1, 2).unsqueeze(1)).numpy()
     levels = {"image": None, "level": priors.levels().numpy()}[evaluation.pre_nms_per]

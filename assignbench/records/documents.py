@@ -97,10 +97,22 @@ ENVIRONMENT = TableSchema(
         Column("python", "text", "Version of Python.", "", True),
         Column("torch", "text", "Version of torch.", "", True),
         Column("torchvision", "text", "Version of torchvision.", "", True),
-        Column("data", "object", "Per split: its name, images, objects, fingerprint, and what was skipped.", "", True),
+        Column(
+            "data",
+            "object",
+            "Per split: name, images, objects, fingerprint, what was skipped, whether annotated.",
+            "",
+            True,
+        ),
         Column("parameters", "int", "Parameters of the detector.", "", True),
         Column("priors", "object", "Kind, priors per level, strides, and priors per location.", "", True),
-        Column("image_size", "int", "Side of the network's input.", "px", True),
+        Column(
+            "image_size",
+            "list",
+            "Height and width of the network's input, of an image of `short` x `long` px.",
+            "px",
+            True,
+        ),
     ),
 )
 

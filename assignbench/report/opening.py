@@ -107,6 +107,9 @@ def data_notes(study: StudyRecord) -> list[str]:
     """What is to be known about the data: pictures that stand there twice, what looks wrong in imported files."""
     found = dict.fromkeys(str(n) for n in study.about.get("notes") or [])
     for cell in study.cells:
+        if not cell.measurable:
+            told = "the test split has no annotations, so AP and all analyses are not measurable here; its server wants"
+            found[f"{cell.config.data.name}: {told} what `assignbench export` writes"] = None
         for note in cell.environment.get("data", {}).get("test", {}).get("notes", []):
             found[f"{cell.config.data.name}: {note}"] = None
     return list(found)

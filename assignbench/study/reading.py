@@ -13,9 +13,10 @@ from pydantic import ValidationError
 
 from assignbench.config.base import merge
 from assignbench.config.catalog import CATALOG
+from assignbench.config.data import SIZE_WORDS, data_over
 from assignbench.config.recipe import ALTERNATIVES
 from assignbench.config.recipes import Recipe
-from assignbench.config.words import complaint, shown, words_of
+from assignbench.config.words import complaint, plain, shown, words_of
 from assignbench.errors import InputError, nearest
 from assignbench.study.checks import check
 from assignbench.study.places import Place, Study, at_line, where
@@ -132,7 +133,10 @@ def _over(
     content: dict[str, Any], lines: Lines, presets: Mapping[str, dict[str, Any]], name: str
 ) -> tuple[dict[str, Any], Lines]:
     """The study with one of its presets over it; what the preset writes has the preset's lines."""
-    merged: dict[str, Any] = merge(content, presets[name])
+    change = presets[name]
+    merged: dict[str, Any] = merge(content, change)
+    if isinstance(content.get("data"), dict) and isinstance(change.get("data"), dict):
+        merged["data"] = data_over(content["data"], change["data"])
     moved = {place[2:]: line for place, line in lines.items() if place[:2] == ("presets", name) and len(place) > 2}
     replaced = [place for place in moved if not isinstance(_at(content, place), dict)]
     kept = {k: v for k, v in lines.items() if not any(k[: len(r)] == r for r in replaced)}
@@ -199,12 +203,12 @@ def _with_catalog(entry: dict[str, Any], place: int, path: Path, lines: Lines, r
     """
     name = entry["name"]
     if isinstance(name, str) and name in CATALOG:
-        return {**merge(data_under(CATALOG[name], entry, recipe), entry)}
+        return data_over(data_under(CATALOG[name], entry, recipe), entry)
     if "kind" not in entry:
         here = at_line(path, _data_line(lines, place, "name"))
         known = nearest(str(name), list(CATALOG))
         raise InputError(f"{here}: unknown data set {shown(name)}{known}; give your own set a `kind`: voc or coco")
-    return {**merge(data_under({}, entry, recipe), entry)}
+    return data_over(data_under({}, entry, recipe), entry)
 
 
 def _set(content: dict[str, Any], assignment: str) -> tuple[str, ...]:
@@ -224,8 +228,11 @@ def _set(content: dict[str, Any], assignment: str) -> tuple[str, ...]:
     if first == "data" and rest and not _place(rest[0]):
         for entry in content["data"]:
             _put(entry, rest, value, assignment)
+            _one_size(entry, rest)
     else:
         _put(content, [first, *rest], value, assignment)
+        if first == "data" and len(rest) > 1:
+            _one_size(content["data"][int(rest[0])], rest[1:])
         if first == "schedule" and rest:
             # What says the same in another way is replaced, e.g. epochs by steps.
             aside = [other for pair in ALTERNATIVES for name, other in (pair, pair[::-1]) if name == rest[0]]
@@ -233,6 +240,11 @@ def _set(content: dict[str, Any], assignment: str) -> tuple[str, ...]:
         if first == "data" and not rest:
             content["data"] = _data_list(value, Path(), {("data",): f"--set {assignment:.200}"})
     return tuple(steps)
+
+
+def _one_size(entry: dict[str, Any], keys: list[str]) -> None:
+    """Whichever of the two words for the size of images an option sets replaces the other."""
+    entry.pop(SIZE_WORDS.get(keys[0], ""), None)
 
 
 def _place(step: str) -> bool:
@@ -262,7 +274,7 @@ def _explain(problem: ValidationError, path: Path, lines: Lines, content: dict[s
     """All complaints of a validation, one per line, each with its place and a way out."""
     told = []
     for error in problem.errors():
-        line = line_of(lines, _as_written(tuple(error["loc"]), content, lines))
+        line = line_of(lines, _as_written(plain(error["loc"]), content, lines))
         told.append(f"{at_line(path, line)}: {complaint(error, words_of(StudySpec))}")
     once = list(dict.fromkeys(told))
     more = [f"and {len(once) - MOST_TOLD} more"] if len(once) > MOST_TOLD else []

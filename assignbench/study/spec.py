@@ -10,6 +10,7 @@ from assignbench.config.base import Config
 from assignbench.config.cell import LARGEST_SEED
 from assignbench.config.data import DataSpec
 from assignbench.config.evaluation import Evaluation
+from assignbench.config.images import Side
 from assignbench.config.method import QualityKind, Ranking
 from assignbench.config.recipe import Schedule, laid_over
 from assignbench.config.words import complaints
@@ -24,10 +25,10 @@ _SCENES = ("train_images", "test_images", "scenes_seed", "factors")
 _FILES = ("train", "test", "classes", "use_difficult")  # root and on_bad go to all sets of a study by --set
 # What a kind of data does not read; a value that would do nothing is refused.
 _NOT_READ: dict[str, tuple[str, ...]] = {
-    "shapes": _FILES,
-    "voc": _SCENES,
+    "shapes": (*_FILES, "crowd"),
+    "voc": (*_SCENES, "crowd"),
     "coco": (*_SCENES, "use_difficult"),
-    "csv": (*_SCENES, "use_difficult"),
+    "csv": (*_SCENES, "use_difficult", "crowd"),
 }
 _SPLITS = {
     "voc": "a list of [folder under root, image set], e.g. [[VOC2007, trainval]]",
@@ -123,6 +124,13 @@ class DataEntry(DataSpec):
     detectors: list[str] = []  # labels or names; all if empty
     methods: list[str] = []
     schedule: dict[str, Any] = {}
+    image_size: Side | None = None  # the older word for a `size` of one side
+
+    @model_validator(mode="after")
+    def _one_size(self) -> DataEntry:
+        if self.image_size is not None and "size" in self.model_fields_set:
+            raise ValueError(f"image_size: {self.image_size} is the older word for size; leave one of the two out")
+        return self
 
     @model_validator(mode="after")
     def _fits_the_kind(self) -> DataEntry:
@@ -143,7 +151,8 @@ class DataEntry(DataSpec):
 
     def data_set(self) -> DataSpec:
         """What describes the data alone."""
-        return DataSpec.model_validate(self.model_dump(exclude={"detectors", "methods", "schedule"}))
+        given = self.model_dump(exclude={"detectors", "methods", "schedule", "image_size"})
+        return DataSpec.model_validate(given if self.image_size is None else {**given, "size": self.image_size})
 
     def schedule_over(self, base: Schedule) -> Schedule:
         """The study's schedule with this data set's changes, of which one puts its alternative aside."""

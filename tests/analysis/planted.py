@@ -60,7 +60,7 @@ def config_of(method: MethodConfig, seed: int, detector: str, data: str) -> Cell
         seed=seed,
         detector=DetectorConfig(name=detector, label=detector, spec=spec),
         method=method,
-        data=DataSpec(name=data, kind="coco"),
+        data=DataSpec(name=data, kind="coco", size=100),
         schedule=Schedule(steps=1),
     )
 

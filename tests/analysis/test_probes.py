@@ -45,7 +45,7 @@ def study(tmp_path):
     environment = {
         "classes": ["thing"],
         "class_agnostic": False,
-        "image_size": 100,
+        "image_size": [100, 100],
         "priors": {"level_sizes": [4, 2], "strides": [4.0, 8.0], "anchors_per_location": 2},
     }
     write_json(folder / "environment.json", environment)

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from assignbench.config.data import Augment, SceneFactors
+from assignbench.config.data import Augment, DataSpec, SceneFactors
 from assignbench.data.augment import augment as apply, cut
 from assignbench.data.base import PixelCache
 from assignbench.data.kinds.shapes import read_shapes
 from assignbench.data.stream import TrainLoader, evaluation_batches
 
 BOX = np.array([[20, 12, 44, 30]], np.float32)
+FILL = (124, 116, 104)
 
 
 def picture() -> np.ndarray:
@@ -38,7 +39,7 @@ def brightness_box(pixels: np.ndarray) -> list[int]:
 )
 @pytest.mark.parametrize("seed", range(4))
 def test_boxes_follow_the_pixels(augment, seed) -> None:
-    out, boxes, kept = apply(augment, picture(), BOX, 96, np.random.default_rng(seed))
+    out, boxes, kept = apply(augment, picture(), BOX, (96, 96), np.random.default_rng(seed), FILL)
     assert out.shape == (96, 96, 3) and kept.all()
     shown = brightness_box(out)
     # The fill of a zoomed-out border is brighter than the ground, so only boxes away from it are compared.
@@ -48,7 +49,7 @@ def test_boxes_follow_the_pixels(augment, seed) -> None:
 
 @pytest.mark.parametrize("seed", range(30))
 def test_ssd_chain_keeps_boxes_inside(seed) -> None:
-    out, boxes, kept = apply(Augment(ssd=True), picture(), BOX, 64, np.random.default_rng(seed))
+    out, boxes, kept = apply(Augment(ssd=True), picture(), BOX, (64, 64), np.random.default_rng(seed), FILL)
     assert out.shape == (64, 64, 3) and out.dtype == np.uint8
     assert (boxes >= 0).all() and (boxes <= 64).all()
     if kept[0]:
@@ -59,23 +60,24 @@ def test_colour_stays_mild() -> None:
     """A jitter twenty times too strong once cost 40 AP behind a plausible loss."""
     changes = []
     for seed in range(50):
-        out, *_ = apply(Augment(flip=0.0, colour=0.2), picture(), BOX, 64, np.random.default_rng(seed))
-        plain, *_ = cut(picture(), BOX, (0.0, 0.0, 80.0, 60.0), 64)
+        out, *_ = apply(Augment(flip=0.0, colour=0.2), picture(), BOX, (64, 64), np.random.default_rng(seed), FILL)
+        plain, *_ = cut(picture(), BOX, (0.0, 0.0, 80.0, 60.0), (64, 64), FILL)
         changes.append(abs(out.astype(float).mean() - plain.astype(float).mean()) / plain.mean())
     assert 0.03 < np.mean(changes) < 0.2
     assert max(changes) < 0.25
 
 
 def test_a_cut_box_is_dropped_when_its_centre_leaves() -> None:
-    _, _, kept = cut(picture(), BOX, (33.0, 0.0, 80.0, 60.0), 64)
+    _, _, kept = cut(picture(), BOX, (33.0, 0.0, 80.0, 60.0), (64, 64), FILL)
     assert not kept[0]
-    _, boxes, kept = cut(picture(), BOX, (30.0, 0.0, 80.0, 60.0), 64)
+    _, boxes, kept = cut(picture(), BOX, (30.0, 0.0, 80.0, 60.0), (64, 64), FILL)
     assert kept[0] and boxes[0, 0] == 0
 
 
 def loader(workers=0, seed=0) -> TrainLoader:
     data = read_shapes("train", 12, SceneFactors())
-    return TrainLoader(data, 128, 4, seed, Augment(flip=0.5, flip_vertical=0.5, zoom=0.2, colour=0.1), True, workers)
+    change = Augment(flip=0.5, flip_vertical=0.5, zoom=0.2, colour=0.1)
+    return TrainLoader(data, DataSpec(name="scenes", kind="shapes", size=128, augment=change), 4, seed, workers)
 
 
 def equal(a, b) -> bool:
@@ -100,7 +102,7 @@ def test_an_epoch_visits_every_image_once_and_changes_them_next_time() -> None:
 
 def test_evaluation_batches_scale_back() -> None:
     data = read_shapes("test", 3, SceneFactors())
-    (batch,) = evaluation_batches(data, [0, 1, 2], 64, 8)
+    (batch,) = evaluation_batches(data, [0, 1, 2], DataSpec(name="scenes", kind="shapes", size=64), 8)
     assert batch.images.shape == (3, 3, 64, 64)
     back = batch.objects.boxes[0, : len(data.images[0].boxes)] * batch.scale[0].repeat(2)
     np.testing.assert_allclose(back.numpy(), data.images[0].boxes, atol=1e-4)

@@ -17,7 +17,7 @@ SCENES = DataSpec.model_validate(
     {
         "name": "shapes",
         "kind": "shapes",
-        "image_size": 64,
+        "size": 64,
         "factors": {"image_size": 64, "max_size": 40},
         "augment": {"flip": 0.5, "flip_vertical": 0.5},
         "train_images": 24,

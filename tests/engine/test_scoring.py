@@ -27,7 +27,7 @@ def method(**parts) -> MethodConfig:
 def found(how: MethodConfig, scale=UNIT, boxes=BOXES, **evaluation):
     predictions = Predictions(torch.logit(CLS), torch.zeros(1, 2, 4), boxes, torch.logit(QUALITY), "iou")
     given = Evaluation(**{"pre_nms": 10, **evaluation})
-    (one,) = boxes_before_nms(predictions, PRIORS, how, given, (20, 30), scale)
+    (one,) = boxes_before_nms(predictions, PRIORS, how, given, [(20, 30)], scale)
     return one
 
 

@@ -130,7 +130,7 @@ def write_cell(
         seed=seed,
         detector=DetectorConfig(name="retinanet-slim", label=detector, spec=spec),
         method=method,
-        data=DataSpec(name=data, kind="shapes", image_size=SIDE),
+        data=DataSpec(name=data, kind="shapes", size=SIDE),
         schedule=Schedule(steps=100),
         probe_images=2,
     )
@@ -191,7 +191,7 @@ def environment() -> dict[str, Any]:
             "strides": [8.0, 16.0],
             "anchors_per_location": 1,
         },
-        "image_size": SIDE,
+        "image_size": [SIDE, SIDE],
     }
 
 

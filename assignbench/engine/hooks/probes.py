@@ -56,4 +56,4 @@ def probe_batches(data: DetectionData, spec: DataSpec, count: int) -> list[Batch
     usable = [i for i, record in enumerate(data.images) if len(record.labels)]
     count = min(count, len(usable))
     chosen = [usable[int(i)] for i in np.linspace(0, len(usable) - 1, count)] if count else []
-    return list(evaluation_batches(data, chosen, spec.image_size, BATCH, use_difficult=spec.use_difficult))
+    return list(evaluation_batches(data, chosen, spec, BATCH, training=True))
