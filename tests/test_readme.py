@@ -183,3 +183,12 @@ def test_the_readme_shows_the_keys_of_a_method() -> None:
         re.findall(r"`(\w+)`(?=[,` |])", "\n".join(line.split("|")[1] + " |" for line in table.splitlines()[:-1]))
     )
     assert shown == set(MethodConfig.model_fields) - {"name", "preset"}
+
+
+def test_the_readme_shows_the_keys_of_a_schedule() -> None:
+    from assignbench.config import Schedule
+
+    table = README[README.index("| key of `schedule` |") : README.index("**What a study may execute.**")]
+    shown = {name for line in table.splitlines()[2:-1] for name in re.findall(r"`(\w+)`", line.split("|")[1])}
+    aside = {"threads", "loader_workers", "log_every", "checkpoint_every", "probe_visits"}  # change no recipe
+    assert shown == set(Schedule.model_fields) - aside

@@ -66,9 +66,8 @@ def build_cell(folder: Path, config: CellConfig, local: LocalPaths, device: str)
 def loader_of(config: CellConfig, train: DetectionData) -> TrainLoader:
     """The batches of a cell's training; cells of one data set, schedule and seed get the same ones."""
     schedule = config.schedule
-    return TrainLoader(
-        train, config.data, schedule.batch_size, config.seed, schedule.loader_workers, schedule.accumulate
-    )
+    workers, parts = schedule.loader_workers, schedule.accumulate
+    return TrainLoader(train, config.data, schedule.batch_size, config.seed, workers, parts)
 
 
 def seeded_detector(config: CellConfig, num_classes: int, weights: Path | None = None) -> Detector:

@@ -8,13 +8,12 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from assignbench.config.data import SIZE_WORDS
 from assignbench.config.recipe import Schedule, laid_over
 from assignbench.config.recipes import RECIPES, Recipe, recipe_of
 from assignbench.errors import InputError
 from assignbench.study.spec import StudySpec
 from assignbench.study.yaml_lines import Lines, line_of
-
-_SIZES = ("size", "image_size")  # the same in two words
 
 
 def named_recipe(content: Mapping[str, Any], where: str) -> Recipe | None:
@@ -57,10 +56,10 @@ def data_under(catalogue: Mapping[str, Any], entry: Mapping[str, Any], recipe: R
     """What lies under a data set's own entry: the catalogue's, with the recipe's in place of it, key by key."""
     below = dict(catalogue)
     for key, value in ({} if recipe is None else recipe.data).items():
-        if key not in _SIZES:
+        if key not in SIZE_WORDS:
             below[key] = value
-        elif not any(word in entry for word in _SIZES):
-            below = {k: v for k, v in below.items() if k not in _SIZES} | {key: value}
+        elif not any(word in entry for word in SIZE_WORDS):
+            below = {k: v for k, v in below.items() if k not in SIZE_WORDS} | {key: value}
     return below
 
 
