@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -15,10 +14,8 @@ from assignbench.data.base import DetectionData
 from assignbench.detectors import Detector
 from assignbench.engine import checkpoint
 from assignbench.engine.cell import seeded_detector
-from assignbench.engine.evaluate import predict
+from assignbench.engine.detect import detect as detect_batch, views_of
 from assignbench.methods import build
-
-AT_ONCE = 256  # images whose boxes before NMS are held
 
 
 def trained_detector(folder: Path, config: CellConfig, num_classes: int, device: str) -> Detector:
@@ -35,16 +32,11 @@ def detect(
 ) -> pd.DataFrame:
     """The detections table of a split, made as the cell's own evaluation makes it. `tell` hears how far it is."""
     torch.set_num_threads(config.schedule.threads)
-    detector = trained_detector(folder, config, len(data.classes), device)
-    parts = []
-    for first in range(0, len(data), AT_ONCE):
-        tell(f"detecting: image {first + 1} of {len(data)}")
-        part = _part(data, first)
-        tables, _ = predict(detector, config.method, part, config.data, config.evaluation)
-        parts.append(tables["detections"])
+    detector = trained_detector(folder, config, len(data.classes), device).eval()
+    parts, seen = [], 0
+    for views in views_of(data, config.data, config.evaluation):
+        tell(f"detecting: image {seen + 1} of {len(data)}")
+        ids = views[0].batch.image_ids
+        parts.append(detect_batch(detector, config.method, views, config.evaluation).after.rows(ids, "score"))
+        seen += len(ids)
     return pd.concat(parts, ignore_index=True)
-
-
-def _part(data: DetectionData, first: int) -> DetectionData:
-    """The images from `first` on, as many as are held at once."""
-    return replace(data, images=data.images[first : first + AT_ONCE], read=lambda i: data.read(first + i))
