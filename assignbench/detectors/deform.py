@@ -31,8 +31,8 @@ class DeformConv(nn.Module):
         self, inputs: int, outputs: int, kernel: int = 3, *, like: nn.Conv2d | None = None, bias: bool, masks: bool
     ) -> None:
         super().__init__()
-        self.stride = cast(int, like.stride[0]) if like is not None else 1
-        self.dilation = cast(int, like.dilation[0]) if like is not None else 1
+        self.stride = like.stride[0] if like is not None else 1
+        self.dilation = like.dilation[0] if like is not None else 1
         self.padding = self.dilation * (kernel // 2)
         groups = like.groups if like is not None else 1
         self.weight = nn.Parameter(torch.empty(outputs, inputs // groups, kernel, kernel))

@@ -27,8 +27,8 @@ class ReceptiveField(nn.Module):
     def __init__(self, inputs: int, outputs: int, stride: int, branches: Sequence[nn.Sequential]) -> None:
         super().__init__()
         self.branches = nn.ModuleList(branches)
-        joined = sum(branch[-1][0].out_channels for branch in branches)
-        self.join = conv_block(joined, outputs, 1, relu=False)
+        last = [[m for m in branch.modules() if isinstance(m, nn.Conv2d)][-1] for branch in branches]
+        self.join = conv_block(sum(conv.out_channels for conv in last), outputs, 1, relu=False)
         self.shortcut = conv_block(inputs, outputs, 1, stride, relu=False)
 
     def forward(self, x: Tensor) -> Tensor:

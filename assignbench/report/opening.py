@@ -9,6 +9,7 @@ import pandas as pd
 
 from assignbench.analysis import StudyRecord
 from assignbench.analysis.configuration import entries, pairs
+from assignbench.config.detector import DetectorConfig
 from assignbench.report.tables import Table, difference, tidy_table
 
 PAIR_WORDS = {"assigner": "assigner alone", "recipe": "recipe", "import": "not known", "": "–"}
@@ -149,7 +150,8 @@ def environment_table(study: StudyRecord) -> Table:
         )
         rows[row] = rows.get(row, 0) + 1
         detector = cell.config.detector
-        begun[f"{detector.label} {'; '.join(t for t in (detector.beginning, detector.warning) if t)}."] = None
+        if isinstance(detector, DetectorConfig):
+            begun[f"{detector.label} {'; '.join(t for t in (detector.beginning, detector.warning) if t)}."] = None
     header = ["cells", "device", "versions", "date", "training data", "test data"]
     return Table("What the cells ran on", header, [[str(n), *r] for r, n in rows.items()], list(begun))
 
