@@ -35,7 +35,7 @@ def _against(name: str, table: pd.DataFrame, study: StudyRecord, column: str, la
             edge: dict[str, Any] = {"mec": "black", "mew": 1.2} if row.pareto == "yes" else {}
             ax.plot(row[column], 100 * row.AP, "o", ms=7, color=colour(method), label=plain(method), **edge)
         front = part[part.pareto == "yes"].sort_values(column)
-        where: Literal["pre", "post"] = "pre" if column == "fps" else "post"  # more is better to the right, or to the left
+        where: Literal["pre", "post"] = "pre" if column == "fps" else "post"
         ax.step(front[column], 100 * front.AP, where=where, color="grey", lw=0.8, zorder=0)
         ax.set_xlabel(label)
         ax.set_ylabel("AP")
