@@ -337,13 +337,13 @@ schedule: {{steps: 4}}
         ("mg-retinanet-slim", "size: {short: 64}", ("line 7: data.size", "clamped to the image")),
         ("retinanet-slim", "size: {short: 64}, augment: {ssd: true}", ("augment.ssd", "stretched")),
         ("retinanet-slim", "size: 64, image_size: 64", ("image_size", "older word")),
-        ("retinanet-slim", "size: {short: [96, 64]}", ("data.size", "must rise")),
+        ("retinanet-slim", "size: {short: [96, 64]}", ("size: the sides of short must rise",)),
         ("retinanet-slim", "size: {short: 64, long: 48}", ("short <= long",)),
-        ("retinanet-slim", "size: {short: {from: 64, to: 64}}", ("data.size.short", "from < to")),
-        ("retinanet-slim", "size: {short: []}", ("data.size.short is empty",)),
+        ("retinanet-slim", "size: {short: {from: 64, to: 64}}", ("size.short", "from < to")),
+        ("retinanet-slim", "size: {short: []}", ("size.short is empty",)),
         ("retinanet-slim", "crowd: train", ("crowd has no meaning", "'shapes'")),
-        ("retinanet-slim", "pixels: {std: [0, 1, 1]}", ("data.pixels.std.0 is 0", "nearest is 1")),
-        ("retinanet-slim", "pixels: {order: grb}", ("data.pixels.order", "rgb, bgr")),
+        ("retinanet-slim", "pixels: {std: [0, 1, 1]}", ("pixels.std.0 is 0", "nearest is 1")),
+        ("retinanet-slim", "pixels: {order: grb}", ("pixels.order", "rgb, bgr")),
     ],
 )
 def test_plan_refuses_what_cannot_be_meant(detector, size, needed, tmp_path, capsys) -> None:
