@@ -18,6 +18,9 @@ from assignbench.detectors.necks import Neck
 from assignbench.errors import InputError
 from assignbench.priors import Priors, cells
 
+IMAGENET = Pixels()
+KEPT_SIZES = 16  # a range of sizes gives hundreds, each with some MB of priors
+
 Grid = Callable[[tuple[int, int]], Priors]
 
 
@@ -32,7 +35,7 @@ class Parts:
 class Detector(nn.Module):
     """Pixels [B, 3, H, W] (uint8 or 0-255 floats, RGB) to (Priors, Predictions).
 
-    `grid` makes the priors of an image size, `pixels` says how images are normalised and in which order the network
+    `grid` makes the priors of an image size. `pixels` says how images are normalised, and in which order the network
     takes their channels. A `class_agnostic` one has a single class, whatever the data's classes are; one of `one_size`
     has priors that depend on the image's size, so that it takes no batch of mixed sizes.
     """
@@ -44,9 +47,9 @@ class Detector(nn.Module):
         grid: Grid,
         quality_kind: QualityKind | None,
         *,
-        pixels: Pixels,
         class_agnostic: bool = False,
         one_size: bool = False,
+        pixels: Pixels = IMAGENET,
     ) -> None:
         super().__init__()
         self.class_agnostic, self.one_size = class_agnostic, one_size
@@ -68,9 +71,11 @@ class Detector(nn.Module):
         return objects.class_agnostic() if self.class_agnostic else objects
 
     def priors(self, image_hw: tuple[int, int], device: torch.device | str = "cpu") -> Priors:
-        """The priors of an image size, kept per size and device."""
+        """The priors of an image size; those of the last `KEPT_SIZES` sizes are kept."""
         key = (image_hw, torch.device(device))
         if key not in self._placed:
+            if len(self._placed) >= KEPT_SIZES:
+                self._placed.pop(next(iter(self._placed)))
             self._placed[key] = self._grid(image_hw).to(device)
         return self._placed[key]
 

@@ -11,7 +11,7 @@ from assignbench.config.images import Pixels
 from assignbench.config.method import CoderConfig, QualityKind
 from assignbench.detectors import fcos, fssd, mg_retinanet, retinanet, rfbnet, rpn
 from assignbench.detectors.backbones import Backbone, build_backbone, load_weights
-from assignbench.detectors.base import Detector, Parts
+from assignbench.detectors.base import IMAGENET, Detector, Parts
 from assignbench.detectors.own import build as build_own
 from assignbench.priors import prior_grid
 
@@ -41,7 +41,7 @@ def build_detector(
     num_classes: int,
     quality_kind: QualityKind | None = None,
     weights: Path | None = None,
-    pixels: Pixels | None = None,
+    pixels: Pixels = IMAGENET,
 ) -> Detector:
     """A detector whose priors carry the method's `coder`; `weights` is a file for the backbone, `pixels` how images are
     normalised (as ImageNet's, in RGB, unless it says otherwise).
@@ -62,4 +62,5 @@ def build_detector(
         pixels=pixels or Pixels(),
         class_agnostic=spec.class_agnostic,
         one_size=spec.one_size,
+        pixels=pixels,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from assignbench.config import detector as detectors
 from assignbench.config.base import Config
 from assignbench.config.detector import DetectorConfig
 from assignbench.config.evaluation import Evaluation
+from assignbench.config.images import AspectSize
 from assignbench.config.method import CoderConfig, HeadInit, Nms, Voting
 from assignbench.config.recipe import Schedule
 from assignbench.config.words import complaints, shown
@@ -149,6 +150,20 @@ def _check_tables(study: Study) -> None:
                 if row in first:
                     raise InputError(f"{where}: row {row} is {first[row]} already; a row is one cell")
                 first[row] = cell
+
+
+def check_sizes(study: Study, detectors: Sequence[DetectorConfig]) -> None:
+    """Raises InputError for a detector whose priors hang on the image's size, on images of sizes of their own."""
+    spec = study.spec
+    for entry, detector in zip(spec.detectors, detectors, strict=True):
+        for place, data in enumerate(spec.data):
+            mixed = detector.spec.one_size and isinstance(data.data_set().size, AspectSize)
+            if mixed and any(belongs(entry, method, data) for method in spec.methods):
+                raise InputError(
+                    f"{study.where('data', place, 'size')} keeps the aspect of images, but the anchors of detector "
+                    f"'{entry.shown}' are clamped to the image, so that all images need one size; set size to one "
+                    "side, e.g. size: 320, or spec: {priors: {clamp: false}} of the detector"
+                )
 
 
 def _check_distinct(study: Study) -> None:

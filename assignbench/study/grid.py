@@ -15,7 +15,7 @@ from assignbench.config.evaluation import Evaluation
 from assignbench.config.method import MethodConfig
 from assignbench.config.recipe import Schedule
 from assignbench.errors import InputError, nearest
-from assignbench.study.checks import belongs, detector_of, evaluation_of, schedule_of
+from assignbench.study.checks import belongs, check_sizes, detector_of, evaluation_of, schedule_of
 from assignbench.study.places import Study, weights_path
 from assignbench.study.spec import DataEntry, DetectorEntry
 
@@ -74,6 +74,7 @@ def cells_of(study: Study, resolver: Resolver, *, only: str | None = None, cache
     methods = methods_of(study, resolver)
     found_detectors = [detector_of(study, place, entry) for place, entry in enumerate(spec.detectors)]
     evaluations = {m.name: evaluation_of(study, place, m) for place, m in enumerate(spec.methods)}
+    check_sizes(study, found_detectors)
     _check_pairs(study, methods, found_detectors, resolver)
     _check_idle(study, methods, found_detectors, resolver)
     _check_reached(study, methods)

@@ -10,7 +10,9 @@ from hypothesis import given, settings, strategies as st
 from PIL import Image
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
-from assignbench.config.data import Augment, DataSpec
+from assignbench.cli import main
+from assignbench.config.data import Augment, DataSpec, data_over
+from assignbench.config.detector import resolve
 from assignbench.config.images import (
     MULTIPLE,
     AspectSize,
@@ -21,10 +23,12 @@ from assignbench.config.images import (
     padded_hw,
     shown_size,
 )
+from assignbench.config.method import CoderConfig
 from assignbench.data.base import DetectionData, ImageRecord
 from assignbench.data.images import read_pixels
 from assignbench.data.lessons import taught
 from assignbench.data.stream import Batch, TrainLoader, evaluation_batches
+from assignbench.detectors import build_detector
 
 SHAPES = ((96, 64), (64, 96), (50, 50), (200, 40), (33, 77), (64, 64))  # width, height
 SIZES = st.builds(
@@ -312,3 +316,77 @@ def test_a_range_survives_json() -> None:
         assert DataSpec.model_validate_json(first.model_dump_json()) == first
     assert isinstance(spec(RANGE).size.short, SideRange) and hash(spec(RANGE).size)
     assert Augment(ssd=True).ssd and spec(320, augment={"ssd": True}).size == 320
+
+
+STUDY = """\
+study: sizes
+answers: nothing
+cost: nothing
+expect: nothing
+detectors: [{detector}]
+methods: [mutual_guidance]
+data: {{name: shapes, {size}}}
+schedule: {{steps: 4}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("detector", "size", "needed"),
+    [
+        ("fssd-slim", "size: {short: 64}", ("line 7: data.size", "clamped to the image", "size: 320")),
+        ("mg-retinanet-slim", "size: {short: 64}", ("line 7: data.size", "clamped to the image")),
+        ("retinanet-slim", "size: {short: 64}, augment: {ssd: true}", ("augment.ssd", "stretched")),
+        ("retinanet-slim", "size: 64, image_size: 64", ("image_size", "older word")),
+        ("retinanet-slim", "size: {short: [96, 64]}", ("size: the sides of short must rise",)),
+        ("retinanet-slim", "size: {short: 64, long: 48}", ("short <= long",)),
+        ("retinanet-slim", "size: {short: {from: 64, to: 64}}", ("size.short", "from < to")),
+        ("retinanet-slim", "size: {short: []}", ("size.short is empty",)),
+        ("retinanet-slim", "crowd: train", ("crowd has no meaning", "'shapes'")),
+        ("retinanet-slim", "pixels: {std: [0, 1, 1]}", ("pixels.std.0 is 0", "nearest is 1")),
+        ("retinanet-slim", "pixels: {order: grb}", ("pixels.order", "rgb, bgr")),
+    ],
+)
+def test_plan_refuses_what_cannot_be_meant(detector, size, needed, tmp_path, capsys) -> None:
+    path = tmp_path / "sizes.yaml"
+    path.write_text(STUDY.format(detector=detector, size=size))
+    assert main(["plan", str(path), "--out", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert all(text in told for text in needed), told
+
+
+@pytest.mark.parametrize("size", ["image_size: 64", "size: 64", "size: {short: [64, 96], long: 128}", "min_side: 8"])
+def test_plan_takes_sizes(size, tmp_path) -> None:
+    path = tmp_path / "sizes.yaml"
+    path.write_text(STUDY.format(detector="retinanet-slim", size=size))
+    assert main(["plan", str(path), "--out", str(tmp_path)]) == 0
+
+
+@pytest.mark.parametrize("above", [{"size": 64}, {"image_size": 64}])
+@pytest.mark.parametrize("below", [{"size": {"short": 800}}, {"image_size": 320}, {}])
+def test_the_upper_of_the_two_words_for_a_size_counts(above, below) -> None:
+    merged = data_over({**below, "title": "x"}, above)
+    assert merged == {"title": "x", **above}
+
+
+def test_pixels_reach_the_network_as_they_are_told() -> None:
+    """BGR images with a mean and a spread of their own: the backbone sees what is written by hand."""
+    seen = []
+    pixels = Pixels(mean=(10.0, 20.0, 30.0), std=(1.0, 2.0, 5.0), order="bgr")
+    found = build_detector(resolve("retinanet-slim"), CoderConfig(), 2, None, None, pixels)
+    found.backbone.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    image = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
+    image[0, 0], image[0, 1], image[0, 2] = 40, 60, 90  # red, green, blue
+    with torch.no_grad():
+        found.eval()(image)
+    assert seen[0][0, :, 5, 5].tolist() == [80.0, 20.0, 2.0]  # (90 - 10) / 1, (60 - 20) / 2, (40 - 30) / 5
+    assert pixels.fill == (30, 20, 10) and Pixels().fill == (124, 116, 104)
+
+
+def test_priors_of_many_sizes_are_not_kept() -> None:
+    found = build_detector(resolve("retinanet-slim"), CoderConfig(), 2)
+    first = found.priors((64, 64))
+    assert found.priors((64, 64)) is first
+    for side in range(64, 64 + 32 * 40, 32):
+        found.priors((side, 64))
+    assert len(found._placed) <= 16
+    assert torch.equal(found.priors((64, 64)).boxes, first.boxes)
