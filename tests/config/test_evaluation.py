@@ -15,7 +15,9 @@ def test_an_image_has_one_view_at_the_datas_own_size() -> None:
 def test_scales_are_short_sides_whose_long_side_grows_in_proportion() -> None:
     found = Evaluation(test_scales=[400, 800, 1200, 2048]).sizes(AspectSize(short=800, long=1333))
     assert [(s.short, s.long) for s in found] == [(400, 667), (800, 1333), (1200, 2000), (2048, 3412)]
-    assert Evaluation(test_scales=[2048]).sizes(AspectSize(short=500, long=1333))[0].long == 4096  # the longest there is
+    assert (
+        Evaluation(test_scales=[2048]).sizes(AspectSize(short=500, long=1333))[0].long == 4096
+    )  # the longest there is
     assert Evaluation(test_scales=[256, 320]).sizes(300) == [256, 320]
 
 

@@ -14,7 +14,9 @@ from pycocotools.cocoeval import COCOeval
 LIMITS = (1, 10, 100)
 
 
-def evaluated(truth: dict[str, Any], results: list[dict[str, Any]], limits: Sequence[int] = LIMITS, ids=None) -> COCOeval:
+def evaluated(
+    truth: dict[str, Any], results: list[dict[str, Any]], limits: Sequence[int] = LIMITS, ids=None
+) -> COCOeval:
     """pycocotools' evaluation, where objects with `ignore` and no `iscrowd` (VOC's difficult) are ignored, too."""
 
     class Eval(COCOeval):

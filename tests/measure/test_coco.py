@@ -54,7 +54,9 @@ def test_known_coco_result(shared_data) -> None:
     table = read_predictions(folder / known["dt"], truth)
     overlaps = overlaps_of(truth.images, truth.objects, table, len(truth.classes))
     found = coco_summary(overlaps, truth.classes, 100)
-    exact = coco_evaluate(json.loads((folder / known["gt"]).read_text()), json.loads((folder / known["dt"]).read_text()))
+    exact = coco_evaluate(
+        json.loads((folder / known["gt"]).read_text()), json.loads((folder / known["dt"]).read_text())
+    )
     for name in COCO_NAMES:
         assert found[name] == pytest.approx(known[name], abs=1e-6), name
         assert found[name] == pytest.approx(exact[name], abs=1e-9), name
