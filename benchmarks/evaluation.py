@@ -171,7 +171,9 @@ def former(predictions: Predictions, priors: Priors, batch: Batch, method: Metho
     b, g, a = torch.nonzero((overlap >= 0.1) | in_jk, as_tuple=True)
     label = objects.labels[b, g]
     columns = {name: s[b, a, label].numpy() for name, s in (("cls", cls), ("quality", quality), ("ranking", ranking))}
-    return rows + len(pd.DataFrame({"object": g.numpy(), "prior": a.numpy(), "iou": overlap[b, g, a].numpy(), **columns}))
+    return rows + len(
+        pd.DataFrame({"object": g.numpy(), "prior": a.numpy(), "iou": overlap[b, g, a].numpy(), **columns})
+    )
 
 
 def side_by_side(
@@ -213,7 +215,7 @@ def main() -> None:
     method = resolve(options.method)
     evaluation = Evaluation(floor=options.floor, pre_nms_per="level", batch=options.batch)
     network = Network.of(data, device)
-    print(f"{options.images} images, {len(network.priors)} anchors, {CLASSES} classes, batches of {options.batch}, {device}")
+    print(f"{options.images} images, {len(network.priors)} anchors, {CLASSES} classes, {options.batch} a batch, {device}")
     print(f"host memory with the network's outputs of no batch yet: {peak():.2f} GiB")
     with tempfile.TemporaryDirectory() as name:
         seconds, cost = ours(Path(name), network, data, spec, method, evaluation)

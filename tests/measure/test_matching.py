@@ -1,17 +1,13 @@
 """Matching and AP against pycocotools, the published numbers, and curves by hand."""
 
-import contextlib
-import io
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from assignbench.data.predictions import read_ground_truth, read_predictions
-from assignbench.measure.coco import AREAS, coco_evaluate, coco_ground_truth, coco_numbers, coco_results
+from assignbench.measure.coco import AREAS, coco_ground_truth, coco_numbers, coco_results
 from assignbench.measure.matching import (
     COCO_THRESHOLDS,
     average_precision,
@@ -21,6 +17,7 @@ from assignbench.measure.matching import (
     overlaps_of,
 )
 from assignbench.measure.voc import VOC_THRESHOLDS, match_voc, voc_evaluate
+from tests.measure.reference import coco_evaluate, evaluated
 
 CLASSES = 3
 
@@ -57,25 +54,7 @@ def scene(seed: int, images: int = 12, *, crowd: float = 0.1, difficult: float =
 def oracle(images, objects, detections, *, max_dets=(1, 10, 100), ids=None):
     """pycocotools' arrays of precision [T, R, C, A, M] and recall [T, C, A, M], difficult objects ignored."""
     truth = coco_ground_truth(images, objects, [str(i) for i in range(CLASSES)])
-    ignore = {a["id"]: a["ignore"] for a in truth["annotations"]}
-
-    class Eval(COCOeval):
-        def _prepare(self) -> None:
-            super()._prepare()
-            for group in self._gts.values():
-                for item in group:
-                    item["ignore"] = int(bool(item["iscrowd"] or ignore[item["id"]]))
-
-    with contextlib.redirect_stdout(io.StringIO()):
-        gt = COCO()
-        gt.dataset = truth
-        gt.createIndex()
-        run = Eval(gt, gt.loadRes(coco_results(detections)), "bbox")
-        run.params.maxDets = list(max_dets)
-        if ids is not None:
-            run.params.imgIds = list(ids)
-        run.evaluate()
-        run.accumulate()
+    run = evaluated(truth, coco_results(detections), max_dets, ids)
     return run.eval["precision"], run.eval["recall"]
 
 
