@@ -111,8 +111,8 @@ class Registry(Generic[T]):
             if model is not None and isinstance(value, Mapping):
                 try:
                     model.model_validate(value)
-                except ValidationError as problem:
-                    told = f"parameter {complaints(problem, model, at=key)}"
+                except ValidationError as refused:
+                    told = f"parameter {complaints(refused, model, at=key)}"
                     raise InputError(f"{self.kind} '{name}': {told}", (key,)) from None
             try:
                 _adapter(hint).validate_json(json.dumps(value))

@@ -164,12 +164,12 @@ def test_what_the_user_has_to_mend(tiny_study, tmp_path, monkeypatch, capsys, ar
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("what", ["detectors", "methods", "datasets", "analyses", "studies"])
+@pytest.mark.parametrize("what", ["detectors", "methods", "datasets", "recipes", "analyses", "studies"])
 def test_lists(capsys, what) -> None:
     code, out, _ = run(capsys, "list", what)
     assert code == 0
     known = {"detectors": "retinanet-slim", "methods": "mutual_guidance", "datasets": "voc0712"}
-    known |= {"analyses": "averages", "studies": "quickstart.yaml"}
+    known |= {"recipes": "paa_135k", "analyses": "averages", "studies": "quickstart.yaml"}
     assert known[what] in out
 
 
@@ -387,7 +387,7 @@ def test_a_wrong_method_of_an_option_is_blamed_before_the_claims_that_follow(tin
 def test_status_and_report_run_without_torch(finished, tiny_study, tmp_path) -> None:
     for command in ("status", "report"):
         assert "torch" not in modules_after(command, str(tiny_study), "--out", str(finished), folder=tmp_path)
-    for what in ("detectors", "datasets", "analyses", "studies"):
+    for what in ("detectors", "datasets", "recipes", "analyses", "studies"):
         assert "torch" not in modules_after("list", what, folder=tmp_path)
 
 

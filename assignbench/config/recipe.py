@@ -99,10 +99,12 @@ class Schedule(Config):
     @field_validator("milestones", mode="before")
     @classmethod
     def _a_list(cls, value: Any) -> Any:
+        if value == {}:
+            raise ValueError("{} names no milestones; write a list of them, or {epochs: [...]}")
         if not isinstance(value, list):
             return value
         whole = [isinstance(v, int) and not isinstance(v, bool) and v >= 1 for v in value]
-        if any(whole) and any(isinstance(v, float) and 0 < v < 1 for v in value):
+        if any(w and v > 1 for v, w in zip(value, whole, strict=True)) and not all(whole):
             raise ValueError(f"{value} mixes shares of the run with steps; write shares below 1, or whole steps")
         return {"steps" if whole and all(whole) else "shares": value}
 

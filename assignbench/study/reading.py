@@ -281,8 +281,25 @@ def _explain(problem: ValidationError, path: Path, lines: Lines, content: dict[s
     return "\n".join([*once[:MOST_TOLD], *more])
 
 
+def _through_lists(place: Place, content: Any) -> Place:
+    kept: list[str | int] = []
+    for step in place:
+        if isinstance(content, list) and isinstance(step, str):
+            continue
+        kept.append(step)
+        here = isinstance(content, dict) or (
+            isinstance(content, list) and isinstance(step, int) and step < len(content)
+        )
+        content = (content.get(step) if isinstance(content, dict) else content[step]) if here else None
+    return tuple(kept)
+
+
 def _as_written(place: Place, content: dict[str, Any], lines: Lines) -> Place:
-    """The path in the file: a single data set is usually written without a list, and options go to all of them."""
+    """The path in the file: a single data set is usually written without a list, and options go to all of them.
+
+    A bare list may stand for a mapping (milestones), whose key is then not in the file.
+    """
+    place = _through_lists(place, content)
     if place[:1] != ("data",) or len(place) < 2 or place in lines:
         return place
     alone = ("data", *place[2:])

@@ -38,10 +38,11 @@ def laid_under(content: dict[str, Any], lines: Lines, recipe: Recipe) -> Lines:
         if not isinstance(own, dict):
             continue  # refused with the other keys
         laid = laid_over(dict(entries), own)
-        content[part] = {k: v for k, v in laid.items() if k in own or k not in _idle(part, laid)}
+        idle = _idle(part, laid).keys() - own.keys()
         line = line_of(lines, ("recipe",))
         if line is not None:
-            found |= {(part, key): line for key in content[part] if key not in own}
+            found |= {place: line for place in [(part,), *((part, key) for key in laid)] if place not in lines}
+        content[part] = {key: value for key, value in laid.items() if key not in idle}
     return found
 
 

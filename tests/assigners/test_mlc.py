@@ -12,7 +12,8 @@ from assignbench.assigners.mlc import BEFORE, MLCCriterion, MutualLabeling
 from assignbench.assigners.otsu import candidates_alone, exact_otsu, histogram_otsu, segment_spearman
 from assignbench.conformance_cases import make_case, random_boxes
 from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets
-from assignbench.methods import PRESETS, build
+from assignbench.errors import InputError
+from assignbench.methods import PRESETS, build, build_method
 from assignbench.priors import Priors
 from tests.assigners.cases import anchors_of, objects_of, points_of, predictions_of, read
 from tests.conftest import golden
@@ -196,6 +197,20 @@ def test_labels_and_rescoring_switch_on_together() -> None:
     whole = rule(case.priors, case.predictions, case.objects, case.context)
     early = MutualLabeling()(case.priors, case.predictions, case.objects, replace(case.context, progress=0.0))
     assert torch.equal(whole.cls.index, early.cls.index)
+
+
+def test_a_start_in_epochs() -> None:
+    """The paper's epoch 12 is the same moment in a training of 19 and of 24 epochs."""
+    case = make_case([random_boxes(3, 1)])
+    rule = build_method("mlc", assigner={"start": {"epochs": 12}}).assigner
+    for epoch, progress, on in ((11, 0.63, False), (12, 0.4, True), (18, 0.99, True), (0, 0.0, False)):
+        context = replace(case.context, epoch=epoch, progress=progress)
+        assert (rule(case.priors, case.predictions, case.objects, context).stage == BEFORE) is not on
+    over = rule(case.priors, case.predictions, case.objects, replace(case.context, epoch=0, progress=1.0))
+    assert over.stage == ""  # after its training a method is shown as it ended
+    for wrong, told in (({"epochs": 0}, "just above 0"), ({"epoch": 12}, "did you mean 'epochs'"), ("late", "'start'")):
+        with pytest.raises(InputError, match=told):
+            build_method("mlc", assigner={"start": wrong})
 
 
 def test_thresholds_are_said_once_and_are_not_ignored() -> None:

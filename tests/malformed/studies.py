@@ -194,8 +194,19 @@ FIELDS: tuple[Field, ...] = (
     choice("schedule", "decay", options=("step", "cosine")),
     listing("schedule", "milestones"),
     number("schedule", "milestones", 1, high=1, open="high"),
-    number("schedule", "clip_grad", low=0, open="low"),
-    choice("schedule", "amp", options=("none", "bf16")),
+    number("schedule", "clip_grad", low=0, open="low", empty=True),
+    choice("schedule", "amp", options=("none", "bf16", "fp16")),
+    whole("schedule", "accumulate", low=1, high=1024),
+    number("schedule", "bias_lr", low=0, high=100),
+    flag("schedule", "decay_norm_bias"),
+    whole("schedule", "warmup_steps", low=1, empty=True),
+    choice("schedule", "warmup_shape", options=("linear", "constant")),
+    number("schedule", "warmup_from", low=0, empty=True),
+    number("schedule", "lr_end", low=0, empty=True),
+    number("schedule", "ema", low=0, high=1, open="low high", empty=True),
+    flag("schedule", "compile"),
+    flag("schedule", "deterministic"),
+    text("recipe"),
     whole("schedule", "threads", low=1),
     whole("schedule", "loader_workers", low=0),
     whole("schedule", "log_every", low=1),
@@ -227,7 +238,7 @@ FIELDS: tuple[Field, ...] = (
     whole("presets", "short", "schedule", "steps", low=1, empty=True),
 )
 # An empty list or mapping means "all of them" or "nothing changed" there, and an empty text "none".
-_EMPTY_IS_FINE = {("detectors", 0, "label"), ("detectors", 0, "weights")}
+_EMPTY_IS_FINE = {("detectors", 0, "label"), ("detectors", 0, "weights"), ("recipe",)}
 
 
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)

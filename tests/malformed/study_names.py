@@ -121,6 +121,18 @@ def compositions() -> Iterator[Case]:
     """Entries that fit alone and not together."""
     changes: dict[str, tuple[tuple[str | int, ...], Any, tuple[Any, ...]]] = {
         "steps and epochs": (("schedule", "epochs"), 2, ("epochs", "steps")),
+        "milestones of two kinds": (("schedule", "milestones"), [0.5, 6], ("milestones", "0.5", "6")),
+        "milestones in two units": (
+            ("schedule", "milestones"),
+            {"steps": [3], "epochs": [1]},
+            ("milestones", "epochs"),
+        ),
+        "milestones of nothing": (("schedule", "milestones"), {}, ("milestones", "{}")),
+        "milestones behind the end": (("schedule", "milestones"), [60_000, 80_000], ("milestones", "60000")),
+        "warm-up in steps and as a share": (("schedule", "warmup_steps"), 3, ("warmup", "warmup_steps")),
+        "an end of the rate in steps": (("schedule", "lr_end"), 1e-6, ("lr_end", "cosine")),
+        "a larger update than all images": (("schedule", "accumulate"), 7, ("accumulate", "7", "24")),
+        "a misspelt recipe": (("recipe",), "paa_135", ("recipe", "paa_135k")),
         "milestones that fall": (("schedule", "milestones"), [0.8, 0.5], ("milestones",)),
         "milestones twice": (("schedule", "milestones"), [0.5, 0.5], ("milestones",)),
         "momentum for adamw": (("schedule", "optimizer"), "adamw", ("momentum",)),

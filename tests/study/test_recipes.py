@@ -18,9 +18,6 @@ from assignbench.errors import InputError
 from assignbench.study.reading import read_study
 from assignbench.study.recipe import data_under, recipe_lines
 
-CROPPED = {"size", "pixels", "crowd", "min_side"} <= set(DataSpec.model_fields)
-needs_sizes = pytest.mark.skipif(not CROPPED, reason="data sets have no sizes that keep the aspect yet")
-
 
 @pytest.fixture
 def study(tmp_path):
@@ -59,7 +56,6 @@ def test_every_word_of_a_recipe_does_something(name) -> None:
     assert recipe.printed and recipe.released and recipe.about
 
 
-@needs_sizes
 @pytest.mark.parametrize("name", list(RECIPES))
 def test_every_recipe_makes_a_study(name, study) -> None:
     found = study(recipe=name).spec
