@@ -18,7 +18,7 @@ from assignbench.engine.cell import seeded_detector
 from assignbench.engine.evaluate import predict
 from assignbench.methods import build
 
-AT_ONCE = 256  # images whose boxes before NMS are held
+AT_ONCE = 256  # images whose boxes before NMS are held, at most if a batch has no more
 
 
 def trained_detector(folder: Path, config: CellConfig, num_classes: int, device: str) -> Detector:
@@ -36,15 +36,16 @@ def detect(
     """The detections table of a split, made as the cell's own evaluation makes it. `tell` hears how far it is."""
     torch.set_num_threads(config.schedule.threads)
     detector = trained_detector(folder, config, len(data.classes), device)
-    parts = []
-    for first in range(0, len(data), AT_ONCE):
+    batch, parts = config.evaluation.batch, []
+    count = batch * max(1, AT_ONCE // batch)  # whole batches, as the evaluation has them
+    for first in range(0, len(data), count):
         tell(f"detecting: image {first + 1} of {len(data)}")
-        part = _part(data, first)
+        part = _part(data, first, count)
         tables, _ = predict(detector, config.method, part, config.data.image_size, config.evaluation)
         parts.append(tables["detections"])
     return pd.concat(parts, ignore_index=True)
 
 
-def _part(data: DetectionData, first: int) -> DetectionData:
-    """The images from `first` on, as many as are held at once."""
-    return replace(data, images=data.images[first : first + AT_ONCE], read=lambda i: data.read(first + i))
+def _part(data: DetectionData, first: int, count: int) -> DetectionData:
+    """So many images from `first` on."""
+    return replace(data, images=data.images[first : first + count], read=lambda i: data.read(first + i))
