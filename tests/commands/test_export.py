@@ -235,7 +235,10 @@ def test_only_finished_cells_are_exported_and_nothing_of_others_is_replaced(tmp_
     assert export(cell, cell) == 2
     assert "holds other files" in capsys.readouterr().err
     assert export(cell, out, "--images", "list.json") == 2
-    assert "--root" in capsys.readouterr().err
+    assert "--images needs --root" in capsys.readouterr().err
+    for more in (["--root", str(tmp_path)], ["--device", "cpu"]):
+        assert export(cell, out, *more) == 2
+        assert f"{more[0]} does nothing" in capsys.readouterr().err
     assert export(cell, out) == 0
     before = (out / "detections.json").read_bytes()
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from assignbench.config.cell import LocalPaths
@@ -35,7 +36,8 @@ def pair(whole: Path, folder: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_sigkill_at_every_moment_of_taking(whole, alone, tmp_path) -> None:
+def test_sigkill_while_a_training_is_taken(whole, alone, tmp_path) -> None:
+    """At moments drawn from all, and at those that decide whether the copy counts."""
     diary = tmp_path / "diary.txt"
     assert done(train, pair(whole, tmp_path / "first"), Death(diary)) == 0
     moments = diary.read_text().splitlines()
@@ -43,7 +45,8 @@ def test_sigkill_at_every_moment_of_taking(whole, alone, tmp_path) -> None:
     last = next(n for n, name in enumerate(moments, start=1) if name.endswith(f"step-{CELL.schedule.steps:08d}.json"))
     taken = next(n for n, name in enumerate(moments, start=1) if name.endswith("metrics.jsonl"))
     assert any(name.endswith("/training.json") for name in moments[taken:last])
-    for at in range(taken, last + 2):
+    drawn = np.random.default_rng(4).choice(np.arange(taken, last - 2), 4, replace=False).tolist()
+    for at in sorted({*drawn, *range(last - 2, last + 2)}):
         folder = pair(whole, tmp_path / str(at))
         assert done(train, folder, Death(tmp_path / "d.txt", at, after=bool(at % 2))) == -signal.SIGKILL
         assert CellRecord(folder).state != "done"
@@ -71,7 +74,7 @@ def cells_in(out: Path) -> dict[str, CellRecord]:
 def test_two_runs_share_one_training(tmp_path) -> None:
     """One asks for the first cell, the other one for the second: both end, with the same weights."""
     study = study_of(tmp_path, steps=12)
-    for turn in range(6):
+    for turn in range(4):
         out, told = tmp_path / str(turn), [tmp_path / f"{turn}-{i}.txt" for i in range(2)]
         runs = [
             start(command, ["run", str(study), "--out", str(out), "--workers", "1", "--quiet", "--only", name], path)
