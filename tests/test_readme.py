@@ -43,9 +43,9 @@ def test_commands_of_the_readme(line, tmp_path, monkeypatch) -> None:
         assert main(["run", *rest, *SHORT, "--quiet"]) == 0
     if command == "analyze":
         write_predictions()
-    if command == "compare":
-        assert main(["run", "studies/quickstart.yaml", *SHORT[:-2], "--quiet"]) == 0
-        rest = [name for pattern in rest for name in map(str, Path().glob(pattern))]
+    if command in ("compare", "export"):
+        assert main(["run", "studies/quickstart.yaml", *SHORT[: None if command == "export" else -2], "--quiet"]) == 0
+        rest = [name for word in rest for name in (map(str, Path().glob(word)) if "*" in word else [word])]
     short = [*SHORT, "--quiet"] if command == "run" else SHORT if command in ("plan", "status", "report") else []
     assert main([command, *rest, *short]) == 0
 

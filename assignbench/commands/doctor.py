@@ -18,6 +18,7 @@ from assignbench.config.data import DataSpec
 from assignbench.errors import InputError
 from assignbench.study.about import published_of
 from assignbench.study.baselines import pair_lines
+from assignbench.study.trainings import counted, trainings_of
 
 
 def doctor(options: argparse.Namespace, console: Console) -> int:
@@ -33,7 +34,8 @@ def doctor(options: argparse.Namespace, console: Console) -> int:
     if options.study is None:
         return 0
     opened = open_study(options)
-    console.print(f"study: {len(opened.cells)} cells, method and detector parameters are sound")
+    cells = counted(len(opened.cells), len(trainings_of(opened.cells)))
+    console.print(f"study: {cells}, method and detector parameters are sound")
     for told in pair_lines(opened.study, opened.methods, opened.baselines):
         console.print(f"  {told}")
     _questions(opened, console)

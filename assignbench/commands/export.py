@@ -42,10 +42,9 @@ def export(options: argparse.Namespace, console: Console) -> int:
     record.require_done()
     target: Path = options.out
     _check_target(target)
+    _check_options(options, config)
     if options.images is None:
         files, fits = _tested(record, config, options.root, console)
-    elif options.root is None:
-        raise InputError("--images needs --root: the folder that holds the pictures of that file")
     else:
         files, fits = _on_images(record, config, options, console)
     weights = _weights(record, config)
@@ -64,6 +63,18 @@ def _check_target(target: Path) -> None:
     if others:
         told = ", ".join(others[:MOST_NAMED]) + (", ..." if len(others) > MOST_NAMED else "")
         raise InputError(f"--out {target}: holds other files ({told}); name a new folder")
+
+
+def _check_options(options: argparse.Namespace, config: CellConfig) -> None:
+    """An option that would do nothing, or that lacks another one, is refused."""
+    if options.images is not None and options.root is None:
+        raise InputError("--images needs --root: the folder that holds the pictures of that file")
+    if options.images is None and options.device != "auto":
+        raise InputError("--device does nothing without --images: the detections of the test split are there already")
+    if options.images is None and options.root is not None and config.data.kind != "coco":
+        raise InputError(
+            f"--root does nothing for data of kind '{config.data.kind}', which are exported from the records"
+        )
 
 
 def _tested(

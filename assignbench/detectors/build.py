@@ -59,7 +59,6 @@ def build_detector(
         parts,
         lambda image_hw: replace(prior_grid(spec.priors, image_hw, strides), coding=coder),
         quality_kind,
-        pixels=pixels or Pixels(),
         class_agnostic=spec.class_agnostic,
         one_size=spec.one_size,
         pixels=pixels,

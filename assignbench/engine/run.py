@@ -62,6 +62,7 @@ def run_cell(folder: Path, device: str, wish: Wish | None = None) -> str:
         write_json(folder / "environment.json", about)
         status.note(*take_training(cell))
         seconds = train(cell, status, wish)
+        seconds = float(CellRecord(folder).training.get("train_seconds", seconds))
         wish.heed()
         status.write("running", phase="evaluating", step=cell.learner.steps, steps=cell.learner.steps, force=True)
         evaluate(cell, seconds)

@@ -13,6 +13,8 @@ from assignbench.records import CellRecord, read_json, write_json
 from assignbench.records.documents import TRAINING
 from assignbench.records.identity import read_inputs, read_listing
 
+COST = ("train_seconds", "peak_memory_mib")
+
 
 def take_training(cell: Cell) -> list[str]:
     """Copies the training that local.json names into the cell's folder; nothing where it names none.
@@ -27,8 +29,8 @@ def take_training(cell: Cell) -> list[str]:
     source = CellRecord(cell.folder.parent / name, thorough=True)
     source.require_done()
     _check(cell, source)
-    told = source.training or {"cell": source.id, "peak_memory_mib": source.summary.get("peak_memory_mib")}
-    about = {name: value for name, value in told.items() if value is not None}
+    cost = {name: source.summary[name] for name in COST if source.summary.get(name) is not None}
+    about = source.training or {"cell": source.id, **cost}
     checkpoint.take(cell.folder, source.folder, lambda digest: _declare(cell.folder, {**about, "weights": digest}))
     return [f"of its training, {about['cell']}: {note}" for note in source.status.get("notes", [])]
 

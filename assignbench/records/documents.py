@@ -214,6 +214,7 @@ TRAINING = TableSchema(
     (
         Column("cell", "text", "Id of the cell that was trained."),
         Column("weights", "text", "sha256 of its final weights, checkpoint/weights.safetensors."),
+        Column("train_seconds", "float", "Seconds of that training.", "s", True),
         Column("peak_memory_mib", "float", "Peak memory of its process, training counted in.", "MiB", True),
     ),
     optional=True,

@@ -152,8 +152,11 @@ class Identity:
 def _training_reasons(record: CellRecord) -> list[str]:
     """Where a cell took its training from another one that has been trained again since, to other weights."""
     about = record.training
-    name = str(about.get("cell", ""))
-    if not name or Path(name).name != name:
+    try:
+        name = LocalPaths(training=about.get("cell", "")).training
+    except ValidationError:  # records may come from anywhere
+        return []
+    if not name:
         return []
     trained = CellRecord(record.folder.parent / name)
     if trained.state != "done":

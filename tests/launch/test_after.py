@@ -36,7 +36,7 @@ def jobs(tiny_study, tmp_path, monkeypatch) -> list[Job]:
 
 @dataclass
 class Watched:
-    """A launcher whose jobs end after two polls as `ends` says by folder (code, state, reason); it notes every start."""
+    """A launcher whose jobs end after two polls as `ends` says by folder (code, state, reason); it notes the starts."""
 
     ends: dict[Path, tuple[int, str, str]] = field(default_factory=dict)
     started: list[Path] = field(default_factory=list)
