@@ -51,9 +51,48 @@ def test_parts_are_laid_over_entry_by_entry() -> None:
         ("fcos-slim", {"priors": {"scales": [4.0]}}, "scales and ratios are for anchors"),
         ("fcos-slim", {"priors": {"per_location": 10}}, "priors.per_location is 10; the nearest is 9"),
         ("rpn-slim", {"head": {"depth": 2}}, "family 'rpn' has no towers"),
+        ("fssd-slim", {"head": {"depth": 2}}, "family 'fssd' has no towers"),
+        ("fssd-slim", {"neck": {"norm": False}}, "has batch norms behind every convolution; set neck.norm: true"),
+        ("mg-retinanet-slim", {"neck": {"extra_from": "c5"}}, "set neck.extra_from: p5"),
+        ("rfbnet-slim", {"neck": {"finest": "c2"}}, "begins at stride 8; set neck.finest: c3"),
+        ("fssd-slim", {"priors": {"kind": "point", "scales": [], "ratios": []}}, "clamp is for anchors"),
+        ("fcos-slim", {"priors": {"rounding": "freeanchor"}}, "rounding is for anchors"),
+        ("retinanet1-slim", {"priors": {"order": "ratio"}}, "order 'ratio' has no meaning with one scale"),
+        ("rpn-slim", {"neck": {"extra_by": "pool"}}, "neck.extra_by 'pool' has no meaning without extra levels"),
+        ("fcos-slim", {"neck": {"extra_by": "pool", "extra_from": "c5"}}, "set neck.extra_from: p5"),
+        ("retinanet-resnet18", {"head": {"bias": True}}, "have biases anyway"),
+        ("retinanet-slim", {"head": {"dcn": True, "depth": 0}}, "head.dcn needs a tower"),
+        ("retinanet-slim", {"head": {"dcn_masks": False}}, "head.dcn_masks has no meaning without dcn"),
+        ("retinanet-slim", {"backbone": {"dcn_masks": False}}, "dcn_masks has no meaning without dcn"),
+        ("retinanet-resnet18", {"backbone": {"dcn": ["c5"]}}, "resnet18 has no bottlenecks for dcn"),
+        ("retinanet-resnet50", {"backbone": {"dcn": ["c5", "c5"]}}, "dcn names a stage twice"),
+        ("retinanet-resnet50", {"backbone": {"dcn": ["c2"]}}, "backbone.dcn.0 is 'c2'; did you mean 'c3'"),
+        ("fssd-vgg16", {"backbone": {"frozen_stages": 4}}, "vgg16 has 3 stages"),
+        ("fssd-vgg16", {"backbone": {"frozen_stages": 5}}, "backbone.frozen_stages is 5; the nearest is 4"),
+        ("fssd-squeezenet", {"backbone": {"frozen_stages": 1}}, "set backbone.freeze_first: false"),
+        ("fssd-squeezenet", {"backbone": {"frozen_norm": "all"}}, "squeezenet has no batch norms"),
+        ("fssd-slim", {"family": "own"}, "family 'own' and function go together"),
+        ("fssd-slim", {"function": "my_module:mine"}, "family 'own' and function go together"),
     ],
 )
 def test_what_is_not_understood_is_refused(name, overrides, told) -> None:
     with pytest.raises(InputError) as problem:
         resolve(name, overrides)
     assert told in str(problem.value)
+
+
+@pytest.mark.parametrize(
+    ("weights", "spec", "beginning", "warning"),
+    [
+        ("", {}, "starts without pretrained weights", ""),
+        ("", {"freeze_first": True}, "starts without pretrained weights", "its first convolution of its resnet50"),
+        ("", {"frozen_stages": 2, "frozen_norm": "all"}, "starts without", "its first 2 stages and its norms of its"),
+        ("own.pth", {"frozen_stages": 1, "frozen_norm": "statistics"}, "starts from own.pth", ""),
+        ("torchvision", {}, "starts from torchvision's resnet50-0676ba61.pth", ""),
+    ],
+)
+def test_what_a_detector_starts_from_is_told(weights, spec, beginning, warning) -> None:
+    found = resolve("fcos-resnet50", {"backbone": spec})
+    config = DetectorConfig(name="fcos-resnet50", label="mine", spec=found, weights=weights)
+    assert config.beginning.startswith(beginning)
+    assert (warning in config.warning) if warning else not config.warning

@@ -69,7 +69,7 @@ def test_parameters_and_cost_of_musu() -> None:
 
 
 BACKBONE_SIZES = {  # of the features alone: torchvision's networks without their classifiers
-    "slim": 199_688,
+    "slim": 187_848,
     "squeezenet": 722_496,
     "vgg16": 14_723_136,
     "resnet18": 11_176_512,
@@ -78,7 +78,7 @@ BACKBONE_SIZES = {  # of the features alone: torchvision's networks without thei
     "resnet101": 42_500_160,
     "resnext101-64x4d": 81_406_272,
     "resnext101-32x8d": 86_742_336,
-    "resnext152-32x8d": 117_839_168,
+    "resnext152-32x8d": 120_323_392,
     "mobilenet_v3": 2_971_952,
 }
 
@@ -134,7 +134,7 @@ def test_five_levels_of_large_images() -> None:
     for name in ("fssd-slim", "mg-retinanet-slim", "rfbnet-slim"):
         spec = resolve(name, {"neck": {"extra": 4}})
         assert spec.strides == (8, 16, 32, 64, 128)
-        detector = weightless(name, 3, neck={"extra": 4})
+        detector = weightless(name, 3, neck={"extra": 4}).eval()
         with META, torch.no_grad():
             logits, *_ = detector.head(detector.neck(detector.backbone(torch.zeros(1, 3, 128, 128))))
         assert logits.shape[1] == len(prior_grid(spec.priors, (128, 128), spec.strides))

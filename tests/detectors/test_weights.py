@@ -13,9 +13,11 @@ import torch
 from hypothesis import HealthCheck, given, settings, strategies as st
 from safetensors.torch import save_file
 
-from assignbench.config.detector import BackboneSpec
-from assignbench.detectors.backbones import BACKBONES, check_weights, load_weights, weights
+from assignbench.config.network import PUBLISHED, BackboneSpec
+from assignbench.detectors.backbones import BACKBONES, check_weights, fetch, load_weights, weights
+from assignbench.detectors.backbones.published import address
 from assignbench.errors import InputError
+from assignbench.study.places import weights_path
 
 SPEC = BackboneSpec(name="slim")
 STATE = {k: v for k, v in BACKBONES["slim"]().state_dict().items() if not k.endswith("num_batches_tracked")}
@@ -139,3 +141,58 @@ def test_what_would_run_or_fill_the_memory(tmp_path, monkeypatch) -> None:
     for name, said in needed.items():
         assert said in refusal(tmp_path / name)
     assert not (tmp_path / "executed").exists()
+
+
+def test_published_files_are_those_of_torchvision() -> None:
+    for name, file in PUBLISHED.items():
+        assert address(name).rpartition("/")[2] == file
+    assert set(PUBLISHED) == set(BACKBONES) - {"slim", "resnext152-32x8d"}
+
+
+def test_published_weights_are_downloaded_once(tmp_path) -> None:
+    path = tmp_path / "hub" / "checkpoints" / PUBLISHED["resnet50"]
+    asked = []
+
+    def download(source: str, target: str, start: str) -> None:
+        asked.append((source, start))
+        Path(target).write_bytes(b"weights")
+
+    for _ in range(2):
+        fetch("resnet50", path, download)
+    assert asked == [(address("resnet50"), "0676ba61")] and path.read_bytes() == b"weights"
+
+
+def test_no_network(tmp_path) -> None:
+    def download(source: str, target: str, start: str) -> None:
+        raise OSError("no route to host")
+
+    with pytest.raises(InputError, match=r"resnet50-0676ba61\.pth is not at .*no route to host.*put the file there"):
+        fetch("resnet50", tmp_path / "weights.pth", download)
+
+
+@pytest.mark.parametrize("name", [name for name in BACKBONES if name != "slim"])
+def test_names_of_published_tensors_fit(name) -> None:
+    """Every tensor of ours is one of torchvision's network, by name and shape; only its classifier is left over."""
+    from torchvision import models
+    from torchvision.models.resnet import Bottleneck
+
+    own = {"resnext152-32x8d": lambda: models.ResNet(Bottleneck, [3, 8, 36, 3], groups=32, width_per_group=8)}
+    made = {"vgg16": models.vgg16_bn, "squeezenet": models.squeezenet1_1, "mobilenet_v3": models.mobilenet_v3_large}
+    make = {**own, **made}.get(name) or getattr(models, name.replace("-", "_"))
+    with torch.device("meta"):
+        backbone, published = BACKBONES[name](), make().state_dict()
+    given = {backbone.published_name(k): v.shape for k, v in published.items()}
+    assert all(given[k] == v.shape for k, v in backbone.state_dict().items())
+    left = {k for k in published if backbone.published_name(k) not in backbone.state_dict()}
+    assert left and all(k.startswith(("fc.", "classifier.")) for k in left)
+
+
+def test_weights_of_torchvision_lie_in_its_cache(tmp_path, monkeypatch) -> None:
+    spec = BackboneSpec(name="resnet18")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    found = weights_path("torchvision", spec, tmp_path / "studies")
+    assert found == Path(torch.hub.get_dir()) / "checkpoints" / "resnet18-f37072fd.pth"
+    monkeypatch.delenv("TORCH_HOME")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert weights_path("torchvision", spec, tmp_path).parent == Path(torch.hub.get_dir()) / "checkpoints"
+    assert weights_path("mine.pth", spec, tmp_path) == tmp_path / "mine.pth"

@@ -1,0 +1,122 @@
+"""A detector of the user's own: named as module:function, checked before it is called, part of the cell's identity."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from assignbench.cli import main
+from assignbench.config.detector import DetectorConfig, DetectorSpec, resolve
+from assignbench.config.formats import formats_of
+from assignbench.config.method import CoderConfig
+from assignbench.config.sources import own_parts, sources_of
+from assignbench.detectors import build_detector
+from assignbench.engine.seeding import initialise
+from assignbench.errors import InputError
+from tests.conftest import ROOT
+from tests.engine.cells import tiny
+from tests.study.test_words import study
+
+PAGE = (ROOT / "CONTRIBUTING.md").read_text()
+PLAIN = CoderConfig()
+
+
+def of_the_page() -> str:
+    """The detector that CONTRIBUTING shows."""
+    return PAGE.partition("## Add a detector")[2].partition("```python\n")[2].partition("```")[0]
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Writes a module into the current folder; its name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    name = f"own_{tmp_path.name.replace('-', '_')}"
+
+    def write(text: str) -> str:
+        (tmp_path / f"{name}.py").write_text(text)
+        return name
+
+    yield write
+    sys.modules.pop(name, None)
+
+
+def test_the_page_of_contributing_works(module, tmp_path, capsys) -> None:
+    path = f"{module(of_the_page())}:stacked"
+    detectors = [{"name": path, "spec": {"neck": {"width": 24}}}]
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study(detectors=detectors, methods=["iou", "paa"])))
+    assert main(["plan", "study.yaml"]) == 0, capsys.readouterr().err
+    assert "stacked-paa-" in capsys.readouterr().out
+    spec = resolve(path, {"neck": {"width": 24}})
+    assert (spec.family, spec.function, spec.neck.width) == ("own", path, 24)
+    assert DetectorSpec.model_validate_json(spec.model_dump_json()) == spec
+    for quality in (None, "iou"):
+        detector = build_detector(spec, PLAIN, 3, quality).eval()
+        initialise(detector, 0)
+        with torch.no_grad():
+            priors, predictions = detector(torch.zeros(2, 3, 64, 96, dtype=torch.uint8))
+        assert predictions.cls_logits.shape == (2, len(priors), 3)
+        assert (predictions.quality_logits is None) == (quality is None)
+    learns = tiny("iou").model_copy(update={"detector": DetectorConfig(name=path, label="stacked", spec=spec)})
+    assert own_parts(learns) == {f"detector {path}": path.partition(":")[0]}
+    assert [p.name for p in sources_of(path.partition(":")[0]).values()] == [f"{path.partition(':')[0]}.py"]
+    assert formats_of(learns)["detector own"] == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import pathlib\ndef mine(*a, **k): pathlib.Path('executed').touch()",
+        "import pathlib\nclass mine:\n    def __init__(self, *a, **k): pathlib.Path('executed').touch()",
+        "from functools import partial\nimport os\nmine = partial(os.mkdir, 'executed')",
+        "mine = 5",
+    ],
+)
+def test_what_no_decorator_marks_is_never_called(module, text) -> None:
+    with pytest.raises(InputError, match="not marked as a detector"):
+        resolve(f"{module(text)}:mine")
+    assert not Path("executed").exists()
+
+
+MARK = """
+import torch
+from assignbench.config.detector import BackboneSpec, NeckSpec, PriorSpec, detector
+from assignbench.detectors.base import Parts
+from assignbench.detectors.heads import LevelHead
+from assignbench.detectors.necks import Neck, build_neck
+@detector(backbone=BackboneSpec(name="slim"), neck=NeckSpec(width=8, extra=0), priors=PriorSpec(kind="point"))
+def mine(spec, backbone, num_classes, *, quality):
+    neck = build_neck(spec.neck, backbone)
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("    raise SystemExit(3)", "raised SystemExit"),
+        ("    1 / 0", "raised ZeroDivisionError"),
+        ("    return 5", "gave 5; return assignbench.detectors.base.Parts"),
+        ("    return Parts(neck, torch.nn.Identity())", "its head is a Identity; derive from .*Head"),
+        ("    return Parts(torch.nn.Identity(), LevelHead((8, 8, 8), num_classes, 1))", "its neck is a Identity"),
+        ("    return Parts(Neck(), LevelHead((8, 8, 8), num_classes, 1))", "neck.strides is None; set a tuple"),
+        ("    return Parts(neck, LevelHead((8, 8, 8), num_classes, 1))", "has no layer `quality`"),
+    ],
+)
+def test_what_a_function_gives_is_looked_at(module, text, told) -> None:
+    spec = resolve(f"{module(MARK + text)}:mine")
+    with pytest.raises(InputError, match=told):
+        build_detector(spec, PLAIN, 3, "iou")
+
+
+def test_a_study_without_it_imports_nothing(module, tmp_path, monkeypatch) -> None:
+    """`status` reads a study without running what it names."""
+    name = module("raise SystemExit(7)")
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study(detectors=[f"{name}:mine"])))
+    run: Callable[[list[str]], int] = main
+    assert run(["status", "study.yaml"]) in (0, 2) and name not in sys.modules
+    assert run(["plan", "study.yaml"]) == 2
