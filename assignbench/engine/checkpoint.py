@@ -208,7 +208,7 @@ def _whole(cell: Path, path: Path) -> dict[str, Any]:
 
 def _into(learner: Learner, folder: Path, about: dict[str, Any]) -> None:
     if FINAL in about["files"]:
-        learner.restore({"weights": load((folder / FINAL).read_bytes())})
+        learner.settle(load((folder / FINAL).read_bytes()))
         return
     step = f"{about['step']:08d}"
     content = io.BytesIO((folder / f"training-{step}.pt").read_bytes())

@@ -137,16 +137,18 @@ class Learner:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Takes over what `state` returned. Weights alone are those of a training that has come to its end."""
+        """Takes over what `state` returned. Raises KeyError or RuntimeError for what is not the state of this."""
         self.model.load_state_dict(state["weights"])
-        if "optimiser" in state:
-            self.optimiser.load_state_dict(state["optimiser"])
-            self.scaler.load_state_dict(state["scaler"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.scaler.load_state_dict(state["scaler"])
         if self.average is not None:
-            if "average" in state:
-                self.average.restore(state["average"])
-            else:
-                self.average.restart()
+            self.average.restore(state["average"])
+
+    def settle(self, weights: Mapping[str, Tensor]) -> None:
+        """Takes over the weights of a training that has come to its end."""
+        self.model.load_state_dict(weights)
+        if self.average is not None:
+            self.average.restart()
 
     def _precision(self) -> AbstractContextManager[object]:
         dtype = MIXED.get(self.schedule.amp)
