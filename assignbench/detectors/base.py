@@ -18,6 +18,7 @@ from assignbench.errors import InputError
 from assignbench.priors import Priors, cells
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # of ImageNet's pixels, RGB
+MOST_SIZES = 64  # of images, whose priors are kept
 
 Grid = Callable[[tuple[int, int]], Priors]
 
@@ -66,9 +67,11 @@ class Detector(nn.Module):
         return objects.class_agnostic() if self.class_agnostic else objects
 
     def priors(self, image_hw: tuple[int, int], device: torch.device | str = "cpu") -> Priors:
-        """The priors of an image size, kept per size and device."""
+        """The priors of an image size, kept per size and device; of many sizes the last ones are kept."""
         key = (image_hw, torch.device(device))
         if key not in self._placed:
+            if len(self._placed) >= MOST_SIZES:
+                del self._placed[next(iter(self._placed))]
             self._placed[key] = self._grid(image_hw).to(device)
         return self._placed[key]
 
