@@ -175,14 +175,15 @@ def _said(method: MethodConfig, kind: str, name: str, part: Assigner | Criterion
 
 def _unmet(needs: Needs, method: MethodConfig, spec: DetectorSpec, gives: frozenset[str]) -> str:
     """What is missing and the way out; empty if nothing is."""
+    family = "detector" if spec.function else spec.family
     if spec.priors.kind not in needs.priors:
         return (
             f"works on {' or '.join(f'{k}s' for k in needs.priors)}, not on the {spec.priors.kind}s of this "
-            f"{spec.family}; keep the method to detectors that have them with `detectors: [...]`"
+            f"{family}; keep the method to detectors that have them with `detectors: [...]`"
         )
     if needs.one_class and not spec.class_agnostic:
         return (
-            f"is for detectors of one class, this {spec.family} learns all classes; keep the method to such detectors "
+            f"is for detectors of one class, this {family} learns all classes; keep the method to such detectors "
             "with `detectors: [...]`, e.g. rpn-slim"
         )
     if method.quality not in needs.quality:

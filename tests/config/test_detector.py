@@ -66,7 +66,7 @@ def test_parts_are_laid_over_entry_by_entry() -> None:
         ("retinanet-slim", {"backbone": {"dcn_masks": False}}, "dcn_masks has no meaning without dcn"),
         ("retinanet-resnet18", {"backbone": {"dcn": ["c5"]}}, "resnet18 has no bottlenecks for dcn"),
         ("retinanet-resnet50", {"backbone": {"dcn": ["c5", "c5"]}}, "dcn names a stage twice"),
-        ("retinanet-resnet50", {"backbone": {"dcn": ["c2"]}}, "backbone.dcn.0 is 'c2'; did you mean 'c3'"),
+        ("retinanet-resnet50", {"backbone": {"dcn": ["c2"]}}, "backbone.dcn.0 is 'c2'; did you mean 'c5'"),
         ("fssd-vgg16", {"backbone": {"frozen_stages": 4}}, "vgg16 has 3 stages"),
         ("fssd-vgg16", {"backbone": {"frozen_stages": 5}}, "backbone.frozen_stages is 5; the nearest is 4"),
         ("fssd-squeezenet", {"backbone": {"frozen_stages": 1}}, "set backbone.freeze_first: false"),

@@ -116,8 +116,10 @@ def test_every_component_has_a_format() -> None:
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_cell_records_the_formats_of_its_parts(preset, monkeypatch) -> None:
     spec = PRESETS[preset].method
+    config = tiny("iou").model_copy(update={"method": spec})
     for name, detector in DETECTORS.items():
-        config = tiny("iou", name).model_copy(update={"method": spec})
+        made = config.detector.model_copy(update={"name": name, "spec": detector})
+        config = config.model_copy(update={"detector": made})
         wanted = {f"assigner {spec.assigner.name}", f"criterion {spec.criterion.name}"}
         wanted |= {f"detector {detector.family}", f"backbone {detector.backbone.name}", "data shapes"}
         assert wanted <= set(formats_of(config))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -33,6 +33,12 @@ def build_backbone(spec: BackboneSpec, finest: int = 8, coarsest: int = 32) -> B
     return BACKBONES[spec.name]().deform(spec).keep(finest, coarsest).freeze(spec)
 
 
+@cache
+def _weightless(name: BackboneName) -> Backbone:
+    with torch.device("meta"):
+        return BACKBONES[name]()
+
+
 def check_weights(spec: BackboneSpec, path: Path) -> None:
     """Raises InputError, with file, tensor, value and remedy, for a file that holds no weights of this backbone.
 
@@ -43,7 +49,7 @@ def check_weights(spec: BackboneSpec, path: Path) -> None:
     try:
         fitting(backbone, path)
     except InputError as problem:
-        networks: dict[str, Callable[[], Backbone]] = {n: make for n, make in BACKBONES.items() if n != spec.name}
+        networks = {n: partial(_weightless, n) for n in BACKBONES if n != spec.name}
         looks = "" if problem.place else looks_like(path, networks)
         raise InputError(f"{problem}{looks}", problem.place) from None
 
