@@ -215,7 +215,7 @@ def main() -> None:
     method = resolve(options.method)
     evaluation = Evaluation(floor=options.floor, pre_nms_per="level", batch=options.batch)
     network = Network.of(data, device)
-    print(f"{options.images} images, {len(network.priors)} anchors, {CLASSES} classes, {options.batch} a batch, {device}")
+    print(f"{options.images} images, {len(network.priors)} anchors, {CLASSES} classes, batch {options.batch}, {device}")
     print(f"host memory with the network's outputs of no batch yet: {peak():.2f} GiB")
     with tempfile.TemporaryDirectory() as name:
         seconds, cost = ours(Path(name), network, data, spec, method, evaluation)

@@ -39,8 +39,9 @@ def vote(kept: Scored, before: Scored, voting: Voting) -> Scored:
     around = before.boxes.double()
     votes = _VOTES[voting.by](before).double().masked_fill(~before.valid, 0.0).unsqueeze(1)
     parts = []
-    for some, labels in zip(*(x.split(max(1, VOTES // (batch * width)), 1) for x in (kept.boxes, kept.labels)),
-                            strict=True):  # fmt: skip
+    step = max(1, VOTES // (batch * width))
+    for start in range(0, kept.scores.shape[1], step):
+        some, labels = kept.boxes[:, start : start + step], kept.labels[:, start : start + step]
         overlap = pairwise_iou(some.double(), around)
         near = (overlap > VOTING_IOU) & (labels.unsqueeze(2) == before.labels.unsqueeze(1))
         weight = (-(1 - overlap).square() / voting.sigma).exp() * near * votes

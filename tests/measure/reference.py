@@ -45,8 +45,8 @@ def coco_evaluate(
 ) -> dict[str, Any]:
     """COCO's numbers by name, None where no object counts, and AP per category name under `per_class`.
 
-    Made of pycocotools' arrays of precision [T, R, C, A, M] and recall [T, C, A, M]: its own summary prints -1 where the
-    limits are not 1, 10 and 100.
+    Made of pycocotools' arrays of precision [T, R, C, A, M] and recall [T, C, A, M]: its own summary prints -1 where
+    the limits are not 1, 10 and 100.
     """
     run = evaluated(truth, results, limits)
     precision, recall = run.eval["precision"], run.eval["recall"]

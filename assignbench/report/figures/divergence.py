@@ -47,7 +47,7 @@ def _densities(study: StudyRecord, table: pd.DataFrame) -> list[Drawn]:
             ax.set_xlabel("IoU")
         axes[0].set_ylabel("ranking score")
         caption = (
-            "Ranking score and IoU of the predictions with IoU ≥ 0.1, log density, first seed"
+            "Ranking score and IoU of the recorded predictions with IoU ≥ 0.1, log density, first seed"
             f"{place_name(study, place)}."
         )
         made.append(Drawn(f"divergence-density-{place[0]}-{place[1]}", caption, finished(figure)))
