@@ -85,10 +85,10 @@ class _Loader(yaml.SafeLoader):
 
     def scan_to_next_token(self) -> None:
         """Also passes over tabs that separate and do not indent: in brackets, and behind the last word of a line."""
-        super().scan_to_next_token()  # type: ignore[no-untyped-call]
+        super().scan_to_next_token()
         while self.peek() == "\t" and (self.flow_level or self._ends()):
             self.forward()
-            super().scan_to_next_token()  # type: ignore[no-untyped-call]
+            super().scan_to_next_token()
 
     def _ends(self) -> bool:
         """Whether nothing but white space, and perhaps a comment, follows on the line."""
