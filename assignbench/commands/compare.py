@@ -45,6 +45,9 @@ def compare(options: argparse.Namespace, console: Console) -> int:
         raise InputError(
             f"{first.cell.id} and {second.cell.id} were tested on different images; compare cells of one data set"
         )
+    for cell in (first.cell, second.cell):
+        if cell.own_id not in ("", cell.id):
+            console.print(f"note: {cell.folder} holds cell {cell.own_id}", markup=False)
     out: Path = options.out
     groups = group_differences(first, second)
     table = tidy_table(f"{second.cell.id} minus {first.cell.id}", groups, UNITS, [RULE, NOTE])
@@ -77,6 +80,7 @@ def _open(path: Path) -> CellData:
     record = CellRecord(path, thorough=True)
     record.require_done()
     cell = CellData(record)
+    cell.check()
     for about in cell.images[
         ~cell.images[["width", "height"]].isin(range(1, LONGEST_SIDE + 1)).all(axis=1)
     ].itertuples():
