@@ -40,6 +40,8 @@ def compare(options: argparse.Namespace, console: Console) -> int:
         check_there(path, "cell ")
     if options.images is not None:
         check_there(options.images, "--images ")
+    if (options.out / "config.json").exists():
+        raise InputError(f"{options.out}: is a cell's folder, whose tables would be replaced; name another --out")
     first, second = (_open(path) for path in options.cells)
     if not first.images.image_id.equals(second.images.image_id) or len(first.objects) != len(second.objects):
         raise InputError(
