@@ -12,9 +12,11 @@ from rich.console import Console
 
 import assignbench
 from assignbench.commands.folders import in_place_of
+from assignbench.commands.results_folder import check_results
 from assignbench.commands.terminal import with_progress
 from assignbench.config import Nms
 from assignbench.data.predictions import GroundTruth, read_ground_truth, read_predictions
+from assignbench.data.suspicion import suspicious_candidates
 from assignbench.errors import InputError
 from assignbench.measure.coco import coco_summary
 from assignbench.measure.matching import BOX, overlaps_of
@@ -47,10 +49,15 @@ def analyze(options: argparse.Namespace, console: Console) -> int:
         raise InputError(
             f"--candidates names {len(candidates)} files for {len(files)} prediction files; give one for each, in order"
         )
+    target: Path = options.out / file_name(f"analyze-{options.name or options.gt.stem}")
+    check_results(target)
     names = _names(files)
     truth = read_ground_truth(options.gt)
     found = [read_predictions(path, truth) for path in files]
     before = [read_predictions(path, truth) for path in candidates] or [None] * len(files)
+    for path, detections, boxes in zip(candidates, found, before, strict=False):
+        if boxes is not None:
+            truth.warnings.extend(f"{path.name}: {w}" for w in suspicious_candidates(detections, boxes))
     for kind, sentences in (("note", truth.notes), ("warning", truth.warnings)):
         for sentence in dict.fromkeys(sentences):
             console.print(f"{kind}: {sentence}", markup=False)
@@ -68,8 +75,7 @@ def analyze(options: argparse.Namespace, console: Console) -> int:
         "imported": True,
         "notes": [*truth.notes, *truth.warnings],
     }
-    target: Path = options.out / file_name(f"analyze-{study}")
-    with in_place_of(target) as folder:
+    with in_place_of(target, check_results) as folder:
         for cell, name, detections, boxes in zip(cells, names, found, before, strict=True):
             _write_cell(folder / cell, name, truth, detections, boxes, options)
         write_json(folder / "study.json", about)

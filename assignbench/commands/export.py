@@ -48,7 +48,7 @@ def export(options: argparse.Namespace, console: Console) -> int:
     else:
         files, fits = _on_images(record, config, options, console)
     weights = _weights(record, config)
-    with in_place_of(target) as folder:
+    with in_place_of(target, _check_target) as folder:
         for name, content in files.items():
             write_text(folder / name, json.dumps(content, allow_nan=False) + "\n")
         write_bytes(folder / WEIGHTS, weights)

@@ -1,15 +1,17 @@
-"""Folders that the command line names, checked before anything is read, printed or written."""
+"""Folders and pictures that the command line names, checked before anything is read, printed or written."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from assignbench.config.words import shown
 from assignbench.errors import InputError
+
+PICTURES = (".png", ".jpg", ".jpeg")  # what `report.style.save` writes
 
 
 def is_folder(path: Path) -> bool:
@@ -40,11 +42,30 @@ def check_out(out: Path) -> None:
         raise InputError(f"--out {shown(str(out))}: no folder can be called so ({why})") from None
 
 
+def check_picture(path: Path) -> None:
+    """Raises InputError where `--picture` names no kind of picture that is drawn, or a place that no file can have."""
+    if path.suffix.lower() not in PICTURES:
+        ending = f"ends in {shown(path.suffix)}" if path.suffix else "has no ending"
+        raise InputError(f"--picture {path!s:.300}: {ending}; write a name that ends in {', '.join(PICTURES)}")
+    if is_folder(path):
+        raise InputError(f"--picture {path}: is a folder; name a file in it")
+    for folder in path.parents:
+        if os.path.lexists(folder) and not is_folder(folder):
+            raise InputError(f"--picture {path}: {folder} is no folder; name another place")
+    try:
+        path.lstat()
+    except FileNotFoundError:  # it will be drawn
+        return
+    except (OSError, ValueError) as problem:
+        why = problem.strerror if isinstance(problem, OSError) else problem
+        raise InputError(f"--picture {shown(str(path))}: no file can be called so ({why})") from None
+
+
 @contextmanager
-def in_place_of(target: Path) -> Iterator[Path]:
+def in_place_of(target: Path, check: Callable[[Path], None]) -> Iterator[Path]:
     """A new folder beside the target, which takes its place at the end; after an error all is as it was before.
 
-    Raises InputError where nothing can be written.
+    `check` raises where the target may not be replaced. Raises InputError where nothing can be written.
     """
     parent = target.parent
     made = [p for p in (parent, *parent.parents) if not p.exists()]
@@ -55,16 +76,19 @@ def in_place_of(target: Path) -> Iterator[Path]:
         raise InputError(
             f"{parent}: cannot be written to ({problem.strerror}); name another folder with --out"
         ) from None
+    former = folder.with_name(f"{folder.name}.former")
     try:
         yield folder
-        former = folder.with_name(f"{folder.name}.former")
+        check(target)  # once more: somebody may have put something there meanwhile
         if target.exists():
             target.rename(former)
         folder.rename(target)
-        shutil.rmtree(former, ignore_errors=True)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
+        if former.exists() and not target.exists():
+            former.rename(target)
         for path in made:
             with suppress(OSError):
                 path.rmdir()
         raise
+    shutil.rmtree(former, ignore_errors=True)

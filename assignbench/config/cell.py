@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field
@@ -16,7 +17,7 @@ from assignbench.config.evaluation import Evaluation
 from assignbench.config.method import MethodConfig
 from assignbench.config.recipe import Schedule
 
-FORMAT = 3  # raised when records of older runs can no longer be read
+FORMAT = 4  # raised when records of older runs can no longer be read
 
 
 # What no training reads: names, the test split, and how a trained network is read.
@@ -62,19 +63,11 @@ class CellConfig(Config):
     @property
     def id(self) -> str:
         """The readable slug and 8 hex digits of what makes two cells the same."""
-        text = json.dumps(self.identity(), sort_keys=True)
-        return re.sub(r"[^A-Za-z0-9_.-]+", "-", self.slug) + "-" + hashlib.sha256(text.encode()).hexdigest()[:8]
+        return id_of(self.slug, self.model_dump(mode="json"))
 
     def identity(self) -> dict[str, Any]:
-        """All but where files lie, how many threads prepare batches, and titles."""
-        content = self.model_dump(mode="json")
-        for part, names in (
-            ("data", ("root", "title", "obtain")),
-            ("schedule", ("loader_workers", "checkpoint_every")),
-        ):
-            for name in names:
-                content[part].pop(name, None)
-        return content
+        """What makes two cells the same."""
+        return _counted(self.model_dump(mode="json"))
 
     def training(self) -> dict[str, Any]:
         """What the training reads: the identity without names, the test split, and how a trained network is read.
@@ -93,3 +86,23 @@ class CellConfig(Config):
     def training_id(self) -> str:
         """16 hex digits of what the training reads: the same for cells that share one training."""
         return hashlib.sha256(json.dumps(self.training(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def id_of(slug: str, content: Mapping[str, Any]) -> str:
+    """The id of the cell whose config.json holds `content`, also one with fewer entries of an earlier version."""
+    text = json.dumps(_counted(content), sort_keys=True)
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", slug) + "-" + hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def is_id(name: str) -> bool:
+    """Whether a folder's name has the shape of a cell's id."""
+    return bool(re.search(r"-seed[0-9]+-[0-9a-f]{8}$", name))
+
+
+def _counted(content: Mapping[str, Any]) -> dict[str, Any]:
+    """All of a config.json but where files lie, how many threads prepare batches, and titles."""
+    counted = {part: dict(v) if isinstance(v, Mapping) else v for part, v in content.items()}
+    for part, names in (("data", ("root", "title", "obtain")), ("schedule", ("loader_workers", "checkpoint_every"))):
+        for name in names:
+            counted[part].pop(name, None)
+    return counted

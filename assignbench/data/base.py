@@ -74,6 +74,7 @@ class DetectionData:
     `sources` are all annotation files and lists that were read for it, `files` all image files that it names, also
     those that were left out: what a cell's identity is made of. Embedded scenes have none. `annotated` is False where
     nobody knows the objects: nothing can be measured on such a split, and its detections are there to be exported.
+    `notes` are sentences on what is read as it stands and looks wrong.
     """
 
     name: str
@@ -85,6 +86,7 @@ class DetectionData:
     sources: tuple[Path, ...] = ()
     files: tuple[Path, ...] = ()
     annotated: bool = True
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -157,6 +159,14 @@ def settle(problems: Sequence[Problem], on_bad: str, where: str) -> list[Problem
             "`assignbench doctor STUDY` lists them all.",
         )
     return list(problems)
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a regular file; not where no file can have the name, such as one of more than 255 bytes."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def within(root: Path, name: str, source: str) -> Path:

@@ -1,9 +1,10 @@
 """Weights and training state on disk, in two generations: a kill at any moment leaves a whole one.
 
-A generation is step-STEP.json, written last, with the checksums of the weights, of the state of training, and of the
-records that a resumed cell goes on with. One whose files are not what it says is passed over, and the one before it is
-taken. When training is complete, weights.safetensors and its generation stay, without a state of training. Such a
-generation, and the records that it names, are all that another cell needs to take that training.
+A generation is step-STEP.json, written last, with the cell's id and the checksums of the weights, of the state of
+training, and of the records that a resumed cell goes on with. One of another cell, or whose files are not what it says,
+is passed over, and the one before it is taken. When training is complete, weights.safetensors and its generation stay,
+without a state of training. Such a generation, and the records that it names, are all that another cell needs to take
+that training.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from torch import nn
 
 from assignbench.engine.learner import Learner
 from assignbench.errors import InputError
-from assignbench.records import read_json, write_bytes, write_json
+from assignbench.records import CellRecord, read_json, write_bytes, write_json
 from assignbench.records.documents import TRAINING
 from assignbench.records.store import REDO
 
@@ -101,7 +102,8 @@ def take(cell: Path, other: Path, declare: Callable[[str], None]) -> None:
     """
     path, about = _complete(other)
     digest = str(about["files"][FINAL]["sha256"])
-    if _is_there(cell, about):
+    mine = {**about, "cell": CellRecord(cell).own_id}
+    if _is_there(cell, mine):
         declare(digest)
         return
     shutil.rmtree(cell / FOLDER, ignore_errors=True)
@@ -111,7 +113,7 @@ def take(cell: Path, other: Path, declare: Callable[[str], None]) -> None:
     for name in about["files"]:
         write_bytes(cell / FOLDER / name, (other / FOLDER / name).read_bytes())
     declare(digest)
-    write_bytes(cell / FOLDER / path.name, path.read_bytes())
+    write_json(cell / FOLDER / path.name, mine)
     _complete(cell)
 
 
@@ -151,7 +153,8 @@ def _write(cell: Path, step: int, seconds: float, files: dict[str, bytes]) -> No
         write_bytes(folder / name, content)
     records = {p.relative_to(cell).as_posix(): _told(p.read_bytes()) for p in _records(cell)}
     told = {name: _told(content) for name, content in files.items()}
-    write_json(folder / f"step-{step:08d}.json", {"step": step, "seconds": seconds, "files": told, "records": records})
+    about = {"cell": CellRecord(cell).own_id, "step": step, "seconds": seconds, "files": told, "records": records}
+    write_json(folder / f"step-{step:08d}.json", about)
 
 
 def _told(content: bytes) -> dict[str, Any]:
@@ -194,6 +197,9 @@ def _whole(cell: Path, path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is broken")
     if not isinstance(about.get("step"), int) or not isinstance(about.get("seconds"), (int, float)):
         raise InputError(f"{path} is broken")
+    made, own = about.get("cell"), CellRecord(cell).own_id
+    if own and made != own:
+        raise InputError(f"{path} is that of another cell, {made!s:.200}")
     for file, entry in told.items():
         try:
             content = file.read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,16 @@ def test_both_generations_hold_the_averaged_weights_and_the_scale(tmp_path) -> N
         assert all(torch.equal(other.average.mean[name], value) for name, value in mean.items())
         damaged.write_bytes(damaged.read_bytes()[:-100])
     assert "went on from the checkpoint of step 2" in found.warnings[-1]
+
+
+def test_a_checkpoint_of_another_cell_is_passed_over(tmp_path) -> None:
+    """Another seed's weights fit the network."""
+    cell, other = (place(tiny(seed=seed), tmp_path / str(seed)) for seed in (0, 1))
+    learner = learner_of(tiny(), tmp_path / "any")
+    checkpoint.save(other, 2, learner, 1.0)
+    shutil.copytree(other / checkpoint.FOLDER, cell / checkpoint.FOLDER)
+    found = checkpoint.restore(cell, learner)
+    assert found.step == 0 and "step-00000002.json is that of another cell, " in found.warnings[0]
 
 
 def test_records_that_a_checkpoint_goes_on_with_must_be_whole(tmp_path) -> None:
