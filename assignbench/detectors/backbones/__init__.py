@@ -49,7 +49,7 @@ def check_weights(spec: BackboneSpec, path: Path) -> None:
     try:
         fitting(backbone, path)
     except InputError as problem:
-        networks = {n: partial(_weightless, n) for n in BACKBONES if n != spec.name}
+        networks: dict[str, Callable[[], Backbone]] = {n: partial(_weightless, n) for n in BACKBONES if n != spec.name}
         looks = "" if problem.place else looks_like(path, networks)
         raise InputError(f"{problem}{looks}", problem.place) from None
 
