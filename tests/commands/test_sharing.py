@@ -8,7 +8,9 @@ import pytest
 
 from assignbench.cli import main
 from assignbench.commands import run as run_command
+from assignbench.config import formats
 from assignbench.records import CellRecord, finish
+from assignbench.records.files import digest_of
 from tests.faults.cases import same
 from tests.study.test_identity import InProcess
 
@@ -85,6 +87,24 @@ def test_a_training_that_was_done_again_to_other_weights_makes_the_others_stale(
     assert main(["status", str(study), "--only", "soft"]) == 0
     told = capsys.readouterr().out
     assert "STALE" in told and f"its training, that of {trained.id}, was done again and has other weights" in told
+    assert run(study, "--only", "[is]o*", "--quiet") == 0  # it takes the new one
+    assert cells()["soft"].training["weights"] == digest_of(trained.folder / "checkpoint" / "weights.safetensors")
+    assert weights(cells()["soft"]) == bytes(content)
+
+
+def test_what_makes_a_training_stale_makes_all_stale_that_took_it(study, capsys, monkeypatch) -> None:
+    assert run(study, "--only", "[is]o*", "--quiet") == 0
+    monkeypatch.setitem(formats.FORMATS, "augmentation", 2)
+    capsys.readouterr()
+    assert main(["status", str(study), "--only", "[is]o*"]) == 0
+    assert capsys.readouterr().out.count("STALE    ") == 2
+    assert main(["plan", str(study), "--only", "[is]o*"]) == 0
+    assert "takes the training of retinanet-slim-iou" in capsys.readouterr().out
+    assert run(study, "--only", "[is]o*", "--quiet") == 0
+    assert len(list(Path("runs/tiny/stale").iterdir())) == 2
+    found = cells()
+    assert found["soft"].state == "done" and found["soft"].training["cell"] == found["iou"].id
+    assert "STALE" not in capsys.readouterr().out
 
 
 def test_a_training_that_diverges_is_told_by_all(study, capsys) -> None:
