@@ -28,7 +28,7 @@ def imported(path: str, kind: str) -> object:
     cannot be imported: also if it ends the program meanwhile, or changes the current folder.
     """
     if not _WRITTEN.fullmatch(path):
-        form = "module:function" if kind == "analysis" else "module:Class"
+        form = "module:function" if kind in ("analysis", "detector") else "module:Class"
         raise InputError(f"{kind} '{path}': write {form}, one name of an importable module")
     module, _, name = path.partition(":")
     whole = f"{kind} '{path}'"

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from assignbench.config.method import CoderConfig, PriorKind
+from assignbench.config.network import PriorSpec
 
 _PLAIN = CoderConfig()
 
@@ -96,41 +97,101 @@ class Priors:
         return torch.cat([torch.full((n,), level, device=device) for level, n in enumerate(self.level_sizes)])
 
 
-def grid_points(height: int, width: int, stride: int) -> Tensor:
-    """Points [h*w, 2] at ((x + 0.5) s, (y + 0.5) s) of a level of ceil(side / stride) cells, rows outer."""
-    rows, columns = math.ceil(height / stride), math.ceil(width / stride)
-    y, x = torch.meshgrid(torch.arange(rows) + 0.5, torch.arange(columns) + 0.5, indexing="ij")
+def cells(side: int, stride: int) -> int:
+    """Rows or columns of a level: ceil(side / stride)."""
+    return math.ceil(side / stride)
+
+
+def grid_points(height: int, width: int, stride: int, offset: float = 0.5) -> Tensor:
+    """Points [h*w, 2] at ((x + offset) s, (y + offset) s) of a level of ceil(side / stride) cells, rows outer."""
+    rows, columns = cells(height, stride), cells(width, stride)
+    y, x = torch.meshgrid(torch.arange(rows) + offset, torch.arange(columns) + offset, indexing="ij")
     return torch.stack([x, y], dim=-1).reshape(-1, 2) * stride
+
+
+def prior_grid(spec: PriorSpec, image_hw: tuple[int, int], strides: Sequence[int]) -> Priors:
+    """The priors of an image size over levels of these strides, as a description has them."""
+    return {"anchor": _anchors, "point": _points}[spec.kind](spec, image_hw, strides)
 
 
 def anchor_grid(
     image_hw: tuple[int, int], strides: Sequence[int], scales: Sequence[float], ratios: Sequence[float]
 ) -> Priors:
     """Anchors of side scale x stride for every scale, each with every ratio w:h (scale outer, ratio inner)."""
-    shapes = torch.tensor([[s * math.sqrt(r), s / math.sqrt(r)] for s in scales for r in ratios])
-    boxes, points, sizes = [], [], []
-    for stride in strides:
-        point = grid_points(*image_hw, stride)
-        half = shapes * stride / 2
-        at = point[:, None, :].expand(-1, len(half), -1)
-        boxes.append(torch.cat([at - half, at + half], dim=-1).reshape(-1, 4))
-        points.append(at.reshape(-1, 2))
-        sizes.append(len(points[-1]))
-    return Priors(
-        boxes=torch.cat(boxes),
-        points=torch.cat(points),
-        strides=_per_prior(strides, sizes),
-        level_sizes=tuple(sizes),
-        anchors_per_location=len(shapes),
-        kind="anchor",
-    )
+    return _anchors(PriorSpec(scales=tuple(scales), ratios=tuple(ratios)), image_hw, strides)
 
 
 def point_grid(image_hw: tuple[int, int], strides: Sequence[int], per_location: int = 1) -> Priors:
     """Points of every level, each repeated `per_location` times; their boxes are 2s x 2s squares."""
-    points = [grid_points(*image_hw, s).repeat_interleave(per_location, dim=0) for s in strides]
+    return _points(PriorSpec(kind="point", per_location=per_location), image_hw, strides)
+
+
+def _anchors(spec: PriorSpec, image_hw: tuple[int, int], strides: Sequence[int]) -> Priors:
+    boxes, points, sizes = [], [], []
+    for stride in strides:
+        point = grid_points(*image_hw, stride, spec.offset)
+        half = _half_sides(spec, stride)
+        at = point[:, None, :].expand(-1, len(half), -1)
+        boxes.append(torch.cat([at - half, at + half], dim=-1).reshape(-1, 4))
+        points.append(at.reshape(-1, 2))
+        sizes.append(len(points[-1]))
+    placed = torch.cat(boxes)
+    if spec.clamp:
+        placed = _within(placed, image_hw)
+    if spec.inclusive:
+        placed = placed - placed.new_tensor([0.0, 0.0, 1.0, 1.0])
+    moved = spec.clamp or spec.inclusive
+    return Priors(
+        boxes=placed,
+        points=torch.empty(0) if moved else torch.cat(points),  # of moved boxes: their centres
+        strides=_per_prior(strides, sizes),
+        level_sizes=tuple(sizes),
+        anchors_per_location=spec.count,
+        kind="anchor",
+    )
+
+
+def _half_sides(spec: PriorSpec, stride: int) -> Tensor:
+    """Half the sides [P, 2] px of the anchors of a location."""
+    pairs = {
+        "scale": [(s, r) for s in spec.scales for r in spec.ratios],
+        "ratio": [(s, r) for r in spec.ratios for s in spec.scales],
+    }[spec.order]
+    half = {"none": _exact, "torchvision": _rounded_corners, "freeanchor": _rounded_base}[spec.rounding]
+    return half(torch.tensor(pairs, dtype=torch.float64), stride)
+
+
+def _exact(pairs: Tensor, stride: int) -> Tensor:
+    scale, root = pairs[:, 0], pairs[:, 1].sqrt()
+    return torch.stack([scale * root, scale / root], dim=-1).float() * stride / 2
+
+
+def _rounded_corners(pairs: Tensor, stride: int) -> Tensor:
+    """The side of the square is cut to whole px, the half sides of every ratio are rounded."""
+    side, root = (pairs[:, 0] * stride).floor(), pairs[:, 1].sqrt()
+    return torch.stack([side * root / 2, side / root / 2], dim=-1).round().float()
+
+
+def _rounded_base(pairs: Tensor, stride: int) -> Tensor:
+    """A ratio gives whole sides to a box of one stride, its height following from its rounded width; then scaled."""
+    width = (stride * pairs[:, 1].sqrt()).round()
+    sides = torch.stack([width, (width / pairs[:, 1]).round()], dim=-1)
+    return (sides * pairs[:, :1] / 2).float()
+
+
+def _within(boxes: Tensor, image_hw: tuple[int, int]) -> Tensor:
+    """Boxes whose centre and sides are each held within the image; a box itself may still stick out of it."""
+    limit = boxes.new_tensor([image_hw[1], image_hw[0]])
+    centre = ((boxes[:, :2] + boxes[:, 2:]) / 2).minimum(limit)
+    half = (boxes[:, 2:] - boxes[:, :2]).minimum(limit) / 2
+    return torch.cat([centre - half, centre + half], dim=-1)
+
+
+def _points(spec: PriorSpec, image_hw: tuple[int, int], strides: Sequence[int]) -> Priors:
+    count = spec.per_location
+    points = [grid_points(*image_hw, s, spec.offset).repeat_interleave(count, dim=0) for s in strides]
     sizes = [len(p) for p in points]
-    return Priors.from_points(torch.cat(points), _per_prior(strides, sizes), tuple(sizes), per_location=per_location)
+    return Priors.from_points(torch.cat(points), _per_prior(strides, sizes), tuple(sizes), per_location=count)
 
 
 def _per_prior(strides: Sequence[int], sizes: Sequence[int]) -> Tensor:

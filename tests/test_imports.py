@@ -29,6 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "characters": set(),
     "json_files": {"errors"},
     "config": {"config", "errors"},
+    "config.detector": {"config", "errors", "plugins"},
     "plugins": {"errors"},
     "registry": {"config", "errors", "plugins"},
     "boxes": set(),

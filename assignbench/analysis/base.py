@@ -135,8 +135,8 @@ class StudyRecord:
 
     @cached_property
     def done(self) -> tuple[CellRecord, ...]:
-        """The cells that are finished and whole."""
-        return tuple(c for c in self.cells if c.state == "done")
+        """The cells that are finished and whole, and whose test split has annotations."""
+        return tuple(c for c in self.cells if c.state == "done" and c.measurable)
 
     @cached_property
     def methods(self) -> list[str]:

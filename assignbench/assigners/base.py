@@ -108,14 +108,14 @@ class Assigner(ABC):
     def _by_size(
         self, priors: Priors, valid: Tensor, predictions: Predictions, objects: Objects, context: Context
     ) -> Assignment:
-        """The rule on the priors of each image size alone; priors in the padding learn nothing.
+        """The rule on the images that have the same priors, and on these alone; priors in the padding learn nothing.
 
         Which priors a size has must be known on the host: a batch of mixed sizes waits for it once.
         """
         masks = valid.cpu()
         device = priors.boxes.device
         parts, order = [], []
-        for images in _same_size(masks, context):
+        for images in _alike(masks):
             mask = masks[images[0]]
             keep = mask.nonzero().squeeze(1).to(device)
             sizes = tuple(int(level.sum()) for level in torch.split(mask, list(priors.level_sizes)))
@@ -159,13 +159,11 @@ def _with_columns(found: Assignment, width: int) -> Assignment:
     return replace(found, bags=bags, diagnostics=told)
 
 
-def _same_size(masks: Tensor, context: Context) -> list[list[int]]:
-    """Places of the images of each size, by the sizes of the context where it has one per image, else by the masks."""
-    sizes = context.sizes(len(masks))
-    alone = len(set(sizes)) == 1
-    groups: dict[object, list[int]] = {}
+def _alike(masks: Tensor) -> list[list[int]]:
+    """Places of the images that have the same priors, in the order of the first of each."""
+    groups: dict[bytes, list[int]] = {}
     for i, mask in enumerate(masks):
-        groups.setdefault(mask.numpy().tobytes() if alone else sizes[i], []).append(i)
+        groups.setdefault(mask.numpy().tobytes(), []).append(i)
     return list(groups.values())
 
 

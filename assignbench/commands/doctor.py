@@ -83,6 +83,8 @@ def _data(spec: DataSpec, root: Path, console: Console, wrong: list[str]) -> int
             continue
         about, *more = profile(found, spec.size).lines()
         console.print(f"  {split}: {about}, {len(found.skipped)} problems")
+        if not found.annotated:
+            console.print("    no annotations: not measurable here, detections can be exported")
         for line in grouped(found.skipped):
             console.print(f"    {line}")
         if found.skipped and spec.on_bad == "error":

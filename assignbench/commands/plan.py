@@ -25,6 +25,9 @@ def plan(options: argparse.Namespace, console: Console) -> int:
     console.print("methods and what they are compared with:")
     for line in pair_lines(opened.study, opened.methods, opened.baselines):
         console.print(f"  {line}", markup=False)
+    for detector in {c.config.detector.label: c.config.detector for c in opened.cells}.values():
+        if detector.warning:
+            console.print(f"note: detector '{detector.label}': {detector.warning}", markup=False)
     inputs = look(opened.folder, opened.everything, options.out, console)
     left, unknown = 0.0, False
     for cell in opened.cells:

@@ -77,4 +77,25 @@ CATALOG: dict[str, dict[str, Any]] = {
         "size": 320,
         "augment": {"ssd": True},
     },
+    # COCO's server knows the annotations of test-dev: what it wants is written by `assignbench export`.
+    "coco_testdev": {
+        "kind": "coco",
+        "title": "COCO 2017, train2017 and test-dev2017, whose annotations are not public",
+        "root": "coco",
+        "obtain": "As coco2017, with test2017 and image_info_test2017 from cocodataset.org.",
+        "train": [("annotations/instances_train2017.json", "train2017")],
+        "test": [("annotations/image_info_test-dev2017.json", "test2017")],
+        "size": 320,
+        "augment": {"ssd": True},
+    },
+    "sku110k": {
+        "kind": "csv",
+        "title": "SKU-110K, shelves of goods: one class, about 150 boxes an image",
+        "root": "SKU110K_fixed",
+        "obtain": "Download SKU110K_fixed from github.com/eg4000/SKU110K_CVPR19 and unpack it.",
+        "train": [("annotations/annotations_train.csv", "images")],
+        "test": [("annotations/annotations_test.csv", "images")],
+        "size": {"short": 800, "long": 1333},
+        "augment": {"flip": 0.5},
+    },
 }

@@ -106,7 +106,7 @@ class DataSpec(Config):
     def _stretched_crops(self) -> Self:
         if self.augment.ssd and isinstance(self.size, AspectSize):
             raise ValueError(
-                "augment.ssd draws crops of any aspect, for images that are stretched; set ssd: false, or one side as size"
+                "augment.ssd draws crops of any aspect for stretched images; set ssd: false, or one side as size"
             )
         return self
 

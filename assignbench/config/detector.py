@@ -1,111 +1,33 @@
-"""What a detector is: family, backbone, neck, head and priors as data; the named ones are rows of a table."""
+"""The named detectors, a table of families x backbones, and how a study changes parts of one or brings its own."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError
 
 from assignbench.config.base import Config, merge
-from assignbench.config.method import PriorKind
+from assignbench.config.network import (
+    PRIORS_OF,
+    PUBLISHED,
+    BackboneName,
+    BackboneSpec,
+    DetectorSpec,
+    Family,
+    HeadSpec,
+    NeckSpec,
+    Norm,
+    PriorSpec,
+)
 from assignbench.config.words import complaints
 from assignbench.errors import InputError, nearest
+from assignbench.plugins import imported
 
-Norm = Literal["none", "bn", "gn"]
-Family = Literal["retinanet", "fcos", "rpn"]
-Ratio = Annotated[float, Field(gt=0, le=1000)]
-MOST_PRIORS = 64  # at one location
-BackboneName = Literal["slim", "squeezenet", "resnet18", "resnet34", "resnet50", "resnet101"]
+Function = TypeVar("Function", bound=Callable[..., Any])
 
-# What the priors of a family are: its head and its coder are made for them.
-PRIORS_OF: dict[Family, PriorKind] = {"retinanet": "anchor", "fcos": "point", "rpn": "anchor"}
-
-
-class BackboneSpec(Config):
-    """A backbone by name. `freeze_first` keeps its first convolution as it was loaded."""
-
-    name: BackboneName
-    freeze_first: bool = False
-
-
-class NeckSpec(Config):
-    """A feature pyramid of `width` channels with `extra` stride-2 levels above, made from C5 or from P5.
-
-    `norm` puts a batch norm behind every convolution, which small networks that start from nothing need.
-    """
-
-    width: int = Field(256, ge=1, le=2048)
-    extra: int = Field(2, ge=0, le=4)
-    extra_from: Literal["c5", "p5"] = "p5"
-    norm: bool = False
-
-
-class HeadSpec(Config):
-    """Towers of `depth` convolutions; `level_scale` gives every level a learned factor on its deltas."""
-
-    width: int = Field(256, ge=1, le=2048)
-    depth: int = Field(4, ge=0, le=8)
-    norm: Norm = "none"
-    level_scale: bool = False
-
-
-class PriorSpec(Config):
-    """Anchors, every one of `scales` (in strides) with every one of `ratios` (w:h), or `per_location` points."""
-
-    kind: PriorKind = "anchor"
-    scales: tuple[Ratio, ...] = ()
-    ratios: tuple[Ratio, ...] = ()
-    per_location: int = Field(1, ge=1, le=9)
-
-    @model_validator(mode="after")
-    def _usable(self) -> Self:
-        if self.kind == "point":
-            if self.scales or self.ratios:
-                raise ValueError("scales and ratios are for anchors; points have per_location alone")
-            return self
-        if not self.scales or not self.ratios:
-            raise ValueError("anchors need at least one of scales and of ratios; name some")
-        if self.per_location != 1:
-            raise ValueError("per_location is for points; anchors come one per scale and ratio")
-        if self.count > MOST_PRIORS:
-            raise ValueError(f"scales and ratios make {self.count} anchors per location; {MOST_PRIORS} are the most")
-        return self
-
-    @property
-    def count(self) -> int:
-        """Priors at one location."""
-        return self.per_location if self.kind == "point" else len(self.scales) * len(self.ratios)
-
-
-class DetectorSpec(Config):
-    """A detector without its weights. `rpn` has one convolution in place of towers, so it takes no `head`."""
-
-    family: Family
-    backbone: BackboneSpec
-    neck: NeckSpec = NeckSpec()
-    head: HeadSpec | None = None
-    priors: PriorSpec
-
-    @model_validator(mode="after")
-    def _fits_the_family(self) -> Self:
-        wanted = PRIORS_OF[self.family]
-        if self.priors.kind != wanted:
-            raise ValueError(f"family '{self.family}' works on {wanted}s, priors.kind is '{self.priors.kind}'")
-        if self.family == "rpn" and self.head is not None:
-            raise ValueError("family 'rpn' has no towers; leave head out, its width is the neck's")
-        if self.neck.extra_from == "c5" and not self.neck.extra:
-            raise ValueError(
-                "neck.extra_from 'c5' has no meaning without extra levels; set neck.extra, or leave it out"
-            )
-        if self.family != "rpn" and self.head is None:
-            raise ValueError(f"family '{self.family}' needs a head (width, depth, norm, level_scale)")
-        return self
-
-    @property
-    def class_agnostic(self) -> bool:
-        """Whether it sees one class only, whatever the data's classes are."""
-        return self.family == "rpn"
+FROM_TORCHVISION = "torchvision"  # as the name of a weights file: torchvision's own for ImageNet
 
 
 class DetectorConfig(Config):
@@ -116,6 +38,21 @@ class DetectorConfig(Config):
     spec: DetectorSpec
     weights: str = ""
 
+    @property
+    def beginning(self) -> str:
+        """What its backbone starts from, for people."""
+        if self.weights == FROM_TORCHVISION:
+            return f"starts from torchvision's {PUBLISHED[self.spec.backbone.name]}"
+        return f"starts from {self.weights}" if self.weights else "starts without pretrained weights"
+
+    @property
+    def warning(self) -> str:
+        """What a reader must know of what does not learn; empty where that was pretrained, or all learns."""
+        frozen = self.spec.backbone.frozen
+        if self.weights or not frozen:
+            return ""
+        return f"no weights are named, so {frozen} of its {self.spec.backbone.name} stay as they were drawn at random"
+
 
 # Anchors of the small detectors: 20 and 28 px at stride 8.
 SMALL = PriorSpec(scales=(2.5, 3.54), ratios=(1.0, 2.0, 0.5))
@@ -123,87 +60,192 @@ SMALL = PriorSpec(scales=(2.5, 3.54), ratios=(1.0, 2.0, 0.5))
 MUTUAL = PriorSpec(scales=(3.0, 3.0 * 2**0.5), ratios=(1.0, 2.0, 0.5))
 # RetinaNet's own: 4 x stride x 2^(k/3).
 RETINA = PriorSpec(scales=(4.0, 4.0 * 2 ** (1 / 3), 4.0 * 2 ** (2 / 3)), ratios=(0.5, 1.0, 2.0))
-# ATSS's and PAA's: one square anchor of 8 strides in the papers, of 4 here, where images and objects are small.
-ONE = PriorSpec(scales=(4.0,), ratios=(1.0,))
+# ATSS's and PAA's: one square anchor of 8 strides; of 4 in the small detectors, whose images and objects are small.
+ONE, ONE_SMALL = PriorSpec(scales=(8.0,), ratios=(1.0,)), PriorSpec(scales=(4.0,), ratios=(1.0,))
+# Of a region proposal network from stride 4 on: 32 to 512 px (Lin et al., CVPR 2017).
+PROPOSALS = PriorSpec(scales=(8.0,), ratios=(0.5, 1.0, 2.0))
 POINT = PriorSpec(kind="point")
 
-_SLIM = BackboneSpec(name="slim")
-_SQUEEZENET = BackboneSpec(name="squeezenet", freeze_first=True)
+
+_FULL: tuple[BackboneName, ...] = (
+    *("vgg16", "resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v3"),
+    *("resnext101-64x4d", "resnext101-32x8d", "resnext152-32x8d"),
+)
 
 
-def _small_neck(width: int, extra: int) -> NeckSpec:
-    return NeckSpec(width=width, extra=extra, norm=True)
+@dataclass(frozen=True)
+class _Row:
+    """A family's parts in full-size networks and in the small ones, and the backbones that it is named with there."""
+
+    family: Family
+    neck: NeckSpec
+    priors: PriorSpec
+    small_priors: PriorSpec
+    head: HeadSpec | None = None
+    small_head: HeadSpec | None = None
+    backbones: tuple[BackboneName, ...] = _FULL
 
 
-DETECTORS: dict[str, DetectorSpec] = {
-    # 0.3 million parameters, for CPUs: strides 8 to 32, batch norm everywhere.
-    "retinanet-slim": DetectorSpec(
+_FUSED = NeckSpec(extra=3, norm=True)
+_CLAMPED, _SMALL_CLAMPED = (p.model_copy(update={"clamp": True}) for p in (MUTUAL, SMALL))
+
+ROWS: dict[str, _Row] = {
+    # Shared towers, strides 8 to 128, nine anchors (Lin et al., ICCV 2017).
+    "retinanet": _Row(
         family="retinanet",
-        backbone=_SLIM,
-        neck=_small_neck(48, 0),
-        head=HeadSpec(width=48, depth=1, norm="bn"),
-        priors=SMALL,
-    ),
-    # Strides 8 to 64, narrow enough to train on a CPU.
-    "retinanet-squeezenet": DetectorSpec(
-        family="retinanet",
-        backbone=_SQUEEZENET,
-        neck=_small_neck(96, 2),
-        head=HeadSpec(width=96, depth=1, norm="bn"),
-        priors=SMALL,
-    ),
-    # Standard shared heads, strides 8 to 128, Mutual Guidance's anchors.
-    "retinanet-resnet18": DetectorSpec(
-        family="retinanet", backbone=BackboneSpec(name="resnet18"), head=HeadSpec(), priors=MUTUAL
-    ),
-    # Standard shared heads, strides 8 to 128, nine anchors (Lin et al., ICCV 2017).
-    "retinanet-resnet50": DetectorSpec(
-        family="retinanet",
-        backbone=BackboneSpec(name="resnet50"),
         neck=NeckSpec(extra_from="c5"),
         head=HeadSpec(),
         priors=RETINA,
-    ),
-    # Points, distances to the sides, strides 8 to 64; the quality head on the box tower.
-    "fcos-slim": DetectorSpec(
-        family="fcos",
-        backbone=_SLIM,
-        neck=_small_neck(48, 1),
-        head=HeadSpec(width=48, depth=1, norm="bn", level_scale=True),
-        priors=POINT,
-    ),
-    "fcos-squeezenet": DetectorSpec(
-        family="fcos",
-        backbone=_SQUEEZENET,
-        neck=_small_neck(96, 2),
-        head=HeadSpec(width=96, depth=1, norm="bn", level_scale=True),
-        priors=POINT,
+        small_head=HeadSpec(depth=1, norm="bn"),
+        small_priors=SMALL,
     ),
     # One square anchor per location, group-norm towers, a learned factor per level (the network of ATSS and PAA).
-    "retinanet1-slim": DetectorSpec(
+    "retinanet1": _Row(
         family="retinanet",
-        backbone=_SLIM,
-        neck=_small_neck(48, 0),
-        head=HeadSpec(width=48, depth=2, norm="gn", level_scale=True),
+        neck=NeckSpec(),
+        head=HeadSpec(norm="gn", level_scale=True),
         priors=ONE,
+        small_head=HeadSpec(depth=2, norm="gn", level_scale=True),
+        small_priors=ONE_SMALL,
     ),
-    # A region proposal network for CPUs: one class; strides 8 to 32.
-    "rpn-slim": DetectorSpec(family="rpn", backbone=_SLIM, neck=_small_neck(48, 0), priors=SMALL),
-    "rpn-squeezenet": DetectorSpec(family="rpn", backbone=_SQUEEZENET, neck=_small_neck(96, 2), priors=SMALL),
+    # Points, distances to the sides; the quality head on the box tower (Tian et al., ICCV 2019).
+    "fcos": _Row(
+        family="fcos",
+        neck=NeckSpec(),
+        head=HeadSpec(norm="gn", level_scale=True),
+        priors=POINT,
+        small_head=HeadSpec(depth=1, norm="bn", level_scale=True),
+        small_priors=POINT,
+    ),
+    # A region proposal network: one class, strides 4 to 64.
+    "rpn": _Row(
+        family="rpn",
+        neck=NeckSpec(finest="c2", extra=1, extra_by="pool"),
+        priors=PROPOSALS,
+        small_priors=SMALL,
+    ),
+    # The networks of Mutual Guidance: strides 8 to 64, 12,750 anchors at 320 px.
+    "fssd": _Row(family="fssd", neck=_FUSED, priors=_CLAMPED, small_priors=_SMALL_CLAMPED),
+    "mg-retinanet": _Row(family="mg-retinanet", neck=_FUSED, priors=_CLAMPED, small_priors=_SMALL_CLAMPED),
+    "rfbnet": _Row(family="rfbnet", neck=_FUSED, priors=_CLAMPED, small_priors=_SMALL_CLAMPED, backbones=("vgg16",)),
+}
+# Small networks for CPUs by backbone: width, batch norm everywhere, and the levels above the backbone's last one.
+# Of slim, 0.3 million parameters with strides 8 to 32; points need a level more for large objects.
+_SMALL: dict[BackboneName, tuple[int, int]] = {"slim": (48, 0), "squeezenet": (96, 2)}
+_MORE_LEVELS = {"fcos-slim": 1}
+
+
+def _full(row: _Row, name: BackboneName) -> DetectorSpec:
+    backbone = BackboneSpec(name=name)
+    return DetectorSpec(family=row.family, backbone=backbone, neck=row.neck, head=row.head, priors=row.priors)
+
+
+def _small(family: str, row: _Row, name: BackboneName) -> DetectorSpec:
+    width, extra = _SMALL[name]
+    backbone = BackboneSpec(name=name, freeze_first=name == "squeezenet")
+    levels = extra + _MORE_LEVELS.get(f"{family}-{name}", 0)
+    if row.neck.norm:  # a fusing neck counts the levels above stride 8, and ends at the same ones
+        levels += (backbone.coarsest // 8).bit_length() - 1
+    head = row.small_head and row.small_head.model_copy(update={"width": width})
+    return DetectorSpec(
+        family=row.family,
+        backbone=backbone,
+        neck=NeckSpec(width=width, extra=levels, norm=True),
+        head=head,
+        priors=row.small_priors,
+    )
+
+
+DETECTORS: dict[str, DetectorSpec] = {
+    **{f"{family}-{name}": _small(family, row, name) for family, row in ROWS.items() for name in _SMALL},
+    **{f"{family}-{name}": _full(row, name) for family, row in ROWS.items() for name in row.backbones},
+    # RetinaNet's towers with Mutual Guidance's anchors: a rehearsal of its table from before mg-retinanet was there.
+    "retinanet-resnet18": DetectorSpec(
+        family="retinanet", backbone=BackboneSpec(name="resnet18"), head=HeadSpec(), priors=MUTUAL
+    ),
 }
 
 
 def resolve(name: str, overrides: Mapping[str, Any] | None = None) -> DetectorSpec:
-    """The specification of a named detector, parts of it replaced as a study writes them.
+    """The specification of a named detector or of `module:function`, parts of it replaced as a study writes them.
 
     A part that is given as a mapping is laid over the named detector's part, entry by entry. Raises InputError with the
     place, the value and the nearest that is known for everything that is not understood.
     """
-    if name not in DETECTORS:
-        raise InputError(f"unknown detector '{name}'{nearest(name, list(DETECTORS))}")
-    content = merge(DETECTORS[name].model_dump(mode="json"), overrides or {})
+    if ":" not in name and name not in DETECTORS:
+        raise InputError(f"unknown detector '{name}'{nearest(name, list(DETECTORS))}; your own is module:function")
+    spec = own_detector(name).spec if ":" in name else DETECTORS[name]
+    content = merge(spec.model_dump(mode="json"), overrides or {})
     try:
         return DetectorSpec.model_validate(content)
     except ValidationError as problem:
         told = f"detector '{name}': {complaints(problem, DetectorSpec)}"
         raise InputError(told, problem.errors()[0]["loc"]) from None
+
+
+@dataclass(frozen=True)
+class OwnDetector:
+    """A function of the user's own that makes a detector's parts, and the description that it starts from."""
+
+    function: Callable[..., Any]
+    spec: DetectorSpec
+
+
+_MARKED: list[OwnDetector] = []
+
+
+def detector(*, backbone: BackboneSpec, priors: PriorSpec, neck: NeckSpec, head: HeadSpec | None = None) -> Any:
+    """Decorator that makes a function a detector, which a study names as `module:function`: no other one is called.
+
+    The function is called as those of the families are, `function(spec, backbone, num_classes, quality=...)`, and
+    returns `detectors.base.Parts`; `spec` holds what is given here, with a study's changes.
+    """
+
+    def mark(function: Function) -> Function:
+        spec = DetectorSpec(
+            family="own",
+            function=f"{function.__module__}:{function.__qualname__}",
+            backbone=backbone,
+            neck=neck,
+            head=head,
+            priors=priors,
+        )
+        _MARKED.append(OwnDetector(function, spec))
+        return function
+
+    return mark
+
+
+def own_detector(path: str) -> OwnDetector:
+    """The detector behind `module:function`. Raises InputError for what cannot be imported and for what no `@detector`
+    marks; nothing is called.
+    """
+    found = imported(path, "detector")
+    for known in _MARKED:
+        if known.function is found:
+            return OwnDetector(known.function, known.spec.model_copy(update={"function": path}))
+    raise InputError(
+        f"detector '{path}' is a {type(found).__name__} that is not marked as a detector; write "
+        "@detector(backbone=..., neck=..., priors=...) of assignbench.config.detector above the function"
+    )
+
+
+__all__ = [
+    "DETECTORS",
+    "FROM_TORCHVISION",
+    "PRIORS_OF",
+    "PUBLISHED",
+    "BackboneName",
+    "BackboneSpec",
+    "DetectorConfig",
+    "DetectorSpec",
+    "Family",
+    "HeadSpec",
+    "NeckSpec",
+    "Norm",
+    "OwnDetector",
+    "PriorSpec",
+    "detector",
+    "own_detector",
+    "resolve",
+]

@@ -19,6 +19,10 @@ FORMATS: dict[str, int] = {
     "detector retinanet": 1,  # network, priors, coder
     "detector fcos": 1,
     "detector rpn": 1,
+    "detector fssd": 1,
+    "detector mg-retinanet": 1,
+    "detector rfbnet": 1,
+    "detector own": 1,  # how the parts of the user's own are put together
     "initial weights": 1,
     "optimiser": 1,
     "evaluation": 1,  # ranking, NMS, voting, tables of the test split, AP

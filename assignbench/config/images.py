@@ -18,7 +18,7 @@ Spread = Annotated[float, Field(ge=1, le=255)]
 
 
 class SideRange(Config):
-    """Every whole number of px `from` here `to` there, both of them too."""
+    """Every whole number of px from `from` to `to`, both of them too."""
 
     model_config = ConfigDict(serialize_by_alias=True)
 

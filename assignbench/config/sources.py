@@ -26,6 +26,9 @@ def own_parts(config: CellConfig) -> dict[str, str]:
         path = name if ":" in name else _entry_points(GROUPS[kind]).get(name, "")
         if path:
             found[f"{kind} {name}"] = path.partition(":")[0]
+    function = config.detector.spec.function
+    if function:
+        found[f"detector {function}"] = function.partition(":")[0]
     return found
 
 

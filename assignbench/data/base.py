@@ -72,7 +72,8 @@ class DetectionData:
     """One split: class names, image records, pixels on demand, and what was left out while reading.
 
     `sources` are all annotation files and lists that were read for it, `files` all image files that it names, also
-    those that were left out: what a cell's identity is made of. Embedded scenes have none.
+    those that were left out: what a cell's identity is made of. Embedded scenes have none. `annotated` is False where
+    nobody knows the objects: nothing can be measured on such a split, and its detections are there to be exported.
     """
 
     name: str
@@ -83,6 +84,7 @@ class DetectionData:
     skipped: list[Problem] = field(default_factory=list)
     sources: tuple[Path, ...] = ()
     files: tuple[Path, ...] = ()
+    annotated: bool = True
 
     def __len__(self) -> int:
         return len(self.images)

@@ -9,6 +9,7 @@ import numpy as np
 import assignbench.data.kinds  # noqa: F401 (every kind registers its reader)
 from assignbench.config.data import DataSpec
 from assignbench.data.base import DetectionData
+from assignbench.data.lessons import taught
 from assignbench.data.readers import READERS, Split
 from assignbench.errors import InputError, nearest
 
@@ -16,7 +17,8 @@ from assignbench.errors import InputError, nearest
 def load(spec: DataSpec, split: Split, root: Path, cache: Path | None = None) -> DetectionData:
     """One split of a data set. Raises InputError for everything that the user has to mend.
 
-    A split without a usable image, or without an object to learn or to find, is refused too.
+    A split without a usable image, or without an object to learn or to find, is refused too; a test split may have no
+    annotations at all.
     """
     if spec.kind not in READERS:
         raise InputError(f"data set '{spec.name}': unknown kind '{spec.kind}'{nearest(spec.kind, list(READERS))}")
@@ -24,10 +26,14 @@ def load(spec: DataSpec, split: Split, root: Path, cache: Path | None = None) ->
     lost = f" ({len(data.skipped)} problems, e.g. {data.skipped[0]})" if data.skipped else ""
     if not len(data):
         raise InputError(f"data set '{spec.name}': no usable image in {data.split}, its {split} split{lost}")
-    usable = ~np.concatenate([i.crowd if spec.use_difficult else i.crowd | i.difficult for i in data.images])
-    if not usable.any():
+    if not data.annotated:
+        return data
+    known = [~i.crowd if spec.use_difficult else ~(i.crowd | i.difficult) for i in data.images]
+    usable = known if split == "test" else [taught(i, spec) for i in data.images]
+    if not np.concatenate(usable).any():
+        lower = ", or lower data.min_side" if split == "train" and np.concatenate(known).any() else ""
         raise InputError(
             f"data set '{spec.name}': no object in the {len(data)} images of {data.split}, its {split} split{lost}; "
-            f"name another list under data.{split}"
+            f"name another list under data.{split}{lower}"
         )
     return data

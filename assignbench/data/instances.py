@@ -22,7 +22,7 @@ class Instances:
 
     `categories` are names by id, in rising id. `images` [N] are ids, with `names`, `widths` and `heights`. Of the
     objects [M], `owners` are places in `images` and `boxes` [M, 4] are x, y, width, height; `places` is where an object
-    stands in the file.
+    stands in the file. `annotated` is False where the file has no list of objects at all (COCO's image_info files).
     """
 
     path: Path
@@ -40,19 +40,20 @@ class Instances:
     ignored: Bools
     places: Ints
     problems: list[Problem]
+    annotated: bool = True
 
     def name_of(self, number: int) -> str:
         """How a message names an object."""
         return f"annotation {self.ids[number]} of image {self.images[self.owners[number]]}"
 
 
-def read_instances(path: Path) -> Instances:
+def read_instances(path: Path, *, bare: bool = False) -> Instances:
     """The file's images, objects and categories; problems of single images and objects come with them.
 
-    Raises InputError for a file that is not there or no such file, and, with all its problems, for one whose
-    categories or image ids cannot be told apart.
+    A `bare` file may lack the list of objects. Raises InputError for a file that is not there or no such file, and,
+    with all its problems, for one whose categories or image ids cannot be told apart.
     """
-    content = _content(path)
+    content = _content(path, bare=bare)
     fatal: list[Problem] = []
     problems: list[Problem] = []
     categories = _categories(path, content, fatal)
@@ -92,6 +93,7 @@ def read_instances(path: Path) -> Instances:
         ignored=found.ignored[rows],
         places=rows,
         problems=problems,
+        annotated="annotations" in content,
     )
 
 
@@ -111,12 +113,14 @@ class _Columns:
         return self.entries.rows
 
 
-def _content(path: Path) -> dict[str, Any]:
+def _content(path: Path, *, bare: bool) -> dict[str, Any]:
     content = load(path, what="annotation file")
     if not isinstance(content, dict):
         kind = "a list" if isinstance(content, list) else "a single value"
         raise InputError(f"{path}: expected an object with images, annotations and categories, found {kind}")
     for key in ("images", "annotations", "categories"):
+        if bare and key == "annotations" and key not in content:
+            continue
         if not isinstance(content.get(key), list):
             raise InputError(
                 f"{path}: has no list '{key}'; COCO's instances files hold images, annotations, categories"
@@ -133,7 +137,7 @@ def _categories(path: Path, content: dict[str, Any], fatal: list[Problem]) -> di
 
 
 def _objects(path: Path, content: dict[str, Any], images: Ints, categories: Ints, problems: list[Problem]) -> _Columns:
-    entries = Entries(path.name, "annotations", content["annotations"], problems)
+    entries = Entries(path.name, "annotations", content.get("annotations", []), problems)
     ids = entries.integers("id")
     image_ids, category_ids = entries.integers("image_id"), entries.integers("category_id")
     boxes = entries.boxes("bbox")

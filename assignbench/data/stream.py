@@ -15,7 +15,8 @@ from assignbench.config.data import DataSpec
 from assignbench.config.images import HW, AspectSize, network_hw, padded_hw
 from assignbench.contract import Objects
 from assignbench.data.augment import Colour, augment, cut
-from assignbench.data.base import Bools, DetectionData, Floats, ImageRecord, Ints, Pixels
+from assignbench.data.base import DetectionData, Floats, ImageRecord, Ints, Pixels
+from assignbench.data.lessons import taught
 
 # What the random numbers of a seed and an epoch are for, each with a key of its own.
 ORDER, CHANGE, SIZE = 1, 2, 3
@@ -106,18 +107,6 @@ class TrainLoader:
             return None
         rng = np.random.default_rng([self.seed, epoch, SIZE, record.id % 2**64])
         return size.choices[int(rng.integers(len(size.choices)))]
-
-
-def taught(record: ImageRecord, spec: DataSpec) -> Bools:
-    """Which objects [N] of an image are objects of the training."""
-    chosen = np.ones(len(record.boxes), np.bool_)
-    if spec.crowd == "drop":
-        chosen &= ~record.crowd
-    if not spec.use_difficult:
-        chosen &= ~record.difficult
-    if spec.min_side:
-        chosen &= (record.boxes[:, 2:] - record.boxes[:, :2] > spec.min_side).all(axis=1)
-    return chosen
 
 
 def evaluation_batches(

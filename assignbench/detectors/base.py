@@ -13,43 +13,49 @@ from assignbench.config.images import Pixels
 from assignbench.config.method import QualityKind
 from assignbench.contract import Objects, Predictions
 from assignbench.detectors.backbones import Backbone
-from assignbench.detectors.heads import DenseHead, RPNHead
-from assignbench.detectors.necks import FPN
-from assignbench.priors import Priors
+from assignbench.detectors.heads import Head
+from assignbench.detectors.necks import Neck
+from assignbench.errors import InputError
+from assignbench.priors import Priors, cells
+
+IMAGENET = Pixels()
+KEPT_SIZES = 16  # a range of sizes gives hundreds, each with some MB of priors
 
 Grid = Callable[[tuple[int, int]], Priors]
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What a family makes of its description: a neck, a head, and the priors of an image size."""
+    """What a family makes of its description: a neck and a head over its levels."""
 
-    neck: FPN
-    head: DenseHead | RPNHead
-    grid: Grid
+    neck: Neck
+    head: Head
 
 
 class Detector(nn.Module):
     """Pixels [B, 3, H, W] (uint8 or 0-255 floats, RGB) to (Priors, Predictions).
 
-    `pixels` says how they are normalised, and in which order the network takes its channels. A `class_agnostic` one
-    has a single class, whatever the data's classes are.
+    `grid` makes the priors of an image size. `pixels` says how images are normalised, and in which order the network
+    takes their channels. A `class_agnostic` one has a single class, whatever the data's classes are; one of `one_size`
+    has priors that depend on the image's size, so that it takes no batch of mixed sizes.
     """
 
     def __init__(
         self,
         backbone: Backbone,
         parts: Parts,
+        grid: Grid,
         quality_kind: QualityKind | None,
         *,
-        class_agnostic: bool,
-        pixels: Pixels,
+        class_agnostic: bool = False,
+        one_size: bool = False,
+        pixels: Pixels = IMAGENET,
     ) -> None:
         super().__init__()
-        self.class_agnostic = class_agnostic
+        self.class_agnostic, self.one_size = class_agnostic, one_size
         self.backbone, self.neck, self.head = backbone, parts.neck, parts.head
         self.quality_kind = quality_kind
-        self._grid = parts.grid
+        self._grid = grid
         self._reversed = pixels.order == "bgr"
         self._placed: dict[tuple[tuple[int, int], torch.device], Priors] = {}
         self.register_buffer("mean", torch.tensor(pixels.mean).view(1, 3, 1, 1), persistent=False)
@@ -65,9 +71,11 @@ class Detector(nn.Module):
         return objects.class_agnostic() if self.class_agnostic else objects
 
     def priors(self, image_hw: tuple[int, int], device: torch.device | str = "cpu") -> Priors:
-        """The priors of an image size, kept per size and device."""
+        """The priors of an image size; those of the last `KEPT_SIZES` sizes are kept."""
         key = (image_hw, torch.device(device))
         if key not in self._placed:
+            if len(self._placed) >= KEPT_SIZES:
+                self._placed.pop(next(iter(self._placed)))
             self._placed[key] = self._grid(image_hw).to(device)
         return self._placed[key]
 
@@ -85,17 +93,30 @@ class Detector(nn.Module):
         with torch.autocast(images.device.type, enabled=False):
             boxes = coder_for(priors).decode(priors, deltas)
         if sizes is not None and any(tuple(size) != whole for size in sizes):
-            priors = replace(priors, valid=unpadded(priors, sizes, whole))
+            if self.one_size:
+                raise InputError(
+                    "this detector holds its anchors within the image, so images of one batch must have one size; set "
+                    "data.size to a number of px, or priors.clamp of the detector to false"
+                )
+            priors = replace(priors, valid=unpadded(priors, self.neck.strides, sizes, whole))
         return priors, Predictions(logits, deltas, boxes, quality, self.quality_kind)
 
 
-def unpadded(priors: Priors, sizes: Sequence[tuple[int, int]], whole: tuple[int, int]) -> Tensor:
+def unpadded(
+    priors: Priors, strides: Sequence[int], sizes: Sequence[tuple[int, int]], whole: tuple[int, int]
+) -> Tensor:
     """Which priors [B, A] the images of these (height, width) have themselves: a level of stride s has ceil(side / s)
-    rows or columns, so a cell belongs to the image if it begins inside it.
+    rows and columns, of the batch's `whole` size as of an image's own.
     """
     for size in sizes:
         if size[0] > whole[0] or size[1] > whole[1]:
             raise ValueError(f"an image of (height, width) {tuple(size)} does not fit into the batch's {whole}")
-    height, width = torch.tensor(sizes, dtype=torch.float32, device=priors.points.device).unbind(-1)
-    begin = priors.points - priors.strides.unsqueeze(-1) / 2
-    return (begin[:, 0] < width.unsqueeze(-1)) & (begin[:, 1] < height.unsqueeze(-1))
+    found = []
+    for stride in strides:
+        rows, columns = (
+            torch.arange(cells(whole[side], stride)) < torch.tensor([[cells(size[side], stride)] for size in sizes])
+            for side in (0, 1)
+        )
+        level = (rows.unsqueeze(-1) & columns.unsqueeze(1)).flatten(1)  # [B, rows * columns]
+        found.append(level.repeat_interleave(priors.anchors_per_location, dim=1))
+    return torch.cat(found, dim=1).to(priors.boxes.device)

@@ -5,17 +5,14 @@ With one anchor per location, group norm and a learned factor per level it is th
 
 from __future__ import annotations
 
-from assignbench.config.detector import DetectorSpec
+from assignbench.config.network import DetectorSpec
 from assignbench.detectors.backbones import Backbone
 from assignbench.detectors.base import Parts
 from assignbench.detectors.heads import dense_head
 from assignbench.detectors.necks import build_neck
-from assignbench.priors import anchor_grid
 
 
 def build(spec: DetectorSpec, backbone: Backbone, num_classes: int, *, quality: bool) -> Parts:
-    """Neck, head and anchors of a description."""
+    """Neck and head of a description."""
     neck = build_neck(spec.neck, backbone)
-    strides, priors = neck.strides, spec.priors
-    head = dense_head(spec, len(strides), num_classes, quality=quality)
-    return Parts(neck, head, lambda image_hw: anchor_grid(image_hw, strides, priors.scales, priors.ratios))
+    return Parts(neck, dense_head(spec, len(neck.strides), num_classes, quality=quality))

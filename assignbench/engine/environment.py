@@ -39,6 +39,7 @@ def environment(cell: Cell) -> dict[str, Any]:
                 "images": len(data),
                 "objects": int(sum(len(i.labels) for i in data.images)),
                 "fingerprint": data.fingerprint(),
+                "annotated": data.annotated,
                 "skipped": [str(p) for p in data.skipped],
                 "notes": overlap_notes(cell.train, cell.test, digest_of) if split == "test" else [],
             }

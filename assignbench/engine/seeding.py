@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from assignbench.config.method import HeadInit
 from assignbench.detectors import Detector
+from assignbench.detectors.deform import DeformConv, Offsets
 
 PLAIN = HeadInit()
 IN_HEAD = 0.01  # standard deviation of the head's weights
@@ -24,14 +25,19 @@ def named_generator(seed: int, name: str) -> torch.Generator:
 def initialise(detector: Detector, seed: int, start: HeadInit = PLAIN, *, keep_backbone: bool = False) -> None:
     """Sets every parameter: He-normal convolutions, N(0, 0.01) in the head, then what the method's `start` says.
 
-    With `keep_backbone`, parameters below `backbone.` (pretrained) stay as they are. Biases are 0, norms 1 and 0.
+    With `keep_backbone`, parameters below `backbone.` (pretrained) stay as they are. Biases are 0, norms 1 and 0, and
+    what finds the offsets of a deformable convolution is 0. A neck that asks for it starts as torch's layers do.
     """
     with torch.no_grad():
         for name, module in detector.named_modules():
-            if keep_backbone and name.startswith("backbone"):
+            part = name.partition(".")[0]
+            if (keep_backbone and part == "backbone") or isinstance(module, Offsets):
                 continue
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                _fill(module.weight, f"{name}.weight", seed, in_head=name.startswith("head"))
+            if isinstance(module, nn.Conv2d | nn.Linear | DeformConv):
+                if part == "neck" and detector.neck.framework_init:
+                    _fill_uniformly(module, name, seed)
+                    continue
+                _fill(module.weight, f"{name}.weight", seed, in_head=part == "head")
                 if module.bias is not None:
                     module.bias.zero_()
             elif isinstance(module, nn.BatchNorm2d | nn.GroupNorm) and module.weight is not None:
@@ -42,15 +48,17 @@ def initialise(detector: Detector, seed: int, start: HeadInit = PLAIN, *, keep_b
 
 def _start_head(detector: Detector, seed: int, start: HeadInit) -> None:
     head = detector.head
-    if start.zero_box:
-        head.box.weight.zero_()
-    _bias(head.box).fill_(start.box_bias)
-    if head.box_shapes > 1:
-        distance = detector.priors((64, 64)).coding.distance
-        _bias(head.box).add_(box_shapes(head.box_shapes, seed, distance))
-    _bias(head.cls).fill_(logit(start.prior_prob))
-    if head.quality is not None:
-        _bias(head.quality).fill_(logit(start.quality_prob))
+    for layer in head.box_layers:
+        if start.zero_box:
+            layer.weight.zero_()
+        _bias(layer).fill_(start.box_bias)
+        if head.box_shapes > 1:
+            distance = detector.priors((64, 64)).coding.distance
+            _bias(layer).add_(box_shapes(head.box_shapes, seed, distance))
+    for layer in head.cls_layers:
+        _bias(layer).fill_(logit(start.prior_prob))
+    for layer in head.quality_layers:
+        _bias(layer).fill_(logit(start.quality_prob))
 
 
 def logit(probability: float) -> float:
@@ -75,6 +83,14 @@ def _bias(layer: nn.Conv2d) -> Tensor:
     if layer.bias is None:
         raise ValueError("the last layers of a head have biases")
     return layer.bias
+
+
+def _fill_uniformly(module: nn.Conv2d | nn.Linear | DeformConv, name: str, seed: int) -> None:
+    """Weights and biases as torch draws them by itself: uniform within 1 / sqrt(inputs of a cell)."""
+    bound = 1 / math.sqrt(module.weight[0].numel())
+    for key, parameter in module.named_parameters(recurse=False):
+        drawn = torch.rand(parameter.shape, generator=named_generator(seed, f"{name}.{key}"))
+        parameter.copy_((2 * drawn - 1) * bound)
 
 
 def _fill(weight: Tensor, name: str, seed: int, *, in_head: bool) -> None:

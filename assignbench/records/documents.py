@@ -92,7 +92,13 @@ ENVIRONMENT = TableSchema(
         Column("python", "text", "Version of Python.", "", True),
         Column("torch", "text", "Version of torch.", "", True),
         Column("torchvision", "text", "Version of torchvision.", "", True),
-        Column("data", "object", "Per split: its name, images, objects, fingerprint, and what was skipped.", "", True),
+        Column(
+            "data",
+            "object",
+            "Per split: name, images, objects, fingerprint, what was skipped, whether annotated.",
+            "",
+            True,
+        ),
         Column("parameters", "int", "Parameters of the detector.", "", True),
         Column("priors", "object", "Kind, priors per level, strides, and priors per location.", "", True),
         Column(

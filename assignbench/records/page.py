@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from assignbench.config.base import Config
@@ -93,15 +94,20 @@ def _model(model: type[Config]) -> str:
                 default = f"`{field.default}`"
         else:
             default = f"`{field.default!r}`"
-        limits = ", ".join(f"{_SIGNS[k]} {v:g}" for m in field.metadata for k, v in _limits(m))
-        rows.append((f"`{name}`", _told(field.annotation), limits, default))
+        rows.append((f"`{field.alias or name}`", _told(field.annotation), _bounds(field.metadata), default))
     return f"### {model.__name__}\n\n{about}\n\n" + _rows(("key", "type", "limits", "default"), rows)
 
 
 _SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 
+def _bounds(metadata: Iterable[Any]) -> str:
+    return ", ".join(f"{_SIGNS[k]} {v:g}" for m in metadata for k, v in _limits(m))
+
+
 def _limits(metadata: Any) -> list[tuple[str, float]]:
+    if isinstance(metadata, FieldInfo):
+        return [limit for inner in metadata.metadata for limit in _limits(inner)]
     return [(k, getattr(metadata, k)) for k in _SIGNS if getattr(metadata, k, None) is not None]
 
 
@@ -110,6 +116,9 @@ def _told(annotation: Any) -> str:
     origin, inner = get_origin(annotation), [a for a in get_args(annotation) if a is not Ellipsis]
     if origin is Literal:
         return ", ".join(f"`{v}`" for v in inner)
+    if origin is Annotated:
+        bounds = _bounds(inner[1:])
+        return _told(inner[0]) + (f" ({bounds})" if bounds else "")
     told = [_told(a) for a in inner]
     if origin is tuple and len(told) > 1:
         return f"{len(told)} values: {', '.join(told)}"

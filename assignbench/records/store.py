@@ -60,6 +60,11 @@ class CellRecord:
         )
 
     @property
+    def measurable(self) -> bool:
+        """Whether the objects of its test split are known; where they are not, nothing can be measured."""
+        return bool(self.environment.get("data", {}).get("test", {}).get("annotated", True))
+
+    @property
     def status(self) -> dict[str, Any]:
         """state, step, steps, pid, host, heartbeat, reason, notes; a broken file is told as the reason."""
         path = self.folder / "status.json"

@@ -9,6 +9,7 @@ import pandas as pd
 
 from assignbench.analysis import StudyRecord
 from assignbench.analysis.configuration import entries, pairs
+from assignbench.config.detector import DetectorConfig
 from assignbench.report.tables import Table, difference, tidy_table
 
 PAIR_WORDS = {"assigner": "assigner alone", "recipe": "recipe", "import": "not known", "": "–"}
@@ -107,14 +108,18 @@ def data_notes(study: StudyRecord) -> list[str]:
     """What is to be known about the data: pictures that stand there twice, what looks wrong in imported files."""
     found = dict.fromkeys(str(n) for n in study.about.get("notes") or [])
     for cell in study.cells:
+        if not cell.measurable:
+            told = "the test split has no annotations, so AP and all analyses are not measurable here; its server wants"
+            found[f"{cell.config.data.name}: {told} what `assignbench export` writes"] = None
         for note in cell.environment.get("data", {}).get("test", {}).get("notes", []):
             found[f"{cell.config.data.name}: {note}"] = None
     return list(found)
 
 
 def environment_table(study: StudyRecord) -> Table:
-    """What the cells ran on; cells that agree share a row."""
+    """What the cells ran on, and below what their detectors started from; cells that agree share a row."""
     rows: dict[tuple[str, ...], int] = {}
+    begun: dict[str, None] = {}
     for cell in study.cells:
         e = cell.environment
         if "device_name" not in e:  # not started, or imported
@@ -126,8 +131,11 @@ def environment_table(study: StudyRecord) -> Table:
             *(_split(e["data"][split]) for split in ("train", "test")),
         )
         rows[row] = rows.get(row, 0) + 1
+        detector = cell.config.detector
+        if isinstance(detector, DetectorConfig):
+            begun[f"{detector.label} {'; '.join(t for t in (detector.beginning, detector.warning) if t)}."] = None
     header = ["cells", "device", "versions", "date", "training data", "test data"]
-    return Table("What the cells ran on", header, [[str(n), *r] for r, n in rows.items()])
+    return Table("What the cells ran on", header, [[str(n), *r] for r, n in rows.items()], list(begun))
 
 
 def _split(data: Mapping[str, object]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from assignbench.config import detector as detectors
 from assignbench.config.base import Config
 from assignbench.config.detector import DetectorConfig
+from assignbench.config.images import AspectSize
 from assignbench.config.method import CoderConfig, HeadInit, Nms, Voting
 from assignbench.config.recipe import Schedule
 from assignbench.config.words import complaints, shown
@@ -29,7 +30,8 @@ def check(study: Study) -> None:
     spec = study.spec
     _check_distinct(study)
     for place, entry in enumerate(spec.detectors):
-        detector_of(study, place, entry)
+        if ":" not in entry.name:  # nothing of the user's own is imported here, since also `status` reads studies
+            detector_of(study, place, entry)
     _check_names(study)  # after the detectors: where one of them has a wrong name, who refers to another is right
     _check_paths(study)
     for data in spec.data:
@@ -63,11 +65,19 @@ def _is_among(detector: DetectorEntry, names: list[str]) -> bool:
 
 
 def detector_of(study: Study, place: int, entry: DetectorEntry) -> DetectorConfig:
-    """The detector that an entry describes. Raises InputError for what is unknown."""
+    """The detector that an entry describes. Raises InputError for what is unknown, and imports what is named as
+    `module:function`.
+    """
     try:
         spec = detectors.resolve(entry.name, entry.spec)
     except InputError as problem:
         raise study.refused(problem, ("detectors", place), below=("spec",)) from None
+    name = spec.backbone.name
+    if entry.weights == detectors.FROM_TORCHVISION and name not in detectors.PUBLISHED:
+        raise InputError(
+            f"{study.where('detectors', place, 'weights')} is torchvision, which has no weights of {name}; name a "
+            "file, or leave weights out"
+        )
     return DetectorConfig(name=entry.name, label=entry.shown, spec=spec, weights=Path(entry.weights).name)
 
 
@@ -82,6 +92,20 @@ def schedule_of(study: Study, data: DataEntry) -> Schedule:
         where = study.where("schedule", name)
         raise InputError(f"{where} does nothing without {needed}; set that, or leave {name} out")
     return schedule
+
+
+def check_sizes(study: Study, detectors: Sequence[DetectorConfig]) -> None:
+    """Raises InputError for a detector whose priors hang on the image's size, on images of sizes of their own."""
+    spec = study.spec
+    for entry, detector in zip(spec.detectors, detectors, strict=True):
+        for place, data in enumerate(spec.data):
+            mixed = detector.spec.one_size and isinstance(data.data_set().size, AspectSize)
+            if mixed and any(belongs(entry, method, data) for method in spec.methods):
+                raise InputError(
+                    f"{study.where('data', place, 'size')} keeps the aspect of images, but the anchors of detector "
+                    f"'{entry.shown}' are clamped to the image, so that all images need one size; set size to one "
+                    "side, e.g. size: 320, or spec: {priors: {clamp: false}} of the detector"
+                )
 
 
 def _check_distinct(study: Study) -> None:

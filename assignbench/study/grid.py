@@ -14,8 +14,8 @@ from assignbench.config.detector import DetectorConfig, DetectorSpec
 from assignbench.config.method import MethodConfig
 from assignbench.config.recipe import Schedule
 from assignbench.errors import InputError, nearest
-from assignbench.study.checks import belongs, detector_of, schedule_of
-from assignbench.study.places import Study, local_path
+from assignbench.study.checks import belongs, check_sizes, detector_of, schedule_of
+from assignbench.study.places import Study, weights_path
 from assignbench.study.spec import DataEntry, DetectorEntry
 
 _WITH_PARAMETERS = ("assigner", "criterion")
@@ -73,6 +73,7 @@ def cells_of(study: Study, resolver: Resolver, *, only: str | None = None, cache
     methods = methods_of(study, resolver)
     found_detectors = [detector_of(study, place, entry) for place, entry in enumerate(spec.detectors)]
     schedules = [schedule_of(study, data) for data in spec.data]
+    check_sizes(study, found_detectors)
     _check_pairs(study, methods, found_detectors, resolver)
     _check_idle(study, methods, found_detectors, resolver)
     found = [
@@ -230,14 +231,14 @@ def _cell(
         evaluation=study.spec.evaluation,
         probe_images=study.spec.probe_images,
     )
-    return Cell(config, _paths(study, entry, data, cache))
+    return Cell(config, _paths(study, entry, detector.spec, data, cache))
 
 
-def _paths(study: Study, entry: DetectorEntry, data: DataEntry, cache: Path | None) -> LocalPaths:
+def _paths(study: Study, entry: DetectorEntry, spec: DetectorSpec, data: DataEntry, cache: Path | None) -> LocalPaths:
     folder = study.path.resolve().parent
     return LocalPaths(
         root=str(data.where(folder)),
-        weights=str(local_path(entry.weights, folder)) if entry.weights else "",
+        weights=str(weights_path(entry.weights, spec.backbone, folder)) if entry.weights else "",
         cache=str(cache) if cache else "",
     )
 
@@ -246,7 +247,7 @@ def paths_of(study: Study, config: CellConfig) -> LocalPaths | None:
     """Where the data and weights of a recorded cell lie by the study file; None if it no longer has its parts."""
     detector = next((d for d in study.spec.detectors if d.shown == config.detector.label), None)
     data = next((d for d in study.spec.data if d.name == config.data.name), None)
-    return None if detector is None or data is None else _paths(study, detector, data, None)
+    return None if detector is None or data is None else _paths(study, detector, config.detector.spec, data, None)
 
 
 def chosen(found: list[Cell], only: str | None) -> list[Cell]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from assignbench.config.detector import FROM_TORCHVISION, PUBLISHED, BackboneSpec
 from assignbench.errors import InputError
 from assignbench.study.spec import StudySpec
 from assignbench.study.yaml_lines import Lines, line_of
@@ -67,3 +68,12 @@ def local_path(written: str, study_folder: Path) -> Path:
             if ".." not in tail.parts and (base / tail).exists():
                 return base / tail
     return Path(os.path.normpath(study_folder / expanded))
+
+
+def weights_path(written: str, backbone: BackboneSpec, study_folder: Path) -> Path:
+    """A weights file named in a study; `torchvision` is torchvision's own of the backbone, in torch's cache."""
+    if written != FROM_TORCHVISION:
+        return local_path(written, study_folder)
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    home = Path(os.environ.get("TORCH_HOME") or Path(cache, "torch")).expanduser()
+    return home / "hub" / "checkpoints" / PUBLISHED[backbone.name]

@@ -46,7 +46,9 @@ _PARTS = ("assigner", "criterion", "quality", "ranking", "floor_on", "nms", "vot
 
 
 class DetectorEntry(Config):
-    """A detector of the grid: its registered name, a label for tables, a weights file, changed parts of its `spec`."""
+    """A detector of the grid: its name or `module:function`, a label for tables, a weights file (or `torchvision`),
+    changed parts of its `spec`.
+    """
 
     name: str = Field(min_length=1)
     label: str = Field("", pattern=rf"^$|{_NAME}", max_length=MOST_NAME)
@@ -64,8 +66,8 @@ class DetectorEntry(Config):
 
     @property
     def shown(self) -> str:
-        """What tables call it."""
-        return self.label or self.name
+        """What tables call it: its label or its name, of `module:function` the function."""
+        return self.label or self.name.rpartition(":")[2]
 
 
 class MethodEntry(Config):

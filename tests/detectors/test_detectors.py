@@ -8,10 +8,11 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models import resnet18
 
-from assignbench.config.detector import DETECTORS, PRIORS_OF, resolve
+from assignbench.config.detector import DETECTORS, PRIORS_OF, BackboneSpec, resolve
 from assignbench.config.method import CoderConfig, HeadInit
 from assignbench.detectors import Detector, build_detector
-from assignbench.detectors.backbones import ResNet, SqueezeNet, load_weights, read_weights
+from assignbench.detectors.backbones import VARIANTS, ResNet, SqueezeNet, build_backbone, load_weights, read_weights
+from assignbench.detectors.deform import DeformConv
 from assignbench.detectors.necks import FPN
 from assignbench.engine.seeding import initialise
 from assignbench.errors import InputError
@@ -27,13 +28,16 @@ def built(name: str, classes: int = 5, quality: str | None = "iou", seed: int = 
 
 
 def test_the_names_stay() -> None:
-    families = {
-        "retinanet": ("slim", "squeezenet", "resnet18", "resnet50"),
-        "fcos": ("slim", "squeezenet"),
-        "retinanet1": ("slim",),
-        "rpn": ("slim", "squeezenet"),
+    assert set(FINGERPRINTS) < set(DETECTORS)
+    small = {name for name in DETECTORS if name.endswith(("-slim", "-squeezenet"))}
+    assert {name.rpartition("-")[0] for name in small} == {
+        *("retinanet", "retinanet1", "fcos", "rpn", "fssd", "mg-retinanet", "rfbnet")
     }
-    assert set(DETECTORS) == {f"{family}-{backbone}" for family, found in families.items() for backbone in found}
+    printed = (
+        "fcos-resnet101 fcos-resnext101-64x4d fssd-resnet18 fssd-vgg16 mg-retinanet-vgg16 rfbnet-vgg16 rpn-resnet50"
+    )
+    printed += " retinanet-resnext101-64x4d retinanet1-resnext101-64x4d retinanet1-resnext152-32x8d fssd-squeezenet"
+    assert set(printed.split()) <= set(DETECTORS)
 
 
 # Of all tensors' names, shapes and bytes with 8 classes, an IoU head and seed 0: what these detectors were at version
@@ -51,7 +55,7 @@ FINGERPRINTS = {
 }
 
 
-@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize("name", FINGERPRINTS)
 def test_initial_weights_are_those_of_the_first_version(name) -> None:
     digest = hashlib.sha256()
     for key, value in built(name, classes=8).state_dict().items():
@@ -59,14 +63,14 @@ def test_initial_weights_are_those_of_the_first_version(name) -> None:
     assert digest.hexdigest()[:16] == FINGERPRINTS[name]
 
 
-@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize("name", [name for name in DETECTORS if name.endswith(("-slim", "-resnet18"))])
 def test_predictions_fit_the_priors(name) -> None:
     detector = built(name)
     with torch.no_grad():
         priors, predictions = detector(torch.zeros(2, 3, 128, 96, dtype=torch.uint8))
     count, spec = len(priors), DETECTORS[name]
     assert priors.kind == PRIORS_OF[spec.family] == spec.priors.kind
-    assert priors.coding == PLAIN and priors.valid is None
+    assert priors.coding == PLAIN and priors.valid is None and detector.neck.strides == spec.strides
     assert priors.anchors_per_location == spec.priors.count
     assert predictions.cls_logits.shape == (2, count, 1 if detector.class_agnostic else 5)
     assert predictions.boxes.shape == predictions.deltas.shape == (2, count, 4)
@@ -112,11 +116,16 @@ def test_several_boxes_of_a_point_start_with_shapes_of_their_own(distance) -> No
 
 def test_a_padded_batch_marks_the_priors_of_each_image() -> None:
     """An image of a mixed-size batch has the priors that it would have alone, on every level, and no others."""
-    sizes = [(128, 96), (70, 96), (33, 41), (128, 8)]
-    for name in ("retinanet-slim", "fcos-slim", "rpn-slim"):
-        detector = built(name)
+    sizes = [(128, 101), (70, 96), (33, 41), (128, 8)]
+    free = {"clamp": False}
+    for name, priors_of in (
+        *(("retinanet-slim", {}), ("retinanet-slim", {"offset": 0.0}), ("fcos-slim", {}), ("rpn-slim", {})),
+        *(("fcos-slim", {"offset": 0.0, "per_location": 2}), ("fssd-slim", free), ("mg-retinanet-slim", free)),
+        ("rfbnet-slim", free),
+    ):
+        detector = built(name, priors=priors_of)
         with torch.no_grad():
-            priors, _ = detector(torch.zeros(4, 3, 128, 96, dtype=torch.uint8), sizes)
+            priors, _ = detector(torch.zeros(4, 3, 128, 101, dtype=torch.uint8), sizes)
         assert priors.valid.shape == (4, len(priors))
         for size, valid in zip(sizes, priors.valid, strict=True):
             alone = detector.priors(size)
@@ -126,6 +135,12 @@ def test_a_padded_batch_marks_the_priors_of_each_image() -> None:
             assert detector(torch.zeros(2, 3, 64, 64, dtype=torch.uint8), [(64, 64)] * 2)[0].valid is None
         with pytest.raises(ValueError, match=r"\(65, 64\) does not fit"):
             detector(torch.zeros(2, 3, 64, 64, dtype=torch.uint8), [(65, 64), (64, 64)])
+
+
+@pytest.mark.parametrize("name", ["fssd-slim", "mg-retinanet-slim", "rfbnet-slim"])
+def test_anchors_held_within_the_image_take_images_of_one_size(name) -> None:
+    with pytest.raises(InputError, match=r"one size; set data\.size"):
+        built(name)(torch.zeros(2, 3, 64, 64, dtype=torch.uint8), [(64, 64), (64, 40)])
 
 
 def test_outputs_are_ordered_as_the_priors() -> None:
@@ -143,6 +158,97 @@ def test_the_first_convolution_is_frozen_where_the_description_says_so(name, fro
     assert all(p.requires_grad is not frozen for p in first.parameters())
     other = built(name, backbone={"freeze_first": not frozen}).backbone.first
     assert all(p.requires_grad is frozen for p in other.parameters())
+
+
+@pytest.mark.parametrize(
+    ("spec", "still", "learns"),
+    [
+        ({"frozen_stages": 2}, ("stages.0", "stages.1", "stages.2"), ("stages.3", "stages.4")),
+        ({"frozen_norm": "statistics"}, (), ("stages.0", "stages.4")),
+        ({"frozen_norm": "all"}, ("stages.0.0.1", "stages.4.1.first.1"), ("stages.0.0.0", "stages.4.1.first.0")),
+        ({"frozen_stages": 1, "frozen_norm": "statistics"}, ("stages.0", "stages.1"), ("stages.2",)),
+    ],
+)
+def test_what_is_frozen_stays_in_training(spec, still, learns) -> None:
+    """No statistic of a frozen norm moves, no gradient reaches a frozen part, and the neck's own norms go on."""
+    detector = built("retinanet-slim", backbone=spec).train()
+    before = {k: v.clone() for k, v in detector.state_dict().items()}
+    detector(torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8))[1].cls_logits.sum().backward()
+    named = dict(detector.backbone.named_parameters())
+    frozen = {k for k in named if k.startswith(still)} if still else set()
+    assert {k for k, p in named.items() if not p.requires_grad} >= frozen
+    assert all(named[k].grad is None for k in frozen)
+    assert all(named[k].grad is not None for k in named if k.startswith(learns))
+    moved = {k for k, v in detector.state_dict().items() if not torch.equal(v, before[k])}
+    statistics = {k for k in before if k.startswith("backbone") and "running" in k}
+    if "frozen_norm" in spec:
+        assert not moved & statistics
+    else:
+        still_there = {k for k in statistics if k.removeprefix("backbone.").startswith(still)}
+        assert not moved & still_there and statistics - still_there <= moved
+    assert any(k.startswith("neck") for k in moved)
+    detector.eval().train()
+    assert detector.neck.training and not any(m.training for m in detector.backbone._frozen_norms)
+
+
+@pytest.mark.parametrize(("masks", "share"), [(False, 1.0), (True, 0.5)])
+def test_a_deformable_convolution_begins_as_the_plain_one(masks, share) -> None:
+    """With masks, which begin at one half, at half of it; of strided and grouped convolutions too."""
+    torch.manual_seed(0)
+    for plain in (torch.nn.Conv2d(4, 6, 3, 2, 1, bias=False), torch.nn.Conv2d(4, 4, 3, 1, 2, 2, groups=2)):
+        deformed = DeformConv.instead_of(plain, masks=masks)
+        missing = deformed.load_state_dict(plain.state_dict(), strict=False)
+        assert not missing.unexpected_keys and all(k.startswith("offset.") for k in missing.missing_keys)
+        x = torch.randn(2, 4, 9, 8)
+        bias = 0 if plain.bias is None else plain.bias.view(-1, 1, 1)
+        torch.testing.assert_close(deformed(x), share * (plain(x) - bias) + bias, rtol=1e-5, atol=1e-5)
+
+
+def test_deformable_stages_and_towers() -> None:
+    """Published weights still fit by their names and shapes; offsets start at zero whatever the seed."""
+    with torch.device("meta"):
+        plain = build_backbone(BackboneSpec(name="resnet50"))
+        deformed = build_backbone(BackboneSpec(name="resnet50", dcn=("c4", "c5")))
+    needed = {k: v.shape for k, v in deformed.state_dict().items() if not deformed.is_added(k)}
+    assert needed == {k: v.shape for k, v in plain.state_dict().items()}
+    layers = {k.partition(".")[0] for k, m in deformed.named_modules() if isinstance(m, DeformConv)}
+    assert layers == {"layer3", "layer4"}
+    detector = built("fcos-slim", head={"dcn": True, "depth": 2})
+    last = detector.head.cls_tower.convs[-1]
+    assert isinstance(last, DeformConv) and not isinstance(detector.head.cls_tower.convs[0], DeformConv)
+    assert not last.offset.weight.any() and abs(float(last.weight.std()) - 0.01) < 0.002
+    detector.train()(torch.zeros(1, 3, 64, 64, dtype=torch.uint8))[1].boxes.sum().backward()
+    assert detector.head.box_tower.convs[-1].offset.weight.grad is not None
+
+
+@pytest.mark.parametrize("place", ["box", "cls"])
+def test_the_tower_of_the_quality_layer(place) -> None:
+    detector = built("fcos-slim", head={"quality_on": place})
+    tower = {"box": detector.head.box_tower, "cls": detector.head.cls_tower}[place]
+    detector(torch.zeros(1, 3, 64, 64, dtype=torch.uint8))[1].quality_logits.sum().backward()
+    assert tower.convs[0].weight.grad is not None
+    others = {id(detector.head.box_tower), id(detector.head.cls_tower)} - {id(tower)}
+    assert all(
+        p.grad is None
+        for t in (detector.head.box_tower, detector.head.cls_tower)
+        if id(t) in others
+        for p in t.parameters()
+    )
+
+
+def test_a_fusing_neck_starts_as_torch_does_and_by_the_seed() -> None:
+    """Uniform within 1 / sqrt(inputs of a cell), biases too; heads N(0, 0.01), class biases -ln 99 on every level."""
+    one, same, other = built("fssd-slim"), built("fssd-slim"), built("fssd-slim", seed=1)
+    conv, again, foreign = (d.neck.fuse[0] for d in (one, same, other))
+    bound = conv.weight[0].numel() ** -0.5
+    for drawn in (conv.weight, conv.bias):
+        assert drawn.abs().max() <= bound and drawn.abs().max() > 0.9 * bound
+    assert torch.equal(conv.weight, again.weight) and not torch.equal(conv.weight, foreign.weight)
+    assert len(one.head.cls_layers) == len(one.head.quality_layers) == len(one.neck.strides)
+    for cls, box in zip(one.head.cls_layers, one.head.box_layers, strict=True):
+        torch.testing.assert_close(cls.bias, torch.full_like(cls.bias, -float(np.log(99))))
+        assert not box.bias.any() and abs(float(box.weight.std()) - 0.01) < 0.001
+    assert one.neck.fuse[1].momentum == 0.01
 
 
 def test_p6_comes_from_p5_or_c5() -> None:
@@ -164,7 +270,7 @@ def test_resnet_weights_from_every_kind_of_file(tmp_path, suffix) -> None:
         save_file({k: v.contiguous() for k, v in state.items()}, path)
     else:
         np.savez(path, **{k: v.numpy() for k, v in state.items()})
-    backbone = ResNet(18)
+    backbone = ResNet(VARIANTS["resnet18"])
     assert load_weights(backbone, path) >= 100
     assert torch.equal(backbone.stem[0].weight, state["conv1.weight"])
     assert torch.equal(backbone.layer4[1].conv2.weight, state["layer4.1.conv2.weight"])

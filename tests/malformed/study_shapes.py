@@ -30,6 +30,8 @@ _MAPPINGS: tuple[tuple[str | int, ...], ...] = (
     ("data",),
     ("data", "factors"),
     ("data", "augment"),
+    ("data", "size"),
+    ("data", "pixels"),
     ("schedule",),
     ("evaluation",),
     ("claims", 0),

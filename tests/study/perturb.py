@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from assignbench.config.words import REQUIRED, Word
+from assignbench.config.words import Word
 
 NAN, INF = float("nan"), float("inf")
 NUMBERS = (int, float)
@@ -32,15 +32,15 @@ def wrong_values(word: Word) -> Iterator[Wrong]:
         return
     if word.fields:
         yield Wrong(5 if not set(word.kinds) & set(NUMBERS) else "text", what="no mapping")
-        return
     if word.item is not None:
         yield Wrong("text", what="no list")
-        template = list(word.default) if word.default is not REQUIRED and word.default else [None]
+        template = list(word.default) if isinstance(word.default, list | tuple) and word.default else [None]
         for wrong in wrong_values(word.item):
             if not word.item.item:
                 yield Wrong([wrong.value, *template[1:]], wrong.near and "", f"item {wrong.what}")
-        return
-    yield from _of_kinds(word)
+    for wrong in _of_kinds(word):
+        if not (word.item is not None and isinstance(wrong.value, list)):
+            yield wrong
 
 
 def written(bound: float) -> str:

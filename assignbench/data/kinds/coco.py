@@ -23,7 +23,10 @@ _seen: dict[tuple[Path, int, int], tuple[str, ...]] = {}
 
 @reads("coco")
 def read(spec: DataSpec, split: Split, root: Path, cache: Path | None) -> DetectionData:
-    """A split of a study's COCO data: one annotation file and its image folder. The training file sets the labels."""
+    """A split of a study's COCO data: one annotation file and its image folder. The training file sets the labels.
+
+    The file of a test split may lack annotations, as COCO's image_info_test-dev2017.json does.
+    """
     annotations, folder = one_pair(spec, split, root)
     reference = None
     if split == "test":
@@ -37,6 +40,7 @@ def read(spec: DataSpec, split: Split, root: Path, cache: Path | None) -> Detect
         classes=spec.classes or None,
         on_bad=spec.on_bad,
         reference=reference,
+        bare=split == "test",
     )
 
 
@@ -49,18 +53,19 @@ def read_coco(
     classes: Sequence[str] | None = None,
     on_bad: str = "error",
     reference: tuple[Path, tuple[str, ...]] | None = None,
+    bare: bool = False,
 ) -> DetectionData:
     """The images of an instances file under `root`, with pictures in `folder`.
 
     Labels follow rising category id of this file, or the order of `reference`, the training file and its category
-    names; other objects than those of `classes` are left out if it is given. Raises InputError for missing files and
-    malformed JSON, for categories that are not those of the reference, and for annotation problems if `on_bad` is
-    "error".
+    names; other objects than those of `classes` are left out if it is given. A `bare` file may have no annotations.
+    Raises InputError for missing files and malformed JSON, for categories that are not those of the reference, and for
+    annotation problems if `on_bad` is "error".
     """
     if not root.is_dir():
         raise missing_root(root, f"data set '{name}'")
     source = within(root, annotations, "data.annotations")
-    found = read_instances(source)
+    found = read_instances(source, bare=bare)
     own = tuple(found.categories.values())
     _remember(source, own)
     names = _chosen(name, source, own, reference, classes)
@@ -91,7 +96,8 @@ def read_coco(
     settle(problems, on_bad, f"data set '{name}', {source}")
     sizes = [(i.width, i.height) for i in images]
     pixels = PixelCache(lambda i: read_pixels(paths[i], sizes[i]))
-    return DetectionData(name, Path(folder).name, names, images, pixels, problems, (source,), tuple(files))
+    split = Path(folder).name
+    return DetectionData(name, split, names, images, pixels, problems, (source,), tuple(files), found.annotated)
 
 
 def _record(found: Instances, place: int, rows: Ints, corners: Floats, labels: Ints) -> ImageRecord:

@@ -8,30 +8,29 @@ from pathlib import Path
 
 import torch
 
-from assignbench.config.detector import BackboneName, BackboneSpec
+from assignbench.config.network import BackboneName, BackboneSpec
 from assignbench.detectors.backbones.base import Backbone
-from assignbench.detectors.backbones.resnet import ResNet
+from assignbench.detectors.backbones.mobilenet import MobileNetV3
+from assignbench.detectors.backbones.published import fetch
+from assignbench.detectors.backbones.resnet import VARIANTS, ResNet
 from assignbench.detectors.backbones.slim import Slim
 from assignbench.detectors.backbones.squeezenet import SqueezeNet
+from assignbench.detectors.backbones.vgg import VGG16
 from assignbench.detectors.backbones.weights import fitting, load_weights, looks_like, read_weights
 from assignbench.errors import InputError
 
 BACKBONES: dict[BackboneName, Callable[[], Backbone]] = {
     "slim": Slim,
     "squeezenet": SqueezeNet,
-    "resnet18": partial(ResNet, 18),
-    "resnet34": partial(ResNet, 34),
-    "resnet50": partial(ResNet, 50),
-    "resnet101": partial(ResNet, 101),
+    "vgg16": VGG16,
+    **{name: partial(ResNet, variant) for name, variant in VARIANTS.items()},
+    "mobilenet_v3": MobileNetV3,
 }
 
 
-def build_backbone(spec: BackboneSpec) -> Backbone:
-    """The backbone that a description names, with its first convolution frozen if the description says so."""
-    backbone = BACKBONES[spec.name]()
-    if spec.freeze_first:
-        backbone.first.requires_grad_(False)
-    return backbone
+def build_backbone(spec: BackboneSpec, finest: int = 8, coarsest: int = 32) -> Backbone:
+    """The backbone of a description with the maps of these strides, deformable and frozen where it says so."""
+    return BACKBONES[spec.name]().deform(spec).keep(finest, coarsest).freeze(spec)
 
 
 def check_weights(spec: BackboneSpec, path: Path) -> None:
@@ -51,12 +50,14 @@ def check_weights(spec: BackboneSpec, path: Path) -> None:
 
 __all__ = [
     "BACKBONES",
+    "VARIANTS",
     "Backbone",
     "ResNet",
     "Slim",
     "SqueezeNet",
     "build_backbone",
     "check_weights",
+    "fetch",
     "load_weights",
     "read_weights",
 ]

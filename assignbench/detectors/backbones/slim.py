@@ -29,18 +29,16 @@ class Residual(nn.Module):
 
 
 class Slim(Backbone):
-    """Five stride-2 stages of one residual block each; returns the last three (strides 8, 16, 32)."""
+    """Five stride-2 stages of one residual block each."""
 
     def __init__(self, widths: Sequence[int] = (8, 16, 32, 48, 64)) -> None:
         super().__init__()
         before = [3, *widths]
         stages = [nn.Sequential(conv_bn(before[i], w, 2), Residual(w)) for i, w in enumerate(widths)]
         self.stages = nn.ModuleList(stages)
-        self.channels, self.strides = tuple(widths[-3:]), (8, 16, 32)
+        self.all_channels = tuple(widths[1:])
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        maps = []
-        for stage in self.stages:
-            images = stage(images)
-            maps.append(images)
-        return maps[-3:]
+    @property
+    def steps(self) -> list[Sequence[nn.Module]]:
+        stages = list(self.stages)
+        return [stages[:2], stages[2:3], stages[3:4], stages[4:]]

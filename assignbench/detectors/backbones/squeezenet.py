@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from collections.abc import Sequence
+
+from torch import nn
 
 from assignbench.detectors.backbones.base import Backbone
 
 
 class SqueezeNet(Backbone):
-    """torchvision's SqueezeNet 1.1 features; strides 8 and 16.
+    """torchvision's SqueezeNet 1.1 features; strides 4 to 16.
 
     The first convolution is padded and the pools round down, which gives grids of exactly side / stride.
     """
+
+    all_channels = (128, 256, 512)
 
     def __init__(self) -> None:
         super().__init__()
@@ -22,12 +26,8 @@ class SqueezeNet(Backbone):
         for layer in self.features:
             if isinstance(layer, nn.MaxPool2d):
                 layer.ceil_mode, layer.padding = False, 1
-        self.channels, self.strides = (256, 512), (8, 16)
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        maps = []
-        for place, layer in enumerate(self.features):
-            images = layer(images)
-            if place in (7, 12):
-                maps.append(images)
-        return maps
+    @property
+    def steps(self) -> list[Sequence[nn.Module]]:
+        layers = list(self.features)
+        return [layers[:5], layers[5:8], layers[8:]]

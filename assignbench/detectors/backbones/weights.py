@@ -51,7 +51,7 @@ def fitting(backbone: Backbone, path: Path) -> dict[str, Tensor]:
     error's `place` is the tensor's name where the fault is in its values.
     """
     given = {backbone.published_name(name): (name, tensor) for name, tensor in read_weights(path).items()}
-    own = {name: tensor for name, tensor in backbone.state_dict().items() if not name.endswith("num_batches_tracked")}
+    own = _needed(backbone)
     kind = type(backbone).__name__
     wrong = [n for n, t in own.items() if n not in given or given[n][1].shape != t.shape]
     if wrong:
@@ -65,6 +65,15 @@ def fitting(backbone: Backbone, path: Path) -> dict[str, Tensor]:
     return {
         **{name: _checked(path, *given[name], tensor.dtype) for name, tensor in own.items()},
         **{name: given[name][1] for name, count in counts.items() if given[name][1].shape == count.shape},
+    }
+
+
+def _needed(backbone: Backbone) -> dict[str, Tensor]:
+    """The tensors that a file must have, by the backbone's names: not what counts batches, nor what was added here."""
+    return {
+        name: tensor
+        for name, tensor in backbone.state_dict().items()
+        if not name.endswith("num_batches_tracked") and not backbone.is_added(name)
     }
 
 
@@ -145,8 +154,7 @@ def looks_like(path: Path, networks: Mapping[str, Callable[[], Backbone]]) -> st
         with torch.device("meta"):
             backbone = make()
         shapes = {backbone.published_name(key): shape for key, shape in given.items()}
-        own = {k: tuple(t.shape) for k, t in backbone.state_dict().items() if not k.endswith("num_batches_tracked")}
-        if all(shapes.get(key) == shape for key, shape in own.items()):
+        if all(shapes.get(key) == tuple(tensor.shape) for key, tensor in _needed(backbone).items()):
             return f" (these look like the weights of {name})"
     if not given:
         return " (the file holds no tensor)"
