@@ -98,7 +98,9 @@ class Network:
     def __call__(self, images: Tensor, extents: object) -> tuple[Priors, Predictions]:
         begun = clock(self.device)
         ids = self.asked.pop(0)
-        logits = torch.stack([self.background.roll(7919 * number, 0) for number in ids])
+        logits = self.background.new_empty(len(ids), *self.background.shape)
+        for i, number in enumerate(ids):
+            logits[i] = self.background.roll(7919 * number, 0)
         drawn = torch.Generator(self.device).manual_seed(ids[0])
         boxes = self.priors.boxes.repeat(len(ids), 1, 1)
         boxes += torch.randn(boxes.shape, device=self.device, generator=drawn) * self.priors.strides[:, None] / 4

@@ -87,6 +87,7 @@ def predict(
             got = detect(detector, method, views, evaluation)
             cost.add(got, len(views))
             tables = tables_of(got, views[0], method, evaluation, detector)
+            del got  # else its predictions are held while the next batch's are worked out
             counts = tables.pop("counts")
             for name, table in tables.items():
                 pieces[name].add(table)

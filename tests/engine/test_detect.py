@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from assignbench.config.data import DataSpec
 from assignbench.config.evaluation import Evaluation
 from assignbench.config.images import AspectSize
-from assignbench.contract import Predictions
+from assignbench.contract import Objects, Predictions
 from assignbench.data.base import DetectionData, ImageRecord
 from assignbench.engine.detect import detect, views_of
+from assignbench.engine.evaluate import object_table, predict
 from assignbench.methods import resolve
 from assignbench.priors import Priors
 
@@ -42,6 +44,13 @@ class Seer:
     """Predicts the bright box exactly, by its second prior, and a faint one in the image's corner by its first."""
 
     device = torch.device("cpu")
+    class_agnostic = False
+
+    def eval(self) -> None:
+        """There is nothing to set."""
+
+    def taught(self, objects: Objects) -> Objects:
+        return objects
 
     def __call__(self, images: torch.Tensor, extents: object) -> tuple[Priors, Predictions]:
         boxes = torch.zeros(len(images), 2, 4)
@@ -105,3 +114,14 @@ def test_equal_scores_go_to_the_earlier_view() -> None:
             faint = got.before.image(i)
             faint = faint.boxes[faint.labels == 0]
             assert faint[0, 0] == 0 and faint[1, 0] > 0  # as it is before mirrored
+
+
+def test_a_split_without_objects_has_boxes_and_no_candidates(tmp_path) -> None:
+    spec, evaluation = DataSpec(name="d", kind="coco", size=96), Evaluation(batch=3)
+    objects = object_table(data())
+    found = predict(tmp_path, Seer(), resolve("iou"), data(), spec, evaluation, objects)
+    rows = {p.stem: len(pd.read_parquet(p)) for p in tmp_path.iterdir()}
+    assert rows == {"detections": 8, "pre_nms": 8, "candidates": 0} and len(found.detections) == 8
+    table = objects.merge(found.found, how="left", on="object_id")
+    assert len(table) == 0 and {"num_candidates", "spearman", "left_out", "best_iou_after"} <= set(table)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "detections.parquet"), found.detections)
