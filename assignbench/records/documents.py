@@ -213,7 +213,7 @@ TRAINING = TableSchema(
     "its records of training, and only evaluate. A cell that was trained itself has no such file.",
     (
         Column("cell", "text", "Id of the cell that was trained."),
-        Column("weights", "text", "sha256 of its final weights, checkpoint/weights.safetensors."),
+        Column("weights", "text", "Hash (sha256) of its final weights, checkpoint/weights.safetensors."),
         Column("train_seconds", "float", "Seconds of that training.", "s", True),
         Column("peak_memory_mib", "float", "Peak memory of its process, training counted in.", "MiB", True),
     ),

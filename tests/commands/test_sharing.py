@@ -9,7 +9,7 @@ import pytest
 from assignbench.cli import main
 from assignbench.commands import run as run_command
 from assignbench.config import formats
-from assignbench.records import CellRecord, finish
+from assignbench.records import CellRecord, finish, read_json, write_json
 from assignbench.records.files import digest_of
 from tests.faults.cases import same
 from tests.study.test_identity import InProcess
@@ -81,7 +81,12 @@ def test_a_training_that_was_done_again_to_other_weights_makes_the_others_stale(
     assert reading.training["cell"] == trained.id
     content = bytearray(weights(trained))
     content[-1] ^= 1
-    (trained.folder / "checkpoint" / "weights.safetensors").write_bytes(content)
+    path = trained.folder / "checkpoint" / "weights.safetensors"
+    path.write_bytes(content)
+    (about,) = path.parent.glob("step-*.json")
+    told = read_json(about)
+    told["files"][path.name]["sha256"] = digest_of(path)
+    write_json(about, told)
     finish(trained.folder)  # as a training on another device would leave it
     capsys.readouterr()
     assert main(["status", str(study), "--only", "soft"]) == 0
@@ -104,6 +109,8 @@ def test_what_makes_a_training_stale_makes_all_stale_that_took_it(study, capsys,
     assert len(list(Path("runs/tiny/stale").iterdir())) == 2
     found = cells()
     assert found["soft"].state == "done" and found["soft"].training["cell"] == found["iou"].id
+    capsys.readouterr()
+    assert main(["status", str(study), "--only", "[is]o*"]) == 0
     assert "STALE" not in capsys.readouterr().out
 
 
