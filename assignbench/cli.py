@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import assignbench
-from assignbench.errors import InputError
+from assignbench.characters import printable
+from assignbench.errors import InputError, Unread
 
 EXAMPLES = """examples:
   assignbench run studies/quickstart.yaml                       train, measure, write the report (resumes by itself)
@@ -34,8 +37,39 @@ Data is looked for as the study says, and under the folder that ASSIGNBENCH_DATA
 _FUNCTIONS = {"list": "listing"}
 
 
+# As a shell tells of a program that ended because nobody read on, e.g. behind `| head -1`: 128 + SIGPIPE.
+UNREAD = 141
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit code."""
+    try:
+        code = _obeyed(arguments)
+    except Unread:
+        _written()
+        return UNREAD
+    except SystemExit:  # argparse's, whose help need not have been written yet
+        if not _written():
+            return UNREAD
+        raise
+    return code if _written() else UNREAD
+
+
+def _written() -> bool:
+    """Writes out what was printed; False where it reaches nobody. Then the rest goes nowhere, lest Python complain."""
+    reached = True
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError as problem:  # other than a closed pipe e.g. a full disk, of which the command told
+            reached = reached and not isinstance(problem, BrokenPipeError)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return reached
+
+
+def _obeyed(arguments: Sequence[str] | None) -> int:
+    """The exit code of the command, after its errors were told."""
     options = _parser().parse_args(arguments)
     from assignbench.commands.terminal import terminal
 
@@ -55,6 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         errors.print("assignbench: stopped; the same command goes on from here")
         return 130
     except OSError as problem:
+        if isinstance(problem, Unread):
+            raise
         if problem.filename is None and problem.strerror is None:
             raise  # raised by code, not by the system: a traceback says more
         errors.print(f"assignbench: {_file_told(problem)}")
@@ -74,8 +110,16 @@ def _file_told(problem: OSError) -> str:
     return f"{where}{problem.strerror}; {remedy}, then give the same command again"
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that repeats what was typed wrong as text, never as an instruction to the terminal."""
+
+    def error(self, message: str) -> NoReturn:
+        """Says what is wrong and leaves with exit code 2."""
+        super().error(printable(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="assignbench",
         description="Is this label assigner better, where, why, and is the difference real?",
         epilog=EXAMPLES,
@@ -121,7 +165,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     show.add_argument("--methods", metavar="A,B", help="methods to draw; two are compared (default: the cell's own)")
     show.add_argument("--image", metavar="NAME", help="file name or id of an image of the data set")
-    show.add_argument("--object", type=int, default=0, metavar="N", help="for anchors: which object of the image")
+    show.add_argument("--object", type=_whole, default=0, metavar="N", help="for anchors: which object of the image")
     show.add_argument("--data", metavar="NAME", help="another data set for a study")
     show.add_argument("--picture", type=Path, default=Path("assignment.png"), metavar="FILE", help="where the PNG goes")
 
@@ -148,10 +192,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
-) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
+def _command(commands: argparse._SubParsersAction[_Parser], name: str, text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=text,
         description=text[0].upper() + text[1:] + ".",
@@ -184,13 +226,21 @@ def _share(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, got '{text}'")
+        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, got '{text:.60}'")
     return value
 
 
 def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got '{text}'")
+    number = _whole(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got '{text:.60}'")
+    return number
+
+
+def _whole(text: str) -> int:
+    """A whole number as people write it; Python would also take `1_000`, other digits, and refuse 5000 of them."""
+    if not re.fullmatch(r"-?[0-9]{1,18}", text):
+        raise argparse.ArgumentTypeError(f"expected a whole number, got '{text:.60}'")
     return int(text)
 
 

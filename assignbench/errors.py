@@ -16,6 +16,10 @@ class InputError(ValueError):
         self.place = place
 
 
+class Unread(BrokenPipeError):
+    """What is printed reaches nobody any more; the command ends without a word."""
+
+
 def nearest(name: str, known: Sequence[str], *, always: bool = False) -> str:
     """The tail of an error message: the nearest known name and the list of all of them.
 

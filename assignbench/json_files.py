@@ -28,6 +28,10 @@ for _characters, _kind in ((b"[{", _OPEN), (b"]}", _CLOSE), (b'"', _QUOTE), (b",
     _KINDS[list(_characters)] = _kind
 _HEAD = 1 << 16  # bytes at the beginning, in which a value has to begin
 _FIRST = tuple(bytes([c]) for c in b'[{"-0123456789tfnNI')
+_PACKED = (
+    *((b"\x1f\x8b", "gzip"), (b"PK\x03\x04", "zip"), (b"BZh", "bzip2"), (b"\xfd7zXZ", "xz")),
+    *((b"\x28\xb5\x2f\xfd", "zstd"), (b"7z\xbc\xaf", "7z"), (b"\x04\x22\x4d\x18", "lz4")),
+)
 _BLOCK = 1 << 22  # bytes that are looked at together
 _LOCATED = 1 << 24  # characters that are gone through to find the place of a fault
 # Only such numbers can be larger than a float: a long exponent, or very many digits (each stands as 0 here).
@@ -113,12 +117,22 @@ def _bytes(path: Path, limits: Limits, what: str) -> bytes:
         with path.open("rb") as file:
             head = file.read(_HEAD)
             if head and head.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")[:1] not in _FIRST:
-                raise InputError(f"{path}: line 1: not JSON, nor UTF-8 text that could be; it begins with {head[:8]!r}")
+                raise InputError(f"{path}: line 1: not JSON, {_what_else(head)}")
             return head + file.read()
     except FileNotFoundError:
         raise InputError(f"no {what} {path}") from None
     except OSError as problem:
         raise InputError(f"{path}: cannot be read ({problem.strerror})") from None
+
+
+def _what_else(head: bytes) -> str:
+    """What a file that begins so may be, and what to do about it."""
+    packed = next((name for begins, name in _PACKED if head.startswith(begins)), "")
+    if packed:
+        return f"but compressed ({packed}); unpack it, and name the file that comes out"
+    if head.startswith((b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")):
+        return "but text of another encoding (UTF-16 or UTF-32); save it as UTF-8"
+    return f"nor UTF-8 text that could be; it begins with {head[:8]!r}; name a JSON file, saved as UTF-8"
 
 
 def _check_structure(path: Path, raw: bytes, limits: Limits) -> None:

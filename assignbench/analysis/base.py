@@ -19,21 +19,32 @@ from assignbench.measure.groups import GroupRule, group_precision
 from assignbench.measure.matching import Matches, Overlaps, average_precision, match, mean_over_classes, overlaps_of
 from assignbench.plugins import imported
 from assignbench.records import CellRecord, read_about, read_cells, refuse_old
+from assignbench.records.contents import check_others, check_table, read_environment
 
 T = TypeVar("T")
 
 
 class CellData:
-    """A finished cell's test split as an analysis wants it: read once, labels as the detector is judged on them."""
+    """A finished cell's test split as an analysis wants it: read once, labels as the detector is judged on them.
+
+    Raises InputError naming the file for an environment.json that is not what a finished cell has.
+    """
 
     def __init__(self, cell: CellRecord) -> None:
         self.cell = cell
         self.config = cell.config
-        environment = cell.environment
+        environment = read_environment(cell.folder)
         self.agnostic = bool(environment.get("class_agnostic"))
         self.true_classes: list[str] = list(environment["classes"])
         self.classes = ["object"] if self.agnostic else self.true_classes
         self._known: dict[Hashable, Any] = {}
+
+    def check(self) -> None:
+        """Raises InputError naming file and column where the cell's files do not hold what an analysis counts on."""
+        tables = {"images": self.images, "objects": self.cell.table("objects"), "detections": self.detections}
+        check_others(self.cell.folder)
+        for name, classes in zip(tables, (self.classes, self.true_classes, self.classes), strict=True):
+            check_table(self.cell.folder, name, tables, classes)
 
     def once(self, key: Hashable, compute: Callable[[], T]) -> T:
         """What `compute` gives, worked out the first time that the key is asked for."""
@@ -105,7 +116,7 @@ class StudyRecord:
     """A study's run folder: what was asked (`about`) and its cells in the study's order.
 
     Folders of earlier configurations stay on disk but are not part of the study any more. `unreadable`: id and reason
-    of cells whose configuration is damaged, so that nothing else can be said of them.
+    of cells whose configuration or contents are damaged, so that nothing else can be said of them.
     """
 
     folder: Path
@@ -180,16 +191,19 @@ def read_study_record(folder: Path) -> StudyRecord:
     """
     about = read_about(folder)
     names = about.get("cells", [c.id for c in read_cells(folder)])
-    cells, unreadable = [], []
+    cells, unreadable, opened = [], [], {}
     for record in (CellRecord(folder / n, thorough=True) for n in names if (folder / n).is_dir()):
         refuse_old(record)
         try:
             _ = record.config
+            if record.state == "done":
+                opened[record.id] = CellData(record)
+                opened[record.id].check()
             cells.append(record)
         except InputError as problem:
             if record.state != "pending":  # one that was never begun says nothing
                 unreadable.append((record.id, str(problem)))
-    return StudyRecord(folder, about, tuple(cells), tuple(unreadable))
+    return StudyRecord(folder, about, tuple(cells), tuple(unreadable), opened)
 
 
 def keys_of(cell: CellRecord) -> dict[str, Any]:

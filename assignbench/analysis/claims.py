@@ -239,7 +239,7 @@ def claims(study: StudyRecord) -> list[Result]:
     summary = []
     for entry in entries:
         text = " ".join(entry["claim"].split())
-        mine = detail[detail.claim == text]
+        mine = detail[(detail.claim == text) & (detail.data.isin(entry.get("data") or detail.data))]
         counts = mine.verdict.value_counts()
         told = ", ".join(f"{counts[v]} {v}" for v in WORDS.values() if v in counts)
         row = {"claim": text, "verdict": overall(mine.verdict.tolist()), "rows": told or "no pair of finished cells"}

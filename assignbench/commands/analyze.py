@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,9 +13,11 @@ import pandas as pd
 from rich.console import Console
 
 import assignbench
+from assignbench.commands.results_folder import check_results, in_place_of
 from assignbench.commands.terminal import with_progress
 from assignbench.config import Nms
 from assignbench.data.predictions import GroundTruth, read_ground_truth, read_predictions
+from assignbench.data.suspicion import suspicious_candidates
 from assignbench.errors import InputError
 from assignbench.measure.coco import coco_numbers
 from assignbench.measure.matching import BOX, average_precision, match, overlaps_of
@@ -51,10 +50,15 @@ def analyze(options: argparse.Namespace, console: Console) -> int:
         raise InputError(
             f"--candidates names {len(candidates)} files for {len(files)} prediction files; give one for each, in order"
         )
+    target: Path = options.out / file_name(f"analyze-{options.name or options.gt.stem}")
+    check_results(target)
     names = _names(files)
     truth = read_ground_truth(options.gt)
     found = [read_predictions(path, truth) for path in files]
     before = [read_predictions(path, truth) for path in candidates] or [None] * len(files)
+    for path, detections, boxes in zip(candidates, found, before, strict=False):
+        if boxes is not None:
+            truth.warnings.extend(f"{path.name}: {w}" for w in suspicious_candidates(detections, boxes))
     for kind, sentences in (("note", truth.notes), ("warning", truth.warnings)):
         for sentence in dict.fromkeys(sentences):
             console.print(f"{kind}: {sentence}", markup=False)
@@ -72,41 +76,13 @@ def analyze(options: argparse.Namespace, console: Console) -> int:
         "imported": True,
         "notes": [*truth.notes, *truth.warnings],
     }
-    target: Path = options.out / file_name(f"analyze-{study}")
-    with _in_place_of(target) as folder:
+    with in_place_of(target) as folder:
         for cell, name, detections, boxes in zip(cells, names, found, before, strict=True):
             _write_cell(folder / cell, name, truth, detections, boxes, options)
         write_json(folder / "study.json", about)
         page = with_progress(console, partial(build_report, folder))
     console.print(f"report: {target / page.relative_to(folder)}", markup=False)
     return 0
-
-
-@contextmanager
-def _in_place_of(target: Path) -> Iterator[Path]:
-    """A new folder beside the target, which takes its place at the end; after an error all is as it was before."""
-    parent = target.parent
-    made = [p for p in (parent, *parent.parents) if not p.exists()]
-    try:
-        folder = parent / f".{target.name}-{os.getpid()}"
-        folder.mkdir(parents=True)
-    except OSError as problem:
-        raise InputError(
-            f"{parent}: cannot be written to ({problem.strerror}); name another folder with --out"
-        ) from None
-    try:
-        yield folder
-        former = folder.with_name(f"{folder.name}.former")
-        if target.exists():
-            target.rename(former)
-        folder.rename(target)
-        shutil.rmtree(former, ignore_errors=True)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        for path in made:
-            with suppress(OSError):
-                path.rmdir()
-        raise
 
 
 def _names(files: Sequence[Path]) -> list[str]:

@@ -40,11 +40,16 @@ def compare(options: argparse.Namespace, console: Console) -> int:
         check_there(path, "cell ")
     if options.images is not None:
         check_there(options.images, "--images ")
+    if (options.out / "config.json").exists():
+        raise InputError(f"{options.out}: is a cell's folder, whose tables would be replaced; name another --out")
     first, second = (_open(path) for path in options.cells)
     if not first.images.image_id.equals(second.images.image_id) or len(first.objects) != len(second.objects):
         raise InputError(
             f"{first.cell.id} and {second.cell.id} were tested on different images; compare cells of one data set"
         )
+    for cell in (first.cell, second.cell):
+        if cell.own_id not in ("", cell.id):
+            console.print(f"note: {cell.folder} holds cell {cell.own_id}", markup=False)
     out: Path = options.out
     groups = group_differences(first, second)
     table = tidy_table(f"{second.cell.id} minus {first.cell.id}", groups, UNITS, [RULE, NOTE])
@@ -77,6 +82,7 @@ def _open(path: Path) -> CellData:
     record = CellRecord(path, thorough=True)
     record.require_done()
     cell = CellData(record)
+    cell.check()
     for about in cell.images[
         ~cell.images[["width", "height"]].isin(range(1, LONGEST_SIDE + 1)).all(axis=1)
     ].itertuples():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from assignbench.commands.folders import check_out
@@ -70,7 +71,6 @@ def open_study(options: argparse.Namespace) -> Opened:
 def check_questions(study: Study) -> None:
     """Claims, analyses and printed tables must be known before hours of training, not after. Raises InputError."""
     from assignbench.analysis import ORDER, chosen as analyses_of
-    from assignbench.analysis.claims import parse
 
     names = [m.name for m in study.spec.methods]
     for place, name in enumerate(study.spec.analyses):
@@ -78,12 +78,28 @@ def check_questions(study: Study) -> None:
             analyses_of([name], ORDER)
         except InputError as problem:
             raise InputError(f"{study.where('analyses', place)}: {problem}") from None
-    for place, claim in enumerate(study.spec.claims):
+    _check_claims(study, names)
+    published_of(study)
+
+
+def _check_claims(study: Study, methods: Sequence[str]) -> None:
+    """Each must be a claim, and none be there twice: its tests would count twice in the correction of all verdicts."""
+    from assignbench.analysis.claims import parse
+
+    everywhere = {d.name for d in study.spec.data}
+    first: dict[tuple[Hashable, str], int] = {}
+    for place, entry in enumerate(study.spec.claims):
         try:
-            parse(claim.claim, names)
+            claim = parse(entry.claim, methods)
         except InputError as problem:
             raise InputError(f"{study.where('claims', place)}: {problem}") from None
-    published_of(study)
+        # "for every detector" makes no other tests, so two claims that differ in it alone are one.
+        meant = replace(claim, text="", every=False)
+        for data in sorted(set(entry.data) or everywhere):
+            same = first.setdefault((meant, data), place)
+            if same != place:
+                told = f"claim '{claim.text}' on {data} is that of claims.{same} too"
+                raise InputError(f"{study.where('claims', place)}: {told}; keep one of them")
 
 
 def run_folder(options: argparse.Namespace, study: Study) -> Path:

@@ -7,7 +7,7 @@ import errno
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -41,6 +41,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     _check_data(study, cells)
     folders = {cell.id: opened.folder / cell.id for cell in cells}
     records = {name: CellRecord(folder, thorough=True) for name, folder in folders.items()}
+    _own_folders(records.values(), fresh=options.fresh)
     inputs = look(opened.folder, opened.everything, options.out, console)
     renewed = [] if options.fresh else inputs.to_renew(cells, accept=options.accept_stale)
     wanted = [r.folder for r in records.values() if options.fresh or r.state != "done" or r.id in renewed]
@@ -112,6 +113,13 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _own_folders(records: Iterable[CellRecord], *, fresh: bool) -> None:
+    """Raises InputError for folders that hold other cells: training there would overwrite or adopt their records."""
+    wrong = [r for r in records if r.misplaced and not (fresh and not r.folder.is_symlink())]
+    if wrong:
+        raise InputError("\n".join(f"{r.folder}: {r.misplaced}; {r.remedy}" for r in wrong))
 
 
 def _writable(folder: Path) -> None:

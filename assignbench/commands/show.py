@@ -6,13 +6,14 @@ import argparse
 
 from rich.console import Console
 
-from assignbench.commands.folders import is_folder
+from assignbench.commands.folders import check_picture, is_folder
 from assignbench.records import CellRecord
 from assignbench.study.reading import read_study
 
 
 def show(options: argparse.Namespace, console: Console) -> int:
     """Draws what a finished cell's methods, or a study's untrained ones, make of an image. Raises InputError."""
+    check_picture(options.picture)
     trained = is_folder(options.target) and (options.target / "config.json").is_file()
     if trained:
         record = CellRecord(options.target, thorough=True)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from assignbench.characters import printable
+from assignbench.errors import Unread
 
 T = TypeVar("T")
 Tell = Callable[[str], None]
@@ -25,6 +26,10 @@ class Terminal(Console):
     def render_str(self, text: str, **look: Any) -> Text:
         """The text as it stands; what rich calls for every string that it is given."""
         return super().render_str(printable(text), **{**look, "markup": False, "emoji": False, "highlight": False})
+
+    def on_broken_pipe(self) -> None:
+        """Nobody reads on: an error like any other, where rich would leave with the exit code of a failed cell."""
+        raise Unread
 
 
 def terminal(*, stderr: bool = False) -> Terminal:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field
@@ -50,16 +51,22 @@ class CellConfig(Config):
     @property
     def id(self) -> str:
         """The readable slug and 8 hex digits of what makes two cells the same."""
-        text = json.dumps(self.identity(), sort_keys=True)
-        return re.sub(r"[^A-Za-z0-9_.-]+", "-", self.slug) + "-" + hashlib.sha256(text.encode()).hexdigest()[:8]
+        return id_of(self.slug, self.model_dump(mode="json"))
 
-    def identity(self) -> dict[str, Any]:
-        """All but where files lie, how many threads prepare batches, and titles."""
-        content = self.model_dump(mode="json")
-        for part, names in (
-            ("data", ("root", "title", "obtain")),
-            ("schedule", ("loader_workers", "checkpoint_every")),
-        ):
-            for name in names:
-                content[part].pop(name, None)
-        return content
+
+def id_of(slug: str, content: Mapping[str, Any]) -> str:
+    """The id of the cell whose config.json holds `content`, also one that an earlier version wrote with fewer entries.
+
+    All counts but where files lie, how many threads prepare batches, and titles.
+    """
+    counted = {part: dict(v) if isinstance(v, Mapping) else v for part, v in content.items()}
+    for part, names in (("data", ("root", "title", "obtain")), ("schedule", ("loader_workers", "checkpoint_every"))):
+        for name in names:
+            counted[part].pop(name, None)
+    text = json.dumps(counted, sort_keys=True)
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", slug) + "-" + hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def is_id(name: str) -> bool:
+    """Whether a folder's name has the shape of a cell's id."""
+    return bool(re.search(r"-seed[0-9]+-[0-9a-f]{8}$", name))

@@ -72,7 +72,8 @@ class DetectionData:
     """One split: class names, image records, pixels on demand, and what was left out while reading.
 
     `sources` are all annotation files and lists that were read for it, `files` all image files that it names, also
-    those that were left out: what a cell's identity is made of. Embedded scenes have none.
+    those that were left out: what a cell's identity is made of. Embedded scenes have none. `notes` are sentences on
+    what is read as it stands and looks wrong.
     """
 
     name: str
@@ -83,6 +84,7 @@ class DetectionData:
     skipped: list[Problem] = field(default_factory=list)
     sources: tuple[Path, ...] = ()
     files: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -155,6 +157,14 @@ def settle(problems: Sequence[Problem], on_bad: str, where: str) -> list[Problem
             "`assignbench doctor STUDY` lists them all.",
         )
     return list(problems)
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a regular file; not where no file can have the name, such as one of more than 255 bytes."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def within(root: Path, name: str, source: str) -> Path:

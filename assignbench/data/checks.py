@@ -25,6 +25,8 @@ def box_problem(box: tuple[float, float, float, float], width: int, height: int)
         return f"{shown} has no area"
     if x1 < -TOLERANCE or y1 < -TOLERANCE or x2 > width + TOLERANCE or y2 > height + TOLERANCE:
         return f"{shown} lies outside the image of {width}x{height}"
+    if not _has_area(np.asarray([box]), np.asarray([width]), np.asarray([height]))[0]:
+        return f"{shown} has no area within the image of {width}x{height}, in float32"
     return None
 
 
@@ -33,10 +35,19 @@ def unsound_boxes(
 ) -> npt.NDArray[np.bool_]:
     """Whether `box_problem` finds something in each of the boxes [N, 4] of images of these sizes [N]."""
     finite = np.isfinite(boxes).all(axis=1)
-    area = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    area = _has_area(boxes, widths, heights)
     inside = (boxes[:, :2] >= -TOLERANCE).all(axis=1)
     inside &= (boxes[:, 2] <= widths + TOLERANCE) & (boxes[:, 3] <= heights + TOLERANCE)
     return np.asarray(~(finite & area & inside))
+
+
+def _has_area(
+    boxes: npt.NDArray[np.float64], widths: npt.NDArray[np.int64], heights: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """Whether boxes have sides as they are kept: clipped to their images, in float32, which swallows small sides."""
+    lower = np.maximum(boxes[:, :2], 0.0).astype(np.float32)
+    upper = np.minimum(boxes[:, 2:], np.stack([widths, heights], axis=1)).astype(np.float32)
+    return np.asarray((upper > lower).all(axis=1))
 
 
 def missing_root(root: Path, what: str, obtain: str = "") -> InputError:

@@ -22,6 +22,7 @@ from assignbench.errors import InputError
 FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jp2")
 LARGEST = 89_478_485  # pixels of one image; Pillow's own warning starts here
+LONGEST = 255  # bytes of a name
 _SIXTEEN = ("I;16", "I;16L", "I;16B", "I;16N")
 _EIGHT = ("RGB", "L", "1", "P", "RGBA", "RGBX", "RGBa", "LA", "La", "PA", "CMYK", "YCbCr", "HSV")
 _ORIENTATION = 274  # the tag of EXIF
@@ -76,6 +77,10 @@ def image_problem(path: Path, size: Size) -> str | None:
     Only the header and the end of the file are read; where the end is not as it should be, the file is decoded.
     """
     try:
+        if len(os.fsencode(path.name)) > LONGEST:
+            return (
+                f"image cannot be read: its name has more than {LONGEST} bytes, which no file system takes; rename it"
+            )
         if not path.is_file():
             return MISSING
         if not path.stat().st_size:
@@ -162,8 +167,7 @@ def _is_whole(path: Path, image: Image.Image) -> bool:
     if image.format in ("JPEG", "MPO"):
         return b"\xff\xd9" in tail
     if image.format == "PNG":
-        _check_png(path)
-        return True
+        return _check_png(path)
     if image.format == "GIF":
         return tail.endswith(b"\x3b")
     if image.format == "WEBP":
@@ -175,13 +179,15 @@ def _is_whole(path: Path, image: Image.Image) -> bool:
     return False
 
 
-def _check_png(path: Path) -> None:
-    """Raises ValueError unless every chunk up to the end mark is there, and those that pixels need have their checksum.
+def _check_png(path: Path) -> bool:
+    """Whether the pixels are as long as the header says and can be unpacked; False where only decoding can tell.
 
+    Raises ValueError unless every chunk up to the end mark is there, and those that pixels need have their checksum.
     Pillow skips over some chunks that are cut or changed, and shows other pixels.
     """
     content = memoryview(path.read_bytes())
     place, kind = 8, b""
+    header, pixels, palette = b"", [], False
     while kind != b"IEND":
         if place + 12 > len(content):
             raise ValueError("the PNG is cut off")
@@ -192,7 +198,47 @@ def _check_png(path: Path) -> None:
         (told,) = struct.unpack_from(">I", content, end)
         if kind[:1].isupper() and zlib.crc32(content[place + 4 : end]) != told:
             raise ValueError(f"the PNG's chunk at byte {place} does not fit its checksum")
+        if kind == b"IHDR":
+            header = bytes(content[place + 8 : end])
+        elif kind == b"IDAT":
+            pixels.append(content[place + 8 : end])
+        palette |= kind == b"PLTE"
         place = end + 4
+    return _are_pixels(header, b"".join(pixels), palette=palette)
+
+
+# Of each pass of an interlaced PNG: first column and row, and the steps to the next ones.
+_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+
+
+def _are_pixels(header: bytes, packed: bytes, *, palette: bool) -> bool:
+    """Whether compressed pixels are as long as the PNG's header says; False where only decoding can tell.
+
+    Raises ValueError for what Pillow would fill up: too few of them, or no palette. Unpacking costs about half of what
+    decoding does.
+    """
+    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header)
+    if colour == 3 and not palette:
+        raise ValueError("the PNG has no palette (PLTE)")
+    bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
+    passes = _PASSES if interlaced else ((0, 0, 1, 1),)
+    sizes = [(max(0, -((x - width) // dx)), max(0, -((y - height) // dy))) for x, y, dx, dy in passes]
+    parts = [(1 + (w * bits + 7) // 8, h) for w, h in sizes if w and h]
+    wanted = sum(line * lines for line, lines in parts)
+    stream = zlib.decompressobj()
+    try:
+        found = memoryview(stream.decompress(packed, wanted + 1))
+    except zlib.error:
+        return False
+    if stream.eof and len(found) < wanted:
+        raise ValueError(f"the PNG holds {len(found)} bytes of pixels where its header says {wanted}")
+    if not stream.eof or len(found) != wanted:
+        return False
+    for line, lines in parts:
+        if max(found[: line * lines : line]) > 4:  # how a line is filtered
+            return False
+        found = found[line * lines :]
+    return True
 
 
 def _short(problem: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ def read_instances(path: Path) -> Instances:
     before = len(problems)
     images.unique("id", ids.tolist())
     fatal += problems[before:]
-    images.unique("file_name", names)
+    images.unique("file_name", [posixpath.normpath(n) for n in names])  # "./a.png" is a.png
     kept = np.flatnonzero(images.sound)
     found = _objects(path, content, ids, np.asarray(list(categories), np.int64), problems)
     if fatal:
@@ -128,7 +129,7 @@ def _categories(path: Path, content: dict[str, Any], fatal: list[Problem]) -> di
     entries = Entries(path.name, "categories", content["categories"], fatal)
     ids, names = entries.integers("id"), entries.texts("name")
     entries.unique("id", ids.tolist())
-    entries.unique("name", names)
+    entries.unique("name", [n.strip() for n in names])
     return dict(sorted(zip(ids.tolist(), names, strict=True)))
 
 

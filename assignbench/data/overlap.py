@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from assignbench.data.base import DetectionData
+from assignbench.data.base import DetectionData, is_file
 
 _END = 4096  # bytes at the end of a file that are compared before all of it is
 
 
 def overlap_notes(train: DetectionData, test: DetectionData, hash_of: Callable[[Path], str]) -> list[str]:
-    """Sentences about image files with the same content and objects that are there twice; none if all differ.
+    """Sentences about image files with the same content and objects that are there twice, and the splits' own notes.
 
     Only files that agree in length and in their end are hashed, by `hash_of`.
     """
@@ -39,7 +39,9 @@ def overlap_notes(train: DetectionData, test: DetectionData, hash_of: Callable[[
                 f"{sum(len(g) - 1 for g in twice)} images of the {split} split are there more than once, "
                 f"e.g. {_shown(twice[0])}"
             )
-    return [*notes, *_repeated(train, "train"), *_repeated(test, "test")]
+    for split, data in (("train", train), ("test", test)):
+        notes += [*_repeated(data, split), *(f"{split} split: {n}" for n in data.notes)]
+    return notes
 
 
 def _repeated(data: DetectionData, split: str) -> list[str]:
@@ -56,7 +58,7 @@ def _repeated(data: DetectionData, split: str) -> list[str]:
 
 
 def _there(files: Iterable[Path]) -> list[Path]:
-    return [p for p in dict.fromkeys(files) if p.is_file()]
+    return [p for p in dict.fromkeys(files) if is_file(p)]
 
 
 def _same(files: Iterable[Path], hash_of: Callable[[Path], str]) -> list[list[Path]]:

@@ -20,11 +20,15 @@ import pandas as pd
 
 from assignbench.data.base import Problem, refusal
 from assignbench.data.fields import Bools, Entries, Floats, Ints, shown
+from assignbench.data.image_names import ImageNames
 from assignbench.data.instances import read_instances
 from assignbench.data.suspicion import (
     sizes_of,
+    stray_boxes,
+    suspicious_areas,
     suspicious_boxes,
     suspicious_categories,
+    suspicious_mixture,
     suspicious_rows,
     suspicious_scores,
 )
@@ -33,6 +37,7 @@ from assignbench.json_files import load
 
 LISTS = ("annotations", "predictions", "detections")
 _REMEDY = "Mend the file, or write it again."
+_ONE = "leave out the one that is wrong"
 _NOT_CORNERS = "COCO's boxes are [x, y, width, height], not corners"
 
 
@@ -73,9 +78,14 @@ def read_ground_truth(path: Path) -> GroundTruth:
         problems.append(Problem(path.name, what, where))
     if problems:
         raise refusal(problems, str(path), _REMEDY)
-    if not len(found.images) or not (~found.crowd).any():
-        what = "object" if len(found.images) else "image"
-        raise InputError(f"{path}: holds no {what}, so there is nothing to measure; name the ground truth's file")
+    flat = _flat(boxes)
+    if not (~found.crowd & ~found.ignored & ~flat).any():
+        what = "object that counts" if len(found.images) else "image"
+        left = f" (of {len(boxes)}, {int(found.crowd.sum())} are crowd, {int(found.ignored.sum())} ignored)"
+        raise InputError(
+            f"{path}: holds no {what}{left if len(boxes) else ''}, so there is nothing to measure; "
+            "name the ground truth's file"
+        )
     images = pd.DataFrame(
         {"image_id": found.images, "name": found.names, "width": found.widths, "height": found.heights}
     )
@@ -91,9 +101,10 @@ def read_ground_truth(path: Path) -> GroundTruth:
             "difficult": found.ignored,
         }
     )
-    flat = (boxes[:, 2:] <= 0).any(axis=1)
     notes = [f"{path.name}: annotation {i} has no area and is left out" for i in objects.object_id[flat]]
-    said = suspicious_boxes(boxes, widths, heights)
+    named = [f"annotation {i}" for i in found.ids.tolist()]
+    said = suspicious_boxes(boxes, widths, heights) + stray_boxes(boxes, widths, heights, named, room=1.0)
+    said += suspicious_areas(found.areas, boxes, named)
     warnings = [f"{path.name}: {warning}" for warning in said]
     objects = objects[~flat].reset_index(drop=True)
     return GroundTruth(path.stem, images, objects, tuple(found.categories.values()), label_of, notes, warnings)
@@ -127,12 +138,15 @@ def read_predictions(path: Path, truth: GroundTruth) -> pd.DataFrame:
             )
         if lost:
             truth.notes.append(f"{path.name}: {lost} of {len(rows)} entries are on {what} not in the ground truth")
-    flat = (boxes[:, 2:] <= 0).any(axis=1)
+    flat = _flat(boxes)
     if flat.any():
         truth.notes.append(f"{path.name}: {int(flat.sum())} boxes without area are left out")
     used = {r["category_id"] for r in rows if type(r.get("category_id")) is int}
     said = suspicious_categories(used, truth.label_of)
-    said += suspicious_boxes(boxes[where], *sizes_of(truth.images, image[where]))
+    sizes = sizes_of(truth.images, image[where])
+    said += suspicious_boxes(boxes[where], *sizes)
+    said += stray_boxes(boxes[where], *sizes, [entries.name_of(i) for i in np.flatnonzero(where).tolist()])
+    said += suspicious_mixture({key: entries.has(key) for key in ("score", "cls_score", "iou_score")})
     said += suspicious_scores(cls, quality, score)
     truth.warnings.extend(f"{path.name}: {warning}" for warning in said)
     usable &= ~flat
@@ -150,6 +164,12 @@ def read_predictions(path: Path, truth: GroundTruth) -> pd.DataFrame:
     return table
 
 
+def _flat(boxes: Floats) -> Bools:
+    """Whether a box has no area as tables hold it: a side far below the precision of its place is none."""
+    low, high = boxes[:, :2].astype(np.float32), (boxes[:, :2] + boxes[:, 2:]).astype(np.float32)
+    return np.asarray((high <= low).any(axis=1), np.bool_)
+
+
 def _corners(boxes: Floats) -> dict[str, Floats]:
     x, y, width, height = boxes.T
     return {"x1": x, "y1": y, "x2": x + width, "y2": y + height}
@@ -158,7 +178,10 @@ def _corners(boxes: Floats) -> dict[str, Floats]:
 def _entries(path: Path) -> list[Any]:
     content = load(path, what="prediction file")
     if isinstance(content, dict):
-        found = [k for k in LISTS if isinstance(content.get(k), list)]
+        found = [k for k in LISTS if content.get(k) is not None]
+        if len(found) > 1:
+            told = " and ".join(f"'{k}'" for k in found)
+            raise InputError(f"{path}: holds {told}, of which one can be the detections; leave the others out")
         if not found:
             raise InputError(f"{path}: expected a list of detections, or an object with one under {', '.join(LISTS)}")
         content = content[found[0]]
@@ -169,11 +192,12 @@ def _entries(path: Path) -> list[Any]:
 
 def _images(entries: Entries, truth: GroundTruth) -> tuple[Ints, Bools]:
     """The image id [N] of every entry, and whether the ground truth has it."""
-    if entries.has("image_id").all() and {type(r["image_id"]) for r in entries.rows} <= {int}:
+    both = entries.has("image_id") & entries.has("file_name")
+    if not both.any() and entries.has("image_id").all() and {type(r["image_id"]) for r in entries.rows} <= {int}:
         ids = entries.integers("image_id")
         return ids, np.isin(ids, truth.images.image_id.to_numpy())
-    by_name = dict(zip(truth.images.name, truth.images.image_id.tolist(), strict=True))
-    known = set(by_name.values())
+    known = set(truth.images.image_id.tolist())
+    by_name = ImageNames(truth.images)
     ids, found = np.zeros(len(entries), np.int64), np.zeros(len(entries), np.bool_)
     owner: dict[int, str] = {}
     for place, row in enumerate(entries.rows):
@@ -188,11 +212,17 @@ def _images(entries: Entries, truth: GroundTruth) -> tuple[Ints, Bools]:
             expected = "an integer; names go under file_name" if key == "image_id" else "a text"
             entries.refuse(place, f"{key} is {shown(value)}, expected {expected}")
         else:
-            image = by_name.get(value, by_name.get(Path(value).name))
-            if image is not None and owner.setdefault(image, value) != value:
+            image = by_name.find(value)
+            if image is None and by_name.several(value):
+                entries.refuse(place, f"{key} '{value:.80}' may be several images; write its folder too")
+            elif image is not None and owner.setdefault(image, value) != value:
                 entries.refuse(place, f"{key} '{value:.80}' and '{owner[image]:.80}' of another entry mean one image")
             elif image is not None:
                 ids[place], found[place] = image, True
+        said = row.get("file_name")
+        meant = by_name.find(said) if both[place] and type(said) is str else None
+        if meant is not None and not (found[place] and ids[place] == meant) and entries.sound[place]:
+            entries.refuse(place, f"image_id is {shown(value)}, but file_name '{said:.80}' is image {meant}", _ONE)
     return ids, found
 
 
@@ -214,6 +244,9 @@ def _labels(entries: Entries, truth: GroundTruth) -> tuple[Ints, Bools]:
             labels[place] = by_name[value]
         else:
             entries.refuse(place, f"unknown category '{value:.80}'{nearest(value, list(by_name))}")
+        said = row.get("category")
+        if key == "category_id" and type(said) is str and by_name.get(said, labels[place]) != labels[place]:
+            entries.refuse(place, f"category_id is {shown(value)}, but category '{said:.80}' is another one", _ONE)
     return labels, labels >= 0
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from assignbench.data.fields import Floats, Ints
+from assignbench.data.fields import Bools, Floats, Ints
 
 _MANY = 0.2  # share of the boxes that has to look wrong
+_TOLD = 3  # single boxes that are named
 _ROOM = 2.0  # px that a box may leave its image by
 
 
@@ -28,6 +29,70 @@ def suspicious_boxes(boxes: Floats, widths: Ints, heights: Ints) -> list[str]:
     if corners.mean() > 1 - _MANY / 10:
         return [f"{said}: are they corners [x1, y1, x2, y2]? Boxes are [x, y, width, height] in px"]
     return [f"{said}: are they in px of another image size? Boxes are in px of the annotated size"]
+
+
+def stray_boxes(
+    boxes: Floats, widths: Ints, heights: Ints, names: Sequence[str], room: float | None = None
+) -> list[str]:
+    """The single boxes [N, 4] that leave their image by more than `room` px; None: lie outside, or far out, of it.
+
+    Nothing where so many leave their image that `suspicious_boxes` speaks of all.
+    """
+    if not len(boxes) or suspicious_boxes(boxes, widths, heights):
+        return []
+    size = np.stack([widths, heights], axis=1).astype(np.float64)
+    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
+    if room is not None:
+        astray = (low < -room).any(axis=1) | (high > size + room).any(axis=1)
+    else:  # a detector need not cut its boxes, but none predicts an object far from the picture
+        astray = ((low < -size) | (high > 2 * size) | (low > size + _ROOM) | (high < -_ROOM)).any(axis=1)
+    places = np.flatnonzero(astray).tolist()
+    if not places:
+        return []
+    told = "; ".join(f"{names[i]} {boxes[i].tolist()} in {widths[i]}x{heights[i]}" for i in places[:_TOLD])
+    more = f"; and {len(places) - _TOLD} more" if len(places) > _TOLD else ""
+    return [
+        f"{len(places)} of {len(boxes)} boxes leave their image{'' if room is not None else ' by far'}: {told}{more}"
+    ]
+
+
+def suspicious_areas(areas: Floats, boxes: Floats, names: Sequence[str]) -> list[str]:
+    """Areas [N] that the boxes [N, 4] cannot hold, or that are 0: a mask is never larger than its box."""
+    inside = boxes[:, 2] * boxes[:, 3]
+    wrong = np.flatnonzero((areas > 1.01 * inside + 1) | ((areas == 0) & (inside > 0))).tolist()
+    if not wrong:
+        return []
+    first = wrong[0]
+    told = f"{names[first]}: area {areas[first]:g}, box {boxes[first].tolist()}"
+    return [
+        f"{len(wrong)} of {len(areas)} objects have an area that does not fit their box ({told}): "
+        "AP of small, medium and large objects goes by the area"
+    ]
+
+
+def suspicious_mixture(there: Mapping[str, Bools]) -> list[str]:
+    """Fields that some entries have and others have not, so that their scores may mean different things."""
+    return [
+        f"{int((~has).sum())} of {len(has)} entries have no '{key}', which the others have: "
+        "are all scores of one detector, and comparable?"
+        for key, has in there.items()
+        if has.any() and not has.all()
+    ]
+
+
+def suspicious_candidates(detections: pd.DataFrame, before: pd.DataFrame) -> list[str]:
+    """Whether an image has fewer boxes before NMS than after it, which takes boxes away and adds none."""
+    after = detections.image_id.value_counts().sort_index()
+    had = before.image_id.value_counts().reindex(after.index, fill_value=0)
+    fewer = after.index[had < after]
+    if not len(fewer):
+        return []
+    first = fewer[0]
+    return [
+        f"{len(fewer)} of {len(after)} images with detections have fewer boxes before NMS than after it "
+        f"(image {first}: {had[first]} before, {after[first]} after): is it the file for these detections, and whole? "
+        "What NMS loses cannot be told from it"
+    ]
 
 
 def suspicious_scores(cls: Floats, quality: Floats, score: Floats) -> list[str]:

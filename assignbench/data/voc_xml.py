@@ -15,6 +15,12 @@ from assignbench.data.checks import box_problem
 LARGEST = 16 << 20  # bytes of one file
 DEEPEST = 32
 MOST = 100_000  # objects in one file
+_KNOWN = {
+    "annotation": ("filename", "size", "object"),
+    "size": ("width", "height"),
+    "object": ("name", "difficult", "bndbox"),
+    "bndbox": ("xmin", "ymin", "xmax", "ymax"),
+}
 _WHOLE = re.compile(r"[0-9]{1,9}")
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?|[+-]?\.[0-9]+")
 
@@ -90,12 +96,23 @@ def _tree(path: Path) -> Element:
         if depth > DEEPEST:
             raise ValueError(f"nested deeper than {DEEPEST} levels")
         level = [child for element in level for child in element]
+    _check_tags(tree)
     objects = len(tree.findall("object"))
     if objects > MOST:
         raise ValueError(f"holds {objects} objects, at most {MOST} are read")
     if objects != sum(1 for _ in tree.iter("object")):
         raise ValueError("holds an <object> that is not directly under <annotation>")
     return tree
+
+
+def _check_tags(tree: Element) -> None:
+    """Raises ValueError for a tag that would be read in small letters and without a namespace."""
+    for element in tree.iter():
+        known = _KNOWN.get(element.tag, ())
+        for child in element:
+            meant = child.tag.rpartition("}")[2].lower()
+            if meant in known and child.tag != meant:
+                raise ValueError(f"holds <{child.tag:.60}>, expected <{meant}>")
 
 
 def _only(element: Element, path: str, *, needed: bool = True) -> str:
@@ -107,6 +124,8 @@ def _only(element: Element, path: str, *, needed: bool = True) -> str:
     text = (found[0].text or "").strip() if found else ""
     if len(found) > 1:
         raise ValueError(f"has {len(found)} elements <{path}>, expected one")
+    if found and len(found[0]):
+        raise ValueError(f"<{path}> holds <{found[0][0].tag:.40}>, expected text alone")
     if not text and needed:
         raise ValueError(f"no <{path}>")
     if text and not text.isprintable():

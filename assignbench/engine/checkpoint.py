@@ -1,8 +1,9 @@
 """Weights and training state on disk, in two generations: a kill at any moment leaves a whole one.
 
-A generation is step-STEP.json, written last, with the checksums of the weights, of the state of training, and of the
-records that a resumed cell goes on with. One whose files are not what it says is passed over, and the one before it is
-taken. When training is complete, weights.safetensors and its generation stay, without a state of training.
+A generation is step-STEP.json, written last, with the cell's id and the checksums of the weights, of the state of
+training, and of the records that a resumed cell goes on with. One of another cell, or whose files are not what it says,
+is passed over, and the one before it is taken. When training is complete, weights.safetensors and its generation stay,
+without a state of training.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch import nn
 
 from assignbench.engine.learner import Learner
 from assignbench.errors import InputError
-from assignbench.records import read_json, write_bytes, write_json
+from assignbench.records import CellRecord, read_json, write_bytes, write_json
 
 FOLDER = "checkpoint"
 FINAL = "weights.safetensors"
@@ -104,7 +105,8 @@ def _write(cell: Path, step: int, seconds: float, files: dict[str, bytes]) -> No
         write_bytes(folder / name, content)
     records = {p.relative_to(cell).as_posix(): _told(p.read_bytes()) for p in _records(cell)}
     told = {name: _told(content) for name, content in files.items()}
-    write_json(folder / f"step-{step:08d}.json", {"step": step, "seconds": seconds, "files": told, "records": records})
+    about = {"cell": CellRecord(cell).own_id, "step": step, "seconds": seconds, "files": told, "records": records}
+    write_json(folder / f"step-{step:08d}.json", about)
 
 
 def _told(content: bytes) -> dict[str, Any]:
@@ -147,6 +149,10 @@ def _whole(cell: Path, path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is broken")
     if not isinstance(about.get("step"), int) or not isinstance(about.get("seconds"), (int, float)):
         raise InputError(f"{path} is broken")
+    # A generation that names no cell was written by 0.3.0: training that is half done is not thrown away for it.
+    made, own = about.get("cell"), CellRecord(cell).own_id
+    if made and own and made != own:
+        raise InputError(f"{path} is that of another cell, {made!s:.200}")
     for file, entry in told.items():
         try:
             content = file.read_bytes()

@@ -85,18 +85,21 @@ class TableSchema:
         if not len(frame):
             return frame.astype({c: _NUMPY[self._known(c).type] for c in frame.columns})
         for name in frame.columns:
-            column = self._known(name)
-            if not _FITS[column.type](frame[name]):
-                raise InputError(
-                    f"{place}: column '{name}' has type {frame[name].dtype}, expected {column.type}: {column.meaning}"
-                )
-            empty = int(frame[name].isna().sum())
-            if empty and not column.missing:
-                raise InputError(
-                    f"{place}: column '{name}' has no value in {empty} of {len(frame)} rows (first: row "
-                    f"{int(np.flatnonzero(frame[name].isna())[0])}), which its schema does not allow: {column.meaning}"
-                )
+            _check_column(self._known(name), frame[name], place)
         return frame
+
+    def written(self, frame: pd.DataFrame, place: str, *, whole: bool = True) -> None:
+        """Checks a table that was read back: the columns that are known must fit, and all of them be there if `whole`.
+
+        Raises InputError as `table` does.
+        """
+        if whole:
+            self._needed([str(c) for c in frame.columns], place)
+        for name in frame.columns:
+            column = self.column(str(name))
+            integers = _FITS["int"](frame[name])  # numbers all the same, where another tool wrote the table
+            if column is not None and len(frame) and not (integers and column.type == "float"):
+                _check_column(column, frame[name], place)
 
     def mapping(self, content: Mapping[str, Any], place: str) -> None:
         """Checks a JSON object, or one line of JSON lines. Raises InputError as `table` does."""
@@ -134,9 +137,26 @@ class TableSchema:
                     f"{place}: unknown column '{name}'{nearest(name, known)}; a new column needs an entry in "
                     "assignbench/records/schema.py with type, unit and meaning"
                 )
+        self._needed(names, place)
+
+    def _needed(self, names: list[str], place: str) -> None:
         for column in self.columns:
             if not column.optional and not any(self.column(n) is column for n in names):
                 raise InputError(f"{place}: column '{column.name}' is missing ({column.type}: {column.meaning})")
+
+
+def _check_column(column: Column, values: pd.Series, place: str) -> None:
+    """Raises InputError for values of another type, and for missing ones where none may be."""
+    if not _FITS[column.type](values):
+        raise InputError(
+            f"{place}: column '{values.name}' has type {values.dtype}, expected {column.type}: {column.meaning}"
+        )
+    empty = 0 if column.missing else int(values.isna().sum())
+    if empty:
+        raise InputError(
+            f"{place}: column '{values.name}' has no value in {empty} of {len(values)} rows (first: row "
+            f"{int(np.flatnonzero(values.isna())[0])}), which its schema does not allow: {column.meaning}"
+        )
 
 
 def _all_text(values: pd.Series) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import time
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -83,18 +84,21 @@ def _status(folder: Path) -> str:
 
 
 def _difference(folder: Path, name: str, entry: Any, thorough: bool) -> str:
-    path = folder / name
     told = set(entry) if isinstance(entry, dict) else set()
     if not told >= _TOLD or told - _TOLD - {"rows"} or ".." in Path(name).parts or Path(name).is_absolute():
-        return f"{MANIFEST} is broken at '{name}'"
+        return f"{MANIFEST} is broken at {name!r:.200}"
+    path = folder / name
     try:
         about = path.stat()
+        if not stat.S_ISREG(about.st_mode):  # to read a pipe is to wait for ever
+            return f"{name} is no regular file"
         if about.st_size != entry.get("bytes"):
             return f"{name} has {about.st_size} bytes where {MANIFEST} says {entry.get('bytes')}"
-        if (thorough or about.st_mtime_ns != entry.get("modified")) and digest_of(path) != entry.get("sha256"):
-            return f"{name} has another content than {MANIFEST} says"
+        same = about.st_mtime_ns == entry.get("modified") and not thorough
+        return (
+            "" if same or digest_of(path) == entry.get("sha256") else f"{name} has another content than {MANIFEST} says"
+        )
     except FileNotFoundError:
         return f"{name} is missing"
-    except OSError as problem:
-        return f"{name} cannot be read ({problem.strerror})"
-    return ""
+    except (OSError, ValueError) as problem:  # ValueError: a NUL, or half of a surrogate pair
+        return f"{name!r:.200} cannot be read ({getattr(problem, 'strerror', 'no name of a file')})"

@@ -12,12 +12,13 @@ from typing import Any, Literal, get_args
 import pandas as pd
 from pydantic import ValidationError
 
-from assignbench.config.cell import FORMAT, CellConfig
+from assignbench.config.cell import FORMAT, CellConfig, id_of, is_id
 from assignbench.errors import InputError
 from assignbench.records.documents import ENVIRONMENT, STATUS, STUDY
 from assignbench.records.files import read_json, read_lines, write_json
 from assignbench.records.imported import ImportedConfig
 from assignbench.records.manifest import MANIFEST, damage_of
+from assignbench.records.schema import SCHEMAS
 
 AnyConfig = CellConfig | ImportedConfig
 State = Literal["pending", "running", "done", "failed", "diverged", "damaged"]
@@ -74,7 +75,12 @@ class CellRecord:
 
     @property
     def state(self) -> State:
-        """Where the cell stands: done if its manifest is whole, damaged if it was done and is not whole any more."""
+        """Where the cell stands: done if its manifest is whole, damaged if it was done and is not whole any more.
+
+        What lies in the folder of another cell is damaged, however far it is.
+        """
+        if self.misplaced:
+            return "damaged"
         if (self.folder / MANIFEST).exists():
             return "damaged" if self.damage else "done"
         state: State = self.status["state"]
@@ -91,8 +97,32 @@ class CellRecord:
 
     @property
     def damage(self) -> str:
-        """Where the folder is not what its manifest says; "" if it is whole."""
-        return damage_of(self.folder, thorough=self.thorough)
+        """Where the folder is not what its manifest says, or not the cell of its name; "" if it is whole."""
+        return self.misplaced or damage_of(self.folder, thorough=self.thorough)
+
+    @property
+    def misplaced(self) -> str:
+        """Whose records lie here, if the folder's name is the id of another cell; "" if they are its own.
+
+        A copy under any other name is no cell of a study and takes nobody's place.
+        """
+        if not is_id(self.folder.name):
+            return ""
+        target = self.folder.resolve()
+        if self.folder.is_symlink() and target.name != self.folder.name:
+            return f"the folder is a link to {target}"
+        found = self.own_id
+        return f"config.json is that of cell {found}" if found not in ("", self.folder.name) else ""
+
+    @property
+    def own_id(self) -> str:
+        """The id that config.json makes; "" where it cannot be read, and for imported cells, which have none."""
+        try:
+            config = self.config
+            content = read_json(self.folder / "config.json")
+        except InputError:
+            return ""
+        return id_of(config.slug, content) if isinstance(config, CellConfig) else ""
 
     def require_done(self) -> None:
         """Raises InputError naming the folder, what is wrong and the way out unless the cell is finished and whole."""
@@ -116,7 +146,16 @@ class CellRecord:
 
     @property
     def _again(self) -> str:
+        if self.misplaced:
+            return self.remedy
         return "read its predictions again" if self.folder.name.startswith("imported-") else REDO
+
+    @property
+    def remedy(self) -> str:
+        """The way out for what is misplaced. Nothing is removed unasked: the records may be all that there is."""
+        if self.folder.is_symlink():
+            return f"remove the link ({self.folder}); `assignbench run` with its study then trains the cell"
+        return "move the folder to where it belongs; `assignbench run` with its study and --fresh trains this cell anew"
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -142,15 +181,20 @@ class CellRecord:
     def table(self, name: str) -> pd.DataFrame:
         """objects, images, candidates, pre_nms, detections or assignments; empty where an import came without it.
 
-        Raises InputError naming the file if it is no parquet table.
+        Raises InputError naming the file if it is no parquet table, or a column that does not fit its schema.
         """
         path = self.folder / f"{name}.parquet"
         if not path.is_file():
             return pd.DataFrame()
         try:
-            return pd.read_parquet(path)
+            found = pd.read_parquet(path)
         except (OSError, ValueError) as problem:
             raise InputError(f"{path}: not readable as parquet ({problem}); {REDO}") from problem
+        try:
+            SCHEMAS[name].written(found, str(path), whole=name in _EVERYWHERE)
+        except InputError as problem:
+            raise InputError(f"{problem}; {REDO}") from None
+        return found
 
     def probe_visits(self) -> list[Path]:
         """The probe tables in the order of their visits."""
@@ -188,6 +232,7 @@ def read_config(folder: Path) -> AnyConfig:
         ) from problem
 
 
+_EVERYWHERE = ("images", "objects", "detections")  # what every analysis rests on; others read what they need
 OLDER = {1: "0.1", 2: "0.2"}  # formats that this version does not read, and who wrote them
 REDO = "`assignbench run` with its study redoes the cell"
 

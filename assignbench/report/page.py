@@ -15,7 +15,7 @@ from assignbench.errors import InputError
 from assignbench.records import write_text
 from assignbench.records.names import file_name
 from assignbench.report.figures import FIGURES
-from assignbench.report.folder import replaced
+from assignbench.report.folder import check_publishable, replaced
 from assignbench.report.opening import cell_table, environment_table, fairness, opening, skipped_problems, warnings
 from assignbench.report.render.html import to_html
 from assignbench.report.render.markdown import to_markdown
@@ -107,6 +107,7 @@ def build(folder: Path, tell: Tell) -> Path:
 
 def publish(folder: Path, out: Path, tell: Tell) -> Path:
     """What `report.publish_report` does."""
+    check_publishable(out)
     study = read_study_record(folder)
     kinds = {c.config.data.name: c.config.data.kind for c in study.cells}
     hidden = frozenset(n for n, k in kinds.items() if k != "shapes")

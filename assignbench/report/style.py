@@ -205,7 +205,7 @@ def save(figure: Figure, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     width, height = figure.get_size_inches()
     dpi = min(130.0, 2400 / width, (3e6 / (width * height)) ** 0.5)
-    if path.suffix == ".jpg":
+    if path.suffix.lower() in (".jpg", ".jpeg"):
         with _quiet():
             figure.savefig(path, dpi=dpi, bbox_inches="tight", pil_kwargs={"quality": 80, "optimize": True})
         plt.close(figure)

@@ -66,6 +66,12 @@ class _Loader(yaml.SafeLoader):
         elif event.tag is not None:
             tag = event.tag.replace("tag:yaml.org,2002:", "!!")
             raise _Refused(f"the tag '{tag}' is not used in studies; write the value alone", event.start_mark)
+        if event.anchor in self.anchors and not isinstance(event, yaml.AliasEvent):
+            line = self.anchors[event.anchor].start_mark.line + 1
+            raise _Refused(
+                f"the anchor &{event.anchor} stands in line {line} already; give this one another name",
+                event.start_mark,
+            )
         if self._entries > MOST_ENTRIES:
             raise _Refused(
                 f"more than {MOST_ENTRIES} entries, with what aliases stand for; shorten it", event.start_mark
@@ -76,6 +82,20 @@ class _Loader(yaml.SafeLoader):
         self._path.pop()
         self._sizes.setdefault(id(node), self._entries - before)
         return node
+
+    def scan_to_next_token(self) -> None:
+        """Also passes over tabs that separate and do not indent: in brackets, and behind the last word of a line."""
+        super().scan_to_next_token()
+        while self.peek() == "\t" and (self.flow_level or self._ends()):
+            self.forward()
+            super().scan_to_next_token()
+
+    def _ends(self) -> bool:
+        """Whether nothing but white space, and perhaps a comment, follows on the line."""
+        ahead = 0
+        while self.peek(ahead) in " \t":
+            ahead += 1
+        return self.peek(ahead) in "#\0\r\n\x85\u2028\u2029"
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """A mapping whose keys are text, each once."""
@@ -133,7 +153,10 @@ def _in_range(loader: _Loader, node: yaml.ScalarNode) -> bool:
     """Whether a number is finite, and one that a 64-bit integer holds if it is whole."""
     if len(node.value) > 400:
         return False
-    value: float = loader.construct_object(node)
+    try:
+        value: float = loader.construct_object(node)
+    except ValueError:  # e.g. 0x_
+        return False
     return abs(value) <= LARGEST if isinstance(value, int) else math.isfinite(value)
 
 
@@ -178,7 +201,7 @@ def complaint(problem: yaml.YAMLError, text: str) -> str:
     what = getattr(problem, "problem", None) or str(problem).splitlines()[0]
     if isinstance(problem, _Refused):
         return f"{line_text}{what}"
-    remedy = "; indent with spaces" if "'\\t'" in what else ""
+    remedy = "; indent with spaces, and write quotes around a text with a tab" if "'\\t'" in what else ""
     return f"{line_text}not a plain YAML file ({what}{remedy})"
 
 
@@ -222,6 +245,9 @@ def _tree(text: str) -> tuple[Any, yaml.Node | None]:
         node = loader.get_single_node()
         content = None if node is None else loader.construct_document(node)
         return _own(content), node
+    except (ValueError, OverflowError) as problem:  # the scanner's own, of an escape or a version beyond all numbers
+        told = f"holds an escape or a number that stands for nothing ({problem!s:.80}); write the character itself"
+        raise _Refused(told, loader.get_mark()) from None
     finally:
         loader.dispose()
 

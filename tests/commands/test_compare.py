@@ -100,6 +100,7 @@ def test_cells_that_cannot_be_compared(study, cells, tmp_path, capsys) -> None:
     pair = [str(c.cell.folder) for c in cells[:2]]
     for more in (
         ["--out", str(tmp_path / "taken")],
+        ["--out", pair[0]],
         ["--images", str(tmp_path / "gone"), "--out", str(tmp_path / "o")],
     ):
         assert main(["compare", *pair, *more]) == 2

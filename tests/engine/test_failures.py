@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from assignbench.engine.cell import build_cell
 from assignbench.engine.hooks import idle
 from assignbench.engine.run import run_cell
 from assignbench.errors import InputError
-from assignbench.records import CellRecord, read_json
+from assignbench.records import CellRecord, read_json, write_json
 from tests.engine import own_assigners
 from tests.engine.cells import place, tiny
 
@@ -105,6 +106,19 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path) -> None:
     checkpoint.save(tmp_path, 2, learner_of(tiny(), tmp_path), 1.0)
     with pytest.raises(InputError, match=r"step-00000002\.json: the checkpoint does not fit the network.*--fresh"):
         checkpoint.restore(tmp_path, learner_of(tiny("iou", parts={"quality": "iou"}), tmp_path))
+
+
+def test_a_checkpoint_of_another_cell_is_passed_over(tmp_path) -> None:
+    """Another seed's weights fit the network; one that names no cell (0.3.0) is taken."""
+    cell, other = (place(tiny(seed=seed), tmp_path / str(seed)) for seed in (0, 1))
+    learner = learner_of(tiny(), tmp_path / "any")
+    checkpoint.save(other, 2, learner, 1.0)
+    shutil.copytree(other / checkpoint.FOLDER, cell / checkpoint.FOLDER)
+    found = checkpoint.restore(cell, learner)
+    assert found.step == 0 and "step-00000002.json is that of another cell, " in found.warnings[0]
+    path = cell / checkpoint.FOLDER / "step-00000002.json"
+    write_json(path, {k: v for k, v in read_json(path).items() if k != "cell"})
+    assert checkpoint.restore(cell, learner).step == 2
 
 
 def test_records_that_a_checkpoint_goes_on_with_must_be_whole(tmp_path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.malformed.datasets import NAMES, OBJECTS, Coco, coco, content_of, loaded, pixels
+from tests.malformed.datasets import NAMES, OBJECTS, WIDTH, Coco, coco, content_of, loaded, pixels
 from tests.malformed.harness import Case, Check, Need, Told
 from tests.malformed.wrong_json import AREAS, BOXES, FLAGS, IDS, NAMES as NAMES_WRONG, SIDES, changed, shown, words_for
 
@@ -97,6 +97,26 @@ def fields() -> Iterator[Case]:
         "train.json",
         "000001.png",
     )
+    for name, first, again in (("a dot", "000001.png", "./000001.png"), ("two slashes", "a/b.png", "a//b.png")):
+        made = changed(changed(whole, ("images", 0, "file_name"), first), ("images", 1, "file_name"), again)
+        yield bad(f"two images of one file, by {name}", Coco(train=made), "train.json", "images[1]", first)
+    for name, value in (("behind", "cat "), ("before", "\u00a0cat")):
+        made = changed(whole, ("categories", 1, "name"), value)
+        yield bad(f"two categories that differ by white space {name}", Coco(train=made), "train.json", "categories[1]")
+    for length in (252, 300, 5000):
+        made = changed(whole, ("images", 1, "file_name"), "x" * length + ".png")
+        yield bad(f"a file name of {length} letters", Coco(train=made), "image 11 of train.json", "255 bytes")
+    for name, box in (
+        ("side of 1e-9", [5, 5, 1e-9, 10]),
+        ("side of 1e-20", [5, 5, 10, 1e-20]),
+        ("side outside alone", [WIDTH, 5, 0.5, 5]),
+    ):
+        made = changed(whole, ("annotations", 1, "bbox"), box)
+        yield bad(f"a box with a {name}", Coco(train=made), "train.json", "annotation 2", "has no area")
+    for name, area in (("of 0", 0), ("larger than its box", 100_000), ("without measure", 1e18)):
+        made = changed(whole, ("annotations", 1, "area"), area)
+        told = "area of 0" if not area else "area larger than"
+        yield bad(f"noted: an area {name}", Coco(train=made), "train split", "annotation 2", told, code=(0,))
     yield bad(
         "two categories of one name", Coco(train=changed(whole, ("categories", 1, "name"), "cat")), "train.json", "cat"
     )

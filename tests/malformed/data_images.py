@@ -16,6 +16,7 @@ from tests.malformed.datasets import HEIGHT, NAMES, OBJECTS, WIDTH, Voc, loaded,
 from tests.malformed.harness import Case, Told
 
 FIRST = NAMES[0]
+ROW = 1 + 3 * WIDTH  # bytes of a line of a PNG
 _PLAIN = pixels(FIRST)
 _GREY = np.asarray(Image.fromarray(_PLAIN).convert("L"))
 
@@ -27,13 +28,13 @@ def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
     return held.getvalue()
 
 
-def png(width: int, height: int, data: bytes) -> bytes:
-    """A PNG that says a size and holds these compressed pixels."""
+def png(width: int, height: int, data: bytes, colour: int = 2, interlaced: int = 0) -> bytes:
+    """A PNG of 8 bits that says a size and holds these compressed pixels."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, interlaced)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
@@ -59,6 +60,19 @@ def broken() -> Iterator[Case]:
         ("a PNG cut by 30 bytes", whole[:-30], ".png"),
         ("a PNG with a flipped byte", bytes(spoilt), ".png"),
         ("a header alone", whole[:33], ".png"),
+        ("a PNG without compressed pixels", png(WIDTH, HEIGHT, b"garbage" * 10), ".png"),
+        ("a PNG of no pixels", png(WIDTH, HEIGHT, b""), ".png"),
+        ("a PNG of one row", png(WIDTH, HEIGHT, zlib.compress(b"\0" * ROW)), ".png"),
+        ("a PNG of a byte less", png(WIDTH, HEIGHT, zlib.compress(b"\0" * (ROW * HEIGHT - 1))), ".png"),
+        ("a PNG whose stream is cut", png(WIDTH, HEIGHT, zlib.compress(_PLAIN.tobytes())[:-400]), ".png"),
+        (
+            "a PNG without a checksum of its pixels",
+            png(WIDTH, HEIGHT, zlib.compress(b"\0" * ROW * HEIGHT)[:-4]),
+            ".png",
+        ),
+        ("a PNG of an unknown filter", png(WIDTH, HEIGHT, zlib.compress(b"\7" * ROW * HEIGHT)), ".png"),
+        ("a palette PNG without one", png(WIDTH, HEIGHT, zlib.compress(b"\0" * (WIDTH + 1) * HEIGHT), 3), ".png"),
+        ("an interlaced PNG of one row", png(WIDTH, HEIGHT, zlib.compress(b"\0" * ROW), 2, 1), ".png"),
         ("a cut JPEG", jpeg[: len(jpeg) // 2], ".jpg"),
         ("a JPEG cut by 40 bytes", jpeg[:-40], ".jpg"),
         ("a cut GIF", encoded(Image.fromarray(_GREY), "GIF")[:400], ".gif"),
@@ -130,6 +144,11 @@ def modes() -> Iterator[Case]:
     # The pixels are all there, so it may be read. (A JPEG whose end was cut and marked cannot be told from a whole one:
     # libjpeg fills it up, and Pillow says nothing.)
     yield _mode("a PNG without its end mark", encoded(Image.fromarray(_PLAIN), "PNG")[:-12], _PLAIN)
+    # The passes of an interlaced picture of 64x48.
+    lines = sum(h * (1 + 3 * w) for w, h in ((8, 6), (8, 6), (16, 6), (16, 12), (32, 12), (32, 24), (64, 24)))
+    black = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    yield _mode("an interlaced PNG", png(WIDTH, HEIGHT, zlib.compress(b"\0" * lines), 2, 1), black)
+    yield _mode("a PNG with more pixels than it says", png(WIDTH, HEIGHT, zlib.compress(b"\0" * ROW * 99)), black)
     yield _mode("8-bit grey", encoded(Image.fromarray(_GREY), "PNG"), grey3)
     yield _mode("16-bit grey", encoded(Image.fromarray(wide), "PNG"), grey3)
     yield _mode("16-bit grey TIFF", encoded(Image.fromarray(wide), "TIFF"), grey3, ".tif")

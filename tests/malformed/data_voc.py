@@ -180,6 +180,26 @@ def files() -> Iterator[Case]:
         ("has a backslash", f"..\\{FIRST}\n", (FIRST,)),
     ):
         yield bad(f"a list that {name}", Voc(lists={"train": listed, "test": NAMES[3]}), *needs)
+    for name, line in (("a dot", f"./{FIRST}"), ("two slashes", f".//{FIRST}"), ("a slash behind", f"{FIRST}/")):
+        lists = {"train": "\n".join((*NAMES[:3], line)), "test": NAMES[3]}
+        yield bad(
+            f"a list that names an image again, by {name}", Voc(lists=lists), "train.txt, line 4", f"'{FIRST}' again"
+        )
+    for length in (252, 300):
+        lists = {"train": "\n".join((*NAMES[:3], "x" * length + " 1")), "test": NAMES[3]}
+        yield bad(f"a list with a name of {length} letters", Voc(lists=lists), "xxx.xml", ("too long", "missing"))
+    other = Voc(xml={FIRST: _SOUND.replace(f"{FIRST}.jpg", f"{NAMES[1]}.jpg")}, images={f"{FIRST}.jpg": None})
+    yield bad("a picture of two annotations", other, f"{NAMES[1]}.xml", f"is that of '{FIRST}' too")
+    long = Voc(xml={FIRST: _SOUND.replace(f"{FIRST}.jpg", "x" * 300 + ".jpg")}, images={f"{FIRST}.jpg": None})
+    yield bad("a picture's name of 300 letters", long, f"{FIRST}.jpg", "missing")
+    for tag in ("object", "size", "width", "filename", "name", "difficult", "bndbox", "xmin"):
+        for name, written in (("capital letters", tag.title()), ("a namespace", f"a:{tag}")):
+            text = _SOUND.replace(f"<{tag}>", f"<{written}>").replace(f"</{tag}>", f"</{written}>")
+            text = text.replace("<annotation>", '<annotation xmlns:a="urn:x">')
+            yield bad(f"{tag} with {name}", Voc(xml={FIRST: text}), f"{FIRST}.xml", f"expected <{tag}>")
+    for tag in ("width", "filename", "name", "difficult", "xmin"):
+        text = _SOUND.replace(f"</{tag}>", f"<b>1</b></{tag}>", 1)
+        yield bad(f"{tag} with an element in it", Voc(xml={FIRST: text}), f"{FIRST}.xml", "holds <b>")
     yield bad("no list", Voc(lists={"test": NAMES[3]}), "train.txt", "test")
     nothing = Voc(objects={**OBJECTS, NAMES[3]: []})
     yield bad("no object in the test split", nothing, "test", "object")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from assignbench.records import CellRecord
 from tests.malformed.harness import Case, Told
 from tests.malformed.records import BRIEF, STUDY, cell_names, run_folder
 
@@ -28,16 +29,19 @@ TEXTS = {
 }
 
 
-def _poisoned(text: str, folder: Path) -> None:
-    """Puts a text wherever records hold one: title, answers, classes, image names, labels, reasons, devices."""
+def _poisoned(text: str, folder: Path) -> list[str]:
+    """Puts a text wherever records hold one: title, answers, classes, image names, labels, reasons, devices.
+
+    Returns the names of the cells, which their labels are part of.
+    """
     run = run_folder(folder)
     about = json.loads((run / "study.json").read_text())
     for key in ("title", "answers", "expect", "cost"):
         about[key] = text
     about["notes"] = [text]
-    (run / "study.json").write_text(json.dumps(about))
     entry = {**STUDY, "title": text, "answers": text, "expect": text, "cost": text, "analyses": ["averages"]}
     (folder / "study.yaml").write_text(yaml.safe_dump(entry, allow_unicode=True))
+    names = []
     for name in cell_names():
         cell = run / name
         environment = json.loads((cell / "environment.json").read_text())
@@ -56,6 +60,10 @@ def _poisoned(text: str, folder: Path) -> None:
             cell / "images.parquet", index=False
         )
         _finished(cell)
+        names.append(CellRecord(cell).own_id)
+        cell.rename(run / names[-1])
+    (run / "study.json").write_text(json.dumps({**about, "cells": names}))
+    return names
 
 
 def _finished(cell: Path) -> None:
@@ -125,5 +133,4 @@ def cases() -> Iterator[Case]:
 
 
 def _compare(text: str, folder: Path) -> list[str]:
-    _poisoned(text, folder)
-    return ["compare", *(f"runs/written/{n}" for n in cell_names()), "--out", "comparison"]
+    return ["compare", *(f"runs/written/{n}" for n in _poisoned(text, folder)), "--out", "comparison"]

@@ -190,7 +190,7 @@ def faults() -> Iterator[Case]:
                     partial(told, "status", spoil),
                     (cell_names()[0], cell, name),
                     (0, 1),
-                    partial(_not_done, cell),
+                    partial(not_done, cell),
                 )
                 yield Case("records", f"plan: {name} is {what}", partial(told, "plan", spoil), ("left",), (0,))
     for name in OF_REPORT:
@@ -202,11 +202,11 @@ def faults() -> Iterator[Case]:
                 partial(told, "status", spoil),
                 (cell, name),
                 (0, 1),
-                partial(_not_done, cell),
+                partial(not_done, cell),
             )
 
 
-def _not_done(cell: str, folder: Path, said: Told) -> list[str]:
+def not_done(cell: str, folder: Path, said: Told) -> list[str]:
     """The spoilt cell is not called done, the other one is."""
     lines = [line for line in said.out.splitlines() if cell in line]
     wrong = [f"the spoilt cell is called done: {line}" for line in lines if line.startswith("done")]

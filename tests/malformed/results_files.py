@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -51,6 +52,9 @@ def syntax() -> Iterator[Case]:
                 text[:-1] + (', "x": ' if which == "gt" else ", ") + "[" * 100 + "]" * 100 + text[-1]
             ),
             "half of a letter pair": Text(text.replace('"bbox"', '"x": "\\ud800", "bbox"', 1)),
+            "gzip": gzip.compress(text.encode()),
+            "zip": b"PK\x03\x04" + text.encode(),
+            "UTF-16": text.encode("utf-16"),
             "NULs as white space": ("\0\0" + text).encode(),
             "UTF-32": text.encode("utf-32"),
             "half of a UTF-8 letter": text.encode() + b"\xc3",

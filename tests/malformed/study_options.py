@@ -55,6 +55,8 @@ def options() -> Iterator[Case]:
         ("probe_images=-1", ("probe_images", "-1")),
         ("evaluation.floor=1", ("floor", "1")),
         ("claims=[{claim: x}]", ("claim", "x")),
+        ("claims=[{claim: guided > iou on AP}, {claim: guided > iou on AP}]", ("claims.1", "claims.0", "one of them")),
+        ('title="\\U00110000"', ("escape",)),
     ):
         needed = [f"--set {given}"[:40].split("\x1b")[0].rstrip()] if given else ["--set"]
         yield case(f"--set {given[:40]!r}", TEXT, *needed, *needs, options=("--set", given), family="options")
@@ -78,6 +80,12 @@ def options() -> Iterator[Case]:
         ("--preset", "../x", ("../x",)),
         ("--preset", "a\x1b[31m", ("preset",)),
         ("--onyl", "x", ("--onyl",)),
+        ("--seeds", "\x1b[31m", ("--seeds", "\\x1b[31m")),
+        ("--seeds", "1_0", ("--seeds", "1_0")),
+        ("--seeds", "9" * 5000, ("--seeds", "999")),
+        ("--\x1b[31m", "x", ("\\x1b[31m",)),
+        ("--device", "\u202e\x1b", ("\\x1b",)),
+        ("x", "\x1b[31m", ("\\x1b[31m",)),
         ("--device", "gpu", ("gpu",)),
     ):
         yield case(f"{option} {value[:30]!r}", TEXT, *needs, options=(option, value), family="options")
@@ -102,6 +110,17 @@ def options() -> Iterator[Case]:
         ("show with an unknown method", ["show", "assign", "study.yaml", "--methods", "iuo"], ("iuo", "'iou'")),
         ("show with an unknown data set", ["show", "assign", "study.yaml", "--data", "nobody"], ("nobody",)),
         ("show of an object far away", ["show", "anchors", "study.yaml", "--object", "-5"], ("-5",)),
+        ("escapes for a command", ["\x1b[31m"], ("\\x1b[31m",)),
+        ("escapes for workers", ["run", "study.yaml", "--workers", "\x1b"], ("--workers", "\\x1b")),
+        ("escapes for an IoU", ["analyze", "--gt", "a", "--predictions", "b", "--nms", "\x1b"], ("--nms", "\\x1b")),
+        ("an object in other digits", ["show", "anchors", "study.yaml", "--object", "²"], ("--object", "²")),
+        *(
+            (f"a picture called {name!r:.20}", ["show", "assign", "study.yaml", "--picture", name], ("--picture", word))
+            for name, word in (
+                *(("x.txt", ".png"), ("x", ".png"), ("x.svg", ".png"), (".png", ".png")),
+                *(("study.yaml/x.png", "study.yaml"), ("a\0.png", "called"), ("x" * 300 + ".png", "called")),
+            )
+        ),
         ("a study with a NUL", ["plan", "a\0b"], ()),
         ("a study with a very long name", ["plan", "x" * 5000], ()),
         ("an empty study", ["plan", ""], ()),
@@ -144,6 +163,9 @@ def unusual() -> Iterator[Case]:
         "with a document mark": ("---\n" + TEXT, ("guided",)),
         "without a newline at the end": (TEXT.rstrip("\n"), ("guided",)),
         "with lr 1e-3": (TEXT.replace("lr: 0.001", "lr: 1e-3"), ("guided",)),
+        "with a tab at a line's end": (TEXT.replace("study: corpus\n", "study: corpus\t\n\t\n"), ("guided",)),
+        "with a tab before a comment": (TEXT.replace("study: corpus\n", "study: corpus\t# one\n"), ("guided",)),
+        "as JSON indented by tabs": (json.dumps(SOUND, indent="\t"), ("guided",)),
         "with comments": ("# one\n" + TEXT.replace("\nschedule:", "\n# two\nschedule: # three"), ("guided",)),
     }
     for name, (text, needs) in texts.items():

@@ -121,6 +121,11 @@ def structure() -> Iterator[Case]:
         "only a document mark": "---\n",
         "colon in a value": TEXT.replace("title: A", "title: A: b"),
         "a percent directive": "%YAML 9.9\n---\nstudy: x\n",
+        "an escape beyond Unicode": TEXT.replace("answers: nothing", 'answers: "\\U00110000"'),
+        "an escape beyond all numbers": TEXT.replace("answers: nothing", 'answers: "\\UFFFFFFFF"'),
+        "a number without digits": TEXT.replace("lr: 0.001", "lr: 0x_"),
+        "a version of 5000 digits": f"%YAML 1.{'9' * 5000}\n---\n{TEXT}",
+        "a tab between key and value": TEXT.replace("answers: nothing", "answers:\tnothing"),
         "indentation": TEXT.replace("  steps", "   steps"),
     }
     for name, text in bare.items():
@@ -164,6 +169,12 @@ def structure() -> Iterator[Case]:
         apart=True,
     )
     for name, text in {
+        "an anchor twice": TEXT.replace("answers: ", "answers: &a ").replace("cost: ", "cost: &a "),
+        "an escape beyond Unicode in a key": TEXT + '"\\U00110000": 1\n',
+        "a claim twice": TEXT.replace("areas:", "- claim: guided  >  iou on AP\nareas:"),
+        "a claim twice for every detector": TEXT.replace(
+            "areas:", "- claim: guided > iou on AP for every detector\nareas:"
+        ),
         "a list that holds itself": "title: &a [*a]\n" + TEXT.replace("title:", "expect_:"),
         "a mapping that holds itself": "title: &a {b: *a}\n" + TEXT.replace("title:", "expect_:"),
         "a merge of a number": TEXT + "<<: 5\n",

@@ -16,6 +16,7 @@ PARTS = {
     "study values": 16,
     "analyze": 6,
     "records": 6,
+    "records inside": 3,
     "voc": 4,
     "coco": 4,
     "study keys": 3,

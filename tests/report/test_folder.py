@@ -12,7 +12,7 @@ import pytest
 
 from assignbench.errors import InputError
 from assignbench.report import folder as module
-from assignbench.report.folder import replaced
+from assignbench.report.folder import check_publishable, replaced
 from tests.conftest import ROOT
 
 
@@ -90,7 +90,7 @@ def test_nothing_is_written_through_a_link(tmp_path) -> None:
 def test_a_killed_writer_leaves_the_old_report_and_its_rest_goes_later(tmp_path) -> None:
     write(tmp_path / "report", "old")
     code = (
-        "import os, sys\nfrom pathlib import Path\nfrom assignbench.report.folder import replaced\n"
+        "import os, sys\nfrom pathlib import Path\nfrom assignbench.report.folder import check_publishable, replaced\n"
         "with replaced(Path(sys.argv[1])) as new:\n    (new / 'report.md').write_text('half')\n    os._exit(9)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "report")], cwd=ROOT, check=False)
@@ -103,3 +103,19 @@ def test_a_killed_writer_leaves_the_old_report_and_its_rest_goes_later(tmp_path)
     with replaced(tmp_path / "report") as new:
         write(new, "newer")
     assert not rest.exists() and (tmp_path / "report" / "report.md").read_text() == "newer"
+
+
+@pytest.mark.parametrize("name", ["report.md", "index.html", "figures", "figures/data.csv", "figures/more/a.png"])
+def test_nothing_is_published_over_what_no_report_wrote(tmp_path, name) -> None:
+    check_publishable(tmp_path / "no such folder")
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(InputError, match=f"{tmp_path}/{name.split('/more')[0]}.*name another folder"):
+        check_publishable(tmp_path)
+
+
+def test_a_report_may_be_published_again(tmp_path) -> None:
+    write(tmp_path, "Built 2026-11-21 by assignbench 0.3.0")
+    for path in (tmp_path / "figures").iterdir():
+        path.rename(path.with_name("ap.png"))
+    check_publishable(tmp_path)

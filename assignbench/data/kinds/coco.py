@@ -91,7 +91,22 @@ def read_coco(
     settle(problems, on_bad, f"data set '{name}', {source}")
     sizes = [(i.width, i.height) for i in images]
     pixels = PixelCache(lambda i: read_pixels(paths[i], sizes[i]))
-    return DetectionData(name, Path(folder).name, names, images, pixels, problems, (source,), tuple(files))
+    notes = _area_notes(found, kept)
+    return DetectionData(name, Path(folder).name, names, images, pixels, problems, (source,), tuple(files), notes)
+
+
+def _area_notes(found: Instances, kept: Bools) -> tuple[str, ...]:
+    """Areas that no mask in its box can have. They are kept: AP by size alone rests on them, and they may be meant."""
+    sides = found.boxes[:, 2:]
+    empty = kept & (found.areas == 0)
+    large = kept & (found.areas > 1.01 * (sides + 1).prod(axis=1))  # some tools count the last pixel twice
+    notes = []
+    for wrong, what in ((empty, "an area of 0"), (large, "an area larger than their box")):
+        if wrong.any():
+            first = found.name_of(int(np.flatnonzero(wrong)[0]))
+            told = f"{int(wrong.sum())} of {int(kept.sum())} objects have {what}, e.g. {first} of {found.path.name}"
+            notes.append(f"{told}: AP by size rests on it; without the key 'area' the box's is taken")
+    return tuple(notes)
 
 
 def _record(found: Instances, place: int, rows: Ints, corners: Floats, labels: Ints) -> ImageRecord:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import math
+import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,10 +143,14 @@ def _images(
     for row in np.flatnonzero(bad).tolist():
         x1, y1, x2, y2 = boxes[row].tolist()
         refuse(row, str(box_problem((x1, y1, x2, y2), int(sizes[row, 0]), int(sizes[row, 1]))))
+    # "./a.png" is a.png
+    path_of = {
+        name: posixpath.normpath(name) if name.strip() else name for name in dict.fromkeys(columns["image_name"])
+    }
     rows_of: dict[str, list[int]] = {}
     for row, name in enumerate(columns["image_name"]):
-        rows_of.setdefault(name, []).append(row)
-    starts = np.asarray([rows_of[name][0] for name in columns["image_name"]])
+        rows_of.setdefault(path_of[name], []).append(row)
+    starts = np.asarray([rows_of[path_of[name]][0] for name in columns["image_name"]])
     for row in np.flatnonzero((sizes != sizes[starts]).any(axis=1) & sizes.all(axis=1)).tolist():
         (width, height), (first_width, first_height) = sizes[row].tolist(), sizes[starts[row]].tolist()
         said = f"line {table.lines[starts[row]]} says {first_width}x{first_height}"
@@ -154,8 +159,9 @@ def _images(
     paths: list[Path] = []
     files: list[Path] = []
     pictures = Pictures()
-    for name, rows in rows_of.items():
+    for rows in rows_of.values():
         start = rows[0]
+        name = columns["image_name"][start]
         if not name.strip() or not name.isprintable():
             refuse(start, f"image_name is {name!r:.60}, expected a file name", lost=True)
             continue

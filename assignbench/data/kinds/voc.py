@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from assignbench.config.data import DataSpec
-from assignbench.data.base import DetectionData, ImageRecord, PixelCache, Problem, settle, within
+from assignbench.data.base import DetectionData, ImageRecord, PixelCache, Problem, is_file, settle, within
 from assignbench.data.checks import missing_root
 from assignbench.data.images import Pictures, read_pixels
 from assignbench.data.readers import Split, listed, reads
@@ -74,6 +75,7 @@ def read_voc(
     pictures, index = Pictures(), {c: i for i, c in enumerate(classes)}
     read: list[tuple[Annotation, Path, str]] = []
     files: list[Path] = []
+    taken: dict[Path, str] = {}
     for entry in entries:
         short = f"{entry.base.name}/Annotations/{entry.name}.xml"
         found = read_annotation(entry.xml, short, problems)
@@ -82,7 +84,10 @@ def read_voc(
             continue
         picture, usable = _picture(entry, found, short, pictures, problems)
         files.append(picture)
-        if usable:
+        if usable and taken.setdefault(picture, entry.name) != entry.name:
+            what = f"its picture {picture.name} is that of '{taken[picture]}' too; mend <filename>"
+            problems.append(Problem(short, what, image_lost=True))
+        elif usable:
             _keep_known(found, index, short, problems, given=given)
             read.append((found, picture, picture.relative_to(entry.base / "JPEGImages").as_posix()))
     settle(problems, on_bad, f"data set '{name}', {root}")
@@ -115,6 +120,7 @@ def _entries(root: Path, splits: Sequence[tuple[str, str]], name: str, problems:
             stem = _stem(line, base)
             if not stem:
                 continue
+            stem = posixpath.normpath(stem)  # "./000001" is 000001
             if (base, stem) in found:
                 what = f"names '{stem}' again; keep one of the lines"
                 problems.append(Problem(f"{base.name}/{listing.name}", what, f"line {number}", image_lost=True))
@@ -137,7 +143,7 @@ def _lines(listing: Path) -> list[str]:
 def _stem(line: str, base: Path) -> str:
     """The name in a line; the lists of single classes mark it with -1, 0 or 1 behind it."""
     words = line.split()
-    if len(words) > 1 and words[-1] in _MARKS and not (base / "Annotations" / f"{line.strip()}.xml").is_file():
+    if len(words) > 1 and words[-1] in _MARKS and not is_file(base / "Annotations" / f"{line.strip()}.xml"):
         return line.strip()[: -len(words[-1])].rstrip()
     return line.strip()
 
@@ -152,7 +158,7 @@ def _picture(
     if found.filename:
         # <filename> counts from the entry's own folder or from JPEGImages; many tools leave a stale one.
         named = [within(f, found.filename, short) for f in dict.fromkeys((own.parent, folder))]
-        there = next((p for p in named if p.is_file()), None)
+        there = next((p for p in named if is_file(p)), None)
         if there is not None and candidates and there not in candidates:
             what = (
                 f"<filename> names '{found.filename}' and the list entry is '{entry.name}', and there are pictures of "
