@@ -88,13 +88,12 @@ class TableSchema:
             _check_column(self._known(name), frame[name], place)
         return frame
 
-    def written(self, frame: pd.DataFrame, place: str, *, whole: bool = True) -> None:
-        """Checks a table that was read back: the columns that are known must fit, and all of them be there if `whole`.
+    def written(self, frame: pd.DataFrame, place: str) -> None:
+        """Checks a table that was read back: its columns must be there and fit, whatever others it has.
 
         Raises InputError as `table` does.
         """
-        if whole:
-            self._needed([str(c) for c in frame.columns], place)
+        self._needed([str(c) for c in frame.columns], place)
         for name in frame.columns:
             column = self.column(str(name))
             integers = _FITS["int"](frame[name])  # numbers all the same, where another tool wrote the table

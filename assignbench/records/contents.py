@@ -51,7 +51,7 @@ def check_others(folder: Path) -> None:
         SUMMARY.values(read_json(folder / "summary.json"), str(folder / "summary.json"))
         for schema in (PRE_NMS, CANDIDATES, ASSIGNMENTS, FORMULAS, PROBES, PROBE_OBJECTS):
             for path in sorted(folder.glob(schema.file.replace("{n}", "*"))):
-                schema.written(_first_row(path), str(path), whole=False)
+                schema.written(_first_row(path), str(path))
     except InputError as problem:
         raise InputError(f"{problem}; {REDO}") from None
 

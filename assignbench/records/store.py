@@ -191,7 +191,7 @@ class CellRecord:
         except (OSError, ValueError) as problem:
             raise InputError(f"{path}: not readable as parquet ({problem}); {REDO}") from problem
         try:
-            SCHEMAS[name].written(found, str(path), whole=name in _EVERYWHERE)
+            SCHEMAS[name].written(found, str(path))
         except InputError as problem:
             raise InputError(f"{problem}; {REDO}") from None
         return found
@@ -232,7 +232,6 @@ def read_config(folder: Path) -> AnyConfig:
         ) from problem
 
 
-_EVERYWHERE = ("images", "objects", "detections")  # what every analysis rests on; others read what they need
 OLDER = {1: "0.1", 2: "0.2"}  # formats that this version does not read, and who wrote them
 REDO = "`assignbench run` with its study redoes the cell"
 
