@@ -69,7 +69,7 @@ ALLOWED: dict[str, set[str]] = {
     "commands.report": {"commands", "config", "errors", "study", "records", "report", "analysis", "__init__"},
     "commands.analyze": {"commands", "data", "report", "analysis", "__init__", *BELOW_ANALYSIS},
     "commands.compare": {"commands", "data", "report", "analysis", "__init__", *BELOW_ANALYSIS},
-    "cli": {"commands", "errors", "config", "__init__"},
+    "cli": {"commands", "characters", "errors", "config", "__init__"},
     "__main__": {"cli"},
     "__init__": {"contract", "methods", "priors"},
 }

@@ -85,7 +85,7 @@ def test_files_that_are_none(tmp_path) -> None:
         load(tmp_path)
     path = tmp_path / "a.json"
     path.write_bytes("[1,\n2]".encode("utf-16"))
-    with pytest.raises(InputError, match="nor UTF-8 text that could be"):
+    with pytest.raises(InputError, match="save it as UTF-8"):
         load(path)
     path.write_bytes(b'[1,\n"\xff"]')
     with pytest.raises(InputError, match="line 2: byte 5 is not UTF-8"):

@@ -201,7 +201,7 @@ def complaint(problem: yaml.YAMLError, text: str) -> str:
     what = getattr(problem, "problem", None) or str(problem).splitlines()[0]
     if isinstance(problem, _Refused):
         return f"{line_text}{what}"
-    remedy = "; write spaces, also to indent, or quotes around a text with a tab" if "'\\t'" in what else ""
+    remedy = "; indent with spaces, and write quotes around a text with a tab" if "'\\t'" in what else ""
     return f"{line_text}not a plain YAML file ({what}{remedy})"
 
 

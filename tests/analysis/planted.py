@@ -15,7 +15,7 @@ from assignbench.measure.coco import coco_numbers
 from assignbench.measure.correlation import rank_correlation
 from assignbench.measure.crowding import crowdedness
 from assignbench.measure.matching import BOX, overlaps_of
-from assignbench.records import finish, write_config, write_json, write_table
+from assignbench.records import TableSchema, finish, write_config, write_json, write_table
 
 
 def boxes_table(rows: list[tuple], columns: str = "") -> pd.DataFrame:
@@ -106,6 +106,13 @@ def write_cell(
     write_table(folder / "detections.parquet", completed(detections))
     finish(folder)
     return folder
+
+
+def filled(table: pd.DataFrame, schema: TableSchema) -> pd.DataFrame:
+    """The table with every column that its file has, empty ones where a test has nothing to say."""
+    empty = {"int": 0, "float": 0.0, "bool": False}
+    missing = [c for c in schema.columns if not c.optional and not any(c.covers(n) for n in table.columns)]
+    return table.assign(**{c.name.replace("{n}", "0"): empty[c.type] for c in missing})
 
 
 def study_of(

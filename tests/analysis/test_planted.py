@@ -159,6 +159,7 @@ def test_divergence_by_rule_and_its_correlation_with_ap(tmp_path) -> None:
             part = pd.DataFrame({"cls_score": 0.5, "ranking_score": np.array(order) / 10, "iou": iou})
             candidates = pd.concat([part.assign(object_id=i) for i in objects.object_id])
             candidates["in_jk"] = candidates.iou > 0.4
+            candidates = candidates.assign(image_id=0, prior=0, level=0, quality_score=1.0)
             found = boxes_table([(i, 0, 10.0, 10, 30, 30, 0.9) for i in range(2 * count)], "score")
             write_cell(tmp_path, name, seed, objects, found, candidates=candidates)
     study = study_of(tmp_path, tuple(scores), ("divergence predicts AP",))

@@ -8,7 +8,8 @@ from assignbench.analysis import ANALYSES
 from assignbench.analysis.assignment import size_of
 from assignbench.analysis.probes import cell_churn, learned_anchors, prior_losses, recorded_mixtures, separation
 from assignbench.records import finish, write_json, write_table
-from tests.analysis.planted import boxes_table, objects_table, study_of, write_cell
+from assignbench.records.schema import ASSIGNMENTS, PROBE_OBJECTS, PROBES
+from tests.analysis.planted import boxes_table, filled, objects_table, study_of, write_cell
 
 
 def prior(object_id: int, number: int, *, positive: bool, score: float, iou: float, at: float = 0.0) -> dict:
@@ -39,9 +40,9 @@ def study(tmp_path):
     ]
     for step, rows in ((0, first), (100, second)):
         table = pd.DataFrame(rows).assign(progress=step / 100)
-        write_table(folder / "probes" / f"visit-{step:08d}.parquet", table)
+        write_table(folder / "probes" / f"visit-{step:08d}.parquet", filled(table, PROBES))
     batches = {"object_id": [1, 2], "network_area": [100.0, 400.0], "step": [0, 0]}
-    write_table(folder / "assignments.parquet", pd.DataFrame(batches))
+    write_table(folder / "assignments.parquet", filled(pd.DataFrame(batches), ASSIGNMENTS))
     environment = {
         "classes": ["thing"],
         "class_agnostic": False,
@@ -80,9 +81,8 @@ def test_learned_anchors(study) -> None:
 def test_the_area_of_a_probe_object_comes_from_its_own_record_first(study) -> None:
     """With four times the area recorded for object 1, its peaks are half as many sides apart."""
     folder = study.done[0].folder / "probes"
-    write_table(
-        folder / "objects-00000100.parquet", pd.DataFrame({"object_id": [1, 2], "network_area": [400.0, 400.0]})
-    )
+    table = pd.DataFrame({"object_id": [1, 2], "network_area": [400.0, 400.0]})
+    write_table(folder / "objects-00000100.parquet", filled(table, PROBE_OBJECTS))
     finish(folder.parent)
     assert ANALYSES["maps"].run(study)[0].frame.iloc[0].distance == pytest.approx(0.15)
 
@@ -127,11 +127,11 @@ def test_the_gap_counts_pooled_deviations(study) -> None:
     """Means 1 and 4, variances 1 and 3: pooled deviation √2, gap 3/√2; other methods have no gap."""
     visit = study.done[0].probe_visits()[-1]
     many = [prior(1, i, positive=i < 4, score=0.9 if i < 4 else 0.1, iou=0.8) for i in range(10)]
-    write_table(visit, pd.DataFrame(many).assign(progress=1.0))
+    write_table(visit, filled(pd.DataFrame(many).assign(progress=1.0), PROBES))
     finish(study.done[0].folder)
     results = {r.key: r.frame for r in ANALYSES["scores"].run(study)}
     assert "gap" not in results["scores"] or results["scores"].gap.isna().all()
-    write_table(visit.parent / "objects-00000100.parquet", mixtures().assign(network_area=100.0))
+    write_table(visit.parent / "objects-00000100.parquet", filled(mixtures().assign(network_area=100.0), PROBE_OBJECTS))
     finish(study.cells[0].folder)
     results = {r.key: r.frame for r in ANALYSES["scores"].run(study)}
     row = results["scores"].iloc[0]

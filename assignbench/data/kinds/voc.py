@@ -120,7 +120,8 @@ def _entries(root: Path, splits: Sequence[tuple[str, str]], name: str, problems:
             stem = _stem(line, base)
             if not stem:
                 continue
-            stem = posixpath.normpath(stem)  # "./000001" is 000001
+            if ".." not in stem.split("/"):  # which is refused as it stands
+                stem = posixpath.normpath(stem)  # "./000001" is 000001
             if (base, stem) in found:
                 what = f"names '{stem}' again; keep one of the lines"
                 problems.append(Problem(f"{base.name}/{listing.name}", what, f"line {number}", image_lost=True))
