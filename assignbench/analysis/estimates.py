@@ -1,0 +1,267 @@
+"""What a paired difference is worth: an estimate with the two sources of its error, apart and together.
+
+Training: a method trained again with another seed gives another number. Test images: another draw of images does too,
+and more seeds do not help against it. An interval over seeds speaks for these test images alone; the combined one, on
+which verdicts rest, speaks for other seeds *and* other images of the same population.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from assignbench.analysis.moderation import moderated
+
+LEVEL = 0.95
+LEAST_SEEDS = 3
+POWER = 0.8
+Floats = npt.NDArray[np.float64]
+# For whom an interval speaks.
+POPULATIONS = {
+    (True, True): "other seeds and images",
+    (True, False): "other seeds, these images",
+    (False, True): "other images, these models",
+    (False, False): "these models and images",
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """The standard error that one source puts on an estimate, and the degrees of freedom that it is known by."""
+
+    error: float
+    freedom: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over n trained seeds and what is known of its error; a source that is None is not known.
+
+    The quantiles of the two sources are added as squares: half² = (t · s/√n)² + (t · s_images)², each t with its own
+    degrees of freedom. With few seeds that is a little wide where both matter alike (97 % for 95 %), and never narrow.
+    """
+
+    mean: float
+    n: int
+    seeds: Source | None = None
+    images: Source | None = None
+
+    @property
+    def resolvable(self) -> bool:
+        """Whether a verdict on methods may rest on it: three seeds at least."""
+        return self.n >= LEAST_SEEDS and self.seeds is not None
+
+    @property
+    def population(self) -> str:
+        """For whom the combined interval speaks."""
+        return POPULATIONS[self.seeds is not None, self.images is not None]
+
+    @cached_property
+    def half(self) -> float:
+        """Half-width of the two-sided 95 % interval of all known sources; NaN where none is known."""
+        return self.reach(LEVEL)
+
+    @property
+    def seeds_half(self) -> float:
+        """The part of the seeds alone: for other trainings on these images."""
+        return _reach((self.seeds,), LEVEL)
+
+    @property
+    def images_half(self) -> float:
+        """The part of the images alone: for these trained models on other images."""
+        return _reach((self.images,), LEVEL)
+
+    def reach(self, level: float) -> float:
+        """Half-width of the two-sided interval of a level."""
+        return _reach((self.seeds, self.images), level)
+
+    @cached_property
+    def p(self) -> float:
+        """Two-sided p of "no difference", the one at which the interval just reaches 0; NaN below three seeds."""
+        return self.p_of(self.mean) if self.resolvable else float("nan")
+
+    def p_of(self, distance: float) -> float:
+        """Two-sided p of an error of so much and more; NaN where no source is known."""
+        return min(1.0, 2 * _tail((self.seeds, self.images), abs(distance)))
+
+    def p_within(self, bound: float) -> float:
+        """p of "the true difference is not within ±bound": the larger of two one-sided tests; NaN below three seeds."""
+        if not self.resolvable:
+            return float("nan")
+        return self._one_sided(bound - abs(self.mean))
+
+    def p_beyond(self, bound: float) -> float:
+        """p of "the true difference is not beyond ±bound" on the side where the mean lies; NaN below three seeds."""
+        if not self.resolvable:
+            return float("nan")
+        return self._one_sided(abs(self.mean) - bound)
+
+    def _one_sided(self, distance: float) -> float:
+        tail = _tail((self.seeds, self.images), abs(distance))
+        return tail if distance >= 0 else 1 - tail
+
+    def power(self, difference: float) -> float:
+        """How often a study like this one resolves a true difference of so much (before correction); NaN below three
+        seeds.
+
+        Its half-width will be another one: the statistic is a noncentral t with the degrees of freedom of both sources
+        together (Satterthwaite). A deviation estimated from few seeds is on average too small, which is corrected.
+        """
+        if not self.resolvable:
+            return float("nan")
+        sources = [Source(s.error / _shrinkage(s.freedom), s.freedom) for s in _known((self.seeds, self.images))]
+        error = sum(s.error**2 for s in sources) ** 0.5
+        parts = sum(s.error**4 / s.freedom for s in sources)
+        return _power(error, error**4 / parts if parts > 0 else float("inf"), _reach(sources, LEVEL), abs(difference))
+
+    @cached_property
+    def detectable(self) -> float:
+        """The smallest true difference that a study like this one resolves in 80 % of its runs (before correction)."""
+        if not self.resolvable or self.half == 0:
+            return float("nan") if not self.resolvable else 0.0
+        from scipy.optimize import brentq
+
+        return float(brentq(lambda d: self.power(d) - POWER, 0.0, 20 * self.half, rtol=1e-6))
+
+
+def _shrinkage(freedom: float) -> float:
+    """Mean of an estimated deviation over the true one."""
+    from scipy.special import gammaln
+
+    if freedom > 1e6:
+        return 1.0
+    return float(np.sqrt(2 / freedom) * np.exp(gammaln((freedom + 1) / 2) - gammaln(freedom / 2)))
+
+
+def _known(sources: Sequence[Source | None]) -> list[Source]:
+    return [s for s in sources if s is not None]
+
+
+def _reach(sources: Sequence[Source | None], level: float) -> float:
+    """Half-width of a two-sided interval; NaN where no source is known."""
+    known = _known(sources)
+    if not known:
+        return float("nan")
+    return float(np.sqrt(sum((_quantile(0.5 + level / 2, s.freedom) * s.error) ** 2 for s in known)))
+
+
+def _quantile(share: float, freedom: float) -> float:
+    from scipy.special import ndtri, stdtrit  # scipy.stats takes a second to load
+
+    return float(ndtri(share) if np.isinf(freedom) else stdtrit(freedom, share))
+
+
+def _tail(sources: Sequence[Source | None], distance: float) -> float:
+    """One-sided p of an error of `distance` or more: the inverse of `_reach`; 0.5 at 0, NaN if nothing is known."""
+    known = _known(sources)
+    if not known or not np.isfinite(distance):
+        return float("nan")
+    if not any(s.error > 0 for s in known):
+        return 0.5 if distance == 0 else 0.0
+    from scipy.optimize import brentq
+
+    def short(log_tail: float) -> float:
+        return _reach(known, 1 - 2 * float(np.exp(log_tail))) - distance
+
+    low, high = np.log(1e-15), np.log(0.5)
+    if distance == 0:
+        return 0.5
+    return float(np.exp(brentq(short, low, high, xtol=1e-10))) if short(low) > 0 else 0.0
+
+
+def _power(error: float, freedom: float, half: float, difference: float) -> float:
+    """P(|estimate| > its half-width) for a true difference."""
+    if error == 0:
+        return float(difference > 0)
+    from scipy.special import gammaincinv, ndtr  # scipy.stats takes a second to load
+
+    # The estimated error over the true one, at evenly spaced shares of its distribution (chi over its root freedom).
+    shares = (np.arange(400) + 0.5) / 400
+    ratio = np.ones(1) if freedom > 1e6 else np.sqrt(2 * gammaincinv(freedom / 2, shares) / freedom)
+    critical, shift = ratio * half / error, difference / error
+    return float((ndtr(shift - critical) + ndtr(-shift - critical)).mean())
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Paired differences of one method to its baseline: `values` [S] seed by seed on all images, and `replicates`
+    [R, S] of them with the images reweighted (None where nothing is known of images).
+    """
+
+    values: Floats
+    replicates: Floats | None = None
+
+    @cached_property
+    def _known(self) -> npt.NDArray[np.bool_]:
+        return np.isfinite(self.values)
+
+    @property
+    def n(self) -> int:
+        """Seeds that both sides have."""
+        return int(self._known.sum())
+
+    @property
+    def mean(self) -> float:
+        """The mean over seeds; NaN without any."""
+        return float(self.values[self._known].mean()) if self.n else float("nan")
+
+    @property
+    def variance(self) -> float:
+        """Over seeds, of one seed's difference; NaN below two."""
+        return float(self.values[self._known].var(ddof=1)) if self.n > 1 else float("nan")
+
+    @cached_property
+    def image_variance(self) -> float:
+        """Over test images, of the mean over infinitely many seeds; NaN where it is not known.
+
+        What images do to every seed alike is the covariance of two seeds' replicates; what they do to one seed alone
+        is part of the spread over seeds already, and would count twice in the variance of the mean's replicates. Of
+        one seed the two cannot be told apart: its variance is taken.
+        """
+        if self.replicates is None or not self.n:
+            return float("nan")
+        drawn = self.replicates[:, self._known]
+        drawn = drawn[np.isfinite(drawn).all(axis=1)]
+        if len(drawn) < 2:
+            return float("nan")
+        together = np.atleast_2d(np.cov(drawn, rowvar=False))
+        if self.n == 1:
+            return float(together[0, 0])
+        shared = (together.sum() - np.trace(together)) / (self.n * (self.n - 1))
+        return max(0.0, float(shared))
+
+
+def estimates(pairs: Sequence[Differences], baselines: Sequence[Hashable], *, moderate: bool = True) -> list[Estimate]:
+    """One estimate per pair; their seed variances are moderated by one another (`moderation.moderated`).
+
+    `baselines` name what each pair's other side is; `moderate=False` gives Student's t of each pair alone.
+    """
+    freedoms = [max(p.n - 1, 0) for p in pairs]
+    variances = [p.variance for p in pairs]
+    spreads = moderated(variances, freedoms, baselines) if moderate else None
+    found = []
+    for k, pair in enumerate(pairs):
+        variance = variances[k] if spreads is None else float(spreads.variance[k])
+        freedom = float(freedoms[k] if spreads is None else spreads.freedom[k])
+        seeds = Source((variance / pair.n) ** 0.5, freedom) if pair.n > 1 else None
+        image = pair.image_variance
+        known = np.isfinite(image) and pair.replicates is not None
+        images = Source(image**0.5, len(pair.replicates) - 1.0) if known and pair.replicates is not None else None
+        found.append(Estimate(pair.mean, pair.n, seeds, images))
+    return found
+
+
+def pairing_efficiency(ours: Floats, theirs: Floats) -> float:
+    """By how much pairing by seed lowers the variance of a difference: 1 - var(a - b) / (var a + var b); NaN below
+    three seeds, 0 where it does nothing, negative where it harms.
+    """
+    both = np.isfinite(ours) & np.isfinite(theirs)
+    if both.sum() < LEAST_SEEDS:
+        return float("nan")
+    a, b = ours[both], theirs[both]
+    apart = float(a.var(ddof=1) + b.var(ddof=1))
+    return 1 - float((a - b).var(ddof=1)) / apart if apart > 0 else float("nan")
