@@ -8,6 +8,7 @@ import pandas as pd
 
 from assignbench.analysis.base import StudyRecord, analysis, keys_of
 from assignbench.analysis.intervals import t_interval
+from assignbench.analysis.pairs import estimated, pairs_of
 from assignbench.analysis.result import Result
 
 METRICS = (
@@ -17,7 +18,7 @@ METRICS = (
 CELL_COLUMNS = ["data", "detector", "method", "seed", "metric", "value"]
 COLUMNS = [
     *("data", "detector", "method", "baseline", "pair", "metric"),
-    *("mean", "half", "n", "delta", "delta_half", "delta_n"),
+    *("mean", "half", "n", "delta", "delta_half", "delta_n", "detectable", "population"),
 ]
 
 
@@ -38,27 +39,29 @@ def cell_averages(study: StudyRecord) -> pd.DataFrame:
         "AP, AP50, AP75, APs/m/l, AR100: COCO's 101-point rules (equal to pycocotools to 1e-9), mean over classes; "
         "they count 100 detections per image and class, or the `max_detections` of the study's evaluation where those "
         "are more. AP07: VOC2007's 11-point AP averaged over IoU 0.50:0.05:0.95, difficult objects left out; "
-        "AP50_area: area under the curve at IoU 0.5. ± is the half-width of the 95 % Student-t interval over seeds. "
-        "Δ is the paired difference to the method's own baseline over the seeds that both have; where the baseline "
-        "differs in more than the assigner it is marked 'recipe', since the assigner alone does not explain it."
+        "AP50_area: area under the curve at IoU 0.5. ± of a method is the half-width of the 95 % Student-t interval "
+        "over seeds, on these test images. Δ is the paired difference to the method's own baseline over the seeds that "
+        "both have, its ± for other seeds and other test images; where the baseline differs in more than the assigner "
+        "it is marked 'recipe', since the assigner alone does not explain it."
     ),
 )
 def averages(study: StudyRecord) -> list[Result]:
     """Per data set, detector, method and metric: mean, half-width, n, and the paired difference to the baseline."""
     cells = cell_averages(study)
+    pairs = {(p.data, p.detector, p.method): p for p in pairs_of(study)}
     rows = []
-    for (data, detector, metric), group in cells.groupby(["data", "detector", "metric"], sort=False):
-        by_seed = group.pivot(index="seed", columns="method", values="value")
-        present = [m for m in study.methods if m in by_seed]
-        for method in present:
-            own = t_interval(by_seed[method].dropna().tolist())
-            baseline = study.baseline_of(method, present)
+    for metric, of_metric in cells.groupby("metric", sort=False):
+        told = dict(zip(pairs, estimated(list(pairs.values()), str(metric)), strict=True))
+        for (data, detector, method), group in of_metric.groupby(["data", "detector", "method"], sort=False):
+            own = t_interval(group.value.tolist())
+            key = (str(data), str(detector), str(method))
             row: dict[str, Any] = {"data": data, "detector": detector, "method": method, "metric": metric}
-            row |= {"mean": own.mean, "half": own.half, "n": own.n, "baseline": baseline, "pair": ""}
-            if baseline:
-                gain = t_interval((by_seed[method] - by_seed[baseline]).dropna().tolist())
+            row |= {"mean": own.mean, "half": own.half, "n": own.n, "baseline": "", "pair": ""}
+            if key in pairs:
+                gain = told[key]
+                row |= {"baseline": pairs[key].baseline, "pair": pairs[key].kind}
                 row |= {"delta": gain.mean, "delta_half": gain.half, "delta_n": gain.n}
-                row["pair"] = study.pair(method, baseline, (str(data), str(detector)))
+                row |= {"detectable": gain.detectable, "population": gain.population}
             rows.append(row)
     frame = pd.DataFrame(rows, columns=COLUMNS)
     return [

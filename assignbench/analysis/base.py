@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -166,9 +166,13 @@ class StudyRecord:
         named = self.about.get("baselines") or {}
         return {m: str(named.get(m) or "") for m in self.methods}
 
-    def baseline_of(self, method: str, present: Sequence[str]) -> str:
-        """What `method` is compared with among the methods that are `present` at its place (data set and detector)."""
-        return compared_with(method, [m for m in self.methods if m in present], self.baselines)
+    def baseline_of(self, method: str, place: tuple[str, str]) -> str:
+        """What `method` is compared with at a place (data set and detector), whether that has finished cells or not; ""
+        where it is compared with nothing.
+
+        Nothing takes the place of a baseline whose cells failed: what cannot be tested then is said to be so.
+        """
+        return compared_with(method, self.present_at(place), self.baselines)
 
     def present_at(self, place: tuple[str, str]) -> list[str]:
         """The methods that the study has on a data set and detector, in its order."""

@@ -3,49 +3,54 @@
 Forms (METHOD is optional where it stands in brackets: then every method but the baseline is tested):
 
     METHOD > METHOD on MEASURE [for every detector]
+    METHOD = METHOD on MEASURE within NUMBER [for every detector]
     gain [of METHOD] grows with FACTOR
     MEASURE gain [of METHOD] > MEASURE gain
     divergence predicts MEASURE
+
+A claim that says "for every detector" is one test: it holds only if it holds everywhere (intersection-union). Any other
+claim is as many tests as it has data sets, detectors and methods. What cannot be tested is a row with its reason.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from assignbench.analysis.averages import METRICS
-from assignbench.analysis.base import CellData, StudyRecord, analysis
-from assignbench.analysis.divergence import JK, summary_of
-from assignbench.analysis.intervals import Interval, paired_p, t_interval, with_verdicts
-from assignbench.analysis.nms import cell_recall, mean_recall
-from assignbench.analysis.pairs import gains
+from assignbench.analysis.base import StudyRecord, analysis
+from assignbench.analysis.estimates import LEVEL, Estimate, less
+from assignbench.analysis.measures import MEASURES, known
+from assignbench.analysis.pairs import Pair, estimated, over_pairs, pair_of, pairs_of
+from assignbench.analysis.prediction import predictions
 from assignbench.analysis.result import Result
-from assignbench.analysis.trends import FACTORS, trend_rows
+from assignbench.analysis.trends import FACTORS, trends, unit_of_gain
+from assignbench.analysis.verdicts import HIGHER, LOWER, NOT_TESTABLE, OPEN, holm
 from assignbench.errors import InputError, nearest
-from assignbench.measure.groups import CROWDING, ELONGATION, PER_IMAGE
 
-Kind = Literal["greater", "trend", "gains", "divergence"]
-_RECALL = re.compile(r"AR[1-9]\d{0,4}")  # at any number of detections per image and class
-MEASURES = (*METRICS, "NR", "spearman", *(f"AP_{name}" for name in CROWDING.names))
+Kind = Literal["greater", "equal", "trend", "gains", "divergence"]
 FORMS = (
     "METHOD > METHOD on MEASURE [for every detector]",
+    "METHOD = METHOD on MEASURE within NUMBER [for every detector]",
     "gain [of METHOD] grows with FACTOR",
     "MEASURE gain [of METHOD] > MEASURE gain",
     "divergence predicts MEASURE",
 )
 _PATTERNS: tuple[tuple[Kind, str], ...] = (
     ("greater", r"(?P<method>[\w-]+) > (?P<other>[\w-]+) on (?P<measure>\w+)(?P<every> for every detector)?"),
+    (
+        "equal",
+        r"(?P<method>[\w.+-]+) = (?P<other>[\w.+-]+) on (?P<measure>\w+) within (?P<within>\d+(?:\.\d+)?)"
+        r"(?P<every> for every detector)?",
+    ),
     ("trend", r"gain(?: of (?P<method>[\w-]+))? grows with (?P<factor>\w+)"),
     ("gains", r"(?P<measure>\w+) gain(?: of (?P<method>[\w-]+))? > (?P<second>\w+) gain"),
     ("divergence", r"divergence predicts (?P<measure>\w+)"),
 )
-# LTM's groups where it has some; otherwise groups of equal size.
-_GROUPINGS = {"crowdedness": CROWDING, "aspect_ratio": ELONGATION, "objects_in_image": PER_IMAGE}
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class Claim:
     measure: str = ""
     second: str = ""
     factor: str = ""
+    within: float = 0.0
     every: bool = False
 
 
@@ -69,7 +75,8 @@ def parse(text: str, methods: Sequence[str] = ()) -> Claim:
         found = re.fullmatch(pattern, sentence)
         if found:
             given = {k: v for k, v in found.groupdict().items() if v}
-            claim = Claim(sentence, kind, **{**given, "every": bool(given.pop("every", ""))})  # type: ignore[arg-type]
+            every, within = bool(given.pop("every", "")), float(given.pop("within", "0"))
+            claim = Claim(sentence, kind, **given, every=every, within=within)
             _check(claim, methods)
             return claim
     forms = "\n  ".join(FORMS)
@@ -77,146 +84,159 @@ def parse(text: str, methods: Sequence[str] = ()) -> Claim:
 
 
 def _check(claim: Claim, methods: Sequence[str]) -> None:
-    asked = [(claim.measure, "measure", MEASURES), (claim.second, "measure", MEASURES)]
+    asked = [(claim.measure, "measure", tuple(MEASURES)), (claim.second, "measure", tuple(MEASURES))]
     asked += [(claim.factor, "factor", FACTORS)]
     if methods:
         asked += [(claim.method, "method", tuple(methods)), (claim.other, "method", tuple(methods))]
     if claim.method and claim.method == claim.other:
         raise InputError(f"claim '{claim.text}': compares '{claim.method}' with itself; name another method")
-    for name, what, known in asked:
-        if name and name not in known and not (what == "measure" and _RECALL.fullmatch(name)):
-            raise InputError(f"claim '{claim.text}': unknown {what} '{name}'{nearest(name, known)}")
-
-
-def measure_of(cell: CellData, measure: str) -> float:
-    """One number of a cell; NaN where its records do not hold it."""
-    if measure == "NR":
-        recall = cell_recall(cell)
-        return float("nan") if recall is None else mean_recall(recall["coverage"])
-    if measure == "spearman":
-        return float((summary_of(cell, JK) or {"spearman": float("nan")})["spearman"])
-    if measure.startswith("AP_") and measure[3:] in CROWDING.names:
-        place = CROWDING.place(cell.objects.crowdedness)
-        return cell.group_numbers(place == CROWDING.names.index(measure[3:]))["AP"]
-    value = cell.cell.summary.get(measure)
-    if value is None and _RECALL.fullmatch(measure):
-        return cell.recall(int(measure[2:]))
-    return float("nan") if value is None else float(value)
-
-
-def measured(study: StudyRecord, measure: str) -> pd.DataFrame:
-    """data, detector, method, seed, value of every finished cell."""
-    return pd.DataFrame([{**c.keys, "value": measure_of(c, measure)} for c in study.data()])
+    if claim.kind == "equal" and not claim.within > 0:
+        raise InputError(f"claim '{claim.text}': within {claim.within:g} leaves no room; write a bound above 0")
+    for name, what, words in asked:
+        if name and name not in words and not (what == "measure" and known(name)):
+            raise InputError(f"claim '{claim.text}': unknown {what} '{name}'{nearest(name, words)}")
 
 
 @dataclass(frozen=True)
-class Effect:
-    """What a claim says is positive, for one method at one data set and detector, with its interval and p."""
+class Test:
+    """One test of a claim: `value` is positive where the claim holds, `p` two-sided; or `untestable` says why not."""
 
     data: str
     detector: str
     method: str
     baseline: str
     pair: str
-    interval: Interval
-    p: float
+    value: float = float("nan")
+    half: float = float("nan")
+    n: int = 0
+    population: str = ""
+    p: float = float("nan")
+    detail: str = ""
+    untestable: str = ""
 
 
-def effects_of(claim: Claim, study: StudyRecord) -> list[Effect]:
-    """What the claim says is positive, for every method that it is about."""
-    found = _EFFECTS[claim.kind](claim, study)
-    wanted = claim.method if claim.kind in ("trend", "gains") else ""
-    return [e for e in found if not wanted or e.method == wanted]
+def tests_of(claim: Claim, study: StudyRecord) -> list[Test]:
+    """Every test of a claim; at least one, which then says why nothing can be tested."""
+    found = _TESTS[claim.kind](claim, study)
+    return found or [Test("", "", claim.method, claim.other, "", untestable=_nowhere(claim, study))]
 
 
-def _over_seeds(values: Sequence[float]) -> tuple[Interval, float]:
-    return t_interval(values), paired_p(values)
+def _nowhere(claim: Claim, study: StudyRecord) -> str:
+    """Why a claim meets nothing in the study."""
+    if claim.other:
+        return f"{claim.method} and {claim.other} never meet on one data set and detector"
+    if claim.method:
+        there = any(claim.method in study.present_at(place) for place in study.places)
+        return f"{claim.method} is compared with nothing" if there else f"{claim.method} has no cell in the study"
+    return "no method of the study is compared with another one"
 
 
-def _greater(claim: Claim, study: StudyRecord) -> list[Effect]:
-    found = []
-    for (data, detector), group in measured(study, claim.measure).groupby(["data", "detector"], sort=False):
-        wide = group.pivot(index="seed", columns="method", values="value")
-        if claim.method in wide and claim.other in wide:
-            pair = study.pair(claim.method, claim.other, (str(data), str(detector)))
-            told = _over_seeds((wide[claim.method] - wide[claim.other]).tolist())
-            found.append(Effect(str(data), str(detector), claim.method, claim.other, pair, *told))
-    return found
+def _told(pair: Pair, estimate: Estimate, p: float, detail: str = "", missing: str = "") -> Test:
+    reason = pair.untestable or missing or ("" if np.isfinite(estimate.mean) else "the records do not hold it")
+    numbers = (estimate.mean, estimate.half, estimate.n, estimate.population if estimate.n else "")
+    return Test(pair.data, pair.detector, pair.method, pair.baseline, pair.kind, *numbers, p, detail, reason)
 
 
-def _trend(claim: Claim, study: StudyRecord) -> list[Effect]:
-    """The slope of the gain over the factor's groups, for other seeds and other images."""
-    table = trend_rows(study, claim.factor, _GROUPINGS.get(claim.factor))
+def _asked(claim: Claim, study: StudyRecord) -> list[Pair]:
+    """The pairs of a claim that names two methods, wherever the study has both."""
+    places = [p for p in study.places if {claim.method, claim.other} <= set(study.present_at(p))]
+    return [pair_of(study, claim.method, claim.other, p) for p in places]
+
+
+def _greater(claim: Claim, study: StudyRecord) -> list[Test]:
+    pairs = _asked(claim, study)
+    found = estimated(pairs, claim.measure, beside=pairs_of(study))
+    return [_told(p, e, e.p) for p, e in zip(pairs, found, strict=True)]
+
+
+def _equal(claim: Claim, study: StudyRecord) -> list[Test]:
+    """Two one-sided tests of a difference within the bound, or one of a difference beyond it, at 5 % together.
+
+    The value is the room that the difference leaves below the bound; its p is doubled, so that it reads as all others.
+    """
+    scale = unit_of(claim)[0]
+    pairs, bound, tests = _asked(claim, study), claim.within / scale, []
+    for pair, e in zip(pairs, estimated(pairs, claim.measure, beside=pairs_of(study)), strict=True):
+        one_sided = e.p_within(bound) if abs(e.mean) < bound else e.p_beyond(bound)
+        detail = f"difference {scale * e.mean:+.1f} ± {scale * e.half:.1f}"
+        tests.append(replace(_told(pair, e, min(1.0, 2 * one_sided), detail), value=bound - abs(e.mean)))
+    return tests
+
+
+def _trend(claim: Claim, study: StudyRecord) -> list[Test]:
+    """The slope of the gain over the factor's groups."""
+    told = trends(pairs_of(study), claim.factor)
+    return [_told(p, e, e.p, s.detail, s.untestable) for p, s, e in told if claim.method in ("", p.method)]
+
+
+def _gains(claim: Claim, study: StudyRecord) -> list[Test]:
+    """The gain in one measure less the gain in another one."""
+    pairs = pairs_of(study)
+    samples = [less(p.measured(claim.measure), p.measured(claim.second)) for p in pairs]
+    told = zip(pairs, over_pairs(pairs, samples), strict=True)
+    return [_told(p, e, e.p) for p, e in told if claim.method in ("", p.method)]
+
+
+def _predicts(claim: Claim, study: StudyRecord) -> list[Test]:
+    """Spearman's correlation over methods, each the mean of its seeds: they are the units, not the cells."""
     return [
-        Effect(
-            r.data,
-            r.detector,
-            r.method,
-            r.baseline,
-            r.pair,
-            Interval(r.slope, None if np.isnan(r.half) else r.half, r.n),
-            r.p,
-        )
-        for r in table.itertuples()
+        Test(f.data, f.detector, "over methods", "", "", f.correlation, n=f.methods, p=f.p, untestable=f.untestable)
+        for f in predictions(study, claim.measure)
     ]
 
 
-def _difference_of_gains(claim: Claim, study: StudyRecord) -> list[Effect]:
-    first = gains(measured(study, claim.measure), study, "value")
-    second = gains(measured(study, claim.second), study, "value")
-    keys = ["data", "detector", "method", "baseline", "pair"]
-    both = first.merge(second[[*keys, "seed", "gain"]], on=[*keys, "seed"], suffixes=("", "_second"))
-    both = both.assign(effect=both.gain - both.gain_second)
-    found = []
-    for key, group in both.groupby(keys, sort=False):
-        data, detector, method, baseline, pair = (str(k) for k in key)
-        found.append(Effect(data, detector, method, baseline, pair, *_over_seeds(group.effect.tolist())))
-    return found
-
-
-def _predicts(claim: Claim, study: StudyRecord) -> list[Effect]:
-    """Spearman over the methods of a seed, at least three of them."""
-    both = measured(study, "spearman").merge(
-        measured(study, claim.measure), on=["data", "detector", "method", "seed"], suffixes=("", "_measure")
-    )
-    values: dict[tuple[str, str], list[float]] = {}
-    for (data, detector, _), group in both.dropna().groupby(["data", "detector", "seed"], sort=False):
-        if len(group) >= 3 and group.value.nunique() > 1 and group.value_measure.nunique() > 1:
-            from scipy import stats  # takes a second to load
-
-            value = float(stats.spearmanr(group.value, group.value_measure).statistic)
-            values.setdefault((data, detector), []).append(value)
-    return [Effect(*key, "over methods", "", "", *_over_seeds(v)) for key, v in values.items()]
-
-
-_EFFECTS: dict[Kind, Callable[[Claim, StudyRecord], list[Effect]]] = {
+_TESTS: dict[Kind, Callable[[Claim, StudyRecord], list[Test]]] = {
     "greater": _greater,
+    "equal": _equal,
     "trend": _trend,
-    "gains": _difference_of_gains,
+    "gains": _gains,
     "divergence": _predicts,
 }
 
 
 def unit_of(claim: Claim) -> tuple[float, str]:
-    """By what an effect is multiplied in print, and in what it is then counted."""
+    """By what a value is multiplied in print, and in what it is then counted."""
     if claim.kind == "divergence":
         return 1.0, "rank correlation"
     if claim.kind == "trend":
-        return 100.0, f"points per unit of {claim.factor}"
+        return 100.0, f"{unit_of_gain(claim.factor)} per unit of {claim.factor}"
     return (1.0, "rank correlation") if claim.measure == "spearman" else (100.0, "points")
 
 
-WORDS = {"higher": "supported", "lower": "contradicted", "not resolvable": "not resolvable"}
-NOT_TESTABLE = "not testable"
+SUPPORTED, CONTRADICTED = "supported", "contradicted"
+PARTLY, MIXED = "supported in part", "mixed"
+WORDS = {HIGHER: SUPPORTED, LOWER: CONTRADICTED, OPEN: OPEN, NOT_TESTABLE: NOT_TESTABLE}
 
 
 def overall(verdicts: Sequence[str]) -> str:
-    """A claim about several grids: supported by all, contradicted by any, otherwise not resolvable."""
-    if not verdicts:
-        return NOT_TESTABLE
-    if "contradicted" in verdicts:
-        return "contradicted"
-    return "supported" if set(verdicts) == {"supported"} else "not resolvable"
+    """A claim's word from those of its tests: the one that all of them have, or how they differ.
+
+    "supported in part": by some tests and contradicted by none; "mixed": supported by some and contradicted by others.
+    """
+    told = set(verdicts)
+    if len(told) == 1:
+        return verdicts[0]
+    if {SUPPORTED, CONTRADICTED} <= told:
+        return MIXED
+    if CONTRADICTED in told:
+        return CONTRADICTED
+    if SUPPORTED in told:
+        return PARTLY
+    return OPEN if OPEN in told else NOT_TESTABLE
+
+
+def everywhere(tests: Sequence[Test]) -> tuple[float, str]:
+    """p and direction of a claim about every detector.
+
+    It holds only if it holds everywhere: the largest p decides, and needs no correction. It is contradicted by a single
+    place: the smallest p there, times their number.
+    """
+    against = [t.p for t in tests if t.value < 0]
+    if any(t.untestable for t in tests) and not against:
+        return float("nan"), NOT_TESTABLE
+    if against:
+        return min(1.0, len(tests) * float(np.min(against))), LOWER
+    return float(np.max([t.p for t in tests])), HIGHER
 
 
 @analysis(
@@ -224,55 +244,89 @@ def overall(verdicts: Sequence[str]) -> str:
     title="Verdicts on the claims",
     question="Which claims of the papers hold in this study?",
     definition=(
-        "Effect: what the claim says is positive, paired by seed (a difference in points of the measure; the slope of "
-        "the gain in AP over the groups of a factor; the difference of two gains; Spearman's correlation over the "
-        "methods of a seed), mean over seeds with the 95 % Student-t interval; a slope's interval also speaks for "
-        "other test images. supported and contradicted: p below 0.05 after Holm's correction over all tests of this "
-        "section, and the sign of the effect; not resolvable: otherwise, or with fewer than three seeds; not testable: "
-        "the study's finished cells hold nothing to test it on. A claim about several detectors, methods or data sets "
-        "is supported only where every row is, and contradicted where any is. pair: 'assigner' where method and "
-        "baseline differ in nothing else, 'recipe' where losses, NMS or other parts differ too. Published effects were "
-        "measured on other data and are not subtracted."
+        "Value: what the claim says is positive, paired by seed (a difference in points of the measure; the room below "
+        "the bound of an equality; the slope of the gain over the groups of a factor; the difference of two gains; "
+        "Spearman's correlation over methods), with the 95 % interval for the population that is named. supported and "
+        "contradicted: p below 0.05 after Holm's correction over all tests on the claims of one paper, and the sign of "
+        "the value; not resolvable: otherwise, or with fewer than three seeds; not testable: the study's finished "
+        "cells hold nothing to test it on, for the reason given. An equality is tested by two one-sided tests. A claim "
+        "about every detector is one test and holds only if it holds at each. Any other claim is supported where all "
+        "its tests are, supported in part where some are and none contradicts it, mixed where some do. pair: "
+        "'assigner' where method and baseline differ in nothing else, 'recipe' where losses, NMS or other parts "
+        "differ too. Published effects were measured on other data and are not subtracted."
     ),
 )
 def claims(study: StudyRecord) -> list[Result]:
-    """One row per claim; and one per claim, data set, detector and method."""
+    """One row per claim; one per claim, data set, detector and method; and the p values behind."""
     entries = study.about.get("claims") or []
-    detail = tests_of(entries, study)
-    summary = []
-    for entry in entries:
-        text = " ".join(entry["claim"].split())
-        mine = detail[(detail.claim == text) & (detail.data.isin(entry.get("data") or detail.data))]
-        counts = mine.verdict.value_counts()
-        told = ", ".join(f"{counts[v]} {v}" for v in WORDS.values() if v in counts)
-        row = {"claim": text, "verdict": overall(mine.verdict.tolist()), "rows": told or "no pair of finished cells"}
-        row["pair"] = ", ".join(dict.fromkeys(p for p in mine.pair if p))
-        summary.append({**row, "published": entry.get("published") or "–", "paper": entry.get("paper") or "–"})
-    if not summary:
+    if not entries:
         return []
+    detail = judged(entries, study)
+    summary = []
+    for number, entry in enumerate(entries):
+        mine = detail[detail.number == number]
+        counts = mine.verdict.value_counts()
+        words = mine.claim_verdict.tolist()
+        row = {
+            "claim": mine.claim.iloc[0],
+            "verdict": words[0],
+            "tests": ", ".join(f"{n} {v}" for v, n in counts.items()),
+        }
+        row["pair"] = ", ".join(dict.fromkeys(p for p in mine.pair if p)) or "–"
+        row["reason"] = "; ".join(dict.fromkeys(r for r in mine.reason if r)) or "–"
+        summary.append({**row, "published": entry.get("published") or "–", "paper": entry.get("paper") or "–"})
     return [
         Result("claims", "Verdicts", pd.DataFrame(summary)),
-        Result("claims.tests", "Every test behind them", detail),
+        Result("claims.tests", "Every test behind them", detail[SHOWN]),
+        Result("claims.p", "The p values behind them", detail[["paper", *KEYS, "n", "p", "p_holm"]], role="appendix"),
     ]
 
 
-COLUMNS = ["claim", "data", "detector", "method", "baseline", "pair", "effect", "half", "unit", "n", "p"]
+KEYS = ["claim", "data", "detector", "method", "baseline"]
+SHOWN = [*KEYS, "pair", "value", "half", "unit", "n", "population", "verdict", "detail", "reason"]
 
 
-def tests_of(entries: Sequence[dict[str, Any]], study: StudyRecord) -> pd.DataFrame:
-    """Every test behind the claims, one family: the verdict of each is the corrected one."""
-    rows = []
-    for entry in entries:
+def judged(entries: Sequence[Mapping[str, Any]], study: StudyRecord) -> pd.DataFrame:
+    """Every test behind the claims with its verdict; the claims of one paper are one family."""
+    rows: list[dict[str, Any]] = []
+    units: list[dict[str, Any]] = []  # what is corrected: a row, or a whole claim about every detector
+    for number, entry in enumerate(entries):
         claim = parse(entry["claim"], study.methods)
+        wanted = entry.get("data")
+        tests = [t for t in tests_of(claim, study) if not wanted or not t.data or t.data in wanted]
+        tests = tests or [Test("", "", claim.method, claim.other, "", untestable="nothing of it on these data sets")]
+        paper = entry.get("paper") or "–"
         scale, unit = unit_of(claim)
-        for one in effects_of(claim, study):
-            if entry.get("data") and one.data not in entry["data"]:
-                continue
-            row: dict[str, object] = {"claim": claim.text, "data": one.data, "detector": one.detector}
-            row |= {"method": one.method, "baseline": one.baseline, "pair": one.pair}
-            row |= {"effect": scale * one.interval.mean, "half": scale * one.interval.half_or_nan, "unit": unit}
-            row |= {"n": one.interval.n, "p": one.p, "published": entry.get("published") or "–"}
-            rows.append({**row, "paper": entry.get("paper") or "–"})
-    table = pd.DataFrame(rows, columns=[*COLUMNS, "published", "paper"])
-    judged = with_verdicts(table, "effect").assign(verdict=lambda t: t.verdict.map(WORDS))
-    return judged[[*COLUMNS, "p_holm", "verdict", "published", "paper"]]
+        first = len(rows)
+        for test in tests:
+            row: dict[str, Any] = {"number": number, "claim": claim.text, "paper": paper, "unit": unit, **asdict(test)}
+            rows.append({**row, "value": scale * test.value, "half": scale * test.half})
+        family = family_of(paper)
+        if claim.every:
+            p, way = everywhere(tests)
+            units.append({"family": family, "p": p, "way": way, "rows": list(range(first, len(rows)))})
+        else:
+            for place, test in enumerate(tests, start=first):
+                way = NOT_TESTABLE if test.untestable else HIGHER if test.value > 0 else LOWER
+                units.append({"family": family, "p": test.p, "way": way, "rows": [place]})
+    return _corrected(pd.DataFrame(rows), pd.DataFrame(units))
+
+
+def family_of(paper: str) -> str:
+    """The paper itself, without table and section: its claims are one question."""
+    return paper.split(",", maxsplit=1)[0].strip()
+
+
+def _corrected(table: pd.DataFrame, units: pd.DataFrame) -> pd.DataFrame:
+    """The table with p_holm, verdict (of the row), claim_verdict and reason."""
+    units = units.assign(p_holm=np.nan)
+    for _, members in units[units.way != NOT_TESTABLE].groupby("family", sort=False):
+        units.loc[members.index, "p_holm"] = holm(members.p.tolist())
+    table = table.assign(p_holm=np.nan, verdict=NOT_TESTABLE)
+    for unit in units.itertuples():
+        known = unit.way != NOT_TESTABLE
+        word = WORDS[(unit.way if unit.p_holm < 1 - LEVEL else OPEN) if known else NOT_TESTABLE]
+        table.loc[unit.rows, ["p_holm", "verdict"]] = [unit.p_holm, word]
+    table.loc[table.untestable != "", "verdict"] = NOT_TESTABLE
+    words = table.groupby("number").verdict.agg(lambda v: overall(v.tolist()))
+    return table.assign(claim_verdict=table.number.map(words)).rename(columns={"untestable": "reason"})

@@ -48,7 +48,7 @@ def pairs(study: StudyRecord) -> pd.DataFrame:
     for place in study.places:
         present = study.present_at(place)
         for method in present:
-            baseline = study.baseline_of(method, present)
+            baseline = study.baseline_of(method, place)
             parts = study.differing(method, baseline, place) if baseline else ()
             row = {"data": place[0], "detector": place[1], "method": method, "baseline": baseline}
             pair = study.pair(method, baseline, place) if baseline else ""

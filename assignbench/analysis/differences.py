@@ -1,18 +1,29 @@
-"""Which differences between methods are real, after correction for everything that the table asks."""
+"""Which differences between methods are real, after correction for everything that the question asks."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-from assignbench.analysis.base import CellData, StudyRecord, analysis
-from assignbench.analysis.intervals import bootstrap, paired_p, t_interval, with_verdicts
-from assignbench.analysis.pairs import KEYS, gains
+from assignbench.analysis.base import StudyRecord, analysis
+from assignbench.analysis.estimates import Estimate, pairing_efficiency
+from assignbench.analysis.pairs import Pair, by_seed, estimated, pairs_of
 from assignbench.analysis.result import Result
+from assignbench.analysis.verdicts import with_verdicts
 
 METRICS = ("AP", "AP50", "AP75")
-REPLICATES = 1000
-UNITS = {"difference": "AP", "low": "AP", "high": "AP"}
+COLUMNS = [
+    "data",
+    "detector",
+    "method",
+    "baseline",
+    "pair",
+    "metric",
+    "difference",
+    "half",
+    "seeds_half",
+    "images_half",
+]
 
 
 @analysis(
@@ -20,56 +31,57 @@ UNITS = {"difference": "AP", "low": "AP", "high": "AP"}
     title="Differences between methods",
     question="Which differences are real, and how small a one could this study have seen?",
     definition=(
-        "Paired difference of each method to its baseline, seed by seed, with the 95 % Student-t interval over seeds. "
-        "The verdict rests on the paired t-test after Holm's correction over all comparisons of the table, and needs "
-        "three seeds. pair: 'assigner' where the two methods differ in the assigner alone, 'recipe' where losses, "
-        "NMS or other parts differ too: such a difference may not be put down to the assigner. Half-width: the "
-        "smallest difference that an uncorrected test could have resolved. The bootstrap resamples test images (1000 "
-        "replicates, by reweighting the matches) of the first seed's pair: it describes how much that one trained "
-        "pair's difference hangs on the images, not on training."
+        "Paired difference of each method to its baseline, mean over the seeds that both have. ± is the half-width of "
+        "the 95 % interval for other seeds and other test images: half² = (t·s/√n)² + (t·s_images)². ± seeds: the "
+        "first part alone, for other trainings on these images; s is moderated over the pairs of the data set "
+        "(empirical Bayes, Smyth 2004), since three seeds say little about their own spread. ± images: the second "
+        "part alone, for these trained models on other images: the covariance of two seeds' differences over 200 "
+        "replicates of the images' weights (Bayesian bootstrap; of one seed, its variance). Verdicts: of the test "
+        "that this interval belongs to, after Holm's correction over one metric's comparisons; three seeds are "
+        "needed. The primary metric alone answers the study's question. 80 %: the smallest true difference that such "
+        "a study resolves in 80 % of its runs, before correction. pair: 'assigner' where the two methods differ in "
+        "the assigner alone, 'recipe' where losses, NMS or other parts differ too: such a difference may not be put "
+        "down to the assigner."
     ),
 )
 def differences(study: StudyRecord) -> list[Result]:
-    """Per data set, detector, method and metric: difference, half, n, p, p_holm, verdict; and the bootstrap."""
-    rows = [{**c.keys, "metric": m, "value": c.cell.summary.get(m)} for c in study.data() for m in METRICS]
-    if not rows:
+    """Per metric, data set, detector and method: the difference, its interval and verdict; and the tests behind."""
+    pairs = pairs_of(study)
+    metrics = list(dict.fromkeys((primary_metric(study), *METRICS)))
+    table = judged(pairs, metrics)
+    if table.empty:
         return []
-    table = pd.DataFrame(rows)
-    table["value"] = table.value.astype(float)
-    found = []
-    for key, group in gains(table, study, "value").groupby([*KEYS, "metric"], sort=False):
-        interval = t_interval(group.gain.tolist())
-        row = dict(zip([*KEYS, "metric"], key, strict=True))
-        row |= {"difference": interval.mean, "half": interval.half_or_nan, "n": interval.n}
-        found.append({**row, "p": paired_p(group.gain.tolist())})
-    result = with_verdicts(pd.DataFrame(found), "difference") if found else pd.DataFrame()
+    units = {name: "AP" for name in ("difference", "half", "seeds_half", "images_half", "detectable")}
+    shown = [*COLUMNS, "n", "population", "detectable", "verdict", "reason"]
+    tests = ["data", "detector", "method", "metric", "n", "t_half", "freedom", "pairing", "p", "p_holm"]
     return [
-        Result("differences", "Paired differences over seeds", result, {"difference": "AP", "half": "AP"}),
-        Result("differences.images", "One trained pair, test images resampled", _bootstrapped(study), UNITS),
+        Result("differences", "Paired differences", table[shown], units),
+        Result("differences.tests", "The tests behind the differences", table[tests], {"t_half": "AP"}, "appendix"),
     ]
 
 
-def _bootstrapped(study: StudyRecord) -> pd.DataFrame:
-    """AP difference of each method to its baseline for the first seed, with its percentile interval over images."""
-    cells = study.data()
-    first = min((c.keys["seed"] for c in cells), default=0)
-    of_first: dict[tuple[str, str], dict[str, CellData]] = {}
-    for cell in cells:
-        if cell.keys["seed"] == first:
-            place = (cell.keys["data"], cell.keys["detector"])
-            of_first.setdefault(place, {})[cell.keys["method"]] = cell
+def primary_metric(study: StudyRecord) -> str:
+    """The measure that the study's question is about."""
+    return str(study.about.get("primary") or "AP")
+
+
+def judged(pairs: list[Pair], metrics: list[str]) -> pd.DataFrame:
+    """One row per metric and pair, with what stands in both tables; each metric is one family of tests."""
     rows = []
-    for (data, detector), members in of_first.items():
-        pairs = {m: study.baseline_of(m, list(members)) for m in members}
-        asked = {m for pair in pairs.items() if pair[1] for m in pair}
-        # The same draws for all methods of a data set: the replicates are paired.
-        seeds = [17, len(next(iter(members.values())).images)]
-        drawn = {m: bootstrap(members[m].matches, REPLICATES, np.random.default_rng(seeds)) for m in asked}
-        for method, baseline in pairs.items():
-            if baseline:
-                gap = drawn[method] - drawn[baseline]
-                low, high = np.percentile(gap, [2.5, 97.5])
-                row = {"data": data, "detector": detector, "method": method, "baseline": baseline}
-                row |= {"pair": study.pair(method, baseline, (data, detector)), "images": f"one pair, seed {first}"}
-                rows.append({**row, "difference": float(gap.mean()), "low": float(low), "high": float(high)})
-    return pd.DataFrame(rows)
+    for metric in metrics:
+        together = estimated(pairs, metric)
+        alone = estimated(pairs, metric, moderate=False)
+        rows += [_row(*one, metric) for one in zip(pairs, together, alone, strict=True)]
+    if not rows:
+        return pd.DataFrame()
+    return with_verdicts(pd.DataFrame(rows), "difference", ["metric"]).rename(columns={"untestable": "reason"})
+
+
+def _row(pair: Pair, estimate: Estimate, alone: Estimate, metric: str) -> dict[str, object]:
+    row: dict[str, object] = {**pair.keys, "metric": metric, "difference": estimate.mean, "half": estimate.half}
+    row |= {"seeds_half": estimate.seeds_half, "images_half": estimate.images_half, "n": estimate.n}
+    row |= {"population": estimate.population if estimate.n else "", "detectable": estimate.detectable}
+    row |= {"t_half": alone.seeds_half, "pairing": pairing_efficiency(*by_seed(pair, metric)), "p": estimate.p}
+    row |= {"freedom": estimate.seeds.freedom if estimate.seeds else np.nan}
+    missing = "" if np.isfinite(estimate.mean) or pair.untestable else f"{metric} was not recorded"
+    return {**row, "untestable": pair.untestable or missing}

@@ -2,54 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from assignbench.analysis.base import CellData, StudyRecord, analysis
+from assignbench.analysis.candidates import CLOSE, JK, Rule, box_candidates, rule_candidates
 from assignbench.analysis.intervals import over_seeds
+from assignbench.analysis.prediction import predictions
 from assignbench.analysis.result import Result
 from assignbench.measure.correlation import IOU_DIGITS, rank_correlation, spearman
 from assignbench.measure.groups import CROWDING
-from assignbench.measure.matching import overlaps_of
 
-Rule = Literal["J_k", "IoU ≥ 0.5"]
-JK: Rule = "J_k"
-CLOSE: Rule = "IoU ≥ 0.5"
-CLOSE_IOU = 0.5
 SIZE_NAMES = ("small", "medium", "large")
 DENSITY_POINTS = 20_000
-COLUMNS = ["object_id", "cls_score", "ranking_score", "iou"]
-
-
-def rule_candidates(cell: CellData, rule: Rule) -> pd.DataFrame | None:
-    """object_id, cls_score, ranking_score, iou of a rule's candidates; None where the records do not hold them.
-
-    J_k is known only where candidates were recorded. An import without them still has boxes near the objects, which
-    stand in for the predictions with IoU 0.5 and more.
-    """
-    table = cell.candidates()
-    if rule == JK:
-        return table[table.in_jk] if table is not None and "in_jk" in table else None
-    return box_candidates(cell, CLOSE_IOU) if table is None else table[table.iou >= CLOSE_IOU]
-
-
-def box_candidates(cell: CellData, least: float) -> pd.DataFrame:
-    """The pre-NMS boxes (or, without them, the detections) of the object's class with enough IoU."""
-    before = cell.pre_nms()
-    boxes = cell.detections if before is None else before.assign(score=before.ranking_score)
-    overlaps = overlaps_of(cell.images, cell.objects, boxes, len(cell.classes), least=least)
-    row = overlaps.row[overlaps.pair_detection]
-    return pd.DataFrame(
-        {
-            "object_id": cell.objects.object_id.to_numpy()[overlaps.pair_object],
-            "cls_score": boxes.cls_score.to_numpy()[row],
-            "ranking_score": boxes.score.to_numpy()[row],
-            "iou": overlaps.pair_iou,
-        }
-    )
 
 
 def summarise(objects: pd.DataFrame, candidates: pd.DataFrame) -> dict[str, float | int]:
@@ -91,8 +59,9 @@ def summary_of(cell: CellData, rule: Rule) -> dict[str, float | int] | None:
         "predictions with IoU ≥ 0.5, of which the records hold the best by IoU and the best by ranking score, as many "
         "as `candidates` of the study's evaluation says (cut: objects that have more). IoUs are rounded to 1e-6, ties "
         "get their mean rank; objects with fewer than two "
-        "candidates or a constant side are counted and left out. Over cells: Spearman of the divergence (J_k) with "
-        "AP, within a data set and detector. Imports without recorded candidates have no J_k."
+        "candidates or a constant side are counted and left out. Does it predict AP: Spearman over methods (means "
+        "over seeds; six at least) of the divergence (J_k) with AP, within a data set and detector, p by "
+        "permutation. Imports without recorded candidates have no J_k."
     ),
     paper="MLC, section 1 and Table 1",
 )
@@ -116,10 +85,11 @@ def divergence(study: StudyRecord) -> list[Result]:
         return []
     by_cell = pd.DataFrame(cells, columns=["data", "detector", "method", "seed", "spearman", "AP"])
     by_group = over_seeds(pd.DataFrame(groups)) if groups else pd.DataFrame()
+    predicted = pd.DataFrame([asdict(p) for p in predictions(study, "AP")])
     return [
         Result("divergence", "By candidate rule", _by_rule(rules)),
         Result("divergence.groups", "By class, size and crowdedness (J_k)", by_group),
-        Result("divergence.predicts", "Does it predict AP?", _with_ap(by_cell)),
+        Result("divergence.predicts", "Does it predict AP?", predicted),
         Result("divergence.cells", "Divergence and AP of every cell", by_cell, {"AP": "AP"}, "figure"),
         Result(
             "divergence.density", "Scores and IoUs of candidates", pd.concat(density, ignore_index=True), {}, "figure"
@@ -157,18 +127,6 @@ def _by_group(cell: CellData) -> list[dict[str, object]]:
             if np.isfinite(value):
                 rows.append({"by": by, "group": name, "spearman": float(value), "objects": int(mean.count()[name])})
     return rows
-
-
-def _with_ap(cells: pd.DataFrame) -> pd.DataFrame:
-    rows = []
-    for (data, detector), group in cells.dropna().groupby(["data", "detector"], sort=False):
-        if len(group) >= 3 and group.spearman.nunique() > 1 and group.AP.nunique() > 1:
-            from scipy import stats  # takes a second to load
-
-            result = stats.spearmanr(group.spearman, group.AP.astype(float))
-            row = {"data": data, "detector": detector, "cells": len(group)}
-            rows.append({**row, "correlation": float(result.statistic), "p": float(result.pvalue)})
-    return pd.DataFrame(rows)
 
 
 def density_sample(cell: CellData, most: int = DENSITY_POINTS) -> pd.DataFrame:

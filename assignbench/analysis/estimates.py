@@ -187,9 +187,9 @@ def _power(error: float, freedom: float, half: float, difference: float) -> floa
 
 
 @dataclass(frozen=True)
-class Differences:
-    """Paired differences of one method to its baseline: `values` [S] seed by seed on all images, and `replicates`
-    [R, S] of them with the images reweighted (None where nothing is known of images).
+class Measured:
+    """A measure, or a paired difference of it: `values` [S] seed by seed on all test images, and `replicates` [R, S]
+    of them with the images reweighted (None where nothing is known of images).
     """
 
     values: Floats
@@ -235,7 +235,15 @@ class Differences:
         return max(0.0, float(shared))
 
 
-def estimates(pairs: Sequence[Differences], baselines: Sequence[Hashable], *, moderate: bool = True) -> list[Estimate]:
+def less(one: Measured, other: Measured) -> Measured:
+    """The difference of two, seed by seed and replicate by replicate."""
+    drawn = None
+    if one.replicates is not None and other.replicates is not None:
+        drawn = one.replicates - other.replicates
+    return Measured(one.values - other.values, drawn)
+
+
+def estimates(pairs: Sequence[Measured], baselines: Sequence[Hashable], *, moderate: bool = True) -> list[Estimate]:
     """One estimate per pair; their seed variances are moderated by one another (`moderation.moderated`).
 
     `baselines` name what each pair's other side is; `moderate=False` gives Student's t of each pair alone.

@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 
 from assignbench.analysis.base import CellData, StudyRecord, analysis, three_numbers
-from assignbench.analysis.intervals import fitted_line, over_seeds, with_verdicts
-from assignbench.analysis.pairs import gains, with_gains
+from assignbench.analysis.intervals import over_seeds
+from assignbench.analysis.lines import fitted_line
+from assignbench.analysis.pairs import KEYS, gains, over_pairs, pairs_of, with_gains
 from assignbench.analysis.result import Result
-from assignbench.analysis.trends import FACTORS, factor_grouping, trend_rows
+from assignbench.analysis.trends import FACTORS, LEAST_OBJECTS, LEAST_RANGE, trends, unit_of_gain
+from assignbench.analysis.verdicts import with_verdicts
 from assignbench.measure.coco import AREAS
 from assignbench.measure.groups import CROWDING, ELONGATION, IMAGE_CROWDING, PER_IMAGE, Grouping
 from assignbench.measure.matching import average_precision, match
@@ -178,37 +180,49 @@ def _by_area(cell: CellData, ranges: dict[str, tuple[float, float]]) -> list[dic
     title="Dose and response",
     question="Does a method's gain grow with what makes a scene hard?",
     definition=(
-        "Objects are cut into up to four groups of equal size by a factor that the scenes control (or that the boxes "
-        "show). " + GROUP_RULE + "Slope: of the paired gain in AP against the group's mean factor, fitted for each "
-        "seed with the groups' numbers of objects as weights. Its 95 % interval speaks for other seeds and other test "
-        "images: half = t·√(s²/n over seeds + variance over images by jackknife over 20 folds of them), with "
-        "Welch-Satterthwaite's degrees of freedom. Verdicts are corrected (Holm) over all slopes of the table."
+        "Objects are cut by a factor that the scenes control (or that the boxes show) into LTM's groups where it has "
+        "some and into up to four of equal size otherwise; groups of fewer than "
+        f"{LEAST_OBJECTS} objects are left out. " + GROUP_RULE + "Images are cut by their number of objects and their "
+        "crowdedness: a group's AP is that of its images, its gain relative to the baseline's AP. Slope: of the paired "
+        "gain against the group's mean factor, fitted for each seed, a group weighing one over the variance of its "
+        "gain over images. Its 95 % interval speaks for other seeds and other test images, as that of a difference "
+        "does. Verdicts are corrected (Holm) over all slopes of the table; none is given where the outer groups lie "
+        f"less than {LEAST_RANGE} units of the factor apart. by_group: the gains that make the slope, and where one "
+        "goes against it."
     ),
     paper="LTM, section 4.2",
 )
 def factors(study: StudyRecord) -> list[Result]:
-    """The slopes; and gain by factor and group over seeds."""
-    slopes = [t for t in (trend_rows(study, name) for name in FACTORS) if len(t)]
+    """The slopes; and the gain by factor and group."""
+    slopes, groups = [], []
+    for factor in FACTORS:
+        for pair, sample, estimate in trends(pairs_of(study), factor):
+            row = {**pair.keys, "factor": factor, "slope": 100 * estimate.mean, "half": 100 * estimate.half}
+            row |= {"unit": f"{unit_of_gain(factor)} per unit", "n": estimate.n, "p": estimate.p}
+            slopes.append({**row, "by_group": sample.detail or "–", "untestable": sample.untestable})
+        groups += gains_by_group(study, factor)
     if not slopes:
         return []
-    parts = [p for p in (factor_gains(study, name) for name in FACTORS) if len(p)]
-    keys = ["data", "detector", "method", "baseline", "pair", "factor", "group", "seed"]
-    by_group = over_seeds(pd.concat(parts, ignore_index=True)[[*keys, "middle", "objects", "AP", "gain"]])
-    table = with_verdicts(pd.concat(slopes, ignore_index=True), "slope")
+    table = with_verdicts(pd.DataFrame(slopes), "slope").rename(columns={"untestable": "reason"})
+    shown = [*KEYS, "factor", "slope", "half", "unit", "n", "verdict", "by_group", "reason"]
     return [
-        Result("factors", "Slope of the gain", table, {"slope": "AP", "half": "AP"}),
-        Result("factors.groups", "Gain by group", by_group, {"AP": "AP", "gain": "AP"}),
+        Result("factors", "Slope of the gain", table[shown]),
+        Result("factors.p", "The p values of the slopes", table[[*KEYS, "factor", "n", "p", "p_holm"]], {}, "appendix"),
+        Result("factors.groups", "Gain by group", pd.DataFrame(groups)),
     ]
 
 
-def factor_gains(study: StudyRecord, factor: str) -> pd.DataFrame:
-    """One row per cell and quantile group of a factor: middle, AP, gain over the baseline; empty if it never varies."""
-    kept: list[pd.DataFrame] = []
-    for name in dict.fromkeys(c.keys["data"] for c in study.data()):
-        grouping = factor_grouping(study, name, factor)
-        if grouping is not None:
-            table = group_table(study, grouping)
-            kept.append(table[table.data == name])
-    if not kept:
-        return pd.DataFrame()
-    return gains(pd.concat(kept, ignore_index=True), study).assign(factor=factor)
+def gains_by_group(study: StudyRecord, factor: str) -> list[dict[str, object]]:
+    """One row per pair and group of a factor with a trend: its mean factor, objects, gain and interval."""
+    told = [(p, s) for p, s, _ in trends(pairs_of(study), factor) if not s.untestable]
+    most = max((len(s.groups.names) for _, s in told), default=0)
+    rows: list[dict[str, object]] = []
+    for number in range(most):
+        here = [(p, s) for p, s in told if number < len(s.groups.names)]
+        found = over_pairs([p for p, _ in here], [s.of_group(number) for _, s in here])
+        for (pair, sample), estimate in zip(here, found, strict=True):
+            g = sample.groups
+            row = {**pair.keys, "factor": factor, "group": g.names[number], "middle": float(g.middles[number])}
+            row |= {"objects": int(g.objects[number]), "gain": 100 * estimate.mean, "gain_half": 100 * estimate.half}
+            rows.append({**row, "unit": unit_of_gain(factor), "n": estimate.n})
+    return rows

@@ -45,7 +45,7 @@ def moderated(variances: Sequence[float], freedoms: Sequence[float], baselines: 
         result.variance[used] = prior
     else:
         result.variance[used] = (prior_freedom * prior + d * s2) / (prior_freedom + d)
-    most = _pooled_freedom(d, [baselines[k] for k in used])
+    most = _pooled_freedom(d, [baselines[int(k)] for k in used])
     result.freedom[used] = np.maximum(np.minimum(prior_freedom + d, most), d)
     return result
 

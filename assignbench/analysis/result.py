@@ -8,7 +8,7 @@ from typing import Literal
 
 import pandas as pd
 
-Role = Literal["table", "figure"]
+Role = Literal["table", "figure", "appendix"]
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,9 @@ class Result:
     """One tidy table of an analysis. Figures and tables find it by `key`, never by its caption.
 
     `key` is unique in the package: the analysis' name, or "<analysis>.<part>" where it has several. `units` says what
-    the columns' numbers are ("AP", "px", "share", ...). `role`: "table" is printed, "figure" only drawn. A column
-    `seed` marks one row per cell, which the report averages over.
+    the columns' numbers are ("AP", "px", "share", ...). `role`: "table" is printed, "figure" only drawn, "appendix"
+    printed at the end of the page (raw p values, on which no headline may rest). A column `seed` marks one row per
+    cell, which the report averages over.
     """
 
     key: str

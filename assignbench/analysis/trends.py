@@ -1,4 +1,9 @@
-"""Does a gain grow with a factor? The slope of the gain over groups of objects, for other seeds and other images."""
+"""Does a gain grow with a factor? The slope of the gain over groups of objects or images, with the gains that make it.
+
+Objects are the unit of most factors: a group's AP is the balanced one (`measure.groups`). Images are the unit of what
+is said of a whole image, its number of objects and its crowdedness (LTM): a group's AP is that of its images alone,
+and the gain is relative to the baseline's, since crowded images are harder for every method.
+"""
 
 from __future__ import annotations
 
@@ -6,94 +11,171 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import pandas as pd
 
-from assignbench.analysis.base import CellData, StudyRecord
-from assignbench.analysis.intervals import FOLDS, LEAST_SEEDS, Floats, Trend, fold_weights, trend
-from assignbench.measure.groups import Grouping, group_precision, quantile_grouping
-from assignbench.measure.matching import mean_over_classes
+from assignbench.analysis import measures
+from assignbench.analysis.base import CellData
+from assignbench.analysis.estimates import Estimate, Floats, Measured
+from assignbench.analysis.lines import slope
+from assignbench.analysis.pairs import Pair, over_pairs
+from assignbench.measure.groups import (
+    ELONGATION,
+    IMAGE_CROWDING,
+    PER_IMAGE,
+    Grouping,
+    group_precision,
+    quantile_grouping,
+)
+from assignbench.measure.matching import average_precision, mean_over_classes
 
 FACTORS = ("crowdedness", "aspect_ratio", "acentricity", "occlusion", "contrast", "objects_in_image")
 FACTOR_BINS = 4
+LEAST_OBJECTS = 30  # in a group, or its AP says nothing
+LEAST_RANGE = 0.5  # between the means of the outer groups, in units of the factor
+# LTM's groups where it has some; groups of equal size otherwise. By image: those of a whole image.
+BY_IMAGE = {"crowdedness": IMAGE_CROWDING, "objects_in_image": PER_IMAGE}
+BY_OBJECT = {"aspect_ratio": ELONGATION}
 
 
 @dataclass(frozen=True)
-class GroupCurve:
-    """A cell's APs [F + 1, G] by image folds and group, with each group's mean factor and its objects."""
+class Groups:
+    """The groups of a factor that hold enough objects: place [M] of every object (-1 in none), names and means [G]."""
 
-    precision: Floats
+    place: np.ndarray
+    names: tuple[str, ...]
     middles: Floats
     objects: Floats
+    by_image: bool
+    untestable: str = ""
 
 
-def factor_grouping(study: StudyRecord, data: str, factor: str) -> Grouping | None:
-    """Up to four groups of equal size of a data set's objects; None if the factor is not there or never varies."""
-    cell = next((c for c in study.data() if c.keys["data"] == data), None)
-    if cell is None or factor not in cell.objects:
+@dataclass(frozen=True)
+class TrendSample:
+    """The slopes of a pair's gain by seed, and the gains by group: values [S, G], replicates [R, S, G]."""
+
+    slopes: Measured
+    groups: Groups
+    gains: Floats
+    replicates: Floats
+    untestable: str = ""
+
+    def of_group(self, number: int) -> Measured:
+        """The gain in one group."""
+        return Measured(self.gains[:, number], self.replicates[:, :, number])
+
+    @property
+    def detail(self) -> str:
+        """The gain of every group, and where it falls against the slope."""
+        mean = 100 * self.gains.mean(axis=0) if len(self.gains) else np.zeros(0)
+        told = ", ".join(f"{n} {g:+.1f}" for n, g in zip(self.groups.names, mean, strict=False))
+        steps = np.diff(mean) * np.sign(self.slopes.mean) if len(mean) > 1 else np.zeros(0)
+        against = [self.groups.names[k + 1] for k in np.flatnonzero(steps < 0)]
+        return f"{told}; against the slope at {', '.join(against)}" if against else told
+
+
+def unit_of_gain(factor: str) -> str:
+    """What a gain over the groups of a factor is counted in."""
+    return "per cent of the baseline's AP" if factor in BY_IMAGE else "points"
+
+
+def grouping_of(cell: CellData, factor: str) -> Grouping | None:
+    """The groups that a factor cuts a test set into; None if it is not there or never varies."""
+    fixed = BY_IMAGE.get(factor) or BY_OBJECT.get(factor)
+    column = fixed.column if fixed else factor
+    if column not in cell.objects:
         return None
-    return quantile_grouping(factor, cell.objects[factor].to_numpy(np.float64), FACTOR_BINS)
+    return fixed or quantile_grouping(factor, cell.objects[factor].to_numpy(np.float64), FACTOR_BINS)
 
 
-def group_curve(cell: CellData, grouping: Grouping, folds: int) -> GroupCurve:
-    """The balanced AP of every group that holds an object, on all images and with each fold of them left out."""
-    return cell.once(("group curve", grouping, folds), partial(_group_curve, cell, grouping, folds))
+def groups_of(cell: CellData, factor: str) -> Groups:
+    """The groups of a factor on a cell's test set, which are those of every cell on it."""
+    return cell.once(("groups", factor), partial(_groups_of, cell, factor))
 
 
-def _group_curve(cell: CellData, grouping: Grouping, folds: int) -> GroupCurve:
-    values = cell.objects[grouping.column]
-    place = grouping.place(values)
-    weights = fold_weights(len(cell.overlaps.images), folds)
-    columns, middles, objects = [], [], []
-    for number in range(len(grouping.names)):
-        inside = place == number
-        count = int((inside & ~cell.overlaps.left_out).sum())
-        if count:
+def _groups_of(cell: CellData, factor: str) -> Groups:
+    grouping = grouping_of(cell, factor)
+    counted = ~cell.overlaps.left_out
+    nothing = Groups(np.full(len(counted), -1), (), np.zeros(0), np.zeros(0), factor in BY_IMAGE)
+    if grouping is None:
+        known = factor in cell.objects
+        reason = f"{factor} is the same for all objects" if known else f"the objects have no {factor}"
+        return Groups(nothing.place, (), nothing.middles, nothing.objects, nothing.by_image, reason)
+    place = np.where(counted, grouping.place(cell.objects[grouping.column]), -1)
+    sizes = np.bincount(place[place >= 0], minlength=len(grouping.names))
+    kept = np.flatnonzero(sizes >= LEAST_OBJECTS)
+    renamed = np.full(len(grouping.names) + 1, -1)
+    renamed[kept] = np.arange(len(kept))
+    place = renamed[place]
+    values = cell.objects[grouping.column].to_numpy(float)
+    middles = np.array([values[place == k].mean() for k in range(len(kept))])
+    names = tuple(grouping.names[k] for k in kept)
+    return Groups(
+        place, names, middles, sizes[kept].astype(float), factor in BY_IMAGE, _too_few(factor, names, middles)
+    )
+
+
+def _too_few(factor: str, names: tuple[str, ...], middles: Floats) -> str:
+    """Why no trend can be seen over these groups; "" where one can."""
+    if len(names) < 2:
+        which = f"only {names[0]}" if names else "none"
+        return f"of the groups of {factor} {which} holds {LEAST_OBJECTS} objects"
+    wide = float(middles.max() - middles.min())
+    if wide < LEAST_RANGE:
+        return f"the outer groups of {factor} lie {wide:.2f} apart, less than {LEAST_RANGE}"
+    return ""
+
+
+def group_curve(cell: CellData, factor: str) -> Floats:
+    """AP [1 + R, G] of every group, on all images and on their bootstrap replicates."""
+    return cell.once(("group curve", factor), partial(_group_curve, cell, factor))
+
+
+def _group_curve(cell: CellData, factor: str) -> Floats:
+    groups, count = groups_of(cell, factor), len(cell.overlaps.images)
+    weights = np.concatenate([measures.whole(count).rows, measures.bootstrap(count).rows])
+    columns = []
+    for number in range(len(groups.names)):
+        inside = groups.place == number
+        if groups.by_image:
+            member = np.zeros(count)
+            member[cell.overlaps.object_image[inside]] = 1.0
+            columns.append(mean_over_classes(average_precision(cell.matches, weights * member)))
+        else:
             found = group_precision(cell.overlaps, inside, weights=weights, matches=cell.matches)
             columns.append(mean_over_classes(found))
-            middles.append(float(values[inside].mean()))
-            objects.append(float(count))
-    stacked = np.stack(columns, axis=-1) if columns else np.zeros((len(weights), 0))
-    return GroupCurve(stacked, np.asarray(middles), np.asarray(objects))
+    return np.stack(columns, axis=-1) if columns else np.zeros((len(weights), 0))
 
 
-def trends(study: StudyRecord, grouping: Grouping, data: str) -> dict[tuple[str, str], tuple[str, Trend]]:
-    """By detector and method of a data set: the baseline and the trend of the gain over the groups."""
-    cells: dict[str, dict[tuple[str, int], CellData]] = {}
-    for cell in study.data():
-        if cell.keys["data"] == data and grouping.column in cell.objects:
-            here = cells.setdefault(cell.keys["detector"], {})
-            here[cell.keys["method"], cell.keys["seed"]] = cell
-    found = {}
-    for detector, members in cells.items():
-        present = list(dict.fromkeys(m for m, _ in members))
-        for method in present:
-            baseline = study.baseline_of(method, present)
-            seeds = [s for m, s in members if m == method and (baseline, s) in members]
-            if baseline and seeds:
-                # One or two seeds resolve nothing: their images need not be left out in turn.
-                folds = FOLDS if len(seeds) >= LEAST_SEEDS else 0
-                ours = [group_curve(members[method, s], grouping, folds) for s in seeds]
-                theirs = [group_curve(members[baseline, s], grouping, folds) for s in seeds]
-                gained = np.stack([a.precision - b.precision for a, b in zip(ours, theirs, strict=True)])
-                found[detector, method] = (baseline, trend(ours[0].middles, gained, ours[0].objects))
-    return found
+def trend_sample(pair: Pair, factor: str) -> TrendSample:
+    """How the gain of a pair changes over the groups of a factor.
 
-
-def trend_rows(study: StudyRecord, factor: str, grouping: Grouping | None = None) -> pd.DataFrame:
-    """data, detector, method, baseline, pair, factor, slope, half, n, p, groups: one row per method with a baseline.
-
-    Without a `grouping` the objects of each data set are cut into groups of equal size.
+    Each seed's slope is fitted with the groups' precision (one over the variance of their gain over images) as weights:
+    the AP of a small group is a rough one.
     """
-    rows = []
-    for data in dict.fromkeys(c.keys["data"] for c in study.data()):
-        own = grouping or factor_grouping(study, data, factor)
-        if own is None:
-            continue
-        for (detector, method), (baseline, found) in trends(study, own, data).items():
-            if not np.isfinite(found.interval.mean):
-                continue  # the objects all lie in one group
-            row = {"data": data, "detector": detector, "method": method, "baseline": baseline}
-            row |= {"pair": study.pair(method, baseline, (data, detector)), "factor": factor}
-            row |= {"slope": found.interval.mean, "half": found.interval.half_or_nan, "n": found.interval.n}
-            rows.append({**row, "p": found.p})
-    return pd.DataFrame(rows)
+    seeds = pair.seeds
+    groups = groups_of(pair.ours[seeds[0]], factor) if seeds else _NO_GROUPS
+    empty = np.zeros((len(seeds), len(groups.names)))
+    if pair.untestable or groups.untestable:
+        blank = Measured(np.full(len(seeds), np.nan))
+        return TrendSample(blank, groups, empty, empty[None], pair.untestable or groups.untestable)
+    ours, theirs = (np.stack([group_curve(c[s], factor) for s in seeds], axis=1) for c in (pair.ours, pair.theirs))
+    gained = ours - theirs  # [1 + R, S, G]
+    if groups.by_image:
+        base = theirs.mean(axis=1, keepdims=True)
+        gained = np.divide(gained, base, out=np.full_like(gained, np.nan), where=base > 0)
+    spread = gained[1:].mean(axis=1).var(axis=0)
+    if not np.isfinite(spread).all():
+        blank = Measured(np.full(len(seeds), np.nan))
+        return TrendSample(blank, groups, gained[0], gained[1:], "the baseline finds nothing in a group")
+    precision = 1 / np.maximum(spread, 1e-12)
+    slopes = np.array([[slope(groups.middles, seed, precision) for seed in row] for row in gained])
+    return TrendSample(Measured(slopes[0], slopes[1:]), groups, gained[0], gained[1:])
+
+
+_NO_GROUPS = Groups(np.zeros(0, int), (), np.zeros(0), np.zeros(0), False, "no finished pair")
+
+
+def trends(pairs: list[Pair], factor: str) -> list[tuple[Pair, TrendSample, Estimate]]:
+    """The trend of every pair's gain over a factor, seed variances moderated over the pairs of a data set."""
+    samples = [trend_sample(p, factor) for p in pairs]
+    found = over_pairs(pairs, [s.slopes for s in samples])
+    return list(zip(pairs, samples, found, strict=True))

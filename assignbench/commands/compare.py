@@ -14,7 +14,7 @@ import pandas as pd
 from rich.console import Console
 
 from assignbench.analysis import CellData
-from assignbench.analysis.intervals import image_draws
+from assignbench.analysis.measures import bootstrap
 from assignbench.commands.folders import check_there
 from assignbench.commands.scenes import scene_cache
 from assignbench.config import CellConfig, LocalPaths
@@ -73,8 +73,8 @@ RULE = (
     "objects of its class (the report's rule); areas by COCO's rule."
 )
 NOTE = (
-    "low, high: 95 % percentile interval over resampled test images (1000 replicates) of this one trained pair; it "
-    "says nothing about other seeds."
+    "low, high: 95 % percentile interval over test images weighed anew (Bayesian bootstrap, 1000 replicates) of this "
+    "one trained pair; it says nothing about other seeds."
 )
 
 
@@ -130,7 +130,7 @@ def _row(
     by: str, name: str, objects: int, first: CellData, second: CellData, judge: Callable[[CellData, Floats], Floats]
 ) -> dict[str, Any]:
     """AP of both in a group and the bootstrap of the difference; `judge` gives a cell's AP [R] by weights [R, I]."""
-    draws = image_draws(len(first.images), REPLICATES, np.random.default_rng(23))
+    draws = bootstrap(len(first.images), REPLICATES).rows
     weights = np.concatenate([np.ones((1, draws.shape[1])), draws])
     both = [judge(cell, weights) for cell in (first, second)]
     gap = both[1] - both[0]

@@ -9,6 +9,7 @@ import pandas as pd
 
 from assignbench.analysis import StudyRecord
 from assignbench.analysis.configuration import entries, pairs
+from assignbench.analysis.differences import primary_metric
 from assignbench.config.detector import DetectorConfig
 from assignbench.report.tables import Table, difference, tidy_table
 
@@ -24,6 +25,7 @@ def opening(
         return []
     verdicts = _by_pair(differences.get("differences", pd.DataFrame()))
     several = len(study.places) > 1
+    metric = primary_metric(study)
     header = ["method", "compared with", "differs in", "beyond the assigner"]
     rows = []
     for row in table.itertuples(index=False):
@@ -31,15 +33,17 @@ def opening(
         gain, verdict = ("–", "–")
         if row.baseline and found is not None:
             gain, verdict = difference(found.difference, found.half, found.n), str(found.verdict)
+            if found.reason:
+                verdict = f"{verdict}: {found.reason}"
         beyond = row.differs if row.pair == "recipe" else "nothing" if row.pair == "assigner" else "–"
         place = [row.data, row.detector] if several else []
         rows.append([*place, row.method, row.baseline or "–", PAIR_WORDS[row.pair], beyond, gain, verdict])
     where = ["data", "detector"] if several else []
     caption = "Each method and its baseline" if several else f"Each method and its baseline{_where(study)}"
-    tables = [Table(caption, [*where, *header, "ΔAP, points", "verdict (corrected)"], rows)]
+    tables = [Table(caption, [*where, *header, f"Δ{metric}, points", "verdict (corrected)"], rows)]
     asked = claims.get("claims", pd.DataFrame())
     if len(asked) and "verdict" in asked:
-        shown = [c for c in ("claim", "verdict") if c in asked]
+        shown = [c for c in ("claim", "verdict", "reason") if c in asked]
         tables.append(tidy_table("The claims that the study tests", asked[shown].drop_duplicates()))
     return tables
 
@@ -51,8 +55,8 @@ def _where(study: StudyRecord) -> str:
 def _by_pair(table: pd.DataFrame) -> dict[tuple[str, str, str], pd.Series]:
     if table.empty:
         return {}
-    ap = table[table.metric == "AP"]
-    return {(r.data, r.detector, r.method): r for _, r in ap.iterrows()}
+    first = table[table.metric == table.metric.iloc[0]]  # the primary one
+    return {(r.data, r.detector, r.method): r for _, r in first.iterrows()}
 
 
 def fairness(study: StudyRecord) -> tuple[str, bool]:

@@ -151,6 +151,9 @@ def page_of(study: StudyRecord, target: Target, tell: Tell) -> Page:
     first = opening(study, _results(answers, "differences", study), _results(answers, "claims", study))
     if first:
         sections.insert(0, Section("", "What is compared", FIRST_QUESTION, FIRST_DEFINITION, "", first))
+    behind = _appendix(study, answers)
+    if behind:
+        sections.append(Section("", "Appendix: the tests behind the verdicts", "", APPENDIX_DEFINITION, "", behind))
     fair, unfair = fairness(study)
     about = study.about
     return Page(
@@ -174,7 +177,7 @@ FIRST_QUESTION = "Which method is compared with which, what differs between the 
 FIRST_DEFINITION = (
     "assigner: the two differ in the assigner alone, so that a difference is due to it. recipe: they differ in the "
     "other parts named here too, so that a difference must not be put down to the assigner. Verdicts rest on the "
-    "paired t-test over seeds, corrected for all comparisons of their table."
+    "corrected tests of the primary metric, for other seeds and other test images."
 )
 
 
@@ -219,13 +222,25 @@ def _section(analysis: Analysis, study: StudyRecord, answer: list[Result] | str,
 def _tables(study: StudyRecord, results: list[Result]) -> list[Table]:
     tables = []
     for result in results:
-        if result.role == "figure" or result.frame.empty:
+        if result.role != "table" or result.frame.empty:
             continue
         if result.key == "averages":
             tables += average_tables(result.frame, study.methods, study.about.get("published") or {})
         else:
             tables.append(result_table(result, study.places))
     return tables
+
+
+APPENDIX_DEFINITION = (
+    "p: of the single test; p_holm: corrected over the family of tests that one question asks, on which the verdict "
+    "rests. No conclusion may be drawn from a single test of many."
+)
+
+
+def _appendix(study: StudyRecord, answers: dict[str, list[Result] | str]) -> list[Table]:
+    """What stands behind the verdicts, of all analyses."""
+    results = [r for found in answers.values() if not isinstance(found, str) for r in found]
+    return [result_table(r, study.places) for r in results if r.role == "appendix" and len(r.frame)]
 
 
 def _insert_samples(sections: list[Section], study: StudyRecord, target: Target) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from assignbench.analysis.averages import METRICS
-from assignbench.analysis.intervals import LEAST_SEEDS, over_seeds
+from assignbench.analysis.estimates import LEAST_SEEDS
+from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.result import Result
 
 ONE_SEED = "†"
@@ -99,10 +100,11 @@ def _average_notes(group: pd.DataFrame, published: Mapping[str, Any], rows_of: M
         notes.append(f"{ONE_SEED} one seed: no interval, and no verdict can rest on it.")
     gains = group[(group.metric == "AP") & (group.delta_n >= LEAST_SEEDS)]
     if len(gains):
-        least = 100 * gains.delta_half.max()
+        least = 100 * gains.detectable.max()
         notes.append(
-            f"Smallest difference in AP that this study could have resolved for every method: {least:.1f} points "
-            "(before correction for the number of comparisons)."
+            f"Smallest difference in AP that such a study resolves for every method in 80 % of its runs: {least:.1f} "
+            "points (before correction for the number of comparisons). ± of a method: over seeds, on these test images; of Δ: "
+            "for other seeds and other test images."
         )
     else:
         notes.append("Fewer than three seeds: this study cannot resolve any difference between methods.")

@@ -7,7 +7,7 @@ import pytest
 from assignbench.analysis import ANALYSES
 from assignbench.analysis.base import CellData
 from assignbench.analysis.divergence import summarise
-from assignbench.analysis.intervals import fitted_line, slope
+from assignbench.analysis.lines import fitted_line, slope
 from assignbench.analysis.nms import THRESHOLDS
 from assignbench.analysis.quality import reliability
 from assignbench.measure.correlation import rank_correlation

@@ -30,9 +30,11 @@ def factors(study: StudyRecord, found: Found) -> list[Drawn]:
             method_lines(ax, mine, present(study.methods, mine), "middle", "gain")
             ax.axhline(0, color="black", lw=0.6)
             ax.set_xlabel(plain(factor.replace("_", " ")))
-        axes[0].set_ylabel("gain in AP, points")
+        axes[0].set_ylabel("gain, points or per cent of AP")
         legend(axes[min(len(axes), 3) - 1])
         where = place_name(study, (str(data), str(detector)))
-        caption = f"Gain in AP over the baseline by factor, groups of equal size{where}."
+        caption = (
+            f"Gain over the baseline by factor{where}, in points; in per cent of its AP where images are the unit."
+        )
         made.append(Drawn(f"factors-{data}-{detector}", caption, finished(figure)))
     return made

@@ -1,0 +1,54 @@
+"""Lines through points: least-squares slopes, weighted or with the interval over the points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from assignbench.analysis.estimates import LEVEL
+
+Values = Sequence[float] | npt.NDArray[np.float64]
+
+
+def slope(x: Values, y: Values, weights: Values | None = None) -> float:
+    """Least-squares slope, each point with its weight (1 by default); NaN with fewer than two distinct x."""
+    a, b = np.asarray(x, float), np.asarray(y, float)
+    w = np.ones(len(a)) if weights is None else np.asarray(weights, float)
+    usable = np.isfinite(a) & np.isfinite(b) & (w > 0)
+    a, b, w = a[usable], b[usable], w[usable]
+    if len(np.unique(a)) < 2:
+        return float("nan")
+    w = w / w.sum()
+    centred = a - (w * a).sum()
+    return float((w * centred * (b - (w * b).sum())).sum() / (w * centred**2).sum())
+
+
+@dataclass(frozen=True)
+class Line:
+    """A fitted line with the interval of its slope over the points (not over seeds)."""
+
+    intercept: float
+    slope: float
+    half: float | None
+    n: int
+
+
+def fitted_line(x: Values, y: Values, level: float = LEVEL) -> Line:
+    """The least-squares line through points; `half` needs three of them."""
+    a, b = np.asarray(x, float), np.asarray(y, float)
+    usable = np.isfinite(a) & np.isfinite(b)
+    a, b = a[usable], b[usable]
+    gradient = slope(a, b)
+    if not np.isfinite(gradient):
+        return Line(float("nan"), float("nan"), None, len(a))
+    intercept = float(b.mean() - gradient * a.mean())
+    if len(a) < 3:
+        return Line(intercept, gradient, None, len(a))
+    from scipy.special import stdtrit
+
+    rest = b - intercept - gradient * a
+    deviation = np.sqrt((rest**2).sum() / (len(a) - 2) / ((a - a.mean()) ** 2).sum())
+    return Line(intercept, gradient, float(stdtrit(len(a) - 2, 0.5 + level / 2) * deviation), len(a))
