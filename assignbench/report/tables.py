@@ -101,11 +101,11 @@ def _average_notes(group: pd.DataFrame, published: Mapping[str, Any], rows_of: M
     gains = group[(group.metric == "AP") & (group.delta_n >= LEAST_SEEDS)]
     if len(gains):
         least = 100 * gains.detectable.max()
-        notes.append(
+        notes += [
             f"Smallest difference in AP that such a study resolves for every method in 80 % of its runs: {least:.1f} "
-            "points (before correction for the number of comparisons). ± of a method: over seeds, on these test images; of Δ: "
-            "for other seeds and other test images."
-        )
+            "points (before correction for the number of comparisons).",
+            "± of a method: over seeds, on these test images; of Δ: for other seeds and other test images.",
+        ]
     else:
         notes.append("Fewer than three seeds: this study cannot resolve any difference between methods.")
     if rows_of:
