@@ -151,6 +151,12 @@ class StudyRecord:
         return tuple(c for c in self.cells if c.state == "done" and c.measurable)
 
     @cached_property
+    def split(self) -> str:
+        """The split that the numbers are of: "val" where the study chooses settings, else "test"."""
+        read = (c.config.evaluation.split for c in self.cells if isinstance(c.config, CellConfig))
+        return next(iter(read), "test")
+
+    @cached_property
     def methods(self) -> list[str]:
         """The labels of the methods in the study's order."""
         return list(dict.fromkeys(c.config.method.name for c in self.cells))

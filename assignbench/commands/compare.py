@@ -175,7 +175,7 @@ class _Pixels:
         written = read_json(cell.cell.folder / "local.json")
         if folder is None and written and isinstance(cell.config, CellConfig):
             root = Path(LocalPaths.model_validate(written).root or ".")
-            self.data = load(cell.config.data, "test", root, scene_cache(cell.cell.folder))
+            self.data = load(cell.config.data, cell.config.evaluation.split, root, scene_cache(cell.cell.folder))
         self.place = {} if self.data is None else {r.id: i for i, r in enumerate(self.data.images)}
 
     def __call__(self, image_id: int) -> npt.NDArray[np.uint8]:

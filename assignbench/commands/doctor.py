@@ -14,7 +14,7 @@ from assignbench.commands.devices import choose_device
 from assignbench.commands.opening import Opened, open_study, read
 from assignbench.commands.weights import check_study_weights
 from assignbench.config.cell import CellConfig
-from assignbench.config.data import DataSpec
+from assignbench.config.data import Split
 from assignbench.errors import InputError
 from assignbench.study.about import published_of
 from assignbench.study.baselines import pair_lines
@@ -42,7 +42,8 @@ def doctor(options: argparse.Namespace, console: Console) -> int:
     wrong: list[str] = []
     test_images = {}
     for config, root in {c.config.data.name: (c.config, Path(c.paths.root)) for c in opened.everything}.values():
-        train, test_images[config.data.name] = _data(config.data, root, console, wrong)
+        images = _data(config, root, console, wrong)
+        train, test_images[config.data.name] = (images.get(split, 0) for split in config.splits)
         if train:
             wrong += _unreached(opened, config, max(1, train // config.schedule.update_size))
     _weights(opened, console, wrong)
@@ -69,18 +70,20 @@ def _questions(opened: Opened, console: Console) -> None:
         console.print(f"  measured on {published.data}; beside numbers of {', '.join(sorted(others))} they only orient")
 
 
-def _data(spec: DataSpec, root: Path, console: Console, wrong: list[str]) -> tuple[int, int]:
-    """Prints what a data set holds and all its problems, and adds what must be mended; images of training and test."""
+def _data(config: CellConfig, root: Path, console: Console, wrong: list[str]) -> dict[str, int]:
+    """Prints what a data set holds and all its problems, and adds what must be mended; images of each sound split."""
     from assignbench.data.base import grouped
     from assignbench.data.catalog import load
     from assignbench.data.overlap import overlap_notes
     from assignbench.data.profile import profile
     from assignbench.records.files import digest_of
 
+    spec = config.data
     console.print(f"data set {spec.name} ({spec.kind}){'' if spec.kind == 'shapes' else f' in {root}'}")
     lenient = spec if spec.kind == "shapes" else spec.model_copy(update={"on_bad": "skip"})
     splits = {}
-    for split in ("train", "test"):
+    named: list[Split] = [split for split in ("train", "val", "test") if spec.pairs(split) or split in config.splits]
+    for split in named:
         try:
             found = splits[split] = load(lenient, split, root)
         except InputError as problem:
@@ -97,10 +100,10 @@ def _data(spec: DataSpec, root: Path, console: Console, wrong: list[str]) -> tup
             wrong.append(f"data set '{spec.name}', {split}: {told}")
         for line in more:
             console.print(f"    {line}")
-    if len(splits) == 2:
-        for line in overlap_notes(splits["train"], splits["test"], digest_of):
+    for split in [s for s in splits if s != "train" and "train" in splits]:
+        for line in overlap_notes(splits["train"], splits[split], digest_of, split):
             console.print(f"  {line}")
-    return tuple(len(splits[split]) if split in splits else 0 for split in ("train", "test"))  # type: ignore[return-value]
+    return {split: len(found) for split, found in splits.items()}
 
 
 def _unreached(opened: Opened, config: CellConfig, per_epoch: int) -> list[str]:

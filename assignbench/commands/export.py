@@ -164,14 +164,15 @@ def _numbered(results: Sequence[Mapping[str, Any]], ids: Sequence[int]) -> list[
 def _annotations(record: CellRecord, config: CellConfig, root: Path | None) -> Path:
     """The annotation file of the cell's COCO test split. Raises InputError where it is not there or was changed."""
     local = LocalPaths.model_validate(read_json(record.folder / "local.json")) if root is None else None
-    name = config.data.test[0][0]
-    path = within(root or Path(local.root if local else ""), name, f"{record.folder / 'config.json'}, data.test")
+    split = config.evaluation.split
+    name = config.data.pairs(split)[0][0]
+    path = within(root or Path(local.root if local else ""), name, f"{record.folder / 'config.json'}, data.{split}")
     if not path.is_file():
         raise InputError(
             f"{path}: the annotation file that the cell was tested on is not there, and the ids of its categories are "
             "needed; name the root of the data set with --root"
         )
-    listed = read_listing(record.folder, read_inputs(record.folder)).get("test annotations", {})
+    listed = read_listing(record.folder, read_inputs(record.folder)).get(f"{split} annotations", {})
     if name in listed and listed[name] != digest_of(path):
         raise InputError(f"{path}: has changed since the cell was tested on it; name the former's root with --root")
     return path

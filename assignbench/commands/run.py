@@ -152,10 +152,11 @@ def _check_data(study: Study, cells: Sequence[Cell]) -> None:
     """Reads every split and weights file that the cells need, so that nothing is written before all of it is sound."""
     from assignbench.data.catalog import load
 
-    for spec, root in {c.config.data.name: (c.config.data, c.paths.root) for c in cells}.values():
+    for config, root in {c.config.data.name: (c.config, c.paths.root) for c in cells}.values():
+        spec = config.data
         if spec.kind == "shapes":
             continue
-        for split in ("train", "test"):
+        for split in config.splits:
             load(spec, split, Path(root))
     check_study_weights(study, cells)
 
@@ -164,7 +165,7 @@ def _render_scenes(cells: Sequence[Cell]) -> None:
     """Fills the scene cache once, before several cells would each do it."""
     from assignbench.data.catalog import load
 
-    for spec, cache in {c.config.data.name: (c.config.data, c.paths.cache) for c in cells}.values():
-        if spec.kind == "shapes":
-            for split in ("train", "test"):
-                load(spec, split, Path(), Path(cache))
+    for config, cache in {c.config.data.name: (c.config, c.paths.cache) for c in cells}.values():
+        if config.data.kind == "shapes":
+            for split in config.splits:
+                load(config.data, split, Path(), Path(cache))

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from assignbench.config.base import Config
-from assignbench.config.data import DataSpec
+from assignbench.config.data import DataSpec, Split
 from assignbench.config.detector import DetectorConfig
 from assignbench.config.evaluation import Evaluation
 from assignbench.config.method import MethodConfig
@@ -24,8 +24,13 @@ FORMAT = 4  # raised when records of older runs can no longer be read
 _NOT_TRAINED_ON = {
     "method": ("name", "preset", "ranking", "floor_on", "nms", "voting"),
     "detector": ("name", "label"),
-    "data": ("name", "test", "test_images"),
+    "data": ("name", "test", "test_images", "val", "val_images"),
 }
+# Entries that this format did not have from its start, with the value that says the same as their absence: they count
+# only where they have another one, so that the ids of older cells stay what they are.
+_LATER: tuple[tuple[str, str, Any], ...] = (("schedule", "average", None), ("evaluation", "split", "test"))
+# What a cell does not read that is measured on a split.
+_UNREAD = {"test": ("val", "val_images"), "val": ("test", "test_images")}
 
 
 class LocalPaths(Config):
@@ -65,6 +70,11 @@ class CellConfig(Config):
         """The readable slug and 8 hex digits of what makes two cells the same."""
         return id_of(self.slug, self.model_dump(mode="json"))
 
+    @property
+    def splits(self) -> tuple[Split, Split]:
+        """The split that it learns from, and the one that it is measured on."""
+        return "train", self.evaluation.split
+
     def identity(self) -> dict[str, Any]:
         """What makes two cells the same."""
         return _counted(self.model_dump(mode="json"))
@@ -79,7 +89,7 @@ class CellConfig(Config):
         del content["evaluation"]
         for part, names in _NOT_TRAINED_ON.items():
             for name in names:
-                del content[part][name]
+                content[part].pop(name, None)
         return content
 
     @property
@@ -100,9 +110,14 @@ def is_id(name: str) -> bool:
 
 
 def _counted(content: Mapping[str, Any]) -> dict[str, Any]:
-    """All of a config.json but where files lie, how many threads prepare batches, and titles."""
+    """All of a config.json that makes numbers: not where files lie, how many threads prepare batches, and titles."""
     counted = {part: dict(v) if isinstance(v, Mapping) else v for part, v in content.items()}
     for part, names in (("data", ("root", "title", "obtain")), ("schedule", ("loader_workers", "checkpoint_every"))):
         for name in names:
             counted[part].pop(name, None)
+    for part, name, absent in _LATER:
+        if counted[part].get(name, absent) == absent:
+            counted[part].pop(name, None)
+    for name in _UNREAD[counted["evaluation"].get("split", "test")]:
+        counted["data"].pop(name, None)
     return counted

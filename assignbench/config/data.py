@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from assignbench.config.base import Config, merge
 from assignbench.config.images import AspectSize, ImageSize, Pixels
 
+Split = Literal["train", "val", "test"]
 SIZE_WORDS = {"size": "image_size", "image_size": "size"}  # each with the one that it replaces
 
 
@@ -84,11 +85,14 @@ class DataSpec(Config):
     # voc: pairs (folder under root, image set), joined · coco, csv: (annotation file, image folder) · shapes: unused
     train: list[tuple[str, str]] = []
     test: list[tuple[str, str]] = []
+    # What settings are chosen on (`evaluation.split: val`), so that the test split stays unseen until the end.
+    val: list[tuple[str, str]] = []
     # The class names; empty: those of the training split. coco: those that are used, by name.
     classes: list[str] = []
     # shapes: how many scenes of each split
     train_images: int = Field(2000, ge=1, le=50_000)
     test_images: int = Field(250, ge=1, le=50_000)
+    val_images: int = Field(250, ge=1, le=50_000)
     scenes_seed: int = Field(0, ge=0, le=2**32 - 1)
     factors: SceneFactors = SceneFactors()
     # A side to which images are stretched, or sides that keep their aspect.
@@ -109,6 +113,10 @@ class DataSpec(Config):
                 "augment.ssd draws crops of any aspect for stretched images; set ssd: false, or one side as size"
             )
         return self
+
+    def pairs(self, split: Split) -> list[tuple[str, str]]:
+        """What names a split in files; empty where the data set has no such split."""
+        return {"train": self.train, "val": self.val, "test": self.test}[split]
 
     def where(self, study_folder: Path) -> Path:
         """The data root: as written if absolute, else under ASSIGNBENCH_DATA if it is there, else by the study file."""

@@ -1,4 +1,4 @@
-"""How the test split is read: at which sizes, how many boxes, from which score on, and what is recorded."""
+"""How a split is read: which one, at which sizes, how many boxes, from which score on, and what is recorded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ Fusion = Literal["nms", "voting"]
 
 
 class Evaluation(Config):
-    """`floor` on scores, `pre_nms` best boxes per image (or per level) before NMS, `max_detections` per image after it,
+    """`split`: what is measured on; `val` is for choosing settings, `test` for what is reported.
+
+    `floor` on scores, `pre_nms` best boxes per image (or per level) before NMS, `max_detections` per image after it,
     images per `batch`.
 
     `test_scales` are the sizes at which every test image is seen, instead of the data's one: short sides where images
@@ -25,6 +27,7 @@ class Evaluation(Config):
     ranking score, beside its set J_k, which is recorded whole.
     """
 
+    split: Literal["test", "val"] = "test"
     floor: float = Field(0.01, ge=0, lt=1)
     pre_nms: int = Field(1000, ge=1, le=1_000_000)
     pre_nms_per: Literal["image", "level"] = "image"

@@ -11,7 +11,9 @@ from pydantic import Field
 
 from assignbench.config.base import Config
 
-FileGroup = Literal["train annotations", "train images", "test annotations", "test images"]
+FileGroup = Literal[
+    "train annotations", "train images", "val annotations", "val images", "test annotations", "test images"
+]
 # Per group the sha256 of every file by its name below the data root; empty for a file that is not there.
 Listing = Mapping[FileGroup, Mapping[str, str]]
 
@@ -45,7 +47,7 @@ def file_sets(listing: Listing) -> dict[FileGroup, FileSet]:
 
 
 def of_training(inputs: Inputs) -> Inputs:
-    """Those that the training reads: without the test split and the making of the evaluation."""
+    """Those that the training reads: without the split that is measured on and the making of the evaluation."""
     files: dict[FileGroup, FileSet] = {g: f for g, f in inputs.files.items() if g.startswith("train")}
     formats = {name: number for name, number in inputs.formats.items() if name != "evaluation"}
     return inputs.model_copy(update={"files": files, "formats": formats})

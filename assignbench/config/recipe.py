@@ -13,8 +13,8 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Step = Annotated[int, Field(ge=1, le=10_000_000)]
 Epoch = Annotated[float, Field(gt=0, le=10_000)]
 
-# Words that say the same in two ways: who writes one of a pair puts the other aside.
-ALTERNATIVES = (("steps", "epochs"), ("warmup", "warmup_steps"))
+# Words of which one takes the place of the other: who writes one of a pair puts the other aside.
+ALTERNATIVES = (("steps", "epochs"), ("warmup", "warmup_steps"), ("ema", "average"))
 
 
 class Milestones(Config):
@@ -52,7 +52,8 @@ class Schedule(Config):
     `decay_norm_bias` lets the weight decay act on norms and biases too.
 
     An update learns from `accumulate` batches of `batch_size` images, of which one at a time is in memory. `ema` is the
-    decay of averaged weights, which are what is evaluated and kept. `amp` is the precision of the forward pass;
+    decay of averaged weights, which are what is evaluated and kept; `average` takes the plain mean of the weights after
+    each of so many last updates instead. `amp` is the precision of the forward pass;
     `compile` runs it through torch.compile; `deterministic` fails where an operator has no deterministic kernel.
 
     Rates are bounded far beyond what learns, since a run that diverges tells that itself. `threads` is part of the
@@ -79,6 +80,7 @@ class Schedule(Config):
     milestones: Milestones = Milestones(shares=[2 / 3, 8 / 9])
     clip_grad: float | None = Field(10.0, gt=0, le=1e30)
     ema: float | None = Field(None, gt=0, lt=1)
+    average: int | None = Field(None, ge=2, le=10_000_000)
     amp: Literal["none", "bf16", "fp16"] = "bf16"
     compile: bool = False
     deterministic: bool = False
@@ -128,6 +130,14 @@ class Schedule(Config):
             self._refuse_late([self.warmup_steps or 0], self.steps, "steps", "warmup_steps: the warm-up")
         elif self.epochs is not None and self.decay == "step":
             self._refuse_late(self.milestones.epochs, self.epochs, "epochs")
+        return self
+
+    @model_validator(mode="after")
+    def _one_mean(self) -> Schedule:
+        if self.ema is not None and self.average is not None:
+            raise ValueError("set one of ema and average; both are means of the weights, and one network is kept")
+        if self.average is not None and self.steps is not None and self.average > self.steps:
+            raise ValueError(f"average: {self.average} updates are more than the run's {self.steps}; name fewer")
         return self
 
     def _refuse_late(
@@ -181,6 +191,8 @@ class Schedule(Config):
         run = f"never reached: the run has {total} updates, {per_epoch} in an epoch"
         if self.warmup_steps is not None and self.warmup_steps >= total:
             return f"warmup_steps: {self.warmup_steps} is {run}; name fewer, or warmup as a share"
+        if self.average is not None and self.average > total:
+            return f"average: {self.average} updates are more than the run's {total}; name fewer"
         late = self.milestones.at(total, per_epoch) if self.decay == "step" and not self.milestones.shares else []
         if late and math.ceil(late[-1]) >= total:
             unit = "steps" if self.milestones.steps else "epochs"

@@ -1,4 +1,4 @@
-"""How a specification becomes the two splits of a cell."""
+"""How a specification becomes the splits of a cell."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 import assignbench.data.kinds  # noqa: F401 (every kind registers its reader)
-from assignbench.config.data import DataSpec
+from assignbench.config.data import DataSpec, Split
 from assignbench.data.base import DetectionData
 from assignbench.data.lessons import taught
-from assignbench.data.readers import READERS, Split
+from assignbench.data.readers import READERS
 from assignbench.errors import InputError, nearest
 
 
@@ -29,7 +29,7 @@ def load(spec: DataSpec, split: Split, root: Path, cache: Path | None = None) ->
     if not data.annotated:
         return data
     known = [~i.crowd if spec.use_difficult else ~(i.crowd | i.difficult) for i in data.images]
-    usable = known if split == "test" else [taught(i, spec) for i in data.images]
+    usable = [taught(i, spec) for i in data.images] if split == "train" else known
     if not np.concatenate(usable).any():
         lower = ", or lower data.min_side" if split == "train" and np.concatenate(known).any() else ""
         raise InputError(

@@ -12,24 +12,27 @@ from assignbench.data.base import DetectionData, is_file
 _END = 4096  # bytes at the end of a file that are compared before all of it is
 
 
-def overlap_notes(train: DetectionData, test: DetectionData, hash_of: Callable[[Path], str]) -> list[str]:
+def overlap_notes(
+    train: DetectionData, test: DetectionData, hash_of: Callable[[Path], str], measured: str = "test"
+) -> list[str]:
     """Sentences about image files with the same content and objects that are there twice, and the splits' own notes.
 
-    Only files that agree in length and in their end are hashed, by `hash_of`.
+    `measured` is what the split of `test` is called. Only files that agree in length and in their end are hashed, by
+    `hash_of`.
     """
-    splits = {"train": _there(train.files), "test": _there(test.files)}
+    splits = {"train": _there(train.files), measured: _there(test.files)}
     split_of: dict[Path, set[str]] = {}
     for split, files in splits.items():
         for path in files:
             split_of.setdefault(path, set()).add(split)
     groups = _same(split_of, hash_of)
     notes = []
-    shared = [g for g in groups if {s for p in g for s in split_of[p]} == {"train", "test"}]
+    shared = [g for g in groups if {s for p in g for s in split_of[p]} == {"train", measured}]
     shared += [[p] for p, found in split_of.items() if len(found) == 2 and not any(p in g for g in shared)]
     if shared:
-        count = sum(1 for g in shared for p in g if "test" in split_of[p])
+        count = sum(1 for g in shared for p in g if measured in split_of[p])
         notes.append(
-            f"{count} of {len(splits['test'])} test images are training images too, e.g. {_shown(shared[0])}; "
+            f"{count} of {len(splits[measured])} {measured} images are training images too, e.g. {_shown(shared[0])}; "
             "take them out of one of the splits: what was learnt by heart is no measure of a method"
         )
     for split in splits:
@@ -39,7 +42,7 @@ def overlap_notes(train: DetectionData, test: DetectionData, hash_of: Callable[[
                 f"{sum(len(g) - 1 for g in twice)} images of the {split} split are there more than once, "
                 f"e.g. {_shown(twice[0])}"
             )
-    for split, data in (("train", train), ("test", test)):
+    for split, data in (("train", train), (measured, test)):
         notes += [*_repeated(data, split), *(f"{split} split: {n}" for n in data.notes)]
     return notes
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
-from assignbench.config.data import DataSpec
+from assignbench.config.data import DataSpec, Split
 from assignbench.data.base import DetectionData
 from assignbench.data.checks import missing_root
 from assignbench.errors import InputError
-
-Split = Literal["train", "test"]
 
 
 class Reader(Protocol):
@@ -42,7 +40,7 @@ def listed(spec: DataSpec, split: Split, root: Path) -> list[tuple[str, str]]:
     """The pairs that name a split of a data set in files. Raises InputError without a root folder or such pairs."""
     if not root.is_dir():
         raise missing_root(root, f"data set '{spec.name}'", spec.obtain)
-    parts = spec.train if split == "train" else spec.test
+    parts = spec.pairs(split)
     if not parts:
         raise InputError(f"data set '{spec.name}': names no {split} split; set data.{split}")
     return parts

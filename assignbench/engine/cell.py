@@ -21,7 +21,10 @@ from assignbench.records import CellRecord, read_json
 
 @dataclass(frozen=True)
 class Cell:
-    """Where a cell leaves its records, what it is, both splits of its data, and what learns."""
+    """Where a cell leaves its records, what it is, the splits that it learns and is measured on, and what learns.
+
+    `test` is the split that the evaluation names: the validation split where settings are chosen.
+    """
 
     folder: Path
     config: CellConfig
@@ -40,7 +43,7 @@ def prepare(folder: Path, device: str) -> Cell:
 def build_cell(folder: Path, config: CellConfig, local: LocalPaths, device: str) -> Cell:
     """Builds a cell from its configuration; the folder is where it would leave its records. Raises InputError."""
     root, cache = Path(local.root), Path(local.cache) if local.cache else None
-    train, test = (load(config.data, split, root, cache) for split in ("train", "test"))
+    train, test = (load(config.data, split, root, cache) for split in config.splits)
     loader = loader_of(config, train)
     late = config.schedule.unreached(loader.steps_per_epoch)
     if late:

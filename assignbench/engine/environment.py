@@ -20,7 +20,7 @@ def environment(cell: Cell) -> dict[str, Any]:
     import torchvision
 
     hw, detector = nominal_hw(cell.config.data.size), cell.learner.detector
-    device = cell.learner.device
+    device, measured = cell.learner.device, cell.config.evaluation.split
     priors = detector.priors(hw, device)
     return {
         "date": datetime.now(UTC).date().isoformat(),
@@ -38,7 +38,7 @@ def environment(cell: Cell) -> dict[str, Any]:
                 "fingerprint": data.fingerprint(),
                 "annotated": data.annotated,
                 "skipped": [str(p) for p in data.skipped],
-                "notes": overlap_notes(cell.train, cell.test, digest_of) if split == "test" else [],
+                "notes": overlap_notes(cell.train, cell.test, digest_of, measured) if split == "test" else [],
             }
             for split, data in (("train", cell.train), ("test", cell.test))
         },

@@ -56,8 +56,7 @@ def _taken(cell: Cell) -> tuple[Inputs, Listing, list[Path]]:
     groups: dict[FileGroup, tuple[Path, ...]] = {
         "train annotations": cell.train.sources,
         "train images": cell.train.files,
-        "test annotations": cell.test.sources,
-        "test images": cell.test.files,
+        **_measured(cell),
     }
     files = paths_below(Path(local.root), groups)
     identity = Identity(FileHashes(Path(local.cache) / "hashes.json" if local.cache else None))
@@ -66,6 +65,14 @@ def _taken(cell: Cell) -> tuple[Inputs, Listing, list[Path]]:
     read += [Path(local.weights)] if local.weights else []
     read += [p for module in own_parts(cell.config).values() for p in sources_of(module).values()]
     return inputs, listing, read
+
+
+def _measured(cell: Cell) -> dict[FileGroup, tuple[Path, ...]]:
+    """The files of the split that the cell is measured on, by what that split is."""
+    annotations, images = cell.test.sources, cell.test.files
+    if cell.config.evaluation.split == "val":
+        return {"val annotations": annotations, "val images": images}
+    return {"test annotations": annotations, "test images": images}
 
 
 def _refuse(reasons: list[str], when: str) -> None:

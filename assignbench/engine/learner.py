@@ -14,7 +14,7 @@ from assignbench.config.recipe import Schedule, learning_rate
 from assignbench.contract import Assignment, Context, Term, one_or_each, summed, total
 from assignbench.data.stream import Batch
 from assignbench.detectors import Detector
-from assignbench.engine.averaging import Average
+from assignbench.engine.averaging import average_of
 from assignbench.engine.optim import build_optimiser, clipped, set_rate
 from assignbench.engine.outcome import Diverged, Outcome, Part, Update
 from assignbench.engine.stopwatch import Stopwatch
@@ -49,7 +49,7 @@ class Learner:
         self.optimiser = build_optimiser(named, schedule)
         # Half precision cannot hold small gradients: losses are scaled up for it, and updates that overflow left out.
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=schedule.amp == "fp16")
-        self.average = None if schedule.ema is None else Average(self.model, schedule.ema)
+        self.average = average_of(self.model, schedule, steps)
         self._forward = torch.compile(detector) if schedule.compile else detector
 
     @property

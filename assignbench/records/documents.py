@@ -100,7 +100,8 @@ ENVIRONMENT = TableSchema(
         Column(
             "data",
             "object",
-            "Per split: name, images, objects, fingerprint, what was skipped, whether annotated.",
+            "Per split: name, images, objects, fingerprint, what was skipped, whether annotated. `test` is what was "
+            "measured on, also where `evaluation.split` is val.",
             "",
             True,
         ),
@@ -283,6 +284,7 @@ STUDY = TableSchema(
         Column("areas", "object", "Ranges of area by name, in px².", "", True),
         Column("max_dets", "list", "Detections per image for recall, empty for 1, 10 and 100.", "", True),
         Column("published", "object", "Published numbers.", "", True, missing="where the study names none"),
+        Column("tuned", "object", "What `tune` chose, with the sweep and its numbers.", "", True, missing="untuned"),
         Column("notes", "list", "What was left out while reading.", "", True),
         Column("imported", "bool", "Whether the cells are predictions that were read from files.", "", True),
         Column("stale", "list", "Cells made from other inputs than those of now: reasons and ids.", "", True),

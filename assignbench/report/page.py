@@ -225,7 +225,7 @@ def _tables(study: StudyRecord, results: list[Result]) -> list[Table]:
         if result.role != "table" or result.frame.empty:
             continue
         if result.key == "averages":
-            tables += average_tables(result.frame, study.methods, study.about.get("published") or {})
+            tables += average_tables(result.frame, study.methods, study.about.get("published") or {}, study.split)
         else:
             tables.append(result_table(result, study.places))
     return tables

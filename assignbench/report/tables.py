@@ -60,7 +60,9 @@ def difference(mean: float | None, half: float | None, n: float) -> str:
     return f"{text} ± {100 * half:.1f}"
 
 
-def average_tables(averages: pd.DataFrame, methods: Sequence[str], published: Mapping[str, Any]) -> list[Table]:
+def average_tables(
+    averages: pd.DataFrame, methods: Sequence[str], published: Mapping[str, Any], split: str = "test"
+) -> list[Table]:
     """One table per data set and detector: a row per method, ours beside the published numbers if there are any."""
     tables = []
     for (data, detector), group in averages.groupby(["data", "detector"], sort=False):
@@ -80,7 +82,7 @@ def average_tables(averages: pd.DataFrame, methods: Sequence[str], published: Ma
             gain = difference(first.delta, first.delta_half, first.delta_n) if first else "–"
             theirs = [f"{rows_of[method][c]:.1f}" if method in rows_of else "–" for c in columns]
             rows.append([method, *shown, gain, compared_to(first.baseline, first.pair) if first else "–", *theirs])
-        caption = f"{detector} on {data}, test split: COCO AP{voc} in per cent"
+        caption = f"{detector} on {data}, {split} split: COCO AP{voc} in per cent"
         tables.append(Table(caption, header, rows, _average_notes(group, published, rows_of)))
     return tables
 

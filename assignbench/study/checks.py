@@ -18,7 +18,7 @@ from assignbench.config.method import CoderConfig, HeadInit, Nms, Voting
 from assignbench.config.recipe import Schedule
 from assignbench.config.words import complaints, shown
 from assignbench.errors import InputError, nearest
-from assignbench.study.places import Study
+from assignbench.study.places import Place, Study
 from assignbench.study.spec import DataEntry, DetectorEntry, MethodEntry, changed
 
 MOST_CELLS = 10_000
@@ -43,6 +43,8 @@ def check(study: Study) -> None:
         _check_parts(study, ("methods", place), method.overrides())
         evaluation_of(study, place, method)
     _check_tables(study)
+    if spec.evaluation.split == "val":
+        check_val(study, ("evaluation", "split"))
     places = sum(belongs(d, m, data) for d in spec.detectors for data in spec.data for m in spec.methods)
     if not places:
         raise InputError(f"{study.path}: no cell is left: no method goes with a detector and a data set of the study")
@@ -123,11 +125,24 @@ def evaluation_of(study: Study, place: int, method: MethodEntry) -> Evaluation:
     """The evaluation of a method's cells. Raises InputError for what is wrong with its own entries."""
     if not method.evaluation:
         return study.spec.evaluation
+    if "split" in method.evaluation:
+        told = "all methods of a study are measured on one split; write it under the study's own evaluation"
+        raise InputError(f"{study.where('methods', place, 'evaluation', 'split')}: {told}")
     try:
         return Evaluation.model_validate({**study.spec.evaluation.model_dump(), **method.evaluation})
     except ValidationError as problem:
         told = InputError(complaints(problem, Evaluation, at="evaluation"), ("evaluation", *problem.errors()[0]["loc"]))
         raise study.refused(told, ("methods", place)) from None
+
+
+def check_val(study: Study, place: Place) -> None:
+    """Raises InputError for a data set without a validation split, which what stands at `place` needs."""
+    for at, data in enumerate(study.spec.data):
+        if data.kind != "shapes" and not data.val:
+            raise InputError(
+                f"{study.where(*place)} needs a validation split, and data set '{data.name}' has none; "
+                f"name one under {study.where('data', at, 'val').rpartition(': ')[2]}, as train and test are"
+            )
 
 
 def _check_tables(study: Study) -> None:

@@ -21,8 +21,8 @@ _MOVED_METHOD_KEYS = {
     "prior_prob": "head_init: {prior_prob: ...}",
     "zero_box": "head_init: {zero_box: ...}",
 }
-_SCENES = ("train_images", "test_images", "scenes_seed", "factors")
-_FILES = ("train", "test", "classes", "use_difficult")  # root and on_bad go to all sets of a study by --set
+_SCENES = ("train_images", "test_images", "val_images", "scenes_seed", "factors")
+_FILES = ("train", "test", "val", "classes", "use_difficult")  # root and on_bad go to all sets of a study by --set
 # What a kind of data does not read; a value that would do nothing is refused.
 _NOT_READ: dict[str, tuple[str, ...]] = {
     "shapes": (*_FILES, "crowd"),

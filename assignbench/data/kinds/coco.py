@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from assignbench.config.data import DataSpec
+from assignbench.config.data import DataSpec, Split
 from assignbench.data.base import DetectionData, ImageRecord, PixelCache, Problem, settle, within
 from assignbench.data.checks import box_problem, missing_root, unsound_boxes
 from assignbench.data.fields import Bools, Floats, Ints
 from assignbench.data.images import Pictures, read_pixels
 from assignbench.data.instances import Instances, read_instances
-from assignbench.data.readers import Split, one_pair, reads
+from assignbench.data.readers import one_pair, reads
 from assignbench.errors import InputError, nearest
 
 # Category names of training files that were read, by path, size and time of change: reading a test split asks for
@@ -29,7 +29,7 @@ def read(spec: DataSpec, split: Split, root: Path, cache: Path | None) -> Detect
     """
     annotations, folder = one_pair(spec, split, root)
     reference = None
-    if split == "test":
+    if split != "train":
         training = within(root, one_pair(spec, "train", root)[0], "data.train")
         reference = (training, _categories_of(training))
     return read_coco(

@@ -17,12 +17,12 @@ from typing import Protocol, TextIO
 
 import numpy as np
 
-from assignbench.config.data import DataSpec
+from assignbench.config.data import DataSpec, Split
 from assignbench.data.base import DetectionData, ImageRecord, PixelCache, Problem, settle, within
 from assignbench.data.checks import box_problem, unsound_boxes
 from assignbench.data.fields import Bools, Floats, Ints
 from assignbench.data.images import Pictures, read_pixels
-from assignbench.data.readers import Split, one_pair, reads
+from assignbench.data.readers import one_pair, reads
 from assignbench.errors import InputError, nearest
 
 COLUMNS = ("image_name", "x1", "y1", "x2", "y2", "class", "image_width", "image_height")

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from assignbench.config.data import DataSpec, SceneFactors
+from assignbench.config.data import DataSpec, SceneFactors, Split
 from assignbench.config.formats import FORMATS
 from assignbench.data.base import DetectionData, ImageRecord, Pixels
-from assignbench.data.readers import Split, reads
+from assignbench.data.readers import reads
 
 SHAPE_CLASSES = ("disc", "box", "triangle", "ring", "plus", "star", "lollipop", "hammer")
 # Where a shape's telling part lies, as a share of the half side between box centre (0) and edge (1).
@@ -30,7 +30,7 @@ Grid = npt.NDArray[np.int64]
 @reads("shapes")
 def read(spec: DataSpec, split: Split, root: Path, cache: Path | None) -> DetectionData:
     """A split of a study's embedded scenes; they need no folder."""
-    count = {"train": spec.train_images, "test": spec.test_images}[split]
+    count = {"train": spec.train_images, "val": spec.val_images, "test": spec.test_images}[split]
     return read_shapes(split, count, spec.factors, seed=spec.scenes_seed, cache=cache)
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from assignbench.config.data import DataSpec
+from assignbench.config.data import DataSpec, Split
 from assignbench.data.base import DetectionData, ImageRecord, PixelCache, Problem, is_file, settle, within
 from assignbench.data.checks import missing_root
 from assignbench.data.images import Pictures, read_pixels
-from assignbench.data.readers import Split, listed, reads
+from assignbench.data.readers import listed, reads
 from assignbench.data.voc_xml import Annotation, class_names, read_annotation
 from assignbench.errors import InputError, nearest
 

@@ -1,0 +1,150 @@
+"""What averaging the weights does to AP and to how far the seeds lie apart, on embedded scenes.
+
+python benchmarks/averaging.py [--seeds 8] [--method iou] [--budget 600] [--out runs/averaging.csv]
+
+One training per seed gives every row: averages watch a training and do not change it, so that all of them are made of
+the same updates and measured on the same scenes. Rows are the last weights, exponential means (`ema`) and plain means
+of the last updates (`average`). A rate that stays high is trained, too, since one that falls to nothing calms the last
+weights by itself. Numbers of finished seeds are kept in the CSV after each one; a second call goes on from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import stats
+
+from assignbench.config.cell import CellConfig, LocalPaths
+from assignbench.config.data import DataSpec
+from assignbench.config.detector import DetectorConfig, resolve as resolve_detector
+from assignbench.config.recipe import Schedule
+from assignbench.engine.averaging import Average, Exponential, Rule, Tail
+from assignbench.engine.cell import Cell, build_cell
+from assignbench.engine.detect import detect, views_of
+from assignbench.engine.evaluate import image_table, object_table
+from assignbench.measure.coco import coco_summary
+from assignbench.measure.matching import overlaps_of
+from assignbench.methods import resolve
+
+NET, LAST, STEPS = "retinanet-slim", "last", 600
+COLUMNS = ["method", "rate", "seed", "weights", "AP"]
+SCENES = DataSpec.model_validate(
+    {
+        **{"name": "shapes", "kind": "shapes", "size": 96, "factors": {"image_size": 96, "max_size": 64}},
+        **{"augment": {"flip": 0.5, "flip_vertical": 0.5}, "train_images": 800, "test_images": 200},
+    }
+)
+COSINE = {"steps": STEPS, "batch_size": 8, "lr": 8.0e-3, "probe_visits": 0}
+RATES = {"cosine to 1 %": COSINE, "cosine to 30 %": {**COSINE, "lr_end": 2.4e-3}}
+CRITERION = {"focal_alpha": 0.5, "focal_gamma": 1.5, "box": "giou", "box_weight": 2.0}
+RULES: dict[str, Rule] = {
+    "ema 0.9": Exponential(0.9),
+    "ema 0.98": Exponential(0.98),
+    "ema 0.995": Exponential(0.995),
+    "average 20": Tail(20, STEPS),
+    "average 60": Tail(60, STEPS),
+    "average 150": Tail(150, STEPS),
+}
+
+
+def cell_of(method: str, seed: int, rate: str) -> Cell:
+    """A slim detector on small scenes, ready to be trained."""
+    config = CellConfig(
+        seed=seed,
+        detector=DetectorConfig(name=NET, label=NET, spec=resolve_detector(NET, None)),
+        method=resolve(method, {"criterion": CRITERION}),
+        data=SCENES,
+        schedule=Schedule.model_validate(RATES[rate]),
+        probe_images=0,
+    )
+    return build_cell(Path(), config, LocalPaths(cache="runs/.cache"), "cpu")
+
+
+def trained(cell: Cell) -> dict[str, dict[str, torch.Tensor]]:
+    """The weights that each row of the table stands for, of one training."""
+    learner = cell.learner
+    means = {name: Average(learner.model, rule) for name, rule in RULES.items()}
+    learner.detector.train()
+    for step, batch in enumerate(cell.loader.batches(0, learner.steps)):
+        learner.learn([batch], step)
+        learner.step(step)
+        for mean in means.values():
+            mean.update()
+    last = {name: value.detach().clone() for name, value in learner.model.state_dict().items()}
+    return {LAST: last, **{name: mean.mean for name, mean in means.items()}}
+
+
+def measured(cell: Cell, weights: dict[str, torch.Tensor]) -> float:
+    """AP on the test scenes, in points."""
+    learner, config, data = cell.learner, cell.config, cell.test
+    learner.model.load_state_dict(weights)
+    learner.detector.eval()
+    parts = []
+    for views in views_of(data, config.data, config.evaluation):
+        found = detect(learner.detector, config.method, views, config.evaluation)
+        parts.append(found.after.rows(views[0].batch.image_ids, "score"))
+    overlaps = overlaps_of(image_table(data), object_table(data), pd.concat(parts), len(data.classes))
+    return 100 * float(coco_summary(overlaps, data.classes)["AP"])
+
+
+def table(rows: pd.DataFrame) -> str:
+    """Per rate and row the mean AP, the difference to the last weights (paired over seeds, half-width of 95 %), the
+    deviation of the seeds, and its ratio to that of the last weights with p of Pitman and Morgan (H0: equal).
+    """
+    lines = [
+        "| rate | weights | seeds | AP | to the last weights | seed deviation | ratio | p |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for rate, group in rows.groupby("rate", sort=False):
+        wide = group.pivot(index="seed", columns="weights", values="AP")[[LAST, *RULES]].dropna()
+        base, n = wide[LAST].to_numpy(), len(wide)
+        for name, values in wide.items():
+            ap = values.to_numpy()
+            told = "– | "
+            if name != LAST and n > 2:
+                gain = ap - base
+                half = stats.t.ppf(0.975, n - 1) * gain.std(ddof=1) / np.sqrt(n)
+                told = f"{gain.mean():+.2f} ± {half:.2f} | "
+            ratio, p = "–", "–"
+            if name != LAST and n > 3:
+                # Sums and differences are correlated if and only if the variances differ.
+                ratio, p = f"{ap.std(ddof=1) / base.std(ddof=1):.2f}", f"{stats.pearsonr(ap + base, ap - base)[1]:.2f}"
+            deviation = f"{ap.std(ddof=1):.2f}" if n > 1 else "–"
+            lines.append(f"| {rate} | {name} | {n} | {ap.mean():.1f} | {told}{deviation} | {ratio} | {p} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Trains the seeds that lack while the budget lasts, and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=8, help="seeds of each rate")
+    parser.add_argument("--method", default="iou", help="a method that goes with retinanet-slim")
+    parser.add_argument("--budget", type=float, default=600, metavar="SECONDS", help="no seed is begun after it")
+    parser.add_argument("--out", type=Path, default=Path("runs/averaging.csv"), help="where the numbers are kept")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = pd.read_csv(options.out) if options.out.is_file() else pd.DataFrame(columns=COLUMNS)
+    begun = time.monotonic()
+    for seed in range(options.seeds):
+        for rate in RATES:
+            same = (rows.method == options.method) & (rows.rate == rate) & (rows.seed == seed)
+            if same.any() or time.monotonic() - begun > options.budget:
+                continue
+            cell = cell_of(options.method, seed, rate)
+            found = [(options.method, rate, seed, n, measured(cell, w)) for n, w in trained(cell).items()]
+            new = pd.DataFrame(found, columns=COLUMNS)
+            rows = pd.concat([rows, new], ignore_index=True) if len(rows) else new
+            options.out.parent.mkdir(parents=True, exist_ok=True)
+            rows.to_csv(options.out, index=False)
+            sys.stderr.write(f"{time.monotonic() - begun:.0f} s: {rate}, seed {seed}\n")
+    sys.stdout.write(table(rows[rows.method == options.method]) + "\n")
+
+
+if __name__ == "__main__":
+    main()
