@@ -22,6 +22,7 @@ EXAMPLES = """examples:
   assignbench run studies/voc_table1.yaml --preset rehearse     the same study on embedded scenes, in minutes
   assignbench run studies/voc_table1.yaml --data voc_mini       the same study on another data set
   assignbench run my.yaml --set schedule.epochs=6 --set data.root=~/data/mine
+  assignbench tune my.yaml                                      the study's sweep: the same settings for each method
   assignbench plan studies/quickstart.yaml                      cells, ids, what is done; runs nothing
   assignbench doctor my.yaml                                    environment, data paths, all annotation problems
   assignbench list methods
@@ -131,18 +132,11 @@ def _parser() -> argparse.ArgumentParser:
 
     run = _command(commands, "run", "train every cell of a study that is not done, then write the report")
     _study_options(run)
-    run.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to train (default: auto)")
-    run.add_argument(
-        "--workers", type=_positive, metavar="N", help="cells side by side (default: by cores, one per GPU)"
-    )
-    old = run.add_mutually_exclusive_group()
-    old.add_argument(
-        "--fresh", action="store_true", help="forget finished and half-finished cells and train them again"
-    )
-    old.add_argument(
-        "--accept-stale", action="store_true", help="keep finished cells whose inputs have changed; the report says so"
-    )
-    _loudness(run)
+    _training_options(run)
+
+    tune = _command(commands, "tune", "train a study's sweep and choose a setting for each method on val")
+    _study_options(tune)
+    _training_options(tune)
 
     plan = _command(commands, "plan", "show the cells of a study, their ids, what is done and the cost")
     _study_options(plan)
@@ -228,6 +222,22 @@ def _study_options(parser: argparse.ArgumentParser, *, required: bool = True) ->
     parser.add_argument("--data", metavar="NAME", help="another data set: see `assignbench list datasets`")
     parser.add_argument("--preset", metavar="NAME", help="one of the study's own variants, e.g. rehearse")
     parser.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="run folder (default: runs)")
+
+
+def _training_options(parser: argparse.ArgumentParser) -> None:
+    devices = ("auto", "cpu", "cuda")
+    parser.add_argument("--device", choices=devices, default="auto", help="where to train (default: auto)")
+    parser.add_argument(
+        "--workers", type=_positive, metavar="N", help="cells side by side (default: by cores, one per GPU)"
+    )
+    old = parser.add_mutually_exclusive_group()
+    old.add_argument(
+        "--fresh", action="store_true", help="forget finished and half-finished cells and train them again"
+    )
+    old.add_argument(
+        "--accept-stale", action="store_true", help="keep finished cells whose inputs have changed; the report says so"
+    )
+    _loudness(parser)
 
 
 def _loudness(parser: argparse.ArgumentParser) -> None:

@@ -188,13 +188,13 @@ class StudyRecord:
     def differing(self, method: str, baseline: str, place: tuple[str, str]) -> tuple[str, ...]:
         """The parts beyond the assigner in which two methods differ at a place (data set and detector).
 
-        "evaluation" where their detectors are read differently. Nothing is known of how imported predictions were
-        made: their one part is "unknown".
+        "schedule" where their detectors are trained differently, "evaluation" where they are read differently. Nothing
+        is known of how imported predictions were made: their one part is "unknown".
         """
         ours, theirs = (self._config_at(name, place) for name in (method, baseline))
         if isinstance(ours, CellConfig) and isinstance(theirs, CellConfig):
-            read = ("evaluation",) if ours.evaluation != theirs.evaluation else ()
-            return (*differing_parts(ours.method, theirs.method), *read)
+            others = tuple(p for p in ("schedule", "evaluation") if getattr(ours, p) != getattr(theirs, p))
+            return (*differing_parts(ours.method, theirs.method), *others)
         return ("unknown",)
 
     def pair(self, method: str, baseline: str, place: tuple[str, str]) -> str:

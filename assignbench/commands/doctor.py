@@ -38,11 +38,14 @@ def doctor(options: argparse.Namespace, console: Console) -> int:
     console.print(f"study: {cells}, method and detector parameters are sound")
     for told in pair_lines(opened.study, opened.methods, opened.baselines):
         console.print(f"  {told}")
+    if opened.trials:
+        told = f"sweep: {len(opened.trials)} settings for each method, sound"
+        console.print(f"{told}; {opened.untuned or 'chosen'}", markup=False)
     _questions(opened, console)
     wrong: list[str] = []
     test_images = {}
     for config, root in {c.config.data.name: (c.config, Path(c.paths.root)) for c in opened.everything}.values():
-        images = _data(config, root, console, wrong)
+        images = _data(config, root, console, wrong, also=("val",) if opened.trials else ())
         train, test_images[config.data.name] = (images.get(split, 0) for split in config.splits)
         if train:
             wrong += _unreached(opened, config, max(1, train // config.schedule.update_size))
@@ -70,19 +73,24 @@ def _questions(opened: Opened, console: Console) -> None:
         console.print(f"  measured on {published.data}; beside numbers of {', '.join(sorted(others))} they only orient")
 
 
-def _data(config: CellConfig, root: Path, console: Console, wrong: list[str]) -> dict[str, int]:
-    """Prints what a data set holds and all its problems, and adds what must be mended; images of each sound split."""
+def _data(
+    config: CellConfig, root: Path, console: Console, wrong: list[str], also: tuple[Split, ...] = ()
+) -> dict[str, int]:
+    """Prints what a data set holds and all its problems, and adds what must be mended; images of each sound split.
+
+    Looked at are the splits that files name, and those that cells read: the study's own and `also`.
+    """
     from assignbench.data.base import grouped
     from assignbench.data.catalog import load
     from assignbench.data.overlap import overlap_notes
     from assignbench.data.profile import profile
     from assignbench.records.files import digest_of
 
-    spec = config.data
+    spec, used = config.data, (*config.splits, *also)
     console.print(f"data set {spec.name} ({spec.kind}){'' if spec.kind == 'shapes' else f' in {root}'}")
     lenient = spec if spec.kind == "shapes" else spec.model_copy(update={"on_bad": "skip"})
     splits = {}
-    named: list[Split] = [split for split in ("train", "val", "test") if spec.pairs(split) or split in config.splits]
+    named: list[Split] = [split for split in ("train", "val", "test") if spec.pairs(split) or split in used]
     for split in named:
         try:
             found = splits[split] = load(lenient, split, root)

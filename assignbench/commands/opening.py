@@ -9,16 +9,23 @@ from pathlib import Path
 
 from assignbench.commands.folders import check_out
 from assignbench.config.method import MethodConfig
+from assignbench.config.tuned import Tuned
 from assignbench.errors import InputError
+from assignbench.records import read_json
 from assignbench.study.about import Stale, about, published_of
 from assignbench.study.baselines import baselines_of
 from assignbench.study.grid import Cell, cells_of, chosen, methods_of
 from assignbench.study.reading import Study, read_study, variants
+from assignbench.study.tuning import FILE, Trial, read_tuned, trials_of, tuned
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A study with everything in it checked: all its cells, those that were asked for, its methods and their pairs."""
+    """A study with everything in it checked: all its cells, those that were asked for, its methods and their pairs.
+
+    `trials` are those of its sweep, and `tuned` is what was chosen from them: its methods have it. `untuned` says why
+    nothing was; then the methods are as the study writes them.
+    """
 
     study: Study
     folder: Path
@@ -26,10 +33,19 @@ class Opened:
     cells: tuple[Cell, ...]
     methods: dict[str, MethodConfig]
     baselines: dict[str, str]
+    trials: tuple[Trial, ...] = ()
+    tuned: Tuned | None = None
+    untuned: str = ""
 
     def about(self, stale: Stale) -> dict[str, object]:
         """The content of study.json."""
-        return about(self.study, [c.id for c in self.everything], self.baselines, stale)
+        return about(
+            self.study,
+            [c.id for c in self.everything],
+            self.baselines,
+            stale,
+            self.tuned and self.tuned.model_dump(mode="json"),
+        )
 
 
 def read(options: argparse.Namespace) -> Study:
@@ -56,16 +72,35 @@ def open_study(options: argparse.Namespace) -> Opened:
 
     for variant in others:
         cells_of(variant, methods)
+        trials_of(variant, methods)
         baselines_of(variant, methods)
-    everything = cells_of(study, methods, cache=(options.out / ".cache").resolve())
+    folder, cache = run_folder(options, study), (options.out / ".cache").resolve()
+    trials = trials_of(study, methods, cache=cache)
+    found, untuned = None, ""
+    if trials:
+        path = tuning_folder(folder) / FILE
+        try:
+            found = read_tuned(read_json(path), path)
+            study = tuned(study, found, trials)
+        except InputError as problem:
+            found, untuned = None, str(problem)
+    everything = cells_of(study, methods, cache=cache)
     return Opened(
         study=study,
-        folder=run_folder(options, study),
+        folder=folder,
         everything=tuple(everything),
         cells=tuple(chosen(everything, options.only)),
         methods=methods_of(study, methods),
         baselines=baselines_of(study, methods),
+        trials=tuple(trials),
+        tuned=found,
+        untuned=untuned,
     )
+
+
+def tuning_folder(folder: Path) -> Path:
+    """Where the sweep of a run folder's study is trained, and where what it chose is kept."""
+    return folder.with_name(f"{folder.name}-tune")
 
 
 def check_questions(study: Study) -> None:

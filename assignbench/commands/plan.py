@@ -19,6 +19,7 @@ from assignbench.study.baselines import pair_lines
 from assignbench.study.published import printed_rows
 from assignbench.study.recipe import recipe_lines
 from assignbench.study.trainings import counted, trainings_of
+from assignbench.study.tuning import named
 
 
 def plan(options: argparse.Namespace, console: Console) -> int:
@@ -65,11 +66,23 @@ def _asked(opened: Opened) -> Iterator[str]:
     yield "methods and what they are compared with:"
     for line in pair_lines(opened.study, opened.methods, opened.baselines):
         yield f"  {line}"
+    if opened.trials:
+        yield _sweep(opened)
     for detector in {c.config.detector.label: c.config.detector for c in opened.cells}.values():
         if detector.warning:
             yield f"note: detector '{detector.label}': {detector.warning}"
     for table, rows in printed_rows(spec).items():
         yield f"printed rows of {table}: " + ", ".join(f"{row} {cell}" for row, cell in rows.items())
+
+
+def _sweep(opened: Opened) -> str:
+    """What the study's sweep costs, or what it chose."""
+    told = f"sweep: {len(opened.trials)} settings for each method"
+    if opened.untuned:
+        cells = [cell for trial in opened.trials for cell in trial.cells]
+        return f"{told}, {counted(len(cells), len(trainings_of(cells)))}; {opened.untuned}"
+    chosen = opened.tuned.chosen if opened.tuned is not None else {}
+    return f"{told}; chosen: " + "; ".join(f"{method} {named(setting)}" for method, setting in chosen.items())
 
 
 def _images(config: CellConfig) -> int | None:

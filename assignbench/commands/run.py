@@ -38,6 +38,20 @@ def run(options: argparse.Namespace, console: Console) -> int:
     Raises InputError, before anything is written, for what must be mended and for a cell that another process trains.
     """
     opened = open_study(options)
+    if opened.untuned:
+        raise InputError(opened.untuned)
+    records = train_all(opened, options, console)
+    page = with_progress(console, lambda tell: build_report(opened.folder, tell), quiet=options.quiet)
+    closing_table(console, opened.cells, records)
+    console.print(f"report: {page}", markup=False)
+    return 0 if all(r.state == "done" for r in records.values()) else 1
+
+
+def train_all(opened: Opened, options: argparse.Namespace, console: Console) -> dict[str, CellRecord]:
+    """Trains the cells that are asked for and not done; returns the records of all that are asked for.
+
+    Raises InputError as `run` does.
+    """
     study, cells = opened.study, opened.cells
     device, line = choose_device(options.device)
     _check_data(study, cells)
@@ -57,16 +71,13 @@ def run(options: argparse.Namespace, console: Console) -> int:
             else:
                 inputs = set_aside(inputs, cells, renewed, console)
             _train(opened, inputs, records, options, console, (device, line))
-        page = with_progress(console, lambda tell: build_report(opened.folder, tell), quiet=options.quiet)
     except KeyboardInterrupt:
         for folder in wanted:
             record = CellRecord(folder)
             if record.state == "pending" and record.reason:
                 console.print(f"{record.id}: {record.reason}", markup=False)
         raise
-    closing_table(console, cells, records)
-    console.print(f"report: {page}", markup=False)
-    return 0 if all(r.state == "done" for r in records.values()) else 1
+    return records
 
 
 def _train(

@@ -65,7 +65,9 @@ def _in_proportion(size: AspectSize, side: int) -> int:
 LONGEST = 4096  # px, as AspectSize allows
 
 
-def entry_differences(ours: Evaluation, theirs: Evaluation) -> tuple[str, ...]:
-    """The entries in which two evaluations differ, for people: "evaluation.floor 0.01 -> 0.05" from theirs to ours."""
+def entry_differences(part: str, ours: Config, theirs: Config) -> tuple[str, ...]:
+    """The entries in which two descriptions of a part differ, for people: "evaluation.floor 0.01 -> 0.05" from theirs
+    to ours.
+    """
     before, after = (e.model_dump(mode="json") for e in (theirs, ours))
-    return tuple(f"evaluation.{k} {before[k]} -> {after[k]}" for k in after if before[k] != after[k])
+    return tuple(f"{part}.{k} {before[k]} -> {after[k]}" for k in after if before[k] != after[k])

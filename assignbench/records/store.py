@@ -13,6 +13,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from assignbench.config.cell import FORMAT, CellConfig, id_of, is_id
+from assignbench.config.tuned import Tuned
 from assignbench.errors import InputError
 from assignbench.records.documents import ENVIRONMENT, STATUS, STUDY, TRAINING
 from assignbench.records.files import read_json, read_lines, write_json
@@ -289,6 +290,13 @@ def read_about(study: Path) -> dict[str, Any]:
     for name in content.get("cells", []):
         if not isinstance(name, str) or not name.isprintable() or Path(name).name != name or name in ("", ".."):
             raise InputError(f"{path}: 'cells' names {name!r}, which is no cell's folder; run the study again")
+    if content.get("tuned"):
+        try:
+            Tuned.model_validate(content["tuned"])
+        except ValidationError as problem:
+            first = problem.errors()[0]
+            place = ".".join(str(p) for p in ("tuned", *first["loc"]))
+            raise InputError(f"{path}: {place}: {first['msg']}; run the study again") from None
     return content
 
 

@@ -11,6 +11,7 @@ from assignbench.analysis import StudyRecord
 from assignbench.analysis.configuration import entries, pairs
 from assignbench.analysis.differences import primary_metric
 from assignbench.config.detector import DetectorConfig
+from assignbench.config.tuned import Tuned
 from assignbench.report.tables import Table, difference, tidy_table
 
 PAIR_WORDS = {"assigner": "assigner alone", "recipe": "recipe", "import": "not known", "": "–"}
@@ -41,11 +42,42 @@ def opening(
     where = ["data", "detector"] if several else []
     caption = "Each method and its baseline" if several else f"Each method and its baseline{_where(study)}"
     tables = [Table(caption, [*where, *header, f"Δ{metric}, points", "verdict (corrected)"], rows)]
+    tables += tuning_table(study)
     asked = claims.get("claims", pd.DataFrame())
     if len(asked) and "verdict" in asked:
         shown = [c for c in ("claim", "verdict", "reason") if c in asked]
         tables.append(tidy_table("The claims that the study tests", asked[shown].drop_duplicates()))
     return tables
+
+
+def tuning_table(study: StudyRecord) -> list[Table]:
+    """What a sweep chose for each method, beside the other settings; nothing where none was made."""
+    found = tuning(study)
+    if found is None:
+        return []
+    rows = []
+    for setting in found.settings:
+        shown = []
+        for method, taken in found.chosen.items():
+            mean = found.mean_of(method, setting)
+            told = "diverged" if mean is None else f"{100 * mean:.1f}"
+            shown.append(f"{told} (taken)" if taken == setting else told)
+        rows.append([*(str(value) for value in setting.values()), *shown])
+    seeds = ", ".join(str(s) for s in found.seeds)
+    caption = (
+        f"Tuned alike: {len(rows)} settings for each method, {found.metric} in per cent on the validation split, with "
+        f"seed {seeds}, which no verdict rests on"
+    )
+    ends = {key: [m for m, keys in found.at_end.items() if key in keys] for key in found.sweep}
+    told = "took an end of the sweep; a wider one may find more."
+    notes = [f"{key}: {', '.join(methods)} {told}" for key, methods in ends.items() if methods]
+    return [Table(caption, [*found.sweep, *found.chosen], rows, notes)]
+
+
+def tuning(study: StudyRecord) -> Tuned | None:
+    """What the study's sweep came to; None where it was not tuned."""
+    found = study.about.get("tuned")
+    return Tuned.model_validate(found) if found else None
 
 
 def _where(study: StudyRecord) -> str:
@@ -74,9 +106,16 @@ def fairness(study: StudyRecord) -> tuple[str, bool]:
     if len({p[:2] for p in prints}) != len(prints):
         return "UNFAIR: cells of one data set were trained or tested on different data; see the table of runs.", True
     differing = entries(study)
-    foreign = [] if differing.empty else [k for k in differing.key if not k.startswith("method.")]
+    found = tuning(study)
+    swept = [] if found is None else [f"{key}." for key in found.sweep]
+    beyond = [] if differing.empty else [k for k in dict.fromkeys(differing.key) if not k.startswith("method.")]
+    alike = [k for k in beyond if any(f"{k}.".startswith(key) for key in swept)]
+    foreign = [k for k in beyond if k not in alike]
     if foreign:
         return f"UNFAIR: more than the method differs: {', '.join(foreign)}.", True
+    if alike:
+        told = f"Only entries of the method differ, and {', '.join(alike)}, which a sweep that was the same for each"
+        return f"{told} method chose on the validation split; data, network and seeds are equal.", False
     told = "Only entries of the method differ between the rows of a table; data, network, schedule and seeds are equal."
     return told, False
 
@@ -105,6 +144,10 @@ def warnings(study: StudyRecord) -> list[str]:
     """
     damaged = [c.reason for c in study.cells if c.state == "damaged"] + [reason for _, reason in study.unreadable]
     lines = [f"Damaged and left out: {reason}." for reason in damaged]
+    if study.split == "val":
+        lines.append(
+            "Measured on the validation split, which is for choosing settings: no number here is of the test split."
+        )
     for key, told in (
         ("stale", "STALE: these cells were made from other inputs than those of now"),
         ("accepted", "STALE, but kept by --accept-stale"),

@@ -25,9 +25,15 @@ class Stale:
 
 
 def about(
-    study: Study, cells: Sequence[str], baselines: Mapping[str, str], stale: Stale | None = None
+    study: Study,
+    cells: Sequence[str],
+    baselines: Mapping[str, str],
+    stale: Stale | None = None,
+    tuned: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The content of study.json; `cells` are the ids of all cells, also of those that --only left out."""
+    """The content of study.json; `cells` are the ids of all cells, also of those that --only left out, `tuned` is what
+    its sweep chose.
+    """
     spec = study.spec
     return {
         "study": spec.study,
@@ -43,6 +49,7 @@ def about(
         "max_dets": spec.max_dets,
         "published": _content(published_of(study)),
         "baselines": dict(baselines),
+        "tuned": dict(tuned) if tuned else None,
         "notes": [],
         "imported": False,
         **asdict(stale or Stale()),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from assignbench.config.evaluation import Evaluation, entry_differences
+from assignbench.config.evaluation import entry_differences
 from assignbench.config.method import MethodConfig, compared_with, differences
 from assignbench.errors import InputError, nearest
-from assignbench.study.checks import belongs, evaluation_of
+from assignbench.study.checks import belongs, evaluation_of, schedule_of
 from assignbench.study.grid import Resolver
 from assignbench.study.places import Study
 from assignbench.study.spec import MethodEntry
@@ -35,16 +35,14 @@ def baselines_of(study: Study, resolver: Resolver) -> dict[str, str]:
     return found
 
 
-def pair_line(
-    method: MethodConfig, baseline: MethodConfig | None, read: tuple[Evaluation, Evaluation] | None = None
-) -> str:
+def pair_line(method: MethodConfig, baseline: MethodConfig | None, beyond: Sequence[str] = ()) -> str:
     """One line on a pair: what the method is compared with, and what differs beyond the assigner.
 
-    `read`: how the two are evaluated.
+    `beyond`: what differs in how the two are trained and evaluated.
     """
     if baseline is None:
         return f"{method.name}: compared with nothing"
-    parts = (*differences(method, baseline), *(entry_differences(*read) if read else ()))
+    parts = (*differences(method, baseline), *beyond)
     if parts:
         return f"{method.name} against {baseline.name}: a recipe; beyond the assigner differ " + ", ".join(parts)
     return f"{method.name} against {baseline.name}: the assigner alone differs"
@@ -54,6 +52,8 @@ def pair_lines(study: Study, methods: Mapping[str, MethodConfig], baselines: Map
     """The pairs of a study, a line each; one that is not the same at all places (detector and data set) names them."""
     lines = []
     read = {m.name: evaluation_of(study, place, m) for place, m in enumerate(study.spec.methods)}
+    # A method's own entries are the same on every data set; so is what they differ in from another method's.
+    taught = {m.name: schedule_of(study, study.spec.data[0], None, m) for m in study.spec.methods}
     for name, method in methods.items():
         places: dict[str, list[str]] = {}
         for place, present in _present(study).items():
@@ -63,8 +63,11 @@ def pair_lines(study: Study, methods: Mapping[str, MethodConfig], baselines: Map
             missing = baselines[name] and other != baselines[name]
             why = f"; its baseline '{baselines[name]}' is not there" if missing else ""
             told = f" (on {', '.join(where)}{why})" if len(places) > 1 or missing else ""
-            both = (read[name], read[other]) if other in methods else None
-            lines.append(pair_line(method, methods.get(other), both) + told)
+            beyond: tuple[str, ...] = ()
+            if other in methods:
+                beyond = entry_differences("schedule", taught[name], taught[other])
+                beyond += entry_differences("evaluation", read[name], read[other])
+            lines.append(pair_line(method, methods.get(other), beyond) + told)
     return lines
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +37,14 @@ def check(study: Study) -> None:
     _check_paths(study)
     for data in spec.data:
         for detector in spec.detectors:
-            _check_size(study, data, schedule_of(study, data, detector))
+            for schedule in _schedules(study, data, detector):
+                _check_size(study, data, schedule)
     _check_parts(study, ("method_defaults",), spec.method_defaults)
     for place, method in enumerate(spec.methods):
         _check_parts(study, ("methods", place), method.overrides())
         evaluation_of(study, place, method)
     _check_tables(study)
-    if spec.evaluation.split == "val":
-        check_val(study, ("evaluation", "split"))
+    _check_val(study)
     places = sum(belongs(d, m, data) for d in spec.detectors for data in spec.data for m in spec.methods)
     if not places:
         raise InputError(f"{study.path}: no cell is left: no method goes with a detector and a data set of the study")
@@ -55,11 +55,20 @@ def check(study: Study) -> None:
         )
 
 
+def _schedules(study: Study, data: DataEntry, detector: DetectorEntry) -> Iterator[Schedule]:
+    """Those of the cells of a detector on a data set: the one without a method's own changes first."""
+    yield schedule_of(study, data, detector)
+    for method in study.spec.methods:
+        if method.schedule:
+            yield schedule_of(study, data, detector, method)
+
+
 def _check_size(study: Study, data: DataEntry, schedule: Schedule) -> None:
     """What depends on how many images there are; known without reading any for embedded scenes alone."""
     if data.kind != "shapes":
         return
     written = {*data.schedule, *study.spec.schedule.model_fields_set}
+    written |= {key for method in study.spec.methods for key in method.schedule}
     images = schedule.update_size
     if {"batch_size", "accumulate"} & written and images > data.train_images:
         where, of = study.where("schedule", "batch_size"), f" (accumulate: {schedule.accumulate})"
@@ -98,8 +107,10 @@ def detector_of(study: Study, place: int, entry: DetectorEntry) -> DetectorConfi
     return DetectorConfig(name=entry.name, label=entry.shown, spec=spec, weights=Path(entry.weights).name)
 
 
-def schedule_of(study: Study, data: DataEntry, detector: DetectorEntry | None = None) -> Schedule:
-    """The schedule of a data set's cells, with a detector's own changes over it.
+def schedule_of(
+    study: Study, data: DataEntry, detector: DetectorEntry | None = None, method: MethodEntry | None = None
+) -> Schedule:
+    """The schedule of a data set's cells, with a detector's own changes over it, and a method's over these.
 
     Raises InputError for what is wrong, and for what would do nothing.
     """
@@ -109,6 +120,8 @@ def schedule_of(study: Study, data: DataEntry, detector: DetectorEntry | None = 
         asked += [
             ("detectors", study.spec.detectors.index(detector), f"detector '{detector.shown}'", detector.schedule)
         ]
+    if method is not None:
+        asked += [("methods", study.spec.methods.index(method), f"method '{method.name}'", method.schedule)]
     for part, place, what, change in asked:
         try:
             schedule = changed(schedule, change)
@@ -135,8 +148,26 @@ def evaluation_of(study: Study, place: int, method: MethodEntry) -> Evaluation:
         raise study.refused(told, ("methods", place)) from None
 
 
-def check_val(study: Study, place: Place) -> None:
-    """Raises InputError for a data set without a validation split, which what stands at `place` needs."""
+def _check_seeds(study: Study, tuned: Sequence[int]) -> None:
+    """What is chosen with a seed looks better with it than with others: no verdict may rest on it."""
+    both = sorted(set(tuned) & set(study.spec.seeds))
+    if both:
+        told = "the study's verdicts rest on it, so nothing may be chosen with it; name another one"
+        raise InputError(f"{study.where('tune', 'seeds')}: seed {both[0]} is one of the study's seeds: {told}")
+    if len(set(tuned)) < len(tuned):
+        raise InputError(f"{study.where('tune', 'seeds')}: a seed is there twice; keep one of them")
+
+
+def _check_val(study: Study) -> None:
+    """What is measured on the validation split needs one; a sweep also needs seeds of its own."""
+    if study.spec.tune is not None:
+        _check_seeds(study, study.spec.tune.seeds)
+        _check_there(study, ("tune",))
+    if study.spec.evaluation.split == "val":
+        _check_there(study, ("evaluation", "split"))
+
+
+def _check_there(study: Study, place: Place) -> None:
     for at, data in enumerate(study.spec.data):
         if data.kind != "shapes" and not data.val:
             raise InputError(

@@ -82,12 +82,9 @@ def cells_of(study: Study, resolver: Resolver, *, only: str | None = None, cache
     for seed, (entry, detector), data in product(
         spec.seeds, zip(spec.detectors, found_detectors, strict=True), spec.data
     ):
-        schedule = schedule_of(study, data, entry)
-        found += [
-            _cell(study, entry, detector, methods[method.name], data, schedule, evaluations[method.name], seed, cache)
-            for method in spec.methods
-            if belongs(entry, method, data)
-        ]
+        for method in (m for m in spec.methods if belongs(entry, m, data)):
+            read, taught = evaluations[method.name], schedule_of(study, data, entry, method)
+            found.append(_cell(study, entry, detector, methods[method.name], data, taught, read, seed, cache))
     return chosen(found, only)
 
 
@@ -202,7 +199,7 @@ def _check_idle(
 def _check_reached(study: Study, methods: Mapping[str, MethodConfig]) -> None:
     """What a method does after some epochs must come; where a study counts steps, `doctor` and the run look at it."""
     for (place, entry), detector, data in product(enumerate(study.spec.methods), study.spec.detectors, study.spec.data):
-        epochs = schedule_of(study, data, detector).epochs if belongs(detector, entry, data) else None
+        epochs = schedule_of(study, data, detector, entry).epochs if belongs(detector, entry, data) else None
         late = "" if epochs is None else methods[entry.name].unreached(epochs)
         if late:
             raise InputError(f"{study.where('methods', place)}: on data set '{data.name}': {late}")

@@ -43,7 +43,7 @@ Name = Annotated[str, Field(pattern=_NAME, max_length=MOST_NAME)]
 Area = Annotated[float, Field(ge=0, le=1e12)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Row = Annotated[int, Field(ge=1, le=1000)]
-_PARTS = ("assigner", "criterion", "quality", "ranking", "floor_on", "nms", "voting", "head_init", "coder")
+PARTS = ("assigner", "criterion", "quality", "ranking", "floor_on", "nms", "voting", "head_init", "coder")
 
 
 class DetectorEntry(Config):
@@ -80,6 +80,7 @@ class MethodEntry(Config):
     `baseline` is the name of another method of the study. The parts are those of a MethodConfig: an assigner or a
     criterion by name or as a mapping of parameters, `nms` as a mapping or as its IoU, the others as they are there.
     `evaluation` changes entries of the study's evaluation for this method's cells: a row that differs at test time.
+    `schedule` changes entries of the schedule for them, over those of data set and detector.
     """
 
     name: Name
@@ -96,6 +97,7 @@ class MethodEntry(Config):
     head_init: dict[str, Any] = {}
     coder: dict[str, Any] = {}
     evaluation: dict[str, Any] = {}
+    schedule: dict[str, Any] = {}
 
     @model_validator(mode="before")
     @classmethod
@@ -121,7 +123,7 @@ class MethodEntry(Config):
 
     def overrides(self) -> dict[str, Any]:
         """The parts that this entry changes."""
-        given = self.model_dump(include=set(_PARTS), exclude_unset=True)
+        given = self.model_dump(include=set(PARTS), exclude_unset=True)
         return {k: v for k, v in given.items() if v != {}}
 
 
@@ -172,6 +174,18 @@ class Claim(Config):
     data: list[str] = []  # names of data sets that it is tested on; all if empty
 
 
+class Tune(Config):
+    """A sweep that is the same for each method, on the validation split, with seeds that no verdict rests on.
+
+    `sweep`: values by the entry of a method that they are tried for, e.g. `schedule.lr: [4.0e-3, 8.0e-3]` or
+    `criterion.box_weight: [1.0, 2.0]`; all combinations are trained. The best mean of `metric` is taken.
+    """
+
+    sweep: dict[str, Annotated[list[Any], Field(min_length=1, max_length=20)]] = Field(min_length=1, max_length=5)
+    seeds: list[Seed] = Field([MOST_SEEDS], min_length=1, max_length=20)
+    metric: Literal["AP", "AP50", "AP75"] = "AP"
+
+
 class StudySpec(Config):
     """A study after presets and overrides are applied."""
 
@@ -188,6 +202,7 @@ class StudySpec(Config):
     recipe: str = ""  # a named one, which lies under the schedule, the evaluation and the data sets
     schedule: Schedule
     evaluation: Evaluation = Evaluation()
+    tune: Tune | None = None
     probe_images: int = Field(8, ge=0, le=1000)
     published: str = ""
     # By printed table: which cells are which of its rows, e.g. {mlc_table1: {fcos-resnet50/mlc_fcos: [3]}}.
@@ -221,9 +236,9 @@ class StudySpec(Config):
     @classmethod
     def _parts_alone(cls, value: dict[str, Any]) -> dict[str, Any]:
         """The defaults are checked as a method's own changes are."""
-        own = [key for key in value if key in MethodEntry.model_fields and key not in _PARTS]
+        own = [key for key in value if key in MethodEntry.model_fields and key not in PARTS]
         if own:
-            raise ValueError(f"'{own[0]}' is an entry of one method, not of all; defaults are {', '.join(_PARTS)}")
+            raise ValueError(f"'{own[0]}' is an entry of one method, not of all; defaults are {', '.join(PARTS)}")
         try:
             return MethodEntry.model_validate({"name": "any", **value}).overrides()
         except ValidationError as problem:
@@ -231,7 +246,7 @@ class StudySpec(Config):
 
 
 def changed(base: Schedule, change: dict[str, Any]) -> Schedule:
-    """A schedule with entries of a detector or a data set over it, each of which puts its alternative aside."""
+    """A schedule with entries of a part of the study over it, each of which puts its alternative aside."""
     return Schedule.model_validate(laid_over(base.model_dump(), change))
 
 
