@@ -32,24 +32,22 @@ from assignbench.measure.coco import coco_summary
 from assignbench.measure.matching import overlaps_of
 from assignbench.methods import resolve
 
-NET, LAST, STEPS = "retinanet-slim", "last", 600
+NET, LAST, STEPS = "retinanet-slim", "last", 400
 COLUMNS = ["method", "rate", "seed", "weights", "AP"]
 SCENES = DataSpec.model_validate(
     {
-        **{"name": "shapes", "kind": "shapes", "size": 96, "factors": {"image_size": 96, "max_size": 64}},
-        **{"augment": {"flip": 0.5, "flip_vertical": 0.5}, "train_images": 800, "test_images": 200},
+        **{"name": "shapes", "kind": "shapes", "size": 80, "factors": {"image_size": 80, "max_size": 56}},
+        **{"augment": {"flip": 0.5, "flip_vertical": 0.5}, "train_images": 800, "test_images": 150},
     }
 )
 COSINE = {"steps": STEPS, "batch_size": 8, "lr": 8.0e-3, "probe_visits": 0}
 RATES = {"cosine to 1 %": COSINE, "cosine to 30 %": {**COSINE, "lr_end": 2.4e-3}}
 CRITERION = {"focal_alpha": 0.5, "focal_gamma": 1.5, "box": "giou", "box_weight": 2.0}
 RULES: dict[str, Rule] = {
-    "ema 0.9": Exponential(0.9),
-    "ema 0.98": Exponential(0.98),
-    "ema 0.995": Exponential(0.995),
-    "average 20": Tail(20, STEPS),
-    "average 60": Tail(60, STEPS),
-    "average 150": Tail(150, STEPS),
+    "ema 0.95": Exponential(0.95),
+    "ema 0.99": Exponential(0.99),
+    "average 40": Tail(40, STEPS),
+    "average 100": Tail(100, STEPS),
 }
 
 

@@ -30,7 +30,7 @@ def flatten(value: Any, prefix: str = "") -> dict[str, str]:
     definition=(
         "Pairs: each method with its baseline, and the parts beyond the assigner in which they differ ('assigner': "
         "none; 'recipe': some). Entries: every entry of the resolved configuration that is not equal between the "
-        "methods of one detector and data set. Entries of `schedule.` and `evaluation.` make a pair one of recipes, too; "
+        "methods of one detector and data set. Entries of `schedule.` and `evaluation.` make a pair one of recipes; "
         "those of `schedule.` have to be chosen by a sweep that is the same for each method. Any others outside "
         "`method.` would make the comparison unfair; there must be none."
     ),

@@ -15,6 +15,7 @@ from rich.console import Console
 import assignbench
 from assignbench.commands.folders import check_there, in_place_of
 from assignbench.config.cell import CellConfig, LocalPaths
+from assignbench.config.inputs import FileGroup
 from assignbench.data.base import within
 from assignbench.data.instances import read_instances
 from assignbench.data.unannotated import read_unannotated
@@ -172,7 +173,8 @@ def _annotations(record: CellRecord, config: CellConfig, root: Path | None) -> P
             f"{path}: the annotation file that the cell was tested on is not there, and the ids of its categories are "
             "needed; name the root of the data set with --root"
         )
-    listed = read_listing(record.folder, read_inputs(record.folder)).get(f"{split} annotations", {})
+    group: FileGroup = "val annotations" if split == "val" else "test annotations"
+    listed = read_listing(record.folder, read_inputs(record.folder)).get(group, {})
     if name in listed and listed[name] != digest_of(path):
         raise InputError(f"{path}: has changed since the cell was tested on it; name the former's root with --root")
     return path

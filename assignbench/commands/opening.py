@@ -39,13 +39,8 @@ class Opened:
 
     def about(self, stale: Stale) -> dict[str, object]:
         """The content of study.json."""
-        return about(
-            self.study,
-            [c.id for c in self.everything],
-            self.baselines,
-            stale,
-            self.tuned and self.tuned.model_dump(mode="json"),
-        )
+        found = None if self.tuned is None else self.tuned.model_dump(mode="json")
+        return about(self.study, [c.id for c in self.everything], self.baselines, stale, found)
 
 
 def read(options: argparse.Namespace) -> Study:

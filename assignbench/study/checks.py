@@ -139,8 +139,8 @@ def evaluation_of(study: Study, place: int, method: MethodEntry) -> Evaluation:
     if not method.evaluation:
         return study.spec.evaluation
     if "split" in method.evaluation:
-        told = "all methods of a study are measured on one split; write it under the study's own evaluation"
-        raise InputError(f"{study.where('methods', place, 'evaluation', 'split')}: {told}")
+        why = "all methods of a study are measured on one split; write it under the study's own evaluation"
+        raise InputError(f"{study.where('methods', place, 'evaluation', 'split')}: {why}")
     try:
         return Evaluation.model_validate({**study.spec.evaluation.model_dump(), **method.evaluation})
     except ValidationError as problem:

@@ -104,3 +104,18 @@ def test_one_of_two_words_puts_the_other_aside() -> None:
     assert Schedule.model_validate(laid_over(base, {"warmup": 0.2})).warmup_steps is None
     other = Schedule.model_validate(laid_over(Schedule(epochs=3).model_dump(), {"warmup_steps": 7}))
     assert (other.warmup, other.warmup_steps) == (0.0, 7)
+
+
+def test_one_mean_of_the_weights_and_no_longer_than_the_run() -> None:
+    assert Schedule(steps=20, average=20).average == 20
+    for changes, told in (
+        ({"steps": 20, "average": 21}, "average: 21 updates are more than the run's 20"),
+        ({"steps": 20, "average": 4, "ema": 0.9}, "set one of ema and average"),
+        ({"steps": 20, "average": 1}, "greater than or equal to 2"),
+    ):
+        with pytest.raises(ValidationError, match=told):
+            Schedule.model_validate(changes)
+    assert Schedule(epochs=2, average=50).unreached(25) == ""
+    assert Schedule(epochs=2, average=51).unreached(25).startswith("average: 51 updates are more than the run's 50")
+    assert laid_over({"steps": 9, "ema": 0.9}, {"average": 4}) == {"steps": 9, "average": 4}
+    assert laid_over({"steps": 9, "average": 4}, {"ema": 0.9}) == {"steps": 9, "ema": 0.9}

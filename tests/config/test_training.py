@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from assignbench.config.cell import CellConfig, LocalPaths
+from assignbench.config.cell import CellConfig, LocalPaths, id_of
 from assignbench.config.inputs import FileSet, Inputs, of_training
 from assignbench.config.words import Word, words_of
 from tests.records.test_config import cell, changed
@@ -19,7 +19,12 @@ READING = (
     *("method.name", "method.preset", "method.ranking", "method.floor_on", "method.nms.", "method.voting."),
     *("detector.name", "detector.label", "data.name", "data.test", "data.test_images", "evaluation."),
 )
-NOWHERE = ("data.root", "data.title", "data.obtain", "schedule.loader_workers", "schedule.checkpoint_every")
+NOWHERE = (
+    *("data.root", "data.title", "data.obtain", "schedule.loader_workers", "schedule.checkpoint_every"),
+    *("data.val", "data.val_images"),  # of a cell that is measured on the test split
+)
+# Of the same configuration in the version before (0.4, commit 025b94a).
+ID_BEFORE, TRAINING_BEFORE = "62d8a549", "5f705d4ef2b16025"
 METHOD = {
     "name": "mg",
     "preset": "mutual_guidance",
@@ -53,7 +58,7 @@ def variants() -> list[tuple[str, CellConfig]]:
             if other != config:
                 found.append((path, other))
                 break
-    return [*found, ("data.test", changed(config, "data.test", [["a", "b"]]))]
+    return [*found, *((f"data.{s}", changed(config, f"data.{s}", [["a", "b"]])) for s in ("test", "val"))]
 
 
 VARIANTS = variants()
@@ -74,6 +79,28 @@ def test_enough_entries_are_looked_at() -> None:
         assert place in paths
 
 
+def test_entries_that_came_later_change_no_id_where_they_are_not_used() -> None:
+    """The ids of 0.4: config.json of that version has none of these entries."""
+    config = cell()
+    content = config.model_dump(mode="json")
+    for part, name in (("schedule", "average"), ("evaluation", "split"), ("data", "val"), ("data", "val_images")):
+        del content[part][name]
+    assert CellConfig.model_validate(content) == config
+    assert id_of(config.slug, content) == config.id == "retinanet-slim-mg-shapes-seed3-" + ID_BEFORE
+    assert config.training_id == TRAINING_BEFORE
+
+
+def test_a_cell_of_the_validation_split_shares_the_training_and_knows_its_own_split_alone() -> None:
+    on_test = cell()
+    on_val = changed(on_test, "evaluation.split", "val")
+    assert on_val.training_id == on_test.training_id and on_val.id != on_test.id
+    assert on_val.splits == ("train", "val") and on_test.splits == ("train", "test")
+    for name, value in (("val", [["a", "b"]]), ("val_images", 7)):
+        assert changed(on_val, f"data.{name}", value).id != on_val.id
+    for name, value in (("test", [["a", "b"]]), ("test_images", 7)):
+        assert changed(on_val, f"data.{name}", value).id == on_val.id
+
+
 def test_no_voting_and_voting_share_a_training() -> None:
     assert cell().training_id != cell(method=METHOD).training_id  # another quality head
     voting = {**METHOD, "voting": None}
@@ -90,7 +117,7 @@ def test_a_training_is_taken_from_a_cell_beside_it_alone(name) -> None:
 def test_inputs_of_a_training_are_without_the_test_split() -> None:
     one = FileSet(count=1, sha256="a")
     inputs = Inputs(
-        files={"train images": one, "train annotations": one, "test images": one, "test annotations": one},
+        files={"train images": one, "train annotations": one, "test images": one, "val annotations": one},
         weights={"w": "b"},
         formats={"evaluation": 1, "optimiser": 1},
     )

@@ -11,7 +11,7 @@ from torch import nn
 
 from assignbench.config.cell import LocalPaths
 from assignbench.config.recipe import Schedule
-from assignbench.engine.averaging import Average
+from assignbench.engine.averaging import Average, Exponential, Tail, average_of
 from assignbench.engine.cell import Cell, build_cell
 from assignbench.engine.failure import reason_of
 from assignbench.engine.hooks import Guard, Log
@@ -29,7 +29,7 @@ def test_an_average_by_hand() -> None:
     model.register_buffer("seen", torch.tensor(0))
     with torch.no_grad():
         model.weight.fill_(0.0)
-    average = Average(model, 0.5)
+    average = Average(model, Exponential(0.5))
     expected = 0.0
     for n, value in enumerate((1.0, 2.0, 4.0, 8.0)):
         with torch.no_grad():
@@ -42,7 +42,32 @@ def test_an_average_by_hand() -> None:
     average.into(model)
     assert float(model.weight.detach()) == pytest.approx(expected)
     with pytest.raises(RuntimeError, match="another network"):
-        Average(nn.Linear(1, 1), 0.5).restore(average.state())
+        Average(nn.Linear(1, 1), Exponential(0.5)).restore(average.state())
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_the_mean_of_the_last_updates_by_hand(resumed) -> None:
+    model = nn.Linear(1, 1, bias=False)
+    average = Average(model, Tail(3, 6))
+    for value in (1.0, 2.0, 4.0, 8.0, 16.0, 36.0):
+        with torch.no_grad():
+            model.weight.fill_(value)
+        average.update()
+        if value <= 4.0:
+            assert float(average.mean["weight"]) == value  # what it is now, until the last three begin
+        if resumed:
+            after = Average(nn.Linear(1, 1, bias=False), Tail(3, 6))
+            after.restore(average.state())
+            after.model = model
+            average = after
+    assert float(average.mean["weight"]) == pytest.approx((8 + 16 + 36) / 3)
+
+
+def test_a_schedule_says_which_mean_is_kept() -> None:
+    model = nn.Linear(1, 1)
+    assert average_of(model, Schedule(steps=9), 9) is None
+    assert average_of(model, Schedule(steps=9, ema=0.9), 9).rule == Exponential(0.9)
+    assert average_of(model, Schedule(steps=9, average=4), 9).rule == Tail(4, 9)
 
 
 def test_averaged_weights_are_those_in_the_end_and_change_no_step() -> None:

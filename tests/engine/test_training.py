@@ -86,6 +86,7 @@ def test_two_runs_of_a_cell_are_bit_identical_whatever_the_loader(tmp_path) -> N
         ("paa", {}),
         ("paa", {"ema": 0.9, "accumulate": 2, "batch_size": 2, "optimizer": "sgd", "clip_grad": None}),
         ("mutual_guidance", {"ema": 0.9, "amp": "fp16", "bias_lr": 2.0}),
+        ("iou", {"average": 5}),
     ],
 )
 def test_a_stopped_cell_goes_on_to_the_same_end(tmp_path, method, changes) -> None:
