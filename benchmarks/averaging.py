@@ -88,7 +88,7 @@ def measured(cell: Cell, weights: dict[str, torch.Tensor]) -> float:
         found = detect(learner.detector, config.method, views, config.evaluation)
         parts.append(found.after.rows(views[0].batch.image_ids, "score"))
     overlaps = overlaps_of(image_table(data), object_table(data), pd.concat(parts), len(data.classes))
-    return 100 * float(coco_summary(overlaps, data.classes)["AP"])
+    return 100 * float(coco_summary(overlaps, data.classes, config.evaluation.max_detections)["AP"])
 
 
 def table(rows: pd.DataFrame) -> str:
