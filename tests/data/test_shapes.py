@@ -93,3 +93,10 @@ def test_impossible_factors_are_refused() -> None:
         SceneFactors(max_size=300)
     with pytest.raises(ValueError, match="crowding"):
         SceneFactors(crowding=2)
+
+
+def test_the_three_splits_are_scenes_of_their_own() -> None:
+    spec = DataSpec(name="shapes", kind="shapes", train_images=3, val_images=3, test_images=3)
+    splits = [load(spec, split, Path()) for split in ("train", "val", "test")]
+    assert [d.split for d in splits] == ["train", "val", "test"] and {len(d) for d in splits} == {3}
+    assert len({d.read(i).tobytes() for d in splits for i in range(3)}) == 9
