@@ -1,11 +1,13 @@
 """Embedded scenes: same bytes everywhere, factors under control, boxes that fit."""
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from assignbench.config.data import SceneFactors
+from assignbench.config.data import DataSpec, SceneFactors
+from assignbench.data.catalog import load
 from assignbench.data.kinds.shapes import SHAPE_CLASSES, UNIT, coverage, read_shapes, render
 
 
