@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from assignbench.config.base import Config
+from assignbench.config.cell import LARGEST_SEED
 
 Setting = dict[str, Any]  # values by the entry of a method that they stand for
 
@@ -17,7 +18,7 @@ class Trialled(Config):
     method: str
     setting: Setting
     cells: int = Field(ge=1, le=100_000)
-    mean: float | None
+    mean: float | None = Field(ge=0, le=1)
 
 
 class Tuned(Config):
@@ -30,7 +31,7 @@ class Tuned(Config):
     version: str
     split: Literal["val"]
     metric: str
-    seeds: list[int] = Field(min_length=1)
+    seeds: list[Annotated[int, Field(ge=0, le=LARGEST_SEED)]] = Field(min_length=1)
     sweep: dict[str, list[Any]] = Field(min_length=1)
     cells: list[str]
     rows: list[Trialled]
