@@ -1,6 +1,6 @@
 """What averaging the weights does to AP and to how far the seeds lie apart, on embedded scenes.
 
-python benchmarks/averaging.py [--seeds 8] [--method iou] [--budget 600] [--out runs/averaging.csv]
+python benchmarks/averaging.py [--seeds 8] [--method iou] [--steps 3500] [--side 128] [--out runs/averaging.csv]
 
 One training per seed gives every row: averages watch a training and do not change it, so that all of them are made of
 the same updates and measured on the same scenes. Rows are the last weights, exponential means (`ema`) and plain means
@@ -32,42 +32,47 @@ from assignbench.measure.coco import coco_summary
 from assignbench.measure.matching import overlaps_of
 from assignbench.methods import resolve
 
-NET, LAST, STEPS = "retinanet-slim", "last", 400
-COLUMNS = ["method", "rate", "seed", "weights", "AP"]
-SCENES = DataSpec.model_validate(
-    {
-        **{"name": "shapes", "kind": "shapes", "size": 80, "factors": {"image_size": 80, "max_size": 56}},
-        **{"augment": {"flip": 0.5, "flip_vertical": 0.5}, "train_images": 800, "test_images": 150},
-    }
-)
-COSINE = {"steps": STEPS, "batch_size": 8, "lr": 8.0e-3, "probe_visits": 0}
-RATES = {"cosine to 1 %": COSINE, "cosine to 30 %": {**COSINE, "lr_end": 2.4e-3}}
+NET, LAST = "retinanet-slim", "last"
+COLUMNS = ["method", "steps", "side", "rate", "seed", "weights", "AP"]
+RATES = {"cosine to 1 %": {}, "cosine to 30 %": {"lr_end": 2.4e-3}}
 CRITERION = {"focal_alpha": 0.5, "focal_gamma": 1.5, "box": "giou", "box_weight": 2.0}
-RULES: dict[str, Rule] = {
-    "ema 0.95": Exponential(0.95),
-    "ema 0.99": Exponential(0.99),
-    "average 40": Tail(40, STEPS),
-    "average 100": Tail(100, STEPS),
-}
 
 
-def cell_of(method: str, seed: int, rate: str) -> Cell:
-    """A slim detector on small scenes, ready to be trained."""
+def rules(steps: int) -> dict[str, Rule]:
+    """The means that are taken of a run, by the name of their row."""
+    return {
+        "ema 0.95": Exponential(0.95),
+        "ema 0.99": Exponential(0.99),
+        "average of the last 10 %": Tail(steps // 10, steps),
+        "average of the last 25 %": Tail(steps // 4, steps),
+    }
+
+
+def cell_of(method: str, seed: int, rate: str, steps: int, side: int) -> Cell:
+    """A slim detector on the scenes of the quick start, or on smaller ones, ready to be trained."""
+    schedule = {"steps": steps, "batch_size": 8, "lr": 8.0e-3, "probe_visits": 0, **RATES[rate]}
     config = CellConfig(
         seed=seed,
         detector=DetectorConfig(name=NET, label=NET, spec=resolve_detector(NET, None)),
         method=resolve(method, {"criterion": CRITERION}),
-        data=SCENES,
-        schedule=Schedule.model_validate(RATES[rate]),
+        data=_scenes(side),
+        schedule=Schedule.model_validate(schedule),
         probe_images=0,
     )
     return build_cell(Path(), config, LocalPaths(cache="runs/.cache"), "cpu")
 
 
+def _scenes(side: int) -> DataSpec:
+    factors = {"image_size": side, "max_size": min(90.0, 0.7 * side)}
+    flips = {"flip": 0.5, "flip_vertical": 0.5}
+    content = {"name": "shapes", "kind": "shapes", "size": side, "factors": factors, "augment": flips}
+    return DataSpec.model_validate(content)
+
+
 def trained(cell: Cell) -> dict[str, dict[str, torch.Tensor]]:
     """The weights that each row of the table stands for, of one training."""
     learner = cell.learner
-    means = {name: Average(learner.model, rule) for name, rule in RULES.items()}
+    means = {name: Average(learner.model, rule) for name, rule in rules(learner.steps).items()}
     learner.detector.train()
     for step, batch in enumerate(cell.loader.batches(0, learner.steps)):
         learner.learn([batch], step)
@@ -100,7 +105,7 @@ def table(rows: pd.DataFrame) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for rate, group in rows.groupby("rate", sort=False):
-        wide = group.pivot(index="seed", columns="weights", values="AP")[[LAST, *RULES]].dropna()
+        wide = group.pivot(index="seed", columns="weights", values="AP")[[LAST, *rules(1)]].dropna()
         base, n = wide[LAST].to_numpy(), len(wide)
         for name, values in wide.items():
             ap = values.to_numpy()
@@ -118,12 +123,19 @@ def table(rows: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def mine(rows: pd.DataFrame, options: argparse.Namespace) -> pd.DataFrame:
+    """The numbers of trainings of this method, length and size."""
+    return rows[(rows.method == options.method) & (rows.steps == options.steps) & (rows.side == options.side)]
+
+
 def main() -> None:
     """Trains the seeds that lack while the budget lasts, and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=8, help="seeds of each rate")
     parser.add_argument("--method", default="iou", help="a method that goes with retinanet-slim")
-    parser.add_argument("--budget", type=float, default=600, metavar="SECONDS", help="no seed is begun after it")
+    parser.add_argument("--steps", type=int, default=3500, help="updates of a training (the quick start's)")
+    parser.add_argument("--side", type=int, default=128, help="side of the scenes, px (the quick start's)")
+    parser.add_argument("--budget", type=float, default=1e9, metavar="SECONDS", help="no seed is begun after it")
     parser.add_argument("--out", type=Path, default=Path("runs/averaging.csv"), help="where the numbers are kept")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -131,17 +143,19 @@ def main() -> None:
     begun = time.monotonic()
     for seed in range(options.seeds):
         for rate in RATES:
-            same = (rows.method == options.method) & (rows.rate == rate) & (rows.seed == seed)
-            if same.any() or time.monotonic() - begun > options.budget:
+            if (
+                (mine(rows, options).rate == rate) & (mine(rows, options).seed == seed)
+            ).any() or time.monotonic() - begun > options.budget:
                 continue
-            cell = cell_of(options.method, seed, rate)
-            found = [(options.method, rate, seed, n, measured(cell, w)) for n, w in trained(cell).items()]
+            cell = cell_of(options.method, seed, rate, options.steps, options.side)
+            keys = (options.method, options.steps, options.side, rate, seed)
+            found = [(*keys, name, measured(cell, weights)) for name, weights in trained(cell).items()]
             new = pd.DataFrame(found, columns=COLUMNS)
             rows = pd.concat([rows, new], ignore_index=True) if len(rows) else new
             options.out.parent.mkdir(parents=True, exist_ok=True)
             rows.to_csv(options.out, index=False)
             sys.stderr.write(f"{time.monotonic() - begun:.0f} s: {rate}, seed {seed}\n")
-    sys.stdout.write(table(rows[rows.method == options.method]) + "\n")
+    sys.stdout.write(table(mine(rows, options)) + "\n")
 
 
 if __name__ == "__main__":
