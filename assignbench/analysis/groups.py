@@ -182,7 +182,9 @@ def _by_area(cell: CellData, ranges: dict[str, tuple[float, float]]) -> list[dic
     definition=(
         "Objects are cut by a factor that the scenes control (or that the boxes show) into LTM's groups where it has "
         "some and into up to four of equal size otherwise; groups of fewer than "
-        f"{LEAST_OBJECTS} objects are left out. " + GROUP_RULE + "Images are cut by their number of objects and their "
+        f"{LEAST_OBJECTS} objects are left out (equal ones are fewer where they would be so small). "
+        + GROUP_RULE
+        + "Images are cut by their number of objects and their "
         "crowdedness: a group's AP is that of its images, its gain relative to the baseline's AP. Slope: of the paired "
         "gain against the group's mean factor, fitted for each seed, a group weighing one over the variance of its "
         "gain over images. Its 95 % interval speaks for other seeds and other test images, as that of a difference "
