@@ -13,7 +13,7 @@ from torchvision.models.detection.image_list import ImageList
 from assignbench.config.detector import resolve
 from assignbench.config.method import CoderConfig
 from assignbench.detectors import build_detector
-from assignbench.detectors.base import MEAN, STD
+from assignbench.detectors.base import IMAGENET
 
 CLASSES = 3
 # torchvision's names, without what is called the same, to ours. A tower's layer is a convolution of a block (RetinaNet)
@@ -70,7 +70,7 @@ def test_raw_outputs_and_boxes(name, make, spec, coder, quality) -> None:
     detector = build_detector(resolve(name, spec), coder, CLASSES, quality).eval()
     detector.load_state_dict({ours(key): value for key, value in state.items()})
     pixels = torch.randint(0, 256, (1, 3, 64, 128), dtype=torch.uint8)
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (MEAN, STD))
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGENET.mean, IMAGENET.std))
     with torch.no_grad():
         priors, predictions = detector(pixels)
         features = list(theirs.backbone((pixels.float() - mean) / std).values())
