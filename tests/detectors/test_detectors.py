@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models import resnet18
 
-from assignbench.config.detector import DETECTORS, PRIORS_OF, BackboneSpec, resolve
+from assignbench.config.detector import DETECTORS, PRIORS_OF, ROWS, BackboneSpec, resolve
 from assignbench.config.method import CoderConfig, HeadInit
 from assignbench.detectors import Detector, build_detector
 from assignbench.detectors.backbones import VARIANTS, ResNet, SqueezeNet, build_backbone, load_weights, read_weights
@@ -234,6 +234,29 @@ def test_the_tower_of_the_quality_layer(place) -> None:
         if id(t) in others
         for p in t.parameters()
     )
+
+
+@pytest.mark.parametrize("family", ROWS)
+def test_methods_of_one_seed_share_their_initial_weights(family) -> None:
+    """All but what a method says of its head's last layers, whether there is a quality head or not."""
+    plain = built(f"{family}-slim", quality=None).state_dict()
+    told = ("head.cls", "head.box", "head.quality")
+    for start, quality in (
+        (HeadInit(prior_prob=0.2, quality_prob=0.3, zero_box=True, box_bias=4.0), "objectness"),
+        (HeadInit(), "iou"),
+    ):
+        detector = build_detector(DETECTORS[f"{family}-slim"], PLAIN, 5, quality)
+        initialise(detector, 0, start)
+        state = detector.state_dict()
+        assert {k for k in state if k not in plain and k.startswith("head.quality")} == set(state) - set(plain)
+        changed = {k for k in plain if not torch.equal(plain[k], state[k])}
+        ends = (".bias", ".weight") if start.zero_box else ()
+        last = {k for k in changed if k.endswith(ends) and k.startswith(told) and "tower" not in k}
+        assert changed == last and bool(changed) == start.zero_box
+    other = built(f"{family}-slim", quality=None, seed=1).state_dict()
+    same = {k for k in plain if torch.equal(plain[k], other[k])}
+    drawn = {k for k, v in plain.items() if k.endswith("weight") and v.ndim > 1}
+    assert drawn and not same & drawn
 
 
 def test_a_fusing_neck_starts_as_torch_does_and_by_the_seed() -> None:
