@@ -204,6 +204,26 @@ def test_a_deformable_convolution_begins_as_the_plain_one(masks, share) -> None:
         torch.testing.assert_close(deformed(x), share * (plain(x) - bias) + bias, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("masks", [True, False])
+def test_a_deformable_convolution_survives_what_is_no_number(masks) -> None:
+    """Such offsets are places in memory to torchvision's kernel: the process dies. Here the output says so."""
+    torch.manual_seed(0)
+    layer = DeformConv(16, 16, bias=False, masks=masks)
+    x = torch.randn(2, 16, 12, 12, requires_grad=True)
+    assert layer(x).isfinite().all()
+    for bad in (float("nan"), float("inf"), float("-inf"), 1e38):
+        with torch.no_grad():
+            layer.offset.bias.fill_(bad)
+        out = layer(x)
+        out.sum().backward()
+        assert out.isnan().all() if bad != bad else out.isfinite().all()
+    with torch.no_grad():
+        layer.offset.bias.zero_()
+    broken = x.detach().clone()
+    broken[0, 0, 0, 0] = float("nan")
+    assert layer(broken).isnan().any()
+
+
 def test_deformable_stages_and_towers() -> None:
     """Published weights still fit by their names and shapes; offsets start at zero whatever the seed."""
     with torch.device("meta"):
