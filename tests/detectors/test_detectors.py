@@ -143,6 +143,23 @@ def test_anchors_held_within_the_image_take_images_of_one_size(name) -> None:
         built(name)(torch.zeros(2, 3, 64, 64, dtype=torch.uint8), [(64, 64), (64, 40)])
 
 
+@pytest.mark.parametrize("name", ["fcos-slim", "fssd-slim", "mg-retinanet-slim", "rfbnet-slim"])
+def test_one_cell_of_one_image_has_no_spread(name) -> None:
+    detector = built(name).train()
+    side = max(detector.neck.strides)
+    with pytest.raises(InputError, match=f"stride {side} of one image of {side} x {side} px .*batch_size to 2"):
+        detector(torch.zeros(1, 3, side, side, dtype=torch.uint8))
+    detector(torch.zeros(2, 3, side, side, dtype=torch.uint8))
+    detector(torch.zeros(1, 3, side + 32, side, dtype=torch.uint8))
+    detector.eval()(torch.zeros(1, 3, side, side, dtype=torch.uint8))
+    if name == "fcos-slim":
+        detector = built("retinanet-resnet18")
+        with pytest.raises(InputError, match="stride 32 of one image of 32 x 32 px"):
+            detector.train()(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
+        frozen = built("retinanet-resnet18", backbone={"frozen_norm": "statistics"})
+        frozen.train()(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
+
+
 def test_outputs_are_ordered_as_the_priors() -> None:
     """A box head that copies its position must decode to boxes that lie on their priors."""
     detector = built("retinanet-slim", 2, None)

@@ -36,8 +36,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     except InputError:
         raise
     except pickle.UnpicklingError as problem:  # torch's own words advise to run what is in the file
-        told = "it is damaged, or holds more than tensors, and nothing else is read from a file"
-        raise InputError(f"{path}: not a readable weights file ({told}); save a state_dict, or {_REMEDY}") from problem
+        why = "it is damaged, or holds more than tensors, and nothing else is read from a file"
+        raise InputError(f"{path}: not a readable weights file ({why}); save a state_dict, or {_REMEDY}") from problem
     except Exception as problem:
         told = str(problem).strip().splitlines() or [type(problem).__name__]
         raise InputError(f"{path}: not a readable weights file ({told[0]:.200}); {_REMEDY}") from problem
