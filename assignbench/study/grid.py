@@ -77,6 +77,7 @@ def cells_of(study: Study, resolver: Resolver, *, only: str | None = None, cache
     check_sizes(study, found_detectors)
     _check_pairs(study, methods, found_detectors, resolver)
     _check_idle(study, methods, found_detectors, resolver)
+    _check_quality_layers(study, methods)
     _check_reached(study, methods)
     found = []
     for seed, (entry, detector), data in product(
@@ -197,6 +198,19 @@ def _check_idle(
         if name not in read:
             where = study.where("method_defaults", *name.split("."))
             raise InputError(f"{where} does nothing in any method of the study; leave it out")
+
+
+def _check_quality_layers(study: Study, methods: Mapping[str, MethodConfig]) -> None:
+    """Where a quality layer sits is said of a detector that has one, by one of its methods."""
+    for place, entry in enumerate(study.spec.detectors):
+        head = entry.spec.get("head")
+        meets = [m for m in study.spec.methods if any(belongs(entry, m, data) for data in study.spec.data)]
+        if isinstance(head, Mapping) and "quality_on" in head and all(methods[m.name].quality is None for m in meets):
+            where = study.where("detectors", place, "spec", "head", "quality_on")
+            raise InputError(
+                f"{where} does nothing: no method on detector '{entry.shown}' has a quality head; leave it out, or set "
+                "quality of a method"
+            )
 
 
 def _check_reached(study: Study, methods: Mapping[str, MethodConfig]) -> None:

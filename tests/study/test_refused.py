@@ -79,6 +79,15 @@ def test_an_entry_that_acts_is_not(planned, content) -> None:
     assert planned(content)[0] == 0
 
 
+@pytest.mark.parametrize("place", ["box", "cls"])
+def test_the_place_of_a_quality_layer_that_no_method_has(planned, place) -> None:
+    detectors = ["retinanet-slim", {"name": "fcos-slim", "label": "mine", "spec": {"head": {"quality_on": place}}}]
+    kept = {"name": "paa", "detectors": ["retinanet-slim"]}
+    code, told = planned(study(detectors=detectors, methods=["iou", kept]))
+    assert code == 2 and "detectors.1.spec.head.quality_on does nothing: no method on detector 'mine'" in told
+    assert planned(study(detectors=detectors, methods=["iou", "paa"]))[0] == 0
+
+
 def test_a_default_must_act_on_one_method(planned) -> None:
     soft = {"name": "soft", "preset": "iou", "nms": {"kind": "soft"}}
     default = {"nms": {"sigma": 0.3}}
