@@ -37,7 +37,8 @@ def check(study: Study) -> None:
     _check_paths(study)
     for data in spec.data:
         for detector in spec.detectors:
-            _check_size(study, data, schedule_of(study, data, detector))
+            if any(belongs(detector, method, data) for method in spec.methods):
+                _check_size(study, data, schedule_of(study, data, detector))
     _check_parts(study, ("method_defaults",), spec.method_defaults)
     for place, method in enumerate(spec.methods):
         _check_parts(study, ("methods", place), method.overrides())
