@@ -60,7 +60,7 @@ def complete(cell: Path, learner: Learner, seconds: float) -> None:
 
 
 def clean(cell: Path) -> None:
-    """Leaves the generation of a finished training alone, without what a stop after its last step wrote for resuming."""
+    """Leaves the generation of a finished training alone, without what a stop after its last step had written."""
     _forget(cell / FOLDER, 1)
     for path in _resumable(cell / FOLDER):
         path.unlink()

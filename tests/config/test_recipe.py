@@ -106,7 +106,9 @@ def test_one_of_two_words_puts_the_other_aside() -> None:
     assert (other.warmup, other.warmup_steps) == (0.0, 7)
 
 
-@pytest.mark.parametrize(("share", "total", "first"), [(0.55, 100, 55), (0.29, 100, 29), (0.57, 100, 57), (0.07, 1e5, 7e3)])
+@pytest.mark.parametrize(
+    ("share", "total", "first"), [(0.55, 100, 55), (0.29, 100, 29), (0.57, 100, 57), (0.07, 1e5, 7e3)]
+)
 def test_a_share_of_whole_updates_begins_there(share, total, first) -> None:
     """0.55 of 100 is 55.000000000000007 to a computer."""
     schedule = Schedule.model_validate({"steps": int(total), "decay": "step", "milestones": [share], "warmup": 0.0})
