@@ -176,6 +176,15 @@ class Schedule(Config):
             return self.steps
         return max(1, round((self.epochs or 0.0) * per_epoch))
 
+    def epoch_steps(self, images: int) -> int:
+        """Updates of an epoch of so many images, what is left of them left out; at least 1."""
+        return max(1, images // self.update_size)
+
+    def total_epochs(self, images: int) -> float:
+        """Epochs of the whole run over so many images."""
+        per_epoch = self.epoch_steps(images)
+        return self.total_steps(per_epoch) / per_epoch
+
     def warm_steps(self, total: int) -> int:
         """Updates until the warm-up is over."""
         return round(self.warmup * total) if self.warmup_steps is None else self.warmup_steps

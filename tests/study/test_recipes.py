@@ -104,7 +104,7 @@ def test_options_and_presets_lie_over_a_recipe(plain, study) -> None:
 
 def test_a_data_set_may_change_its_schedule_over_a_recipe(plain, study) -> None:
     found = study(recipe="mutual_guidance_voc", data={"name": "coco2017", "schedule": {"epochs": 140}})
-    assert schedule_of(found, found.spec.data[0]).epochs == 140
+    assert schedule_of(found, found.spec.data[0], found.spec.detectors[0]).epochs == 140
 
 
 @pytest.mark.parametrize(
@@ -252,3 +252,27 @@ def test_a_schedule_that_no_cell_has_is_not_refused(study) -> None:
     sets[0]["detectors"] = []
     with pytest.raises(InputError, match="on data set 'shapes': 60 steps is never reached"):
         study(schedule=schedule, detectors=detectors, methods=methods, data=sets)
+
+
+def test_what_a_cell_never_reaches_is_told_where_it_is_written(study) -> None:
+    """With the data set or with the detector; a method's epochs too, where the images of a run of steps are known."""
+    shapes = {"name": "shapes", "train_images": 64}
+    base = {"epochs": 2, "batch_size": 8, "decay": "step", "milestones": {"epochs": [1]}}
+    late = {"milestones": [16]}
+    for part, changes in (
+        ("detectors.0", {"data": shapes, "detectors": [{"name": "retinanet-slim", "schedule": late}]}),
+        ("data", {"data": {**shapes, "schedule": late}}),
+    ):
+        with pytest.raises(InputError, match=rf"line \d+: {part}.schedule.milestones: on data set 'shapes': 16 steps"):
+            study(schedule=base, **changes)
+    from assignbench import methods
+    from assignbench.study.grid import cells_of
+
+    mlc = [{"name": "mlc", "assigner": {"start": {"epochs": 2}}}]
+    for steps, refused in ((17, False), (16, True)):
+        found = study(schedule={"steps": steps, "batch_size": 8}, data=shapes, methods=mlc)
+        if refused:
+            with pytest.raises(InputError, match=r"methods\.0: on data set 'shapes': assigner\.start: 2 epochs"):
+                cells_of(found, methods)
+        else:
+            assert len(cells_of(found, methods)) == 1
