@@ -231,12 +231,6 @@ def _set(content: dict[str, Any], assignment: str) -> tuple[str, ...]:
         for entry in content["data"]:
             _put(entry, rest, value, assignment)
             _one_size(entry, rest)
-    elif first == "schedule" and rest and isinstance(content.get(first, {}), dict):
-        held = content.get(first, {})
-        # Milestones are counted in one unit: those of an option take the place of the others as a whole.
-        change = {k: v for k, v in held.items() if k == rest[0] != "milestones"}
-        _put(change, rest, value, assignment)
-        content[first] = laid_over(held, change)
     else:
         _put(content, [first, *rest], value, assignment)
         if first == "data" and len(rest) > 1:
@@ -257,7 +251,11 @@ def _place(step: str) -> bool:
 
 
 def _put(target: Any, keys: list[str], value: Any, assignment: str) -> None:
-    for key in keys[:-1]:
+    for depth, key in enumerate(keys[:-1]):
+        # The study's own, or that of an entry (data.0.schedule).
+        if key == "schedule" and depth in (0, 2) and isinstance(target, dict) and isinstance(target.get(key, {}), dict):
+            target[key] = _rescheduled(target.get(key, {}), keys[depth + 1 :], value, assignment)
+            return
         if isinstance(target, list) and _place(key) and int(key) < len(target):
             target = target[int(key)]
         elif isinstance(target, dict):
@@ -267,6 +265,13 @@ def _put(target: Any, keys: list[str], value: Any, assignment: str) -> None:
     if not isinstance(target, dict):
         raise InputError(_no_mapping(assignment, keys[-1], target))
     target[keys[-1]] = value
+
+
+def _rescheduled(held: dict[str, Any], keys: list[str], value: Any, assignment: str) -> dict[str, Any]:
+    """A schedule with an option over it; its milestones, which have one unit, take the place of others as a whole."""
+    change = {k: v for k, v in held.items() if k == keys[0] != "milestones"}
+    _put(change, keys, value, assignment)
+    return laid_over(held, change)
 
 
 def _no_mapping(assignment: str, key: str, target: Any) -> str:

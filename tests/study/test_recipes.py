@@ -276,3 +276,21 @@ def test_what_a_cell_never_reaches_is_told_where_it_is_written(study) -> None:
                 cells_of(found, methods)
         else:
             assert len(cells_of(found, methods)) == 1
+
+
+def test_schedules_of_entries_are_changed_as_the_studys_own(study) -> None:
+    """By an option and by a preset: what says the same in another unit is put aside there, too."""
+    data = {"name": "coco2017", "schedule": {"epochs": 12, "milestones": {"epochs": [8]}}}
+    detectors = [{"name": "retinanet-slim", "schedule": {"warmup_steps": 9}}]
+    base = {"epochs": 2, "decay": "step", "milestones": [0.5]}
+    for key in ("data", "data.0"):
+        sets = (f"{key}.schedule.steps=50", f"{key}.schedule.milestones.steps=[5]")
+        held = study(sets, schedule=base, data=[data], detectors=detectors).spec.data[0].schedule
+        assert held == {"steps": 50, "milestones": {"steps": [5]}}
+    found = study(("detectors.0.schedule.warmup=0.5",), schedule=base, data=data, detectors=detectors).spec
+    assert found.detectors[0].schedule == {"warmup": 0.5} and found.data[0].schedule == data["schedule"]
+    presets = {"short": {"data": {"schedule": {"steps": 50, "milestones": [0.5]}}}}
+    held = study(preset="short", schedule=base, data=data, presets=presets).spec.data[0].schedule
+    assert held == {"steps": 50, "milestones": [0.5]}
+    with pytest.raises(InputError, match=r"--set schedule\.epochs\.a=1: 'a' is not inside a mapping, but in 2"):
+        study(("schedule.epochs.a=1",), schedule=base)
