@@ -7,11 +7,11 @@ from typing import Any
 
 import yaml
 
-from assignbench.config.data import SIZE_WORDS
+from assignbench.config.data import SIZE_WORDS, DataSpec
 from assignbench.config.recipe import laid_over
 from assignbench.config.recipes import RECIPES, Recipe, recipe_of
 from assignbench.errors import InputError
-from assignbench.study.spec import NOT_READ, StudySpec
+from assignbench.study.spec import NOT_READ, DataEntry, StudySpec
 from assignbench.study.yaml_lines import Lines, line_of
 
 
@@ -75,8 +75,15 @@ def recipe_lines(spec: StudySpec) -> list[str]:
         told.append(
             f"  {part}: {_shown(entries)}" + (f" (the study has its own {', '.join(changed)})" if changed else "")
         )
-    told.append(f"  data: {_shown(recipe.data)}")
+    others = [f"{entry.name} has its own {', '.join(own)}" for entry in spec.data if (own := _own_data(entry, recipe))]
+    told.append(f"  data: {_shown(recipe.data)}" + (f" ({'; '.join(others)})" if others else ""))
     return told
+
+
+def _own_data(entry: DataEntry, recipe: Recipe) -> list[str]:
+    """What a data set has otherwise than the recipe: the study's own, or what its kind does not read."""
+    held, wanted = entry.data_set(), DataSpec.model_validate({"name": entry.name, "kind": entry.kind, **recipe.data})
+    return sorted(key for key in recipe.data if getattr(held, key) != getattr(wanted, key))
 
 
 def _shown(entries: Mapping[str, Any]) -> str:

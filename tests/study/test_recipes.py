@@ -294,3 +294,9 @@ def test_schedules_of_entries_are_changed_as_the_studys_own(study) -> None:
     assert held == {"steps": 50, "milestones": [0.5]}
     with pytest.raises(InputError, match=r"--set schedule\.epochs\.a=1: 'a' is not inside a mapping, but in 2"):
         study(("schedule.epochs.a=1",), schedule=base)
+
+
+def test_what_a_data_set_has_otherwise_than_the_recipe_is_told(study) -> None:
+    data = ["coco2017", {"name": "voc0712", "size": 512}, {"name": "shapes", "augment": {"flip": 0.0}}]
+    told = recipe_lines(study(recipe="mutual_guidance_coco", data=data).spec)[-1]
+    assert told.endswith("(voc0712 has its own crowd, size; shapes has its own augment, crowd)")
