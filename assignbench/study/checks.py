@@ -37,7 +37,8 @@ def check(study: Study) -> None:
     _check_paths(study)
     for data in spec.data:
         for detector in spec.detectors:
-            _check_size(study, data, schedule_of(study, data, detector))
+            if any(belongs(detector, method, data) for method in spec.methods):
+                _check_size(study, data, detector)
     _check_parts(study, ("method_defaults",), spec.method_defaults)
     for place, method in enumerate(spec.methods):
         _check_parts(study, ("methods", place), method.overrides())
@@ -53,19 +54,31 @@ def check(study: Study) -> None:
         )
 
 
-def _check_size(study: Study, data: DataEntry, schedule: Schedule) -> None:
+def _check_size(study: Study, data: DataEntry, detector: DetectorEntry) -> None:
     """What depends on how many images there are; known without reading any for embedded scenes alone."""
+    schedule = schedule_of(study, data, detector)
     if data.kind != "shapes":
         return
-    written = {*data.schedule, *study.spec.schedule.model_fields_set}
+    written = {*data.schedule, *detector.schedule, *study.spec.schedule.model_fields_set}
     images = schedule.update_size
     if {"batch_size", "accumulate"} & written and images > data.train_images:
-        where, of = study.where("schedule", "batch_size"), f" (accumulate: {schedule.accumulate})"
+        where, of = scheduled_at(study, data, detector, "batch_size"), f" (accumulate: {schedule.accumulate})"
         told = f"{where} is {schedule.batch_size}{of if schedule.accumulate > 1 else ''}"
         raise InputError(f"{told}, but data set '{data.name}' has train_images: {data.train_images}")
-    name, _, late = schedule.unreached(max(1, data.train_images // images)).partition(": ")
+    name, _, late = schedule.unreached(schedule.epoch_steps(data.train_images)).partition(": ")
     if late:
-        raise InputError(f"{study.where('schedule', name)}: on data set '{data.name}': {late}")
+        raise InputError(f"{scheduled_at(study, data, detector, name)}: on data set '{data.name}': {late}")
+
+
+def scheduled_at(study: Study, data: DataEntry, detector: DetectorEntry, name: str) -> str:
+    """Where an entry of their cells' schedule stands: with the detector, with the data set, or in the study's own."""
+    for part, place, entry in (
+        ("detectors", study.spec.detectors.index(detector), detector),
+        ("data", study.spec.data.index(data), data),
+    ):
+        if name in entry.schedule:
+            return study.where(part, place, "schedule", name)
+    return study.where("schedule", name)
 
 
 def belongs(detector: DetectorEntry, method: MethodEntry, data: DataEntry) -> bool:
@@ -96,25 +109,23 @@ def detector_of(study: Study, place: int, entry: DetectorEntry) -> DetectorConfi
     return DetectorConfig(name=entry.name, label=entry.shown, spec=spec, weights=Path(entry.weights).name)
 
 
-def schedule_of(study: Study, data: DataEntry, detector: DetectorEntry | None = None) -> Schedule:
-    """The schedule of a data set's cells, with a detector's own changes over it.
+def schedule_of(study: Study, data: DataEntry, detector: DetectorEntry) -> Schedule:
+    """The schedule of the study with the data set's changes over it, and the detector's over both.
 
     Raises InputError for what is wrong, and for what would do nothing.
     """
     schedule = study.spec.schedule
-    asked = [("data", study.spec.data.index(data), f"data set '{data.name}'", data.schedule)]
-    if detector is not None:
-        asked += [
-            ("detectors", study.spec.detectors.index(detector), f"detector '{detector.shown}'", detector.schedule)
-        ]
-    for part, place, what, change in asked:
+    for part, place, what, change in (
+        ("data", study.spec.data.index(data), f"data set '{data.name}'", data.schedule),
+        ("detectors", study.spec.detectors.index(detector), f"detector '{detector.shown}'", detector.schedule),
+    ):
         try:
             schedule = changed(schedule, change)
         except ValidationError as problem:
             where = study.where(part, place, "schedule")
             raise InputError(f"{where} of {what}: {complaints(problem, Schedule)}") from None
     for name, needed in schedule.idle().items():
-        where = study.where("schedule", name)
+        where = scheduled_at(study, data, detector, name)
         raise InputError(f"{where} does nothing without {needed}; set that, or leave {name} out")
     return schedule
 

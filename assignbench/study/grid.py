@@ -214,9 +214,15 @@ def _check_quality_layers(study: Study, methods: Mapping[str, MethodConfig]) -> 
 
 
 def _check_reached(study: Study, methods: Mapping[str, MethodConfig]) -> None:
-    """What a method does after some epochs must come; where a study counts steps, `doctor` and the run look at it."""
+    """What a method does after some epochs must come. Where a study counts steps, this is known for embedded scenes
+    alone; for other data `doctor` and the run look at it.
+    """
     for (place, entry), detector, data in product(enumerate(study.spec.methods), study.spec.detectors, study.spec.data):
-        epochs = schedule_of(study, data, detector).epochs if belongs(detector, entry, data) else None
+        if not belongs(detector, entry, data):
+            continue
+        schedule = schedule_of(study, data, detector)
+        images = data.train_images if data.kind == "shapes" else None
+        epochs = schedule.epochs if images is None else schedule.total_epochs(images)
         late = "" if epochs is None else methods[entry.name].unreached(epochs)
         if late:
             raise InputError(f"{study.where('methods', place)}: on data set '{data.name}': {late}")
