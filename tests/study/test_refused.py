@@ -79,6 +79,16 @@ def test_an_entry_that_acts_is_not(planned, content) -> None:
     assert planned(content)[0] == 0
 
 
+INCLUSIVE = {"name": "retinanet-slim", "spec": {"priors": {"inclusive": True}}}
+
+
+def test_inclusive_anchors_need_a_method_that_counts_so(planned) -> None:
+    """Elsewhere they would be one px too small, by neither way of counting."""
+    code, told = planned({**one(), "detectors": [INCLUSIVE]})
+    assert code == 2 and "spec.priors.inclusive" in told and "legacy_plus_one" in told
+    assert planned({**one(coder={"legacy_plus_one": "freeanchor"}), "detectors": [INCLUSIVE]})[0] == 0
+
+
 def test_a_default_must_act_on_one_method(planned) -> None:
     soft = {"name": "soft", "preset": "iou", "nms": {"kind": "soft"}}
     default = {"nms": {"sigma": 0.3}}
