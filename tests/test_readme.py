@@ -178,11 +178,11 @@ def test_the_readme_names_every_preset() -> None:
 def test_the_readme_shows_the_keys_of_a_method() -> None:
     from assignbench.config import MethodConfig
 
-    table = README[README.index("| key of a method |") : README.index("Unknown keys, values")]
+    table = README[README.index("| key of a method |") : README.index("How images reach the network")]
     shown = set(
         re.findall(r"`(\w+)`(?=[,` |])", "\n".join(line.split("|")[1] + " |" for line in table.splitlines()[:-1]))
     )
-    assert shown == set(MethodConfig.model_fields) - {"name", "preset"}
+    assert shown == {*MethodConfig.model_fields, "evaluation"} - {"name", "preset"}
 
 
 def test_the_readme_shows_the_keys_of_a_schedule() -> None:

@@ -15,6 +15,7 @@ from assignbench.config.data import DataSpec
 from assignbench.config.recipe import Schedule
 from assignbench.config.recipes import RECIPES
 from assignbench.errors import InputError
+from assignbench.study.checks import schedule_of
 from assignbench.study.reading import read_study
 from assignbench.study.recipe import data_under, recipe_lines
 
@@ -102,8 +103,8 @@ def test_options_and_presets_lie_over_a_recipe(plain, study) -> None:
 
 
 def test_a_data_set_may_change_its_schedule_over_a_recipe(plain, study) -> None:
-    found = study(recipe="mutual_guidance_voc", data={"name": "coco2017", "schedule": {"epochs": 140}}).spec
-    assert found.data[0].schedule_over(found.schedule).epochs == 140
+    found = study(recipe="mutual_guidance_voc", data={"name": "coco2017", "schedule": {"epochs": 140}})
+    assert schedule_of(found, found.spec.data[0]).epochs == 140
 
 
 @pytest.mark.parametrize(
