@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,11 @@ def detector_of(study: Study, place: int, entry: DetectorEntry) -> DetectorConfi
             f"{study.where('detectors', place, 'weights')} is torchvision, which has no weights of {name}; name a "
             "file, or leave weights out"
         )
+    misspelt = get_close_matches(entry.weights.lower(), [detectors.FROM_TORCHVISION], cutoff=0.8)
+    if misspelt and entry.weights != detectors.FROM_TORCHVISION:
+        where = study.where("detectors", place, "weights")
+        told = f"did you mean '{detectors.FROM_TORCHVISION}'? A file is written with its ending, e.g. .pth"
+        raise InputError(f"{where} is '{entry.weights}'; {told}")
     return DetectorConfig(name=entry.name, label=entry.shown, spec=spec, weights=Path(entry.weights).name)
 
 

@@ -125,6 +125,7 @@ def test_a_default_must_act_on_one_method(planned) -> None:
         ({"methods": [{"name": "iou", "assigner": 5}]}, "methods.0.assigner is 5 (allowed: text or a mapping)"),
         ({"methods": [{"name": "iou", "assigner": "a:b:c"}]}, "'a:b:c'"),
         ({"areas": {"": [0, 5]}}, "areas"),
+        ({"detectors": [{"name": "retinanet-resnet18", "weights": "torchvison"}]}, "did you mean 'torchvision'?"),
         ({"presets": {"p": None}}, "presets.p is None"),
         ({"presets": {"p": {"schedul": {}}}}, "did you mean 'schedule'"),
         ({"presets": {"p": {"methods": ["iuo"]}}}, "did you mean 'iou'"),
