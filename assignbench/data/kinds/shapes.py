@@ -7,8 +7,8 @@ same bytes on every machine.
 from __future__ import annotations
 
 import hashlib
-import os
 import json
+import os
 from pathlib import Path
 
 import numpy as np
