@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from assignbench.config.data import SIZE_WORDS
+from assignbench.config.data import SIZE_WORDS, DataSpec
 from assignbench.config.recipe import Schedule, laid_over
 from assignbench.config.recipes import RECIPES, Recipe, recipe_of
 from assignbench.errors import InputError
-from assignbench.study.spec import StudySpec
+from assignbench.study.spec import NOT_READ, StudySpec
 from assignbench.study.yaml_lines import Lines, line_of
 
 
@@ -54,9 +54,15 @@ def _idle(part: str, entries: dict[str, Any]) -> dict[str, str]:
 
 
 def data_under(catalogue: Mapping[str, Any], entry: Mapping[str, Any], recipe: Recipe | None) -> dict[str, Any]:
-    """What lies under a data set's own entry: the catalogue's, with the recipe's in place of it, key by key."""
+    """What lies under a data set's own entry: the catalogue's, with the recipe's in place of it, key by key.
+
+    What the set's kind does not read is left out of the recipe: COCO's crowd regions on another kind of data.
+    """
     below = dict(catalogue)
+    kind = entry.get("kind", catalogue.get("kind"))
     for key, value in ({} if recipe is None else recipe.data).items():
+        if isinstance(kind, str) and key in NOT_READ.get(kind, ()):
+            continue
         if key not in SIZE_WORDS:
             below[key] = value
         elif not any(word in entry for word in SIZE_WORDS):
@@ -73,12 +79,21 @@ def recipe_lines(spec: StudySpec) -> list[str]:
     for part, entries in (("schedule", recipe.schedule), ("evaluation", recipe.evaluation)):
         taken = getattr(spec, part).model_dump(mode="json")
         fields = type(getattr(spec, part)).model_validate(dict(entries)).model_dump(mode="json")
-        changed = sorted(key for key in entries if taken[key] != fields[key])
-        told.append(
-            f"  {part}: {_shown(entries)}" + (f" (the study has its own {', '.join(changed)})" if changed else "")
-        )
-    told.append(f"  data: {_shown(recipe.data)}")
+        changed = [key for key in entries if taken[key] != fields[key]]
+        told.append(f"  {part}: {_shown(entries)}{_own(changed)}")
+    written = DataSpec.model_validate({"name": "any", "kind": "coco", **recipe.data})
+    own = {
+        key
+        for entry in spec.data
+        for key in recipe.data
+        if key not in NOT_READ[entry.kind] and getattr(entry.data_set(), key) != getattr(written, key)
+    }
+    told.append(f"  data: {_shown(recipe.data)}{_own(own)}")
     return told
+
+
+def _own(keys: Iterable[str]) -> str:
+    return f" (the study has its own {', '.join(sorted(keys))})" if keys else ""
 
 
 def _shown(entries: Mapping[str, Any]) -> str:
