@@ -284,3 +284,15 @@ def test_a_method_that_is_read_differently_is_not_unfair(tmp_path) -> None:
     assert {bool(c.config.evaluation.test_scales) for c in cells} == {True, False}
     told, unfair = fairness(read_study_record(study))
     assert not unfair and "evaluation.test_scales" in told
+
+
+def test_costs_of_a_place_without_ap_leave_the_figures_of_the_others(tmp_path) -> None:
+    def alter(folder: Path) -> None:
+        if folder.name.startswith("wide-"):
+            write_json(folder / "summary.json", {**read_json(folder / "summary.json"), "AP": None})
+
+    study = write_study(tmp_path, seeds=1, images=6, detectors=("slim", "wide"), analyses=["cost"], alter=alter)
+    out = build_report(study).parent
+    header, *rows = rows_under((out / "report.md").read_text(), "AP, and what training takes")
+    assert {(r[1], r[header.index("AP")] == "n/a") for r in rows} == {("slim", False), ("wide", True)}
+    assert "failed" not in (out / "report.md").read_text() and (out / "figures" / "cost.png").is_file()
