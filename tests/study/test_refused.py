@@ -89,6 +89,32 @@ def test_inclusive_anchors_need_a_method_that_counts_so(planned) -> None:
     assert planned({**one(coder={"legacy_plus_one": "freeanchor"}), "detectors": [INCLUSIVE]})[0] == 0
 
 
+AR300 = [{"claim": "iou > atss on AR300"}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "needed"),
+    [
+        ({"max_dets": [1, 10, 300]}, "max_dets: AR300 cannot be measured: of method 'iou' 100"),
+        ({"claims": AR300, "methods": ["iou", "atss"]}, "claims.0: AR300 cannot be measured: of method 'iou' 100"),
+        (
+            {"claims": AR300, "methods": [{"name": "iou", "evaluation": {"max_detections": 300}}, "atss"]},
+            "of method 'atss' 100",
+        ),
+        (
+            {"claims": [{"claim": "AR200 gain of atss > AR300 gain"}], "methods": ["iou", "atss"]},
+            "claims.0: AR200 cannot be measured",
+        ),
+        ({"max_dets": [1, 100], "evaluation": {"max_detections": 20}}, ""),  # COCO's own name
+        ({"max_dets": [300], "evaluation": {"max_detections": 300}, "claims": AR300, "methods": ["iou", "atss"]}, ""),
+    ],
+)
+def test_recall_is_asked_for_at_no_more_detections_than_are_kept(planned, changes, needed) -> None:
+    code, told = planned(study(**changes))
+    assert code == (2 if needed else 0) and needed in told, told
+    assert not needed or "set evaluation: {max_detections:" in told
+
+
 def test_a_default_must_act_on_one_method(planned) -> None:
     soft = {"name": "soft", "preset": "iou", "nms": {"kind": "soft"}}
     default = {"nms": {"sigma": 0.3}}
