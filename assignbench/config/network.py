@@ -178,7 +178,8 @@ class PriorSpec(Config):
     1/2 is the middle of its cell, 0 its corner (torchvision, mmdet). `rounding`: "torchvision" cuts the side of a
     square anchor to whole px and rounds the half sides of its ratios, "freeanchor" rounds the sides that a ratio gives
     to a box of one stride before it is scaled (maskrcnn-benchmark, FreeAnchor).
-    `inclusive` anchors end at their last pixel, one px before their side is over (the same, with `legacy_plus_one`).
+    `inclusive` anchors end at their last pixel, one px before their side is over: the same side for a method that
+    counts pixels so (`coder: {legacy_plus_one: ...}`), and for no other.
     `clamp` holds centre x and y, width and height of every anchor within the image, each for itself (Mutual Guidance).
     """
 

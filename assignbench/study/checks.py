@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from assignbench.study.places import Study
 from assignbench.study.spec import DataEntry, DetectorEntry, MethodEntry, changed
 
 MOST_CELLS = 10_000
+COCO_DETECTIONS = 100  # of an image and class, which COCO's AP and AR count
 MOST_BYTES = 255  # of a file's name
 _PARTS: dict[str, type[Config]] = {"nms": Nms, "voting": Voting, "head_init": HeadInit, "coder": CoderConfig}
 
@@ -43,6 +45,8 @@ def check(study: Study) -> None:
     for place, method in enumerate(spec.methods):
         _check_parts(study, ("methods", place), method.overrides())
         evaluation_of(study, place, method)
+    for count in spec.max_dets[-1:]:
+        check_recall(study, count, [m.name for m in spec.methods], study.where("max_dets"))
     _check_tables(study)
     places = sum(belongs(d, m, data) for d in spec.detectors for data in spec.data for m in spec.methods)
     if not places:
@@ -106,6 +110,11 @@ def detector_of(study: Study, place: int, entry: DetectorEntry) -> DetectorConfi
             f"{study.where('detectors', place, 'weights')} is torchvision, which has no weights of {name}; name a "
             "file, or leave weights out"
         )
+    misspelt = get_close_matches(entry.weights.lower(), [detectors.FROM_TORCHVISION], cutoff=0.8)
+    if misspelt and entry.weights != detectors.FROM_TORCHVISION:
+        where = study.where("detectors", place, "weights")
+        told = f"did you mean '{detectors.FROM_TORCHVISION}'? A file is written with its ending, e.g. .pth"
+        raise InputError(f"{where} is '{entry.weights}'; {told}")
     return DetectorConfig(name=entry.name, label=entry.shown, spec=spec, weights=Path(entry.weights).name)
 
 
@@ -139,6 +148,20 @@ def evaluation_of(study: Study, place: int, method: MethodEntry) -> Evaluation:
     except ValidationError as problem:
         told = InputError(complaints(problem, Evaluation, at="evaluation"), ("evaluation", *problem.errors()[0]["loc"]))
         raise study.refused(told, ("methods", place)) from None
+
+
+def check_recall(study: Study, count: int, methods: Sequence[str], where: str) -> None:
+    """Raises InputError where AR at `count` detections would be AR at fewer under its name, as no more are kept.
+
+    COCO's own AR100 keeps its name whatever the limit is.
+    """
+    for place, method in enumerate(study.spec.methods):
+        kept = evaluation_of(study, place, method).max_detections
+        if method.name in methods and count > max(COCO_DETECTIONS, kept):
+            raise InputError(
+                f"{where}: AR{count} cannot be measured: of method '{method.name}' {kept} detections of an image are "
+                f"kept; set evaluation: {{max_detections: {count}}}, or ask for fewer"
+            )
 
 
 def _check_tables(study: Study) -> None:

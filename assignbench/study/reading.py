@@ -209,7 +209,7 @@ def _with_catalog(entry: dict[str, Any], place: int, path: Path, lines: Lines, r
     if "kind" not in entry:
         here = at_line(path, _data_line(lines, place, "name"))
         known = nearest(str(name), list(CATALOG))
-        raise InputError(f"{here}: unknown data set {shown(name)}{known}; give your own set a `kind`: voc or coco")
+        raise InputError(f"{here}: unknown data set {shown(name)}{known}; give your own set a `kind`: voc, coco or csv")
     return data_over(data_under({}, entry, recipe), entry)
 
 

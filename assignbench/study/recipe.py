@@ -81,9 +81,10 @@ def recipe_lines(spec: StudySpec) -> list[str]:
 
 
 def _own_data(entry: DataEntry, recipe: Recipe) -> list[str]:
-    """What a data set has otherwise than the recipe: the study's own, or what its kind does not read."""
+    """What the study writes itself of a data set, in place of the recipe's; what its kind does not read is nobody's."""
     held, wanted = entry.data_set(), DataSpec.model_validate({"name": entry.name, "kind": entry.kind, **recipe.data})
-    return sorted(key for key in recipe.data if getattr(held, key) != getattr(wanted, key))
+    read = (key for key in recipe.data if key not in NOT_READ[entry.kind])
+    return sorted(key for key in read if getattr(held, key) != getattr(wanted, key))
 
 
 def _shown(entries: Mapping[str, Any]) -> str:

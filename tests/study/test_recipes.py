@@ -149,6 +149,22 @@ def test_the_commands_tell_what_a_recipe_sets(plain, study, tmp_path, monkeypatc
     assert "recipe: paa_135k" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", list(RECIPES))
+@pytest.mark.parametrize("kind", ["shapes", "voc", "coco", "csv"])
+def test_a_recipe_suits_every_kind_of_data(name, kind, study) -> None:
+    """What a kind does not read is left out: nobody wrote it, so nobody could leave it out."""
+    splits = {} if kind == "shapes" else {"root": "x", "train": [["a", "b"]], "test": [["c", "d"]]}
+    (data,) = study(recipe=name, data={"name": "mine", "kind": kind, **splits}).spec.data
+    assert data.data_set().crowd == ("train" if kind == "coco" and "crowd" in RECIPES[name].data else "drop")
+
+
+def test_plan_tells_the_data_entries_that_are_the_study_s_own(study) -> None:
+    own = {"name": "coco2017", "size": 320, "augment": {"zoom": 0.25}}
+    assert recipe_lines(study(recipe="paa_135k", data=own).spec)[-1].endswith("(the study has its own augment, size)")
+    assert "own" not in recipe_lines(study(recipe="mutual_guidance_coco").spec)[-1]
+    assert "own" not in recipe_lines(study(recipe="mutual_guidance_coco", data="shapes").spec)[-1]
+
+
 def test_a_cell_is_known_by_its_values(plain, study) -> None:
     """The same values by name or by hand are the same cell."""
     from assignbench import methods
