@@ -10,7 +10,7 @@ from torch import Tensor
 
 from assignbench.config.data import DataSpec
 from assignbench.config.evaluation import Evaluation
-from assignbench.config.method import MethodConfig, Voting
+from assignbench.config.method import MethodConfig
 from assignbench.contract import Predictions
 from assignbench.data.base import DetectionData
 from assignbench.data.stream import Batch, evaluation_batches
@@ -76,7 +76,7 @@ def detect(detector: Detector, method: MethodConfig, views: Sequence[View], eval
                 found.append((view.batch.image_ids, _seen(detector, method, view, evaluation, watch)[2]))
             before = _together(found)
         after = thin_out(before, method.nms, evaluation.max_detections)
-        voting = method.voting or (Voting() if evaluation.fuse == "voting" else None)
+        voting = evaluation.voting(method.voting)
         if voting is not None:
             after = vote(after, before, voting)
         watch.mark()
