@@ -16,6 +16,7 @@ from assignbench.records import write_text
 from assignbench.records.names import file_name
 from assignbench.report.figures import FIGURES
 from assignbench.report.folder import check_publishable, replaced
+from assignbench.report.missing import states_of, with_missing
 from assignbench.report.opening import (
     cell_table,
     environment_table,
@@ -150,6 +151,7 @@ def page_of(study: StudyRecord, target: Target, tell: Tell) -> Page:
     _insert_samples(sections, study, target)
     first = opening(study, _results(answers, "differences", study), _results(answers, "claims", study))
     if first:
+        first = with_missing(study, first)
         sections.insert(0, Section("", "What is compared", FIRST_QUESTION, FIRST_DEFINITION, "", first))
     fair, unfair = fairness(study)
     about = study.about
@@ -219,13 +221,12 @@ def _section(analysis: Analysis, study: StudyRecord, answer: list[Result] | str,
 def _tables(study: StudyRecord, results: list[Result]) -> list[Table]:
     tables = []
     for result in results:
-        if result.role == "figure" or result.frame.empty:
-            continue
         if result.key == "averages":
-            tables += average_tables(result.frame, study.methods, study.about.get("published") or {})
-        else:
+            published = study.about.get("published") or {}
+            tables += average_tables(result.frame, study.methods, published, states_of(study))
+        elif result.role != "figure" and not result.frame.empty:
             tables.append(result_table(result, study.places))
-    return tables
+    return with_missing(study, tables)
 
 
 def _insert_samples(sections: list[Section], study: StudyRecord, target: Target) -> None:

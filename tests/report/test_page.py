@@ -15,9 +15,9 @@ from assignbench.analysis import ANALYSES, Analysis, Result, read_study_record
 from assignbench.config import MethodConfig
 from assignbench.errors import InputError
 from assignbench.records import read_json, write_json
-from assignbench.report import build_report, publish_report
+from assignbench.report import build_report, page as report_page, publish_report
 from assignbench.report.figures import FIGURES
-from assignbench.report.page import write_report
+from assignbench.report.page import Target, page_of, write_report
 from tests.report.written import METHODS, write_study
 
 SEPARATOR = re.compile(r"(?<!\\)\|")
@@ -231,3 +231,35 @@ def test_a_study_without_cells_still_has_a_page(tmp_path) -> None:
     write_json(tmp_path / "study.json", {"study": "empty", "answers": "?", "version": "1", "cells": []})
     text = (build_report(tmp_path).parent / "report.md").read_text()
     assert "# empty" in text and "## Runs" in text
+
+
+def test_failed_cells_stand_in_every_table(tmp_path, monkeypatch) -> None:
+    """One method lost a seed, another one all of them, and on a second detector nothing came to its end."""
+    monkeypatch.setattr(report_page, "FIGURES", {})
+    monkeypatch.setattr(report_page, "_insert_samples", lambda sections, study, target: None)
+    asked = ["averages", "differences", "divergence", "crowdedness", "nms", "cost"]
+    folder = write_study(tmp_path, seeds=2, images=6, detectors=("slim", "wide"), analyses=asked)
+    gone = [*folder.glob("slim-iou-*seed1*"), *folder.glob("slim-paa-*"), *folder.glob("wide-*")]
+    for number, cell in enumerate(gone):
+        (cell / "manifest.json").unlink()
+        state = "diverged" if number == 1 else "failed"
+        write_json(cell / "status.json", {"state": state, "reason": "the memory is used up"})
+    assert len(gone) == 3 + 2 * len(METHODS)
+    page = page_of(read_study_record(folder), Target(tmp_path / "out", frozenset()), [].append)
+    tables = [table for section in page.sections for table in section.tables]
+    assert len(tables) > 10
+    for table in tables:
+        assert any("not finished" in n for n in table.notes), table.caption
+        (told,) = [n for n in table.notes if "not finished" in n]
+        assert told.startswith(f"{len(gone)} of {4 * len(METHODS)} cells") and "more." in told, table.caption
+    averages = next(s for s in page.sections if s.name == "averages")
+    slim, wide = averages.tables
+    names = {row[0] for row in slim.rows}
+    assert "iou (1 of 2 failed)" in names and "paa (diverged and failed)" in names and len(slim.rows) == len(METHODS)
+    paa = next(row for row in slim.rows if row[0].startswith("paa"))
+    assert set(paa[1:]) <= {"n/a", "–"}
+    assert [row[0] for row in wide.rows] == [f"{name} (failed)" for name in METHODS] and "no cell" in wide.caption
+
+
+def test_a_finished_study_has_no_note_on_what_is_missing(report) -> None:
+    assert "not finished" not in (report / "report.md").read_text()
