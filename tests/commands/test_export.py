@@ -262,6 +262,19 @@ def test_only_finished_cells_are_exported_and_nothing_of_others_is_replaced(tmp_
     assert "only finished cells" in capsys.readouterr().err
 
 
+def test_a_link_stays_a_link_and_the_current_folder_where_it_is(tmp_path, capsys, monkeypatch) -> None:
+    cell = written(tmp_path / "study")
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    assert export(cell, tmp_path / "link") == 0
+    assert (tmp_path / "link").is_symlink() and len(list((tmp_path / "there").iterdir())) == 3
+    with monkeypatch.context() as moved:
+        moved.chdir(tmp_path / "here")
+        assert export(cell, Path()) == 2
+    assert "is the current folder" in capsys.readouterr().err
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
     """A cell that was trained for two steps and detects much."""
