@@ -101,6 +101,10 @@ def _tested(
         _warn(path, len(there - tested), len(set(ids) - set(names)), console)
         return {DETECTIONS: _numbered(results, [ids[name] for name in names])}, path
     truth = coco_ground_truth(images, objects.assign(label=0) if agnostic else objects, names)
+    difficult = int((objects.difficult & ~objects.crowd).sum())
+    if difficult:
+        told = "are ignored in the cell's AP, and have `ignore` in that file; pycocotools by itself counts them"
+        console.print(f"note: {difficult} difficult object{'s' * (difficult != 1)} {told}", markup=False)
     for entry, name in zip(truth["images"], images["name"], strict=True):
         entry["file_name"] = str(name)
     return {DETECTIONS: results, ANNOTATIONS: truth}, None

@@ -142,7 +142,9 @@ def test_other_data_come_with_the_annotations_that_they_fit(name, tmp_path, monk
     cell, out = written(tmp_path / "study", *OTHER_KINDS[name]), tmp_path / "out"
     assert export(cell, out) == 0
     assert sorted(p.name for p in out.iterdir()) == ["annotations.json", "detections.json", "weights.safetensors"]
-    assert f"they fit: {out / 'annotations.json'}" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert f"they fit: {out / 'annotations.json'}" in told
+    assert ("pycocotools by itself counts them" in told) == (name == "voc")
     found = analyzed(out / "annotations.json", out / "detections.json", tmp_path / "runs", monkeypatch)
     for key, value in numbers_of(cell).items():
         if key in COCO_NAMES:
