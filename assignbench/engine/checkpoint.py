@@ -119,6 +119,11 @@ def take(cell: Path, other: Path, declare: Callable[[str], None]) -> None:
     _complete(cell)
 
 
+def seconds_of(cell: Path) -> float:
+    """How long the complete training of a cell took. Raises InputError if it is not complete and whole."""
+    return float(_complete(cell)[1]["seconds"])
+
+
 def _complete(cell: Path) -> tuple[Path, dict[str, Any]]:
     """The generation of a training that has come to its end. Raises InputError without a whole one."""
     path = next(iter(_generations(cell / FOLDER)), None)

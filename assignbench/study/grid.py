@@ -78,6 +78,7 @@ def cells_of(study: Study, resolver: Resolver, *, only: str | None = None, cache
     _check_pairs(study, methods, found_detectors, resolver)
     _check_idle(study, methods, found_detectors, resolver)
     _check_quality_layers(study, methods)
+    _check_fused(study, methods, evaluations)
     _check_reached(study, methods)
     found = []
     for seed, (entry, detector), data in product(
@@ -211,6 +212,20 @@ def _check_quality_layers(study: Study, methods: Mapping[str, MethodConfig]) -> 
                 f"{where} does nothing: no method on detector '{entry.shown}' has a quality head; leave it out, or set "
                 "quality of a method"
             )
+
+
+def _check_fused(study: Study, methods: Mapping[str, MethodConfig], evaluations: Mapping[str, Evaluation]) -> None:
+    """`fuse: voting` does nothing in a method that votes anyway."""
+    spec = study.spec
+    own = [(place, m) for place, m in enumerate(spec.methods) if evaluations[m.name].fuse == "voting"]
+    voting = [(place, m) for place, m in own if methods[m.name].voting is not None]
+    told = "votes by its own voting; leave fuse out, or set voting: null in the method"
+    for place, entry in voting:
+        if "fuse" in entry.evaluation:
+            where = study.where("methods", place, "evaluation", "fuse")
+            raise InputError(f"{where} does nothing: method '{entry.name}' {told}")
+    if own and len(own) == len(voting) and spec.evaluation.fuse == "voting":
+        raise InputError(f"{study.where('evaluation', 'fuse')} does nothing: every method of the study {told}")
 
 
 def _check_reached(study: Study, methods: Mapping[str, MethodConfig]) -> None:

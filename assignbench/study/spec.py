@@ -120,9 +120,9 @@ class MethodEntry(Config):
         return self.preset or self.name
 
     def overrides(self) -> dict[str, Any]:
-        """The parts that this entry changes."""
+        """The parts that this entry changes; `voting: {}` is voting as it is by default, where there was none."""
         given = self.model_dump(include=set(_PARTS), exclude_unset=True)
-        return {k: v for k, v in given.items() if v != {}}
+        return {k: v for k, v in given.items() if v != {} or k == "voting"}
 
 
 class DataEntry(DataSpec):

@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+import torch
 
 from assignbench.config.cell import CellConfig, LocalPaths
 from assignbench.config.evaluation import Evaluation
@@ -68,6 +69,27 @@ def test_a_taken_training_gives_the_records_of_an_own_one(source, alone) -> None
     (source / WEIGHTS).write_bytes(b"damaged")
     assert CellRecord(source, thorough=True).state == "damaged"
     assert CellRecord(folder, thorough=True).state == "done"
+
+
+@pytest.mark.parametrize("name", ["detect.thin_out", "cost.speed"])
+def test_a_training_whose_evaluation_failed_is_taken(tmp_path, alone, monkeypatch, name) -> None:
+    """Without memory for the test images a cell fails, says what helps there, and lends its training."""
+
+    def full(*given: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    folder = place(TRAINED, tmp_path / "study" / TRAINED.id)
+    with monkeypatch.context() as patched:
+        patched.setattr(f"assignbench.engine.{name}", full)
+        assert run_cell(folder, "cpu") == "failed"
+    reason = CellRecord(folder).reason
+    assert "the memory of the GPU is used up" in reason and "a smaller evaluation.batch" in reason
+    assert "schedule.batch_size" not in reason and CellRecord(folder).lends
+    reading = borrower(folder)
+    assert run_cell(reading, "cpu") == "done", CellRecord(reading).reason
+    same(alone, reading)
+    about = CellRecord(reading).training
+    assert about["cell"] == TRAINED.id and about["train_seconds"] > 0 and "peak_memory_mib" not in about
 
 
 def test_notes_on_the_training_stay_with_it(source) -> None:

@@ -64,6 +64,20 @@ def test_an_entry_that_does_nothing_is_refused(planned, content, place, remedy) 
     assert code == 2 and f"methods.0.{place} does nothing in method 'probe'" in told and remedy in told
 
 
+VOTES = {"evaluation": {"fuse": "voting", "test_flip": True}}
+
+
+def test_views_that_vote_do_nothing_where_the_method_votes(planned) -> None:
+    """`voting: {}` is voting with its defaults, not nothing."""
+    code, told = planned(one(voting={}, **VOTES))
+    assert code == 2 and "methods.0.evaluation.fuse does nothing: method 'probe' votes by its own voting" in told
+    code, told = planned({**one("paa_voting", "retinanet1-slim"), **VOTES})
+    assert code == 2 and "evaluation.fuse does nothing: every method of the study votes" in told
+    assert planned({**one(), **VOTES})[0] == planned(one(**VOTES))[0] == 0
+    assert planned({**one("paa_voting", "retinanet1-slim", voting=None), **VOTES})[0] == 0
+    assert planned({**study(methods=["iou", {"name": "probe", "preset": "iou", "voting": {}}]), **VOTES})[0] == 0
+
+
 @pytest.mark.parametrize(
     "content",
     [
