@@ -11,12 +11,14 @@ import torch
 import yaml
 
 from assignbench.cli import main
+from assignbench.config.cell import LocalPaths
 from assignbench.config.detector import DetectorConfig, DetectorSpec, resolve
 from assignbench.config.formats import formats_of
 from assignbench.config.method import CoderConfig
 from assignbench.config.sources import own_parts, sources_of
 from assignbench.detectors import build_detector
-from assignbench.engine.cell import seeded_detector
+from assignbench.engine.cell import build_cell, seeded_detector
+from assignbench.engine.loop import loop
 from assignbench.engine.seeding import initialise
 from assignbench.errors import InputError
 from tests.conftest import ROOT
@@ -48,13 +50,15 @@ def module(tmp_path, monkeypatch):
 
 
 def test_the_page_of_contributing_works(module, tmp_path, capsys) -> None:
+    """Its module and its entry of a study, as they stand there but for the module's name; and a training."""
     path = f"{module(of_the_page())}:stacked"
-    detectors = [{"name": path, "spec": {"neck": {"width": 24}}}]
+    entry = PAGE.partition("## Add a detector")[2].partition("```yaml\n")[2].partition("```")[0]
+    detectors = yaml.safe_load(entry.replace("my_module:stacked", path))["detectors"]
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study(detectors=detectors, methods=["iou", "paa"])))
     assert main(["plan", "study.yaml"]) == 0, capsys.readouterr().err
     assert "stacked-paa-" in capsys.readouterr().out
-    spec = resolve(path, {"neck": {"width": 24}})
-    assert (spec.family, spec.function, spec.neck.width) == ("own", path, 24)
+    spec = resolve(path, detectors[0]["spec"])
+    assert (spec.family, spec.function, spec.neck.width) == ("own", path, 48)
     assert DetectorSpec.model_validate_json(spec.model_dump_json()) == spec
     for quality in (None, "iou"):
         detector = build_detector(spec, PLAIN, 3, quality).eval()
@@ -67,6 +71,10 @@ def test_the_page_of_contributing_works(module, tmp_path, capsys) -> None:
     assert own_parts(learns) == {f"detector {path}": path.partition(":")[0]}
     assert [p.name for p in sources_of(path.partition(":")[0]).values()] == [f"{path.partition(':')[0]}.py"]
     assert formats_of(learns)["detector own"] == 1
+    cell = build_cell(tmp_path, learns, LocalPaths(), "cpu")
+    before = {k: v.clone() for k, v in cell.learner.detector.named_parameters()}
+    loop(cell.loader.batches(0, 3), [cell.learner], [])
+    assert all(not torch.equal(v, before[k]) for k, v in cell.learner.detector.named_parameters() if v.ndim > 1)
 
 
 @pytest.mark.parametrize(
