@@ -93,7 +93,7 @@ def _tested(
     images, objects = _table(record, IMAGES), _table(record, OBJECTS, len(classes))
     if config.data.kind == "coco" and not agnostic:
         path = _annotations(record, config, root)
-        found = read_instances(path)
+        found = read_instances(path, bare=not record.measurable)
         ids = {name: number for number, name in found.categories.items()}
         tested, there = set(images.image_id.tolist()), set(found.images.tolist())
         if not tested <= there or not set(names) <= set(ids):

@@ -76,3 +76,14 @@ def test_a_cell_on_a_bare_split_is_detected_on_and_measured_by_nothing(bare_fold
     assert testing.frame.fps.gt(0).all() and set(testing.frame.pareto) == {""}
     assert any("no annotations" in note and "export" in note for note in data_notes(study))
     assert "not measurable here" in (tmp_path / "runs" / "bare" / "report" / "report.md").read_text()
+    capsys.readouterr()
+    # Its detections are exported by the ids of the file without annotations, which its server knows.
+    assert main(["export", str(folder), "--out", str(tmp_path / "out")]) == 0, capsys.readouterr().err
+    sent = json.loads((tmp_path / "out" / "detections.json").read_text())
+    asked = json.loads((bare_folder / "info.json").read_text())
+    assert len(sent) == len(cell.table("detections"))
+    assert {s["image_id"] for s in sent} <= {i["id"] for i in asked["images"]}
+    assert {s["category_id"] for s in sent} <= {c["id"] for c in asked["categories"]}
+    capsys.readouterr()
+    assert main(["compare", str(folder), str(folder), "--out", str(tmp_path / "compared")]) == 2
+    assert "has no annotations, so nothing can be compared" in capsys.readouterr().err
