@@ -5,6 +5,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,10 +28,19 @@ def run(capsys, *arguments: str) -> tuple[int, str, str]:
     return code, told.out, told.err
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A run folder with the tiny study done, which no test changes."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "tiny.yaml").write_text(STUDY)
+    assert main(["run", str(folder / "tiny.yaml"), "--out", str(folder / "runs"), "--quiet"]) == 0
+    return folder / "runs"
+
+
 @pytest.fixture
-def finished(tiny_study, tmp_path, monkeypatch) -> Path:
-    """A run folder with the tiny study done."""
-    assert main(["run", str(tiny_study), "--out", str(tmp_path / "runs"), "--quiet"]) == 0
+def finished(trained, tmp_path) -> Path:
+    """A test's own run folder with the tiny study done."""
+    shutil.copytree(trained, tmp_path / "runs")
     return tmp_path / "runs"
 
 

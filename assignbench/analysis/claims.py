@@ -88,6 +88,11 @@ def _check(claim: Claim, methods: Sequence[str]) -> None:
             raise InputError(f"claim '{claim.text}': unknown {what} '{name}'{nearest(name, known)}")
 
 
+def recall_at(measure: str) -> int | None:
+    """The detections per image and class at which a measure is a recall; None for any other measure."""
+    return int(measure[2:]) if _RECALL.fullmatch(measure) else None
+
+
 def measure_of(cell: CellData, measure: str) -> float:
     """One number of a cell; NaN where its records do not hold it."""
     if measure == "NR":
@@ -99,8 +104,9 @@ def measure_of(cell: CellData, measure: str) -> float:
         place = CROWDING.place(cell.objects.crowdedness)
         return cell.group_numbers(place == CROWDING.names.index(measure[3:]))["AP"]
     value = cell.cell.summary.get(measure)
-    if value is None and _RECALL.fullmatch(measure):
-        return cell.recall(int(measure[2:]))
+    count = recall_at(measure)
+    if value is None and count is not None:
+        return cell.recall(count)
     return float("nan") if value is None else float(value)
 
 

@@ -60,8 +60,10 @@ def complete(cell: Path, learner: Learner, seconds: float) -> None:
 
 
 def clean(cell: Path) -> None:
-    """Leaves the newest generation alone."""
+    """Leaves the generation of a finished training alone, without what a stop after its last step had written."""
     _forget(cell / FOLDER, 1)
+    for path in _resumable(cell / FOLDER):
+        path.unlink()
 
 
 def restore(cell: Path, learner: Learner) -> Resumed:
@@ -184,9 +186,14 @@ def _forget(folder: Path, kept: int) -> None:
     for old in generations[kept:]:
         old.unlink()
     steps = {p.stem.removeprefix("step-") for p in generations[:kept]}
-    for path in [*folder.glob("weights-*.safetensors"), *folder.glob("training-*.pt")]:
+    for path in _resumable(folder):
         if path.stem.partition("-")[2] not in steps:
             path.unlink()
+
+
+def _resumable(folder: Path) -> list[Path]:
+    """The weights and states of unfinished trainings."""
+    return [*folder.glob("weights-*.safetensors"), *folder.glob("training-*.pt")]
 
 
 def _whole(cell: Path, path: Path) -> dict[str, Any]:

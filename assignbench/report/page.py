@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from assignbench.records import write_text
 from assignbench.records.names import file_name
 from assignbench.report.figures import FIGURES
 from assignbench.report.folder import check_publishable, replaced
-from assignbench.report.missing import states_of, with_missing
+from assignbench.report.lost import lost_methods, lost_note
 from assignbench.report.opening import (
     cell_table,
     environment_table,
@@ -151,8 +151,8 @@ def page_of(study: StudyRecord, target: Target, tell: Tell) -> Page:
     _insert_samples(sections, study, target)
     first = opening(study, _results(answers, "differences", study), _results(answers, "claims", study))
     if first:
-        first = with_missing(study, first)
-        sections.insert(0, Section("", "What is compared", FIRST_QUESTION, FIRST_DEFINITION, "", first))
+        told = _with_lost(study, first)
+        sections.insert(0, Section("", "What is compared", FIRST_QUESTION, FIRST_DEFINITION, "", told))
     fair, unfair = fairness(study)
     about = study.about
     return Page(
@@ -219,14 +219,22 @@ def _section(analysis: Analysis, study: StudyRecord, answer: list[Result] | str,
 
 
 def _tables(study: StudyRecord, results: list[Result]) -> list[Table]:
-    tables = []
+    tables: list[Table] = []
     for result in results:
+        if result.role == "figure":
+            continue
         if result.key == "averages":
             published = study.about.get("published") or {}
-            tables += average_tables(result.frame, study.methods, published, states_of(study))
-        elif result.role != "figure" and not result.frame.empty:
+            tables += average_tables(result.frame, study.methods, published, lost_methods(study))
+        elif not result.frame.empty:
             tables.append(result_table(result, study.places))
-    return with_missing(study, tables)
+    return _with_lost(study, tables)
+
+
+def _with_lost(study: StudyRecord, tables: list[Table]) -> list[Table]:
+    """The tables, each with a note of the cells that are in none of its numbers."""
+    told = lost_note(study)
+    return [replace(table, notes=[*table.notes, told]) for table in tables] if told else tables
 
 
 def _insert_samples(sections: list[Section], study: StudyRecord, target: Target) -> None:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from assignbench.analysis import ANALYSES
 from assignbench.analysis.base import read_study_record
 from assignbench.cli import main
 from assignbench.config.data import DataSpec
@@ -70,5 +71,8 @@ def test_a_cell_on_a_bare_split_is_detected_on_and_measured_by_nothing(bare_fold
     assert cell.summary["AP"] is None and len(cell.table("detections")) > 0 and not len(cell.table("objects"))
     study = read_study_record(tmp_path / "runs" / "bare")
     assert study.cells and not study.done
+    training, testing = ANALYSES["cost"].run(study)  # costs need no annotations
+    assert training.frame.AP.isna().all() and training.frame.train_s.gt(0).all()
+    assert testing.frame.fps.gt(0).all() and set(testing.frame.pareto) == {""}
     assert any("no annotations" in note and "export" in note for note in data_notes(study))
     assert "not measurable here" in (tmp_path / "runs" / "bare" / "report" / "report.md").read_text()

@@ -148,9 +148,9 @@ def edited(source: Path, name: str, **changes: object) -> None:
     finish(source)
 
 
-def refused(source: Path) -> str:
+def refused(source: Path, config: CellConfig = READ) -> str:
     """Why a cell that is to take a training has failed; nothing of the training is there."""
-    folder = borrower(source)
+    folder = borrower(source, config)
     assert run_cell(folder, "cpu") == "failed"
     assert not (folder / "checkpoint").exists() and not (folder / "training.json").exists()
     return CellRecord(folder).reason
@@ -169,9 +169,8 @@ def test_a_training_that_is_not_there_is_not_taken(source) -> None:
 
 
 def test_a_training_of_another_configuration_is_not_taken(source) -> None:
-    edited(source, "config.json", probe_images=1)
-    source = source.rename(source.with_name(CellRecord(source).own_id))
-    assert "whose configuration is another one" in refused(source)
+    other = READ.model_copy(update={"probe_images": 1})
+    assert "whose configuration is another one" in refused(source, other)
 
 
 def test_a_training_of_other_inputs_is_not_taken(source) -> None:
