@@ -77,8 +77,8 @@ def cells_of(study: Study, resolver: Resolver, *, only: str | None = None, cache
     check_sizes(study, found_detectors)
     _check_pairs(study, methods, found_detectors, resolver)
     _check_idle(study, methods, found_detectors, resolver)
-    _check_fused(study, methods, evaluations)
     _check_quality_layers(study, methods)
+    _check_fused(study, methods, evaluations)
     _check_reached(study, methods)
     found = []
     for seed, (entry, detector), data in product(
@@ -201,6 +201,19 @@ def _check_idle(
             raise InputError(f"{where} does nothing in any method of the study; leave it out")
 
 
+def _check_quality_layers(study: Study, methods: Mapping[str, MethodConfig]) -> None:
+    """Where a quality layer sits is said of a detector that has one, by one of its methods."""
+    for place, entry in enumerate(study.spec.detectors):
+        head = entry.spec.get("head")
+        meets = [m for m in study.spec.methods if any(belongs(entry, m, data) for data in study.spec.data)]
+        if isinstance(head, Mapping) and "quality_on" in head and all(methods[m.name].quality is None for m in meets):
+            where = study.where("detectors", place, "spec", "head", "quality_on")
+            raise InputError(
+                f"{where} does nothing: no method on detector '{entry.shown}' has a quality head; leave it out, or set "
+                "quality of a method"
+            )
+
+
 def _check_fused(study: Study, methods: Mapping[str, MethodConfig], evaluations: Mapping[str, Evaluation]) -> None:
     """`fuse: voting` does nothing in a method that votes anyway."""
     spec = study.spec
@@ -213,19 +226,6 @@ def _check_fused(study: Study, methods: Mapping[str, MethodConfig], evaluations:
             raise InputError(f"{where} does nothing: method '{entry.name}' {told}")
     if own and len(own) == len(voting) and spec.evaluation.fuse == "voting":
         raise InputError(f"{study.where('evaluation', 'fuse')} does nothing: every method of the study {told}")
-
-
-def _check_quality_layers(study: Study, methods: Mapping[str, MethodConfig]) -> None:
-    """Where a quality layer sits is said of a detector that has one, by one of its methods."""
-    for place, entry in enumerate(study.spec.detectors):
-        head = entry.spec.get("head")
-        meets = [m for m in study.spec.methods if any(belongs(entry, m, data) for data in study.spec.data)]
-        if isinstance(head, Mapping) and "quality_on" in head and all(methods[m.name].quality is None for m in meets):
-            where = study.where("detectors", place, "spec", "head", "quality_on")
-            raise InputError(
-                f"{where} does nothing: no method on detector '{entry.shown}' has a quality head; leave it out, or set "
-                "quality of a method"
-            )
 
 
 def _check_reached(study: Study, methods: Mapping[str, MethodConfig]) -> None:

@@ -160,7 +160,7 @@ def test_a_recipe_suits_every_kind_of_data(name, kind, study) -> None:
 
 def test_plan_tells_the_data_entries_that_are_the_study_s_own(study) -> None:
     own = {"name": "coco2017", "size": 320, "augment": {"zoom": 0.25}}
-    assert recipe_lines(study(recipe="paa_135k", data=own).spec)[-1].endswith("(the study has its own augment, size)")
+    assert recipe_lines(study(recipe="paa_135k", data=own).spec)[-1].endswith("(coco2017 has its own augment, size)")
     assert "own" not in recipe_lines(study(recipe="mutual_guidance_coco").spec)[-1]
     assert "own" not in recipe_lines(study(recipe="mutual_guidance_coco", data="shapes").spec)[-1]
 
@@ -315,4 +315,4 @@ def test_schedules_of_entries_are_changed_as_the_studys_own(study) -> None:
 def test_what_a_data_set_has_otherwise_than_the_recipe_is_told(study) -> None:
     data = ["coco2017", {"name": "voc0712", "size": 512}, {"name": "shapes", "augment": {"flip": 0.0}}]
     told = recipe_lines(study(recipe="mutual_guidance_coco", data=data).spec)[-1]
-    assert told.endswith("(voc0712 has its own crowd, size; shapes has its own augment, crowd)")
+    assert told.endswith("(voc0712 has its own size; shapes has its own augment)")
