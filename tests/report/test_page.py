@@ -262,6 +262,16 @@ def test_failed_cells_keep_their_place_in_every_table(tmp_path) -> None:
     assert len(results) > 4 and all(told in noted(text, caption) for caption in results)
 
 
+def test_figures_pass_over_a_place_without_finished_cells(tmp_path) -> None:
+    study = write_study(tmp_path, seeds=1, images=6, detectors=("slim", "wide"), analyses=["divergence"])
+    for cell in study.glob("wide-*"):
+        (cell / "manifest.json").unlink()
+        write_json(cell / "status.json", {"state": "failed", "reason": "the memory is used up"})
+    out = build_report(study).parent
+    assert "failed:" not in (out / "report.md").read_text()
+    assert len(list((out / "figures").glob("divergence-density-*"))) == 1
+
+
 def test_a_place_where_all_cells_failed_is_still_told(tmp_path) -> None:
     study = write_study(tmp_path, seeds=1, images=6, analyses=["averages"])
     for name in METHODS:
