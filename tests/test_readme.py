@@ -34,7 +34,12 @@ COMMANDS = [line for block in blocks(README, "console") for line in block.splitl
 SHORT = ["--set", "schedule.steps=3", "--set", "data.train_images=12", "--set", "data.test_images=4", "--only", "*iou*"]
 
 
-@pytest.mark.parametrize("line", [c for c in COMMANDS if c.startswith("assignbench")])
+def timed(line: str) -> object:
+    """A command; one that trains a whole grid is a slow test."""
+    return pytest.param(line, marks=pytest.mark.slow) if "rehearse" in line else line
+
+
+@pytest.mark.parametrize("line", [timed(c) for c in COMMANDS if c.startswith("assignbench")])
 def test_commands_of_the_readme(line, tmp_path, monkeypatch) -> None:
     shutil.copytree(ROOT / "studies", tmp_path / "studies")
     monkeypatch.chdir(tmp_path)
