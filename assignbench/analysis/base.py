@@ -146,9 +146,14 @@ class StudyRecord:
     _read: dict[str, CellData] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
+    def finished(self) -> tuple[CellRecord, ...]:
+        """The cells that are finished and whole, also those whose test split has no annotations."""
+        return tuple(c for c in self.cells if c.state == "done")
+
+    @cached_property
     def done(self) -> tuple[CellRecord, ...]:
         """The cells that are finished and whole, and whose test split has annotations."""
-        return tuple(c for c in self.cells if c.state == "done" and c.measurable)
+        return tuple(c for c in self.finished if c.measurable)
 
     @cached_property
     def methods(self) -> list[str]:

@@ -62,6 +62,12 @@ def bootstrap(images: int, replicates: int = REPLICATES) -> ImageWeights:
     return ImageWeights(f"bootstrap {replicates}", drawn * (images / drawn.sum(axis=1, keepdims=True)))
 
 
+def recall_at(measure: str) -> int | None:
+    """The detections per image and class at which a measure is a recall; None for any other measure."""
+    found = AT_LIMIT.fullmatch(measure)
+    return int(found[1]) if found else None
+
+
 def known(measure: str) -> bool:
     """Whether there is a measure of this name."""
     return measure in MEASURES or bool(AT_LIMIT.fullmatch(measure))

@@ -19,6 +19,7 @@ ONE_SEED = "†"
 # Units whose numbers lie in 0..1 and are printed times 100; all others are printed as they are.
 HUNDREDTHS = {"share": "per cent", "AP": "points of AP"}
 _NUMBER = re.compile(r"[+-]?\d[\d.]*†?( ± [\d.]+)?( \(n=.*\))?|n/a")
+Place = tuple[str, str]  # data set and detector
 # What identifies a row stands first.
 KEYS = ("data", "detector", "method", "baseline", "pair")
 FINE = ("p", "p_holm")  # columns with four decimals
@@ -60,28 +61,44 @@ def difference(mean: float | None, half: float | None, n: float) -> str:
     return f"{text} ± {100 * half:.1f}"
 
 
-def average_tables(averages: pd.DataFrame, methods: Sequence[str], published: Mapping[str, Any]) -> list[Table]:
-    """One table per data set and detector: a row per method, ours beside the published numbers if there are any."""
+def average_tables(
+    averages: pd.DataFrame,
+    methods: Sequence[str],
+    published: Mapping[str, Any],
+    lost: Mapping[Place, Mapping[str, str]] | None = None,
+) -> list[Table]:
+    """One table per data set and detector: a row per method, ours beside the published numbers if there are any.
+
+    `lost`: by data set and detector the methods without any number and what became of their cells, e.g. "failed".
+    """
     tables = []
-    for (data, detector), group in averages.groupby(["data", "detector"], sort=False):
+    groups = {place: group for place, group in averages.groupby(["data", "detector"], sort=False)}
+    for (data, detector), group in groups.items():
         metrics = [m for m in METRICS if m in set(group.metric)]
         wide = {(r.method, r.metric): r for r in group.itertuples(index=False)}
         voc = ", VOC2007 11-point AP as AP07" if "AP07" in metrics else ""
         rows_of = published.get("rows", {}).get(detector, {}) if published else {}
         columns = list(published.get("metric_names", {})) if rows_of else []
         header = ["method", *metrics, f"Δ{metrics[0]}", "to", *(f"published {c}" for c in columns)]
+        gone = (lost or {}).get((data, detector), {})
         rows = []
         for method in methods:
             cells = [wide.get((method, m)) for m in metrics]
+            theirs = [f"{rows_of[method][c]:.1f}" if method in rows_of else "–" for c in columns]
             if not any(cells):
+                if method in gone:
+                    rows.append([method, *[gone[method]] * len(metrics), "–", "–", *theirs])
                 continue
             shown = [percent(c.mean, c.half, c.n) if c else "n/a" for c in cells]
             first = cells[0]
             gain = difference(first.delta, first.delta_half, first.delta_n) if first else "–"
-            theirs = [f"{rows_of[method][c]:.1f}" if method in rows_of else "–" for c in columns]
             rows.append([method, *shown, gain, compared_to(first.baseline, first.pair) if first else "–", *theirs])
         caption = f"{detector} on {data}, test split: COCO AP{voc} in per cent"
         tables.append(Table(caption, header, rows, _average_notes(group, published, rows_of)))
+    for (data, detector), gone in (lost or {}).items():
+        if (data, detector) not in groups:
+            caption = f"{detector} on {data}, test split: COCO AP in per cent"
+            tables.append(Table(caption, ["method", "AP"], [[method, state] for method, state in gone.items()]))
     return tables
 
 

@@ -13,6 +13,7 @@ from assignbench.measure.groups import GroupRule, group_precision
 from assignbench.measure.matching import average_precision, match
 from tests.analysis.simulation import IMAGES, PLAIN, THRESHOLDS, UNIFORM, Design, groups_of, studies
 
+pytestmark = pytest.mark.slow
 STUDIES = 200
 EQUAL, UNEQUAL = (50, 50, 50, 50), (150, 30, 15, 5)
 MIDDLES = np.array([1.25, 2.0, 3.2, 5.0])
