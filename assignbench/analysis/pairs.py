@@ -85,13 +85,7 @@ def _by_seed(study: StudyRecord, method: str, place: tuple[str, str]) -> dict[in
 
 def _missing(study: StudyRecord, method: str, place: tuple[str, str]) -> str:
     """Why a method has no finished cell at a place: the states of those it has."""
-    mine = [
-        c
-        for c in study.cells
-        if (c.config.data.name, c.config.detector.label, c.config.method.name) == (*place, method)
-    ]
-    states = pd.Series([c.state if c.state != "done" else "without annotations" for c in mine]).value_counts()
-    told = ", ".join(f"{n} {state}" for state, n in states.items())
+    told = ", ".join(f"{n} {state}" for state, n in study.states_of(method, place).items())
     return f"no finished cell of {method} ({told or 'not in the study here'})"
 
 
@@ -100,9 +94,21 @@ def over_pairs(pairs: Sequence[Pair], samples: Sequence[Measured], *, moderate: 
     found: dict[int, Estimate] = {}
     for data in dict.fromkeys(p.data for p in pairs):
         mine = [k for k, p in enumerate(pairs) if p.data == data]
-        shared = [(pairs[k].detector, pairs[k].baseline) for k in mine]
+        shared = _related([pairs[k] for k in mine])
         found |= zip(mine, estimates([samples[k] for k in mine], shared, moderate=moderate), strict=True)
     return [found[k] for k in range(len(pairs))]
+
+
+def _related(pairs: Sequence[Pair]) -> list[int]:
+    """A number per pair, the same for pairs that hang together by methods in common at a detector: whether both have
+    one baseline, or one's method is the other's baseline, their spreads are no independent witnesses.
+    """
+    of_side: dict[tuple[str, str], int] = {}
+    for number, pair in enumerate(pairs):
+        sides = [(pair.detector, pair.method), (pair.detector, pair.baseline)]
+        joined = {of_side[s] for s in sides if s in of_side}
+        of_side |= {s: number for s, old in of_side.items() if old in joined} | dict.fromkeys(sides, number)
+    return [of_side[(p.detector, p.baseline)] for p in pairs]
 
 
 def estimated(
@@ -114,12 +120,9 @@ def estimated(
 
 
 def _same(one: Pair, other: Pair) -> bool:
-    return (one.data, one.detector, one.method, one.baseline) == (
-        other.data,
-        other.detector,
-        other.method,
-        other.baseline,
-    )
+    """Whether two are one comparison, whichever way round: its spread is known once."""
+    sides = [{p.method, p.baseline} for p in (one, other)]
+    return (one.data, one.detector) == (other.data, other.detector) and sides[0] == sides[1]
 
 
 def by_seed(pair: Pair, measure: str) -> tuple[Floats, Floats]:
