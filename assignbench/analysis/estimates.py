@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -177,13 +177,19 @@ def _power(error: float, freedom: float, half: float, difference: float) -> floa
     """P(|estimate| > its half-width) for a true difference."""
     if error == 0:
         return float(difference > 0)
-    from scipy.special import gammaincinv, ndtr  # scipy.stats takes a second to load
+    from scipy.special import ndtr  # scipy.stats takes a second to load
 
-    # The estimated error over the true one, at evenly spaced shares of its distribution (chi over its root freedom).
-    shares = (np.arange(400) + 0.5) / 400
-    ratio = np.ones(1) if freedom > 1e6 else np.sqrt(2 * gammaincinv(freedom / 2, shares) / freedom)
-    critical, shift = ratio * half / error, difference / error
+    critical, shift = _error_ratios(freedom) * half / error, difference / error
     return float((ndtr(shift - critical) + ndtr(-shift - critical)).mean())
+
+
+@lru_cache(maxsize=100)
+def _error_ratios(freedom: float) -> Floats:
+    """An estimated error over the true one, at evenly spaced shares of its distribution (chi over its root freedom)."""
+    from scipy.special import gammaincinv
+
+    shares = (np.arange(400) + 0.5) / 400
+    return np.ones(1) if freedom > 1e6 else np.sqrt(2 * gammaincinv(freedom / 2, shares) / freedom)
 
 
 @dataclass(frozen=True)
