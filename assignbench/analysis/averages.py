@@ -18,7 +18,7 @@ METRICS = (
 CELL_COLUMNS = ["data", "detector", "method", "seed", "metric", "value"]
 COLUMNS = [
     *("data", "detector", "method", "baseline", "pair", "metric"),
-    *("mean", "half", "n", "delta", "delta_half", "delta_n", "detectable", "population"),
+    *("mean", "half", "n", "delta", "delta_half", "delta_n", "detectable", "population", "reason"),
 ]
 
 
@@ -56,12 +56,13 @@ def averages(study: StudyRecord) -> list[Result]:
             own = t_interval(group.value.tolist())
             key = (str(data), str(detector), str(method))
             row: dict[str, Any] = {"data": data, "detector": detector, "method": method, "metric": metric}
-            row |= {"mean": own.mean, "half": own.half, "n": own.n, "baseline": "", "pair": ""}
+            row |= {"mean": own.mean, "half": own.half, "n": own.n, "baseline": "", "pair": "", "reason": ""}
             if key in pairs:
                 gain = told[key]
                 row |= {"baseline": pairs[key].baseline, "pair": pairs[key].kind}
                 row |= {"delta": gain.mean, "delta_half": gain.half, "delta_n": gain.n}
                 row |= {"detectable": gain.detectable, "population": gain.population}
+                row["reason"] = pairs[key].untestable
             rows.append(row)
     frame = pd.DataFrame(rows, columns=COLUMNS)
     return [

@@ -67,6 +67,11 @@ def known(measure: str) -> bool:
     return measure in MEASURES or bool(AT_LIMIT.fullmatch(measure))
 
 
+def in_points(measure: str) -> bool:
+    """Whether it is known, and counted in points as AP is; a rank correlation is not."""
+    return known(measure) and measure != "spearman"
+
+
 def measured(cell: CellData, measure: str) -> float:
     """A measure of a cell on its whole test split; NaN where its records do not hold it."""
     value = cell.cell.summary.get(measure)
@@ -201,3 +206,4 @@ MEASURES: dict[str, Weighted] = {
     "spearman": _spearman,
     **{f"AP_{name}": partial(_crowding, name) for name in CROWDING.names},
 }
+IN_POINTS = tuple(name for name in MEASURES if in_points(name))

@@ -98,12 +98,14 @@ def _average_notes(group: pd.DataFrame, published: Mapping[str, Any], rows_of: M
         notes.append("recipe: the pair differs in more than the assigner; the first section says in which parts.")
     if bool((group.n < 2).any()):
         notes.append(f"{ONE_SEED} one seed: no interval, and no verdict can rest on it.")
-    gains = group[(group.metric == "AP") & (group.delta_n >= LEAST_SEEDS)]
+    told = group[group.reason != ""].drop_duplicates("method")
+    notes += [f"Δ of {r.method} to {r.baseline} is not testable: {r.reason}." for r in told.itertuples()]
+    gains = group[(group.metric == group.metric.iloc[0]) & (group.delta_n >= LEAST_SEEDS)]
     if len(gains):
         least = 100 * gains.detectable.max()
         notes += [
-            f"Smallest difference in AP that such a study resolves for every method in 80 % of its runs: {least:.1f} "
-            "points (before correction for the number of comparisons).",
+            f"Smallest difference in {gains.metric.iloc[0]} that such a study resolves for every method in 80 % of its "
+            f"runs: {least:.1f} points (before correction for the number of comparisons).",
             "± of a method: over seeds, on these test images; of Δ: for other seeds and other test images.",
         ]
     else:
