@@ -81,7 +81,9 @@ def _families(study: StudyRecord) -> Answers:
     twins = [p for p in pairs.pairs_of(study) if p.method in TWINS]
     table = differences.judged(twins, METRICS)
     called = table.verdict.map(is_verdict)
-    found = {f"false: any verdict on {m} of three equal methods": float(called[table.metric == m].any()) for m in METRICS}
+    found = {
+        f"false: any verdict on {m} of three equal methods": float(called[table.metric == m].any()) for m in METRICS
+    }
     return {**found, "told: the same without correction": float((table.p[table.metric == "AP"] < 0.05).any())}
 
 
@@ -154,7 +156,9 @@ def predicting(world: World, rng: np.random.Generator) -> Answers:
         ("false: divergence predicts AP, though it does not", quality),
         ("finds: divergence that predicts AP", (orders - 0.1) / 0.7),
     ):
-        methods = {f"m{k}": Method(recall=0.6 + 0.3 * s, order=o) for k, (o, s) in enumerate(zip(orders, share, strict=True))}
+        methods = {
+            f"m{k}": Method(recall=0.6 + 0.3 * s, order=o) for k, (o, s) in enumerate(zip(orders, share, strict=True))
+        }
         word = claim_verdicts(simulated(world, {"net": methods}, rng), ["divergence predicts AP"]).verdict[0]
         found[question] = float(is_verdict(word))
     return found
@@ -192,5 +196,3 @@ def moderating(world: World, rng: np.random.Generator) -> Answers:
         covered = [abs(e.mean - difference) <= e.half for e in told]
         found[f"{'covers' if moderate else 'told'}: AP of twelve pairs {name}"] = float(np.mean(covered))
     return found
-
-

@@ -79,7 +79,9 @@ def simulated(
                 tables = {**shared, "detections": detections(found, layout)}
                 if method.order is not None:
                     tables["candidates"] = candidates(method.order, world, layout, quality, rng)
-                cell = MemoryCell(Path(f"{detector}-{name}-seed{seed}"), made=_config(name, seed, detector), tables=tables)
+                cell = MemoryCell(
+                    Path(f"{detector}-{name}-seed{seed}"), made=_config(name, seed, detector), tables=tables
+                )
                 cells.append(cell)
                 opened[cell.id] = CellData(cell, {"classes": classes})
     names = list(dict.fromkeys(n for methods in detectors.values() for n in methods))

@@ -14,8 +14,6 @@ from tests.simulation.records import BASE, simulated
 from tests.simulation.truth import gain, gaining, gaining_alike, population, precision
 from tests.simulation.worlds import EQUAL, ZIPF, Method, World, layout_of
 
-SMALL = {"trainings": 4, "images": 300}
-
 
 def test_the_direct_precision_is_that_of_the_records() -> None:
     world, rng = World(images=40), np.random.default_rng(1)
@@ -24,7 +22,9 @@ def test_the_direct_precision_is_that_of_the_records() -> None:
     layout = layout_of(world, rng)
     common, suits = latents(world, layout, rng), latents(world, layout, rng)
     quality = drawn(world, rng, world.seeds)[0]
-    found = found_by(Method(boxes=0.4), world, layout, mixed(world, common, suits, latents(world, layout, rng)), quality)
+    found = found_by(
+        Method(boxes=0.4), world, layout, mixed(world, common, suits, latents(world, layout, rng)), quality
+    )
     ours = average_precision(cell.matches)[0][:, 0]
     np.testing.assert_allclose(ours, precision(found, len(layout.image)), atol=1e-12)
     assert measures.measured(cell, "AP") == pytest.approx(ours.mean())
