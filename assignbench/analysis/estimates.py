@@ -195,10 +195,14 @@ def _error_ratios(freedom: float) -> Floats:
 class Measured:
     """A measure, or a paired difference of it: `values` [S] seed by seed on all test images, and `replicates` [R, S]
     of them with the images reweighted (None where nothing is known of images).
+
+    `freedom`: the degrees of freedom with which the images tell their own variance, their number less one; never more
+    than the replicates have.
     """
 
     values: Floats
     replicates: Floats | None = None
+    freedom: float = float("inf")
 
     @cached_property
     def _known(self) -> npt.NDArray[np.bool_]:
@@ -245,7 +249,7 @@ def less(one: Measured, other: Measured) -> Measured:
     drawn = None
     if one.replicates is not None and other.replicates is not None:
         drawn = one.replicates - other.replicates
-    return Measured(one.values - other.values, drawn)
+    return Measured(one.values - other.values, drawn, min(one.freedom, other.freedom))
 
 
 def estimates(pairs: Sequence[Measured], baselines: Sequence[Hashable], *, moderate: bool = True) -> list[Estimate]:
@@ -263,7 +267,9 @@ def estimates(pairs: Sequence[Measured], baselines: Sequence[Hashable], *, moder
         seeds = Source((variance / pair.n) ** 0.5, freedom) if pair.n > 1 else None
         image = pair.image_variance
         known = np.isfinite(image) and pair.replicates is not None
-        images = Source(image**0.5, len(pair.replicates) - 1.0) if known and pair.replicates is not None else None
+        images = None
+        if known and pair.replicates is not None:
+            images = Source(image**0.5, min(len(pair.replicates) - 1.0, pair.freedom))
         found.append(Estimate(pair.mean, pair.n, seeds, images))
     return found
 

@@ -56,10 +56,21 @@ def bootstrap(images: int, replicates: int = REPLICATES) -> ImageWeights:
     two cells are paired.
 
     The weights are Dirichlet's and never 0: a class with a single object does not drop out of the mean over classes, as
-    it would where images are drawn with replacement.
+    it would where images are drawn with replacement. Their shape makes the variance of a mean over images the unbiased
+    s²/n; Rubin's shape 1 gives (n - 1)/(n + 1) of it.
     """
-    drawn = np.random.default_rng([17, images]).exponential(size=(replicates, images))
+    drawn = np.random.default_rng([17, images]).gamma(_shape(images), size=(replicates, images))
     return ImageWeights(f"bootstrap {replicates}", drawn * (images / drawn.sum(axis=1, keepdims=True)))
+
+
+def _shape(images: int) -> float:
+    """Of the gamma variables whose shares are the weights."""
+    return 1 - 2 / images if images > 2 else 1.0
+
+
+def stretch(images: int, of: Floats) -> Floats:
+    """By how much replicates of a mean over some of the images vary too little, as a factor: fewer images, more."""
+    return np.asarray(np.sqrt((of * _shape(images) + 1) / (of - 1)))
 
 
 def known(measure: str) -> bool:

@@ -42,8 +42,8 @@ def is_verdict(word: str) -> bool:
 def compared(world: World, rng: np.random.Generator) -> Answers:
     """Three methods that equal their baseline, and three that are better: intervals, families, claims of every form.
 
-    `better` has better boxes and `more` finds more and has slightly better boxes; their AP is the same, and the gains of
-    `more` in AP50 and AP75 are the same. On a second detector `better` is no better.
+    `better` has better boxes and `more` finds more and has slightly better boxes; their AP is the same, and the gains
+    of `more` in AP50 and AP75 are the same. On a second detector `better` is no better.
     """
     more = gaining_alike(world, 0.8)
     better = gaining(world, gain(world, more, PLAIN))

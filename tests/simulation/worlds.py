@@ -27,8 +27,8 @@ class World:
 
     `classes` are the classes' shares of the objects. `even`: whether groups (by objects per image, crowdedness, aspect
     ratio) hold about as many objects, or one of them most. `seed` is the deviation of a training's quality over seeds,
-    in probits. `skewed`: seeds, objects and images err with a long tail on one side. `hard`: probits by which all methods
-    find less from the first to the last group along every factor.
+    in probits. `skewed`: seeds, objects and images err with a long tail on one side. `hard`: probits by which all
+    methods find less from the first to the last group along every factor.
     """
 
     images: int = 50
