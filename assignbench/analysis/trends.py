@@ -39,8 +39,8 @@ BY_OBJECT = {"aspect_ratio": ELONGATION}
 
 @dataclass(frozen=True)
 class Groups:
-    """The groups of a factor that hold enough: place [M] of every object (-1 in none), names and means [G], and numbers of
-    objects and of images with some [G].
+    """The groups of a factor that hold enough: place [M] of every object (-1 in none), names and means [G], numbers of
+    objects [G] and of images with some [G].
     """
 
     place: np.ndarray

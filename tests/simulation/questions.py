@@ -45,9 +45,9 @@ def compared(world: World, rng: np.random.Generator) -> Answers:
     `better` has better boxes and `more` finds more and has slightly better boxes; their AP is the same, and the gains
     of `more` in AP50 and AP75 are the same. On a second detector `better` is no better.
     """
-    more = gaining_alike(world, 0.8)
+    more = gaining_alike(world, 0.75)
     better = gaining(world, gain(world, more, PLAIN))
-    much = Method(recall=0.85, boxes=0.6, wrong=0.5)
+    much = Method(recall=0.78, boxes=0.45, wrong=0.6)
     planted = {"better": better, "more": more, "much": much}
     methods = {BASE: PLAIN, **dict.fromkeys(TWINS, PLAIN), **planted}
     study = simulated(world, {"net": methods, "other": {BASE: PLAIN, "better": PLAIN}}, rng)
