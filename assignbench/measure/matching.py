@@ -260,16 +260,18 @@ def _group_precision(
 ) -> Floats:
     """Balanced AP [R, T] of one class in a group; `share` [R] is what an unmatched detection weighs."""
     found, ignored = matches.found[part], matches.ignored[part]
-    inside = (found >= 0) & ~ignored & np.r_[group, False][found]
-    wrong = (found < 0) & ~ignored
+    right = (found >= 0) & ~ignored
+    inside = right & np.r_[group, False][found]
     image = matches.overlaps.image[part]
     values = np.zeros((len(weights), len(matches.thresholds)))
     for rows in _blocks(len(weights), len(image)):
         weight = weights[rows][:, image]
+        total = weight.cumsum(axis=1)
         for t in range(len(matches.thresholds)):
-            hits = np.flatnonzero(inside[:, t])
-            tp = weight[:, hits].cumsum(axis=1)
-            fp = (weight * wrong[:, t]).cumsum(axis=1)[:, hits] * share[rows, None]
+            matched, hits = np.flatnonzero(right[:, t]), np.flatnonzero(inside[:, t])
+            seen = total if not ignored[:, t].any() else (weight * ~ignored[:, t]).cumsum(axis=1)
+            before = weight[:, matched].cumsum(axis=1)[:, np.searchsorted(matched, hits)]
+            tp, fp = weight[:, hits].cumsum(axis=1), (seen[:, hits] - before) * share[rows, None]
             values[rows, t] = _interpolated_at(tp, tp + fp, present[rows], interpolation)
     values[present <= 0] = np.nan
     return values

@@ -52,12 +52,10 @@ DESIGNS: dict[str, Design] = {
     "images dominate, 5 seeds, equal classes, skewed errors": _compared(IMAGES, 5, EQUAL, skewed=True),
     "both matter, 3 seeds, equal classes, skewed errors": _compared(BOTH, 3, EQUAL, skewed=True),
     "both matter, 5 seeds, Zipf classes": _compared(BOTH, 5, ZIPF, skewed=False),
-    "trends, even groups, images dominate, 3 seeds": Design(replace(IMAGES, images=70), questions.trending),
-    "trends, uneven groups, both matter, 5 seeds": Design(
-        replace(BOTH, images=80, seeds=5, even=False), questions.trending
-    ),
+    "trends, even groups, images dominate, 5 seeds": Design(replace(IMAGES, images=70, seeds=5), questions.trending),
+    "trends, uneven groups, both matter, 3 seeds": Design(replace(BOTH, images=110, even=False), questions.trending),
     "trends of nothing, uneven groups, some harder, skewed errors": Design(
-        replace(BOTH, images=80, even=False, hard=0.5, skewed=True), questions.trending_twins
+        replace(BOTH, images=110, even=False, hard=0.5, skewed=True), questions.trending_twins
     ),
     "divergence, 3 seeds": Design(replace(SEEDS, images=30), questions.predicting),
     "moderation, 12 pairs, 3 seeds": Design(SEEDS, questions.moderating),
