@@ -52,8 +52,12 @@ DESIGNS: dict[str, Design] = {
     "images dominate, 5 seeds, equal classes, skewed errors": _compared(IMAGES, 5, EQUAL, skewed=True),
     "both matter, 3 seeds, equal classes, skewed errors": _compared(BOTH, 3, EQUAL, skewed=True),
     "both matter, 5 seeds, Zipf classes": _compared(BOTH, 5, ZIPF, skewed=False),
-    "trends, even groups, images dominate, 5 seeds": Design(replace(IMAGES, images=70, seeds=5), questions.trending),
-    "trends, uneven groups, both matter, 3 seeds": Design(replace(BOTH, images=110, even=False), questions.trending),
+    "trends, even groups, images dominate, 5 seeds": Design(
+        replace(IMAGES, images=70, seeds=5, own=0.4), questions.trending
+    ),
+    "trends, uneven groups, both matter, 3 seeds": Design(
+        replace(BOTH, images=110, own=0.3, even=False), questions.trending
+    ),
     "trends of nothing, uneven groups, some harder, skewed errors": Design(
         replace(BOTH, images=110, even=False, hard=0.5, skewed=True), questions.trending_twins
     ),
