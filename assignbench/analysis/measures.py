@@ -93,7 +93,8 @@ def measured(cell: CellData, measure: str) -> float:
 
 def replicated(cell: CellData, measure: str) -> Floats:
     """A measure [R] of a cell on the replicates of `bootstrap`; NaN where it is not recorded."""
-    return cell.once(("replicated", measure), lambda: weighted(cell, measure, bootstrap(len(cell.images))))
+    draws = cell.once("bootstrap", lambda: bootstrap(len(cell.images)))
+    return cell.once(("replicated", measure), lambda: weighted(cell, measure, draws))
 
 
 def weighted(cell: CellData, measure: str, weights: ImageWeights) -> Floats:
