@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -38,13 +38,14 @@ T = TypeVar("T")
 class CellData:
     """A finished cell's test split as an analysis wants it: read once, labels as the detector is judged on them.
 
-    Raises InputError naming the file for an environment.json that is not what a finished cell has.
+    `environment` is what environment.json holds; it is read where none is given. Raises InputError naming the file if
+    it is not what a finished cell has.
     """
 
-    def __init__(self, cell: CellRecord) -> None:
+    def __init__(self, cell: CellRecord, environment: Mapping[str, Any] | None = None) -> None:
         self.cell = cell
         self.config = cell.config
-        environment = read_environment(cell.folder)
+        environment = read_environment(cell.folder) if environment is None else environment
         self.agnostic = bool(environment.get("class_agnostic"))
         self.true_classes: list[str] = list(environment["classes"])
         self.classes = ["object"] if self.agnostic else self.true_classes
@@ -90,11 +91,11 @@ class CellData:
 
     def pre_nms(self) -> pd.DataFrame | None:
         """The boxes before NMS; None where an import came without them."""
-        return self.cell.table("pre_nms") if (self.cell.folder / "pre_nms.parquet").is_file() else None
+        return self.cell.table("pre_nms") if self.cell.holds("pre_nms") else None
 
     def candidates(self) -> pd.DataFrame | None:
         """Predictions around the objects, never cut by score; None where an import came without them."""
-        return self.cell.table("candidates") if (self.cell.folder / "candidates.parquet").is_file() else None
+        return self.cell.table("candidates") if self.cell.holds("candidates") else None
 
     @property
     def most(self) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -176,23 +176,33 @@ def _power(error: float, freedom: float, half: float, difference: float) -> floa
     """P(|estimate| > its half-width) for a true difference."""
     if error == 0:
         return float(difference > 0)
-    from scipy.special import gammaincinv, ndtr  # scipy.stats takes a second to load
+    from scipy.special import ndtr  # scipy.stats takes a second to load
 
-    # The estimated error over the true one, at evenly spaced shares of its distribution (chi over its root freedom).
-    shares = (np.arange(400) + 0.5) / 400
-    ratio = np.ones(1) if freedom > 1e6 else np.sqrt(2 * gammaincinv(freedom / 2, shares) / freedom)
-    critical, shift = ratio * half / error, difference / error
+    critical, shift = _error_ratios(freedom) * half / error, difference / error
     return float((ndtr(shift - critical) + ndtr(-shift - critical)).mean())
+
+
+@lru_cache(maxsize=100)
+def _error_ratios(freedom: float) -> Floats:
+    """An estimated error over the true one, at evenly spaced shares of its distribution (chi over its root freedom)."""
+    from scipy.special import gammaincinv
+
+    shares = (np.arange(400) + 0.5) / 400
+    return np.ones(1) if freedom > 1e6 else np.sqrt(2 * gammaincinv(freedom / 2, shares) / freedom)
 
 
 @dataclass(frozen=True)
 class Measured:
     """A measure, or a paired difference of it: `values` [S] seed by seed on all test images, and `replicates` [R, S]
     of them with the images reweighted (None where nothing is known of images).
+
+    `freedom`: the degrees of freedom with which the images tell their own variance, their number less one; never more
+    than the replicates have.
     """
 
     values: Floats
     replicates: Floats | None = None
+    freedom: float = float("inf")
 
     @cached_property
     def _known(self) -> npt.NDArray[np.bool_]:
@@ -239,7 +249,7 @@ def less(one: Measured, other: Measured) -> Measured:
     drawn = None
     if one.replicates is not None and other.replicates is not None:
         drawn = one.replicates - other.replicates
-    return Measured(one.values - other.values, drawn)
+    return Measured(one.values - other.values, drawn, min(one.freedom, other.freedom))
 
 
 def estimates(pairs: Sequence[Measured], baselines: Sequence[Hashable], *, moderate: bool = True) -> list[Estimate]:
@@ -257,7 +267,9 @@ def estimates(pairs: Sequence[Measured], baselines: Sequence[Hashable], *, moder
         seeds = Source((variance / pair.n) ** 0.5, freedom) if pair.n > 1 else None
         image = pair.image_variance
         known = np.isfinite(image) and pair.replicates is not None
-        images = Source(image**0.5, len(pair.replicates) - 1.0) if known and pair.replicates is not None else None
+        images = None
+        if known and pair.replicates is not None:
+            images = Source(image**0.5, min(len(pair.replicates) - 1.0, pair.freedom))
         found.append(Estimate(pair.mean, pair.n, seeds, images))
     return found
 

@@ -55,7 +55,7 @@ class Pair:
         gaps = [
             measures.replicated(a, measure) - measures.replicated(b, measure) for a, b in zip(ours, theirs, strict=True)
         ]
-        return Measured(np.asarray(values, float), np.stack(gaps, axis=1))
+        return Measured(np.asarray(values, float), np.stack(gaps, axis=1), max(1.0, len(ours[0].images) - 1.0))
 
 
 def pair_of(study: StudyRecord, method: str, baseline: str, place: tuple[str, str]) -> Pair:
