@@ -67,6 +67,11 @@ def known(measure: str) -> bool:
     return measure in MEASURES or bool(AT_LIMIT.fullmatch(measure))
 
 
+def unit_of(measure: str) -> tuple[float, str]:
+    """By what a measure is multiplied in print, and in what a difference of it is then counted."""
+    return (1.0, "rank correlation") if measure == "spearman" else (100.0, "points")
+
+
 def measured(cell: CellData, measure: str) -> float:
     """A measure of a cell on its whole test split; NaN where its records do not hold it."""
     value = cell.cell.summary.get(measure)
