@@ -145,13 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _loudness(run)
 
-    plan = _command(commands, "plan", "show the cells of a study, their ids, what is done and the cost")
-    _study_options(plan)
-    plan.add_argument("--detect", type=_difference, metavar="D", help="also say how many seeds a difference of D needs")
-
-    power = _command(commands, "power", "say how many seeds a study needs to resolve differences")
-    _study_options(power)
-    power.add_argument("--detect", type=_difference, metavar="D", help="a difference in points (default: 0.5, 1 and 2)")
+    _planning(commands)
 
     status = _command(commands, "status", "show where the cells of a study stand")
     _study_options(status)
@@ -212,6 +206,17 @@ def _parser() -> argparse.ArgumentParser:
     doctor = _command(commands, "doctor", "check the environment and, for a study, its data")
     _study_options(doctor, required=False)
     return parser
+
+
+def _planning(commands: argparse._SubParsersAction[_Parser]) -> None:
+    """What is asked before a run."""
+    plan = _command(commands, "plan", "show the cells of a study, their ids, what is done and the cost")
+    _study_options(plan)
+    plan.add_argument("--detect", type=_difference, metavar="D", help="also say how many seeds a difference of D needs")
+
+    power = _command(commands, "power", "say how many seeds a study needs to resolve differences")
+    _study_options(power)
+    power.add_argument("--detect", type=_difference, metavar="D", help="a difference in points (default: 0.5, 1 and 2)")
 
 
 def _command(commands: argparse._SubParsersAction[_Parser], name: str, text: str) -> argparse.ArgumentParser:

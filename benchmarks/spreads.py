@@ -3,8 +3,8 @@
 python -m benchmarks.spreads runs/STUDY [runs/STUDY ...] [--table FILE]
 
 Folders that this version reads are read as they are. Of an older version's cells only what the spreads need is read
-(study.json, config.json, environment.json, summary.json, and the tables of images, objects and detections, whose columns
-have not changed since 0.2), so that measured seeds are not lost with the format.
+(study.json, config.json, environment.json, status.json, summary.json, and the tables of images, objects and detections,
+whose columns have not changed since 0.2), so that measured seeds are not lost with the format.
 """
 
 from __future__ import annotations

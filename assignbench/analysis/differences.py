@@ -39,8 +39,8 @@ COLUMNS = [
         "part alone, for these trained models on other images: the covariance of two seeds' differences over 200 "
         "replicates of the images' weights (Bayesian bootstrap; of one seed, its variance). Verdicts: of the test "
         "that this interval belongs to, after Holm's correction over one metric's comparisons; three seeds are "
-        "needed. The primary metric alone answers the study's question. detectable: the smallest true difference that "
-        "such a study resolves in 80 % of its runs, before correction. pair: 'assigner' where the two methods differ in "
+        "needed. The primary metric alone answers the study's question. detectable: the smallest true difference "
+        "that such a study resolves in 80 % of its runs, before correction. pair: 'assigner' where the two differ in "
         "the assigner alone, 'recipe' where losses, NMS or other parts differ too: such a difference may not be put "
         "down to the assigner."
     ),

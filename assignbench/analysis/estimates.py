@@ -180,8 +180,8 @@ def _tail(sources: Sequence[Source | None], distance: float) -> float:
 def power_of(sources: Sequence[Source], difference: float, tests: int = 1) -> float:
     """P(|estimate| > its half-width) for a true difference, where the sources have these errors in truth.
 
-    The level is Bonferroni's for `tests`, which Holm's correction asks of a single true difference. A study's half-width
-    is itself estimated: the statistic is a noncentral t with the degrees of freedom of all sources together
+    The level is Bonferroni's for `tests`, which Holm's correction asks of a single true difference. A study's
+    half-width is itself estimated: the statistic is a noncentral t with the degrees of freedom of all sources together
     (Satterthwaite).
     """
     error, critical = _criticals(sources, tests)

@@ -125,15 +125,15 @@ def need(spread: Spread, difference: float, asked: Comparisons) -> Need:
 
 
 def smallest_told(alone: Sequence[float], corrected: Sequence[float], measure: str) -> str:
-    """A sentence on the smallest differences [K] that a table's rows resolve, alone and after correction; "" if none."""
+    """A sentence on the smallest differences [K] that a table's rows resolve, alone and corrected; "" if none do."""
     scale, unit = unit_of(measure)
     known = scale * np.asarray(alone, float)[np.isfinite(alone)]
     if not len(known):
         return ""
     after = scale * np.asarray(corrected, float)[np.isfinite(corrected)]
     return (
-        f"Smallest difference in {measure} that such a study resolves in 80 % of its runs: {_range(known)} {unit}; after "
-        f"correction, where it is the only one: {_range(after)}."
+        f"Smallest difference in {measure} that such a study resolves in 80 % of its runs: {_range(known)} {unit}; "
+        f"after correction, where it is the only one: {_range(after)}."
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pandas as pd
@@ -18,7 +18,7 @@ from assignbench.analysis.spreads import measured_spreads, packaged, spread_of
 from assignbench.commands.opening import Opened, open_study
 from assignbench.config.cell import CellConfig
 from assignbench.config.method import compared_with
-from assignbench.records import CellRecord, read_about
+from assignbench.records import CellRecord, read_about, refuse_old
 from assignbench.study.about import Stale
 
 # What is asked for without --detect, by the unit of the study's measure.
@@ -106,8 +106,10 @@ def _test_images(config: CellConfig) -> int | None:
 
 def _recorded(opened: Opened, metric: str) -> pd.DataFrame:
     """The spreads of the study's own finished cells; empty where nothing was run."""
-    names = read_about(opened.folder).get("cells", [])
-    if not any(CellRecord(opened.folder / name).state == "done" for name in names):
+    records = [CellRecord(opened.folder / name) for name in read_about(opened.folder).get("cells", [])]
+    for record in records:
+        refuse_old(record)
+    if not any(r.state == "done" for r in records):
         return packaged().iloc[:0]
     return measured_spreads(read_study_record(opened.folder), [metric])
 
@@ -134,8 +136,8 @@ def _spreads(asked: _Asked, metric: str, own: pd.DataFrame, table: pd.DataFrame)
 def _deviations(spread: Spread, scale: float, unit: str) -> str:
     low, high = (scale * s for s in spread.seeds_range)
     return (
-        f"deviation of a difference: {scale * spread.seeds:.2f} {unit} from seed to seed (95 %: {low:.2f} to {high:.2f}), "
-        f"of the mean {scale * spread.images:.2f} over draws of {spread.tested:.0f} test images"
+        f"deviation of a difference: {scale * spread.seeds:.2f} {unit} from seed to seed (95 %: {low:.2f} to "
+        f"{high:.2f}), of the mean {scale * spread.images:.2f} over draws of {spread.tested:.0f} test images"
     )
 
 
