@@ -26,6 +26,7 @@ from assignbench.analysis.spreads import COLUMNS, packaged, spread_of
 from assignbench.analysis.verdicts import holm
 from assignbench.measure.matching import average_precision
 from assignbench.report.tables import average_tables, result_table
+from benchmarks.power import counted
 from tests.analysis.planted import boxes_table, objects_table, study_of, write_cell
 from tests.analysis.simulation import IMAGES, Design, Detector, studies
 
@@ -110,6 +111,14 @@ def test_power_of_detections_is_counted_power() -> None:
     predicted = power(spread, float(np.mean([p.mean for p in first])), seeds, ALONE)
     assert 0.2 < predicted < 0.95
     assert np.mean([e.mean > e.half for e in told]) == pytest.approx(predicted, abs=0.15)  # of 80 studies
+
+
+def test_power_counted_over_choices_of_seeds_is_that_of_the_truth() -> None:
+    rng, spread = np.random.default_rng(9), REGIMES["both alike"]
+    for seeds in (3, 5):
+        told = [counted(simulated(rng, spread, 10, 1, 0.0)[0], seeds) for _ in range(12)]
+        assert np.mean(told) == pytest.approx(smallest(spread, seeds, ALONE), rel=0.15)  # ten seeds: ±24 % of each
+    assert np.isnan(counted(Measured(np.zeros(3), np.zeros((9, 3))), 3))
 
 
 def test_plain_t_by_scipy() -> None:

@@ -10,7 +10,7 @@ import pytest
 from assignbench.analysis import read_study_record
 from assignbench.analysis.spreads import COLUMNS, measured_spreads
 from assignbench.cli import main
-from benchmarks import spreads
+from benchmarks import power as counting, spreads
 from tests.analysis.planted import boxes_table, objects_table, study_of, write_cell
 
 METHODS = ("iou", "mutual_guidance")
@@ -146,3 +146,14 @@ def test_the_table_is_made_from_folders_old_and_new(tmp_path, capsys) -> None:
     body = new[len(head) :]
     assert body[0] == ",".join(COLUMNS) and len(body) == 1 + 3  # AP, AP50, AP75 of one pair
     assert old[len(head) :] == [*body, *body[1:]]
+
+
+def test_a_study_of_many_seeds_is_counted(tmp_path, capsys) -> None:
+    assert counting.main([str(planted(tmp_path / "few"))]) == 0
+    assert "no pair has six seeds" in capsys.readouterr().out
+    folder = planted(tmp_path / "study", seeds=6)
+    assert counting.main([str(folder), "--metric", "AP50"]) == 0
+    assert "in AP50" in capsys.readouterr().out
+    table = counting.compared(folder, "AP50")
+    assert table.seeds.tolist() == [3, 5] and (table.counted > 0).all()
+    assert (table.counted[1:] < table.counted[0]).all()
