@@ -20,7 +20,6 @@ import pandas as pd
 
 from assignbench.analysis import read_study_record
 from assignbench.analysis.estimates import POWER, Measured, estimates
-from assignbench.analysis.measures import unit_of
 from assignbench.analysis.pairs import pairs_of
 from assignbench.analysis.power import Comparisons, Spread, smallest
 from assignbench.analysis.spreads import packaged, spread_of
@@ -57,7 +56,6 @@ def spread_of_pair(pair: Measured, images: int) -> Spread:
 def compared(folder: Path, metric: str) -> pd.DataFrame:
     """One row per pair and number of seeds: what was counted, and what each source predicts."""
     rows = []
-    scale, _ = unit_of(metric)
     for pair in pairs_of(read_study_record(folder)):
         whole = pair.measured(metric)
         if whole.replicates is None or whole.n <= max(SEEDS):
@@ -67,11 +65,11 @@ def compared(folder: Path, metric: str) -> pd.DataFrame:
         table = spread_of(packaged(), metric, pair.data, [pair.detector])
         for seeds in SEEDS:
             row = {"data": pair.data, "method": pair.method, "baseline": pair.baseline, "seeds": seeds}
-            row |= {"counted": scale * counted(whole, seeds)}
-            row |= {"of all seeds": scale * smallest(spread_of_pair(whole, images), seeds, ALONE)}
-            row |= {"of the first three": scale * smallest(spread_of_pair(first, images), seeds, ALONE)}
+            row |= {"counted": 100 * counted(whole, seeds)}
+            row |= {"of all seeds": 100 * smallest(spread_of_pair(whole, images), seeds, ALONE)}
+            row |= {"of the first three": 100 * smallest(spread_of_pair(first, images), seeds, ALONE)}
             if table:
-                row |= {"of the table": scale * smallest(table[0].on(images), seeds, ALONE)}
+                row |= {"of the table": 100 * smallest(table[0].on(images), seeds, ALONE)}
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -79,10 +77,10 @@ def compared(folder: Path, metric: str) -> pd.DataFrame:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="run folder of a study of six seeds and more")
-    parser.add_argument("--metric", default="AP", metavar="NAME", help="a measure (default: AP)")
+    parser.add_argument("--metric", default="AP", metavar="NAME", help="a measure in points (default: AP)")
     options = parser.parse_args(arguments)
     found = compared(options.folder, options.metric)
-    print(f"smallest difference in {options.metric} that 80 % of studies resolve, {unit_of(options.metric)[1]}")
+    print(f"smallest difference in {options.metric} that 80 % of studies resolve, points")
     print(found.to_string(index=False, float_format="%.2f") if len(found) else "no pair has six seeds")
     return 0
 

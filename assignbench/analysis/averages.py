@@ -18,7 +18,18 @@ METRICS = (
 CELL_COLUMNS = ["data", "detector", "method", "seed", "metric", "value"]
 COLUMNS = [
     *("data", "detector", "method", "baseline", "pair", "metric"),
-    *("mean", "half", "n", "delta", "delta_half", "delta_n", "detectable", "detectable_corrected", "population"),
+    *(
+        "mean",
+        "half",
+        "n",
+        "delta",
+        "delta_half",
+        "delta_n",
+        "detectable",
+        "detectable_corrected",
+        "population",
+        "reason",
+    ),
 ]
 
 
@@ -57,13 +68,14 @@ def averages(study: StudyRecord) -> list[Result]:
             own = t_interval(group.value.tolist())
             key = (str(data), str(detector), str(method))
             row: dict[str, Any] = {"data": data, "detector": detector, "method": method, "metric": metric}
-            row |= {"mean": own.mean, "half": own.half, "n": own.n, "baseline": "", "pair": ""}
+            row |= {"mean": own.mean, "half": own.half, "n": own.n, "baseline": "", "pair": "", "reason": ""}
             if key in pairs:
                 gain = told[key]
                 row |= {"baseline": pairs[key].baseline, "pair": pairs[key].kind}
                 row |= {"delta": gain.mean, "delta_half": gain.half, "delta_n": gain.n}
                 row |= {"detectable": gain.detectable, "detectable_corrected": gain.detectable_among(tests)}
                 row |= {"population": gain.population}
+                row["reason"] = pairs[key].untestable
             rows.append(row)
     frame = pd.DataFrame(rows, columns=COLUMNS)
     return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -151,14 +152,23 @@ class StudyRecord:
         return tuple(c for c in self.cells if c.state == "done" and c.measurable)
 
     @cached_property
+    def grid(self) -> dict[str, tuple[str, str, str]]:
+        """Data set, detector and method of every cell that was asked for, by its id and in the study's order: also of
+        those that are damaged or were never begun, whose records say nothing.
+        """
+        asked, names = self.about.get("grid") or {}, self.about.get("cells", [])
+        told = {i: (asked[i]["data"], asked[i]["detector"], asked[i]["method"]) for i in names if i in asked}
+        return told | {c.id: (c.config.data.name, c.config.detector.label, c.config.method.name) for c in self.cells}
+
+    @cached_property
     def methods(self) -> list[str]:
         """The labels of the methods in the study's order."""
-        return list(dict.fromkeys(c.config.method.name for c in self.cells))
+        return list(dict.fromkeys(method for _, _, method in self.grid.values()))
 
     @cached_property
     def places(self) -> list[tuple[str, str]]:
         """Every data set and detector that the study trains on, in its order."""
-        return list(dict.fromkeys((c.config.data.name, c.config.detector.label) for c in self.cells))
+        return list(dict.fromkeys((data, detector) for data, detector, _ in self.grid.values()))
 
     @cached_property
     def baselines(self) -> dict[str, str]:
@@ -176,23 +186,38 @@ class StudyRecord:
 
     def present_at(self, place: tuple[str, str]) -> list[str]:
         """The methods that the study has on a data set and detector, in its order."""
-        there = {c.config.method.name for c in self.cells if (c.config.data.name, c.config.detector.label) == place}
+        there = {method for *where, method in self.grid.values() if tuple(where) == place}
         return [m for m in self.methods if m in there]
+
+    def states_of(self, method: str, place: tuple[str, str]) -> dict[str, int]:
+        """How many cells a method has at a place in each state: as `CellRecord.state` has it, "without annotations"
+        for finished ones that cannot be measured, "damaged" and "not begun" for those whose records say nothing.
+        """
+        known = {c.id: c.state if c.state != "done" or c.measurable else "without annotations" for c in self.cells}
+        silent = dict.fromkeys((name for name, _ in self.unreadable), "damaged")
+        mine = [i for i, where in self.grid.items() if where == (*place, method)]
+        return dict(Counter(known.get(i) or silent.get(i, "not begun") for i in mine))
 
     def differing(self, method: str, baseline: str, place: tuple[str, str]) -> tuple[str, ...]:
         """The parts beyond the assigner in which two methods differ at a place (data set and detector).
 
         "evaluation" where their detectors are read differently. Nothing is known of how imported predictions were
-        made: their one part is "unknown".
+        made: their one part is "unknown". No part is named where one of the two has no record there.
         """
         ours, theirs = (self._config_at(name, place) for name in (method, baseline))
+        if ours is None or theirs is None:
+            return ()
         if isinstance(ours, CellConfig) and isinstance(theirs, CellConfig):
             read = ("evaluation",) if ours.evaluation != theirs.evaluation else ()
             return (*differing_parts(ours.method, theirs.method), *read)
         return ("unknown",)
 
     def pair(self, method: str, baseline: str, place: tuple[str, str]) -> str:
-        """ "assigner" where two methods differ in the assigner alone, else "recipe"; "import" for imported cells."""
+        """ "assigner" where two methods differ in the assigner alone, else "recipe"; "import" for imported cells; ""
+        where one of the two has no record.
+        """
+        if self._config_at(method, place) is None or self._config_at(baseline, place) is None:
+            return ""
         parts = self.differing(method, baseline, place)
         return "import" if parts == ("unknown",) else "recipe" if parts else "assigner"
 

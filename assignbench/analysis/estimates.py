@@ -17,8 +17,10 @@ import numpy.typing as npt
 from assignbench.analysis.moderation import moderated
 
 LEVEL = 0.95
+ALPHA = 0.05  # a verdict's p lies below it: 1 - LEVEL, which is not 0.05 in floating point
 LEAST_SEEDS = 3
 POWER = 0.8
+LEAST_TAIL = 1e-15  # what is rarer counts as never
 Floats = npt.NDArray[np.float64]
 # For whom an interval speaks.
 POPULATIONS = {
@@ -148,33 +150,30 @@ def _known(sources: Sequence[Source | None]) -> list[Source]:
 def _reach(sources: Sequence[Source | None], level: float) -> float:
     """Half-width of a two-sided interval; NaN where no source is known."""
     known = _known(sources)
-    if not known:
-        return float("nan")
-    return float(np.sqrt(sum((_quantile(0.5 + level / 2, s.freedom) * s.error) ** 2 for s in known)))
+    return _beyond(known, 0.5 - level / 2) if known else float("nan")
 
 
-def _quantile(share: float, freedom: float) -> float:
+def _beyond(sources: Sequence[Source], tail: float) -> float:
+    """The error that is passed on one side with probability `tail`."""
     from scipy.special import ndtri, stdtrit  # scipy.stats takes a second to load
 
-    return float(ndtri(share) if np.isinf(freedom) else stdtrit(freedom, share))
+    quantiles = [ndtri(tail) if np.isinf(s.freedom) else stdtrit(s.freedom, tail) for s in sources]
+    return float(np.sqrt(sum((q * s.error) ** 2 for q, s in zip(quantiles, sources, strict=True))))
 
 
 def _tail(sources: Sequence[Source | None], distance: float) -> float:
-    """One-sided p of an error of `distance` or more: the inverse of `_reach`; 0.5 at 0, NaN if nothing is known."""
+    """One-sided p of an error of `distance` or more: the inverse of `_beyond`; 0.5 at 0, NaN if nothing is known."""
     known = _known(sources)
     if not known or not np.isfinite(distance):
         return float("nan")
-    if not any(s.error > 0 for s in known):
-        return 0.5 if distance == 0 else 0.0
-    from scipy.optimize import brentq
-
-    def short(log_tail: float) -> float:
-        return _reach(known, 1 - 2 * float(np.exp(log_tail))) - distance
-
-    low, high = np.log(1e-15), np.log(0.5)
     if distance == 0:
         return 0.5
-    return float(np.exp(brentq(short, low, high, xtol=1e-10))) if short(low) > 0 else 0.0
+    if _beyond(known, LEAST_TAIL) <= distance:  # also where nothing varies
+        return 0.0
+    from scipy.optimize import brentq
+
+    log_tail = brentq(lambda x: _beyond(known, float(np.exp(x))) - distance, np.log(LEAST_TAIL), np.log(0.5))
+    return float(np.exp(log_tail))
 
 
 def power_of(sources: Sequence[Source], difference: float, tests: int = 1) -> float:
@@ -269,7 +268,7 @@ class Measured:
         is part of the spread over seeds already, and would count twice in the variance of the mean's replicates. Of
         one seed the two cannot be told apart: its variance is taken.
         """
-        return max(0.0, self._over_images[1])
+        return float(np.maximum(self._over_images[1], 0.0))  # NaN stays
 
     @property
     def interaction_variance(self) -> float:
@@ -277,7 +276,7 @@ class Measured:
         known.
         """
         one, shared = self._over_images
-        return max(0.0, one - max(0.0, shared)) if self.n > 1 else float("nan")
+        return float(np.maximum(one - np.maximum(shared, 0.0), 0.0)) if self.n > 1 else float("nan")
 
     @cached_property
     def _over_images(self) -> tuple[float, float]:

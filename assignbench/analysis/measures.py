@@ -67,9 +67,9 @@ def known(measure: str) -> bool:
     return measure in MEASURES or bool(AT_LIMIT.fullmatch(measure))
 
 
-def unit_of(measure: str) -> tuple[float, str]:
-    """By what a measure is multiplied in print, and in what a difference of it is then counted."""
-    return (1.0, "rank correlation") if measure == "spearman" else (100.0, "points")
+def in_points(measure: str) -> bool:
+    """Whether it is known, and counted in points as AP is; a rank correlation is not."""
+    return known(measure) and measure != "spearman"
 
 
 def measured(cell: CellData, measure: str) -> float:
@@ -206,3 +206,4 @@ MEASURES: dict[str, Weighted] = {
     "spearman": _spearman,
     **{f"AP_{name}": partial(_crowding, name) for name in CROWDING.names},
 }
+IN_POINTS = tuple(name for name in MEASURES if in_points(name))

@@ -57,6 +57,7 @@ def prior_of(s2: Floats, d: Floats) -> tuple[float, float]:
     e = np.log(s2) - digamma(d / 2) + np.log(d / 2)
     beyond_chance = float(e.var(ddof=1) - polygamma(1, d / 2).mean())
     if beyond_chance <= 0:
+        # The geometric mean, as Smyth's: with the arithmetic one, 7 % of tests of few pairs are false instead of 5.
         return float(np.exp(e.mean())), float("inf")
     half = _trigamma_inverse(beyond_chance)
     return float(np.exp(e.mean() + digamma(half) - np.log(half))), 2 * half

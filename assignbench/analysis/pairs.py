@@ -85,13 +85,7 @@ def _by_seed(study: StudyRecord, method: str, place: tuple[str, str]) -> dict[in
 
 def _missing(study: StudyRecord, method: str, place: tuple[str, str]) -> str:
     """Why a method has no finished cell at a place: the states of those it has."""
-    mine = [
-        c
-        for c in study.cells
-        if (c.config.data.name, c.config.detector.label, c.config.method.name) == (*place, method)
-    ]
-    states = pd.Series([c.state if c.state != "done" else "without annotations" for c in mine]).value_counts()
-    told = ", ".join(f"{n} {state}" for state, n in states.items())
+    told = ", ".join(f"{n} {state}" for state, n in study.states_of(method, place).items())
     return f"no finished cell of {method} ({told or 'not in the study here'})"
 
 
@@ -114,12 +108,9 @@ def estimated(
 
 
 def _same(one: Pair, other: Pair) -> bool:
-    return (one.data, one.detector, one.method, one.baseline) == (
-        other.data,
-        other.detector,
-        other.method,
-        other.baseline,
-    )
+    """Whether two are one comparison, whichever way round: its spread is known once."""
+    sides = [{p.method, p.baseline} for p in (one, other)]
+    return (one.data, one.detector) == (other.data, other.detector) and sides[0] == sides[1]
 
 
 def by_seed(pair: Pair, measure: str) -> tuple[Floats, Floats]:

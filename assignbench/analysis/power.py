@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from assignbench.analysis.estimates import LEAST_SEEDS, POWER, Floats, Source, power_of, smallest_of
-from assignbench.analysis.measures import REPLICATES, unit_of
+from assignbench.analysis.measures import REPLICATES
 from assignbench.analysis.moderation import pooled_freedom
 
 MOST_SEEDS = 200  # what is looked through; a study that needs more is told so
@@ -126,13 +126,12 @@ def need(spread: Spread, difference: float, asked: Comparisons) -> Need:
 
 def smallest_told(alone: Sequence[float], corrected: Sequence[float], measure: str) -> str:
     """A sentence on the smallest differences [K] that a table's rows resolve, alone and corrected; "" if none do."""
-    scale, unit = unit_of(measure)
-    known = scale * np.asarray(alone, float)[np.isfinite(alone)]
+    known = 100 * np.asarray(alone, float)[np.isfinite(alone)]
     if not len(known):
         return ""
-    after = scale * np.asarray(corrected, float)[np.isfinite(corrected)]
+    after = 100 * np.asarray(corrected, float)[np.isfinite(corrected)]
     return (
-        f"Smallest difference in {measure} that such a study resolves in 80 % of its runs: {_range(known)} {unit}; "
+        f"Smallest difference in {measure} that such a study resolves in 80 % of its runs: {_range(known)} points; "
         f"after correction, where it is the only one: {_range(after)}."
     )
 

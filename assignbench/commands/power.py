@@ -12,7 +12,6 @@ from rich.console import Console
 from assignbench.analysis import StudyRecord, read_study_record
 from assignbench.analysis.differences import primary_metric
 from assignbench.analysis.estimates import LEAST_SEEDS
-from assignbench.analysis.measures import unit_of
 from assignbench.analysis.power import MOST_SEEDS, Comparisons, Need, Spread, floor, need, smallest
 from assignbench.analysis.spreads import measured_spreads, packaged, spread_of
 from assignbench.commands.opening import Opened, open_study
@@ -21,8 +20,7 @@ from assignbench.config.method import compared_with
 from assignbench.records import CellRecord, read_about, refuse_old
 from assignbench.study.about import Stale
 
-# What is asked for without --detect, by the unit of the study's measure.
-DIFFERENCES = {"points": (0.5, 1.0, 2.0), "rank correlation": (0.02, 0.05, 0.1)}
+DIFFERENCES = (0.5, 1.0, 2.0)  # points, as a study's primary measure is counted
 
 _WORDS = "images bound it: on these test images no number of seeds does; in brackets: what does on more of their kind."
 
@@ -55,7 +53,6 @@ def power_lines(opened: Opened, detect: float | None) -> Iterator[str]:
         yield "power: no method of the study is compared with another one"
         return
     metric = primary_metric(StudyRecord(opened.folder, opened.about(Stale()), ()))
-    scale, unit = unit_of(metric)
     yield f"power: seeds with which 80 % of studies resolve a difference in {metric} (other seeds, other test images)"
     yield (
         f"  {_WORDS}"
@@ -70,12 +67,12 @@ def power_lines(opened: Opened, detect: float | None) -> Iterator[str]:
         here, together = Comparisons(asked.pairs), Comparisons(asked.pairs, tests)
         for told, spread in known:
             yield f"{asked.data}, {told}:"
-            yield f"  {_deviations(spread, scale, unit)}"
-            for difference in (detect,) if detect else DIFFERENCES[unit]:
-                alone, corrected = (_answer(need(spread, difference / scale, c)) for c in (here, together))
+            yield f"  {_deviations(spread)}"
+            for difference in (detect,) if detect else DIFFERENCES:
+                alone, corrected = (_answer(need(spread, difference / 100, c)) for c in (here, together))
                 after = f"; corrected: {corrected}" if tests > 1 else ""
-                yield f"  {difference:g} {unit}: {alone}{after}"
-            yield f"  {_resolved(spread, len(opened.study.spec.seeds), here, together, scale, unit)}"
+                yield f"  {difference:g} points: {alone}{after}"
+            yield f"  {_resolved(spread, len(opened.study.spec.seeds), here, together)}"
 
 
 def _asked_of(opened: Opened) -> list[_Asked]:
@@ -133,11 +130,11 @@ def _spreads(asked: _Asked, metric: str, own: pd.DataFrame, table: pd.DataFrame)
             yield f"not measured; if its differences vary as those on {name} ({known[1]})", known[0]
 
 
-def _deviations(spread: Spread, scale: float, unit: str) -> str:
-    low, high = (scale * s for s in spread.seeds_range)
+def _deviations(spread: Spread) -> str:
+    low, high = (100 * s for s in spread.seeds_range)
     return (
-        f"deviation of a difference: {scale * spread.seeds:.2f} {unit} from seed to seed (95 %: {low:.2f} to "
-        f"{high:.2f}), of the mean {scale * spread.images:.2f} over draws of {spread.tested:.0f} test images"
+        f"deviation of a difference: {100 * spread.seeds:.2f} points from seed to seed (95 %: {low:.2f} to "
+        f"{high:.2f}), of the mean {100 * spread.images:.2f} over draws of {spread.tested:.0f} test images"
     )
 
 
@@ -148,11 +145,11 @@ def _answer(found: Need) -> str:
     return f"{told} ({found.with_seeds} seeds with {found.images:,} test images)" if found.images else told
 
 
-def _resolved(spread: Spread, seeds: int, here: Comparisons, together: Comparisons, scale: float, unit: str) -> str:
+def _resolved(spread: Spread, seeds: int, here: Comparisons, together: Comparisons) -> str:
     """The smallest difference with the study's seeds, and with any number of them."""
-    least = f"with any number: {scale * floor(spread, here):.1f} {unit}"
+    least = f"with any number: {100 * floor(spread, here):.1f} points"
     if seeds < LEAST_SEEDS:
         return f"with the study's {seeds}: nothing, a verdict needs {LEAST_SEEDS} seeds; {least}"
-    alone, corrected = (scale * smallest(spread, seeds, c) for c in (here, together))
+    alone, corrected = (100 * smallest(spread, seeds, c) for c in (here, together))
     after = f" ({corrected:.1f} corrected)" if together.tests > 1 else ""
-    return f"with the study's {seeds} seeds: {alone:.1f} {unit}{after}; {least}"
+    return f"with the study's {seeds} seeds: {alone:.1f} points{after}; {least}"

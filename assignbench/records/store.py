@@ -289,6 +289,10 @@ def read_about(study: Path) -> dict[str, Any]:
     for name in content.get("cells", []):
         if not isinstance(name, str) or not name.isprintable() or Path(name).name != name or name in ("", ".."):
             raise InputError(f"{path}: 'cells' names {name!r}, which is no cell's folder; run the study again")
+    for name, keys in content.get("grid", {}).items():
+        told = keys if isinstance(keys, dict) else {}
+        if not all(isinstance(told.get(k), str) for k in ("data", "detector", "method")):
+            raise InputError(f"{path}: 'grid' does not name data, detector and method of {name!r}; run the study again")
     return content
 
 

@@ -99,10 +99,12 @@ def _average_notes(group: pd.DataFrame, published: Mapping[str, Any], rows_of: M
         notes.append("recipe: the pair differs in more than the assigner; the first section says in which parts.")
     if bool((group.n < 2).any()):
         notes.append(f"{ONE_SEED} one seed: no interval, and no verdict can rest on it.")
-    gains = group[(group.metric == "AP") & (group.delta_n >= LEAST_SEEDS)]
+    told = group[group.reason != ""].drop_duplicates("method")
+    notes += [f"Δ of {r.method} to {r.baseline} is not testable: {r.reason}." for r in told.itertuples()]
+    gains = group[(group.metric == group.metric.iloc[0]) & (group.delta_n >= LEAST_SEEDS)]
     if len(gains):
         notes += [
-            smallest_told(gains.detectable, gains.detectable_corrected, "AP"),
+            smallest_told(gains.detectable, gains.detectable_corrected, str(gains.metric.iloc[0])),
             "± of a method: over seeds, on these test images; of Δ: for other seeds and other test images.",
         ]
     else:

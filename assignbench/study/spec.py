@@ -194,6 +194,7 @@ class StudySpec(Config):
     tables: dict[Name, dict[str, list[Row]]] | None = None
     analyses: list[str] = []  # names or module:function; all that come with the package if empty
     claims: list[Claim] = []
+    primary: str = "AP"  # the measure that answers the study's question; others are beside it
     areas: dict[Name, tuple[Area, Area]] = Field({}, max_length=50)  # px² of the original
     # detections per image and class for recall; 1, 10, 100 if empty
     max_dets: list[Annotated[int, Field(ge=1, le=10_000)]] = Field([], max_length=50)

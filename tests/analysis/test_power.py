@@ -196,6 +196,19 @@ def row(data: str, detector: str, method: str, deviation: float, seeds: int = 3,
     return told | {"test_images": 50, "study": "planted", "version": "1", "date": "2000-01-01"}
 
 
+def test_what_images_do_by_hand() -> None:
+    # Replicates of two seeds with variances 4 and 6 and covariance 1: 1 alike, 5 - 1 each anew.
+    drawn = np.random.default_rng(0).normal(size=(500, 2))
+    white = (drawn - drawn.mean(axis=0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(drawn, rowvar=False))).T
+    pair = Measured(np.array([1.0, 2.0]), white @ np.linalg.cholesky([[4.0, 1.0], [1.0, 6.0]]).T)
+    assert pair.image_variance == pytest.approx(1.0) and pair.interaction_variance == pytest.approx(4.0)
+    opposed = Measured(pair.values, np.stack([drawn[:, 0], -drawn[:, 0]], axis=1))
+    assert opposed.image_variance == 0.0 and opposed.interaction_variance == pytest.approx(drawn[:, 0].var(ddof=1))
+    unknown = Measured(pair.values)
+    assert np.isnan(unknown.image_variance) and np.isnan(unknown.interaction_variance)
+    assert np.isnan(Measured(np.array([1.0]), drawn[:, :1]).interaction_variance)
+
+
 def test_spreads_are_pooled_over_the_pairs_of_a_data_set() -> None:
     table = pd.DataFrame(
         [
