@@ -106,7 +106,7 @@ def _groups_of(cell: CellData, factor: str) -> Groups:
         reason = f"the objects have no {factor}" if missing else f"{factor} is the same for all objects"
         return _no_groups(by_image, len(cell.objects), reason)
     values = cell.objects[grouping.column].to_numpy(float)
-    counted = ~cell.overlaps.left_out & np.isfinite(values)
+    counted = ~cell.overlaps.left_out
     place = np.where(counted, grouping.place(cell.objects[grouping.column]), -1)
     sizes = np.bincount(place[place >= 0], minlength=len(grouping.names))
     kept = np.flatnonzero(sizes >= LEAST_OBJECTS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -68,14 +69,40 @@ def test_every_section_is_there_and_nothing_failed(report) -> None:
 
 def test_one_place_is_named_once_and_several_in_every_row(report, tmp_path) -> None:
     text = (report / "report.md").read_text()
-    assert all("slim" not in cell for row in rows_under(text, "Paired differences over seeds") for cell in row)
+    assert all("slim" not in cell for row in rows_under(text, "Paired differences") for cell in row)
     study = write_study(tmp_path, seeds=1, images=6, detectors=("slim", "wide"), analyses=["averages", "differences"])
     text = (build_report(study).parent / "report.md").read_text()
-    header, *rows = rows_under(text, "Paired differences over seeds")
+    header, *rows = rows_under(text, "Paired differences")
     assert header[:2] == ["data", "detector"] and {r[1] for r in rows} == {"slim", "wide"}
     header, *rows = rows_under(text, "Each method and its baseline")
     assert header[:3] == ["data", "detector", "method"] and len(rows) == 2 * len(METHODS)
     assert {r[-1] for r in rows if r[3] != "–"} == {"not resolvable"}  # one seed
+
+
+def test_the_first_section_is_about_the_primary_metric_and_says_what_cannot_be_tested(tmp_path) -> None:
+    """No cell of the baseline is there: its row stays, and nobody takes its place."""
+    chosen = {m: METHODS[m] for m in ("iou", "mutual_guidance", "paa")}
+    folder = write_study(
+        tmp_path, seeds=1, images=6, methods=chosen, primary="AR100", analyses=["differences", "claims"],
+        claims=[{"claim": "mutual_guidance > iou on AP"}],
+    )  # fmt: skip
+    content = read_json(folder / "study.json")
+    grid = {
+        c: {"data": "scenes", "detector": "slim", "method": m}
+        for c in content["cells"]
+        for m in chosen
+        if f"-{m}-" in c
+    }
+    write_json(folder / "study.json", content | {"grid": grid})
+    shutil.rmtree(next(folder.glob("*-iou-*")))
+    text = (build_report(folder).parent / "report.md").read_text()
+    header, *rows = rows_under(text, "Each method and its baseline: slim on scenes")
+    assert header[-2:] == ["ΔAR100, points", "verdict (corrected)"]
+    why = "no finished cell of iou (1 not begun)"
+    assert [r[:2] for r in rows] == [["iou", "–"], ["mutual_guidance", "iou"], ["paa", "iou"]]
+    assert [r[-2:] for r in rows[1:]] == [["–", f"not testable: {why}"]] * 2
+    assert rows_under(text, "The claims that the study tests")[1][1:] == ["not testable", why]
+    assert text.index("## Differences between methods") < text.index("## Appendix") or "## Appendix" not in text
 
 
 def test_a_damaged_cell_is_told_first_and_costs_nothing_else(tmp_path) -> None:
