@@ -50,6 +50,19 @@ def moderated(variances: Sequence[float], freedoms: Sequence[float], baselines: 
     return result
 
 
+def related(pairs: Sequence[tuple[str, str, str]]) -> list[int]:
+    """A number per pair (detector, method, baseline), the same for pairs that hang together by methods in common at a
+    detector: whether both have one baseline, or one's method is the other's baseline, their spreads are no independent
+    witnesses.
+    """
+    of_side: dict[tuple[str, str], int] = {}
+    for number, (detector, *methods) in enumerate(pairs):
+        sides = [(detector, m) for m in methods]
+        joined = {of_side[s] for s in sides if s in of_side}
+        of_side |= {s: number for s, old in of_side.items() if old in joined} | dict.fromkeys(sides, number)
+    return [of_side[detector, baseline] for detector, _, baseline in pairs]
+
+
 def prior_of(s2: Floats, d: Floats) -> tuple[float, float]:
     """The variance that two and more pairs tend to, and its degrees of freedom, from the moments of log variances."""
     from scipy.special import digamma, polygamma

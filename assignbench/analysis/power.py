@@ -60,8 +60,8 @@ class Spread:
 
 @dataclass(frozen=True)
 class Comparisons:
-    """What a study compares: for each pair on the data set what its other side is, whose variances are moderated
-    together; and among how many tests a verdict is corrected.
+    """What a study compares: a name for each pair on the data set, the same for pairs that hang together
+    (`moderation.related`), since their variances are moderated together; and of how many tests a verdict is corrected.
     """
 
     shared: tuple[Hashable, ...]

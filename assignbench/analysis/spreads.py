@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from assignbench.analysis.base import StudyRecord
-from assignbench.analysis.moderation import pooled_freedom, prior_of
+from assignbench.analysis.moderation import pooled_freedom, prior_of, related
 from assignbench.analysis.pairs import Pair, pairs_of
 from assignbench.analysis.power import Spread
 
@@ -77,11 +77,17 @@ def spread_of(table: pd.DataFrame, metric: str, data: str, detectors: Sequence[s
         seeds=float((own * variances).sum() / own.sum()) ** 0.5,
         images=float((rows.image_deviation.astype(float) ** 2).mean()) ** 0.5,
         tested=float(rows.test_images.median()),
-        freedom=pooled_freedom(own, list(zip(rows.detector, rows.baseline, strict=True))),
+        freedom=pooled_freedom(own, related(_comparisons(rows))),
         interaction=float((rows.interaction_deviation.astype(float) ** 2).mean()) ** 0.5,
         prior=prior,
     )
     return spread, _source(rows)
+
+
+def _comparisons(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Detector, method and baseline of every row; those of another study are others."""
+    where = [f"{study} {detector}" for study, detector in zip(rows.study, rows.detector, strict=True)]
+    return list(zip(where, rows.method, rows.baseline, strict=True))
 
 
 def _source(rows: pd.DataFrame) -> str:

@@ -12,6 +12,7 @@ from rich.console import Console
 from assignbench.analysis import StudyRecord, read_study_record
 from assignbench.analysis.differences import primary_metric
 from assignbench.analysis.estimates import LEAST_SEEDS
+from assignbench.analysis.moderation import related
 from assignbench.analysis.power import MOST_SEEDS, Comparisons, Need, Spread, floor, need, smallest
 from assignbench.analysis.spreads import measured_spreads, packaged, spread_of
 from assignbench.commands.opening import Opened, open_study
@@ -38,7 +39,7 @@ class _Asked:
 
     data: str
     detectors: tuple[str, ...]
-    pairs: tuple[tuple[str, str], ...]  # detector and baseline
+    pairs: tuple[tuple[str, str, str], ...]  # detector, method, baseline
     images: int | None
 
 
@@ -64,7 +65,7 @@ def power_lines(opened: Opened, detect: float | None) -> Iterator[str]:
         known = list(_spreads(asked, metric, own, table))
         if not known:
             yield f"{asked.data}: no spread of {metric} was measured yet; two seeds of this study will tell"
-        here, together = Comparisons(asked.pairs), Comparisons(asked.pairs, tests)
+        here, together = (Comparisons(tuple(related(asked.pairs)), count) for count in (1, tests))
         for told, spread in known:
             yield f"{asked.data}, {told}:"
             yield f"  {_deviations(spread)}"
@@ -86,9 +87,9 @@ def _asked_of(opened: Opened) -> list[_Asked]:
             there = {c.method.name for c in configs if c.detector.label == detector}
             present = [m for m in opened.methods if m in there]
             told = [(m, compared_with(m, present, opened.baselines)) for m in present]
-            pairs += [(detector, b) for m, b in told if b and (data, detector, m) in wanted]
+            pairs += [(detector, m, b) for m, b in told if b and (data, detector, m) in wanted]
         if pairs:
-            detectors = tuple(dict.fromkeys(d for d, _ in pairs))
+            detectors = tuple(dict.fromkeys(d for d, *_ in pairs))
             found.append(_Asked(data, detectors, tuple(pairs), _test_images(configs[0])))
     return found
 

@@ -225,6 +225,10 @@ def test_spreads_are_pooled_over_the_pairs_of_a_data_set() -> None:
     assert spread.freedom == pytest.approx(6 / 1.25)  # both share a baseline
     assert source == "2 pairs of 3 to 5 seeds on net, planted (1)"
     assert spread_of(table, "AP", "cells", ["unheard of"])[0].seeds > 0.2  # then those of all detectors
+    chain = pd.DataFrame([row("cells", "net", "a", 0.01), {**row("cells", "net", "b", 0.02), "baseline": "a"}])
+    assert spread_of(chain, "AP", "cells")[0].freedom == pytest.approx(4 / 1.25)  # a is in both
+    chain.loc[1, "study"] = "another"
+    assert spread_of(chain, "AP", "cells")[0].freedom == pytest.approx(4)
     assert spread_of(table, "AP75", "cells") is None and spread_of(table, "AP", "photos") is None
 
 
