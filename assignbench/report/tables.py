@@ -13,6 +13,7 @@ import pandas as pd
 from assignbench.analysis.averages import METRICS
 from assignbench.analysis.estimates import LEAST_SEEDS
 from assignbench.analysis.intervals import over_seeds
+from assignbench.analysis.power import smallest_told
 from assignbench.analysis.result import Result
 
 ONE_SEED = "†"
@@ -119,10 +120,8 @@ def _average_notes(group: pd.DataFrame, published: Mapping[str, Any], rows_of: M
     notes += [f"Δ of {r.method} to {r.baseline} is not testable: {r.reason}." for r in told.itertuples()]
     gains = group[(group.metric == group.metric.iloc[0]) & (group.delta_n >= LEAST_SEEDS)]
     if len(gains):
-        least = 100 * gains.detectable.max()
         notes += [
-            f"Smallest difference in {gains.metric.iloc[0]} that such a study resolves for every method in 80 % of its "
-            f"runs: {least:.1f} points (before correction for the number of comparisons).",
+            smallest_told(gains.detectable, gains.detectable_corrected, str(gains.metric.iloc[0])),
             "± of a method: over seeds, on these test images; of Δ: for other seeds and other test images.",
         ]
     else:
@@ -141,7 +140,8 @@ def result_table(result: Result, places: Sequence[tuple[str, str]] = ()) -> Tabl
     if len(places) == 1:
         frame = frame.drop(columns=[c for c in ("data", "detector") if c in frame])
     first = [c for c in KEYS if c in frame]
-    return tidy_table(result.caption, frame[[*first, *(c for c in frame if c not in first)]], result.units)
+    ordered = frame[[*first, *(c for c in frame if c not in first)]]
+    return tidy_table(result.caption, ordered, result.units, result.notes)
 
 
 def tidy_table(
