@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -15,9 +16,11 @@ import pandas as pd
 from assignbench.analysis.base import CellData
 from assignbench.analysis.candidates import JK, rule_candidates
 from assignbench.analysis.nms import THRESHOLDS as NMS_THRESHOLDS, ranked
+from assignbench.measure.calibration import calibration_error
 from assignbench.measure.coco import AREAS
 from assignbench.measure.correlation import rank_correlation
 from assignbench.measure.groups import CROWDING, group_precision
+from assignbench.measure.lrp import lrp
 from assignbench.measure.matching import (
     Floats,
     Interpolation,
@@ -32,6 +35,8 @@ from assignbench.measure.matching import (
 from assignbench.measure.voc import VOC_THRESHOLDS, match_voc
 
 REPLICATES = 200
+LrpPart = Literal["optimal", "localization", "false_alarms", "missed"]
+ERRORS = ("oLRP", "oLRP_loc", "oLRP_fp", "oLRP_fn", "D_ECE")  # of these measures less is better
 AT_LIMIT = re.compile(r"AR([1-9]\d{0,4})")  # at any number of detections per image and class
 
 
@@ -131,6 +136,16 @@ def _crowding(name: str, cell: CellData, weights: ImageWeights) -> Floats:
     return mean_over_classes(group_precision(cell.overlaps, inside, weights=weights.rows, matches=cell.matches))
 
 
+def _lrp(part: LrpPart, cell: CellData, weights: ImageWeights) -> Floats:
+    """oLRP, or one of its components, mean over the classes where it is known."""
+    found = cell.once(("lrp", weights.name), lambda: lrp(cell.matches, weights.rows))
+    return _mean_of_known(getattr(found, part))
+
+
+def _calibration(cell: CellData, weights: ImageWeights) -> Floats:
+    return calibration_error(cell.matches, weights.rows)
+
+
 def _nms_recall(cell: CellData, weights: ImageWeights) -> Floats:
     """NR by coverage (LTM): the mean over IoUs of recall after NMS over recall before it."""
     boxes = cell.pre_nms()
@@ -197,6 +212,11 @@ MEASURES: dict[str, Weighted] = {
     "AP07_50": partial(_voc, AT_50, "voc07"),
     "AP07_75": partial(_voc, AT_75, "voc07"),
     "AP50_area": partial(_voc, AT_50, "area"),
+    "oLRP": partial(_lrp, "optimal"),
+    "oLRP_loc": partial(_lrp, "localization"),
+    "oLRP_fp": partial(_lrp, "false_alarms"),
+    "oLRP_fn": partial(_lrp, "missed"),
+    "D_ECE": _calibration,
     "NR": _nms_recall,
     "spearman": _spearman,
     **{f"AP_{name}": partial(_crowding, name) for name in CROWDING.names},

@@ -74,8 +74,9 @@ def analyze(options: argparse.Namespace, console: Console) -> int:
         page = with_progress(console, partial(build_report, folder))
     console.print(f"report: {target / page.relative_to(folder)}", markup=False)
     if truth.left_out:
-        told = "; ".join(dict.fromkeys(truth.left_out))
-        console.print(f"not everything counts in its numbers: {told}", markup=False)
+        first, *more = dict.fromkeys(truth.left_out)
+        others = f"; and {len(more)} more of this kind, which the report names" if more else ""
+        console.print(f"not everything counts in its numbers: {first}{others}", markup=False)
     return 0
 
 

@@ -43,7 +43,9 @@ def _given(text: str, option: str) -> Given:
         return Given(name, (Path(rest),))
     pieces = rest.split(",")
     if not name:
-        raise InputError(f"{option} '{text:.80}': no such file; several files of one method are given as NAME=FILE,FILE")
+        raise InputError(
+            f"{option} '{text:.80}': no such file; several files of one method are given as NAME=FILE,FILE"
+        )
     if not all(pieces):
         raise InputError(f"{option} '{text:.80}': a comma without a file; write NAME=FILE,FILE")
     return Given(name, tuple(Path(p) for p in pieces))
@@ -82,9 +84,7 @@ def beside(candidates: Sequence[Given], methods: Sequence[Given]) -> list[tuple[
     if len(candidates) != len(methods) or any(
         len(c.files) != len(m.files) for c, m in zip(candidates, methods, strict=True)
     ):
-        raise InputError(
-            f"--candidates names {theirs} files for {files} prediction files; give one for each, in order"
-        )
+        raise InputError(f"--candidates names {theirs} files for {files} prediction files; give one for each, in order")
     for one, method in zip(candidates, methods, strict=True):
         if one.name not in ("", method.name):
             raise InputError(

@@ -282,7 +282,7 @@ def _sums(matches: Matches, part: slice, weights: Floats) -> Iterator[tuple[slic
     """For blocks of rows of the weights: the block, what the touched detections of a class weigh [r, H], what those
     before each that are wrong at every threshold weigh together [r, H], and the touched ones [H].
 
-    Touched are the detections that are right or ignored at some thresholds. All others, which are most, are summed once.
+    Touched are the detections that are right or ignored at some thresholds alone. All others, most, are summed once.
     """
     ignored = matches.ignored[part]
     anywhere = (matches.found[part] >= 0).any(axis=1) | (ignored != ignored[:, :1]).any(axis=1)

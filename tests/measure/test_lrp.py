@@ -72,7 +72,9 @@ def by_force(m, c: int, copies: np.ndarray) -> float:
     """oLRP of a class by its definition: every score tried, every detection looked at, images copied."""
     o = m.overlaps
     iou = {(d, g): v for d, g, v in zip(o.pair_detection, o.pair_object, o.pair_iou, strict=True)}
-    objects = sum(copies[o.object_image[g]] for g in range(len(o.object_label)) if m.counted[g] and o.object_label[g] == c)
+    objects = sum(
+        copies[o.object_image[g]] for g in range(len(o.object_label)) if m.counted[g] and o.object_label[g] == c
+    )
     if not objects:
         return float("nan")
     best = 1.0

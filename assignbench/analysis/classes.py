@@ -1,0 +1,108 @@
+"""AP class by class: what each method reaches and gains there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from assignbench.analysis import measures
+from assignbench.analysis.base import CellData, StudyRecord, analysis
+from assignbench.analysis.estimates import Estimate, Floats, Measured
+from assignbench.analysis.pairs import Pair, over_pairs, pairs_of
+from assignbench.analysis.parts import Key, by_method, own_estimates, sampled
+from assignbench.analysis.result import Result
+from assignbench.analysis.verdicts import with_verdicts
+
+KEYS = ["data", "detector", "method", "baseline", "class"]
+
+
+@analysis(
+    "classes",
+    title="Class by class",
+    question="Which classes does a method find better, and which worse?",
+    definition=(
+        "AP of every class with an object that counts, and its paired difference to the baseline. ±: 95 % interval for "
+        "the population that the row names: with one trained model for other test images, with several for other "
+        "seeds and other test images; of classes with few objects it is wide. Verdicts: after Holm's correction over "
+        "all classes and methods of the table; three seeds are needed. A detector that knows no classes has no table."
+    ),
+)
+def classes(study: StudyRecord) -> list[Result]:
+    """One row per data set, detector, method and class; and the p values behind."""
+    table = class_table(study)
+    if table.empty:
+        return []
+    shown = [c for c in table if c not in ("p", "p_holm")]
+    results = [Result("classes", "AP by class", table[shown], {"AP": "AP", "difference": "AP"})]
+    tested = table[table.p.notna()]
+    if len(tested):
+        behind = tested[[*KEYS, "n", "p", "p_holm"]]
+        results.append(Result("classes.p", "The p values of the classes", behind, {}, "appendix"))
+    return results
+
+
+def class_table(study: StudyRecord) -> pd.DataFrame:
+    """The rows of all classes; none for detectors that know only one."""
+    cells = {k: v for k, v in by_method(study).items() if len(next(iter(v.values())).classes) > 1}
+    pairs = {(p.data, p.detector, p.method): p for p in pairs_of(study) if p.seeds}
+    found: dict[tuple[Key, int], dict[str, object]] = {}
+    for label in range(max((len(_first(v).classes) for v in cells.values()), default=0)):
+        here = {k: v for k, v in cells.items() if _objects(_first(v), label)}
+        own = own_estimates(
+            list(here), [sampled([class_curves(c)[:, label] for c in v.values()]) for v in here.values()]
+        )
+        gained = _gains({k: pairs[k] for k in here if k in pairs}, label)
+        for (key, of_method), estimate in zip(here.items(), own, strict=True):
+            found[key, label] = _row(key, _first(of_method), label, estimate, pairs.get(key), gained.get(key))
+    rows = [row for key in cells for (k, _), row in found.items() if k == key]
+    return _judged(pd.DataFrame(rows)) if rows else pd.DataFrame()
+
+
+def class_curves(cell: CellData) -> Floats:
+    """AP [1 + R, C] by class, on all images and on their bootstrap replicates."""
+    return cell.once("class curves", partial(_class_curves, cell))
+
+
+def _class_curves(cell: CellData) -> Floats:
+    count = len(cell.images)
+    both = [measures.precision_by_class(cell, w) for w in (measures.whole(count), measures.bootstrap(count))]
+    return np.asarray(np.concatenate(both).mean(axis=1))
+
+
+def _first(cells: Mapping[int, CellData]) -> CellData:
+    return next(iter(cells.values()))
+
+
+def _objects(cell: CellData, label: int) -> int:
+    """How many objects of a class count."""
+    return int((~cell.overlaps.left_out & (cell.overlaps.object_label == label)).sum())
+
+
+def _gains(pairs: Mapping[Key, Pair], label: int) -> dict[Key, Estimate]:
+    samples = []
+    for pair in pairs.values():
+        ours, theirs = (
+            np.stack([class_curves(c[s])[:, label] for s in pair.seeds], 1) for c in (pair.ours, pair.theirs)
+        )
+        samples.append(Measured((ours - theirs)[0], (ours - theirs)[1:]))
+    return dict(zip(pairs, over_pairs(list(pairs.values()), samples), strict=True))
+
+
+def _row(
+    key: Key, cell: CellData, label: int, own: Estimate, pair: Pair | None, gain: Estimate | None
+) -> dict[str, object]:
+    row: dict[str, object] = dict(zip(("data", "detector", "method"), key, strict=True))
+    row |= {"baseline": pair.baseline if pair else "", "pair": pair.kind if pair else ""}
+    row |= {"class": cell.classes[label], "objects": _objects(cell, label), "AP": own.mean, "AP_half": own.half}
+    told = gain or own
+    row |= {"difference": gain.mean if gain else np.nan, "difference_half": gain.half if gain else np.nan}
+    return {**row, "n": told.n, "population": told.population, "p": gain.p if gain else np.nan}
+
+
+def _judged(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with verdicts where there is a baseline: one family of tests."""
+    judged = with_verdicts(table, "difference")
+    return judged.assign(verdict=judged.verdict.where(judged.baseline != "", ""))
