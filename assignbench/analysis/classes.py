@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -15,6 +15,7 @@ from assignbench.analysis.pairs import Pair, over_pairs, pairs_of
 from assignbench.analysis.parts import Key, by_method, own_estimates, sampled
 from assignbench.analysis.result import Result
 from assignbench.analysis.verdicts import with_verdicts
+from assignbench.measure.matching import Bools
 
 KEYS = ["data", "detector", "method", "baseline", "class"]
 
@@ -26,8 +27,9 @@ KEYS = ["data", "detector", "method", "baseline", "class"]
     definition=(
         "AP of every class with an object that counts, and its paired difference to the baseline. ±: 95 % interval for "
         "the population that the row names: with one trained model for other test images, with several for other "
-        "seeds and other test images; of classes with few objects it is wide. Verdicts: after Holm's correction over "
-        "all classes and methods of the table; three seeds are needed. A detector that knows no classes has no table."
+        f"seeds and other test images; where fewer than {measures.LEAST_IMAGES} images hold the class, nothing is said "
+        "about other images, and nothing is tested. Verdicts: after Holm's correction over all classes and methods of "
+        "the table; three seeds are needed. A detector that knows no classes has no table."
     ),
 )
 def classes(study: StudyRecord) -> list[Result]:
@@ -50,13 +52,11 @@ def class_table(study: StudyRecord) -> pd.DataFrame:
     pairs = {(p.data, p.detector, p.method): p for p in pairs_of(study) if p.seeds}
     found: dict[tuple[Key, int], dict[str, object]] = {}
     for label in range(max((len(_first(v).classes) for v in cells.values()), default=0)):
-        here = {k: v for k, v in cells.items() if _objects(_first(v), label)}
-        own = own_estimates(
-            list(here), [sampled([class_curves(c)[:, label] for c in v.values()]) for v in here.values()]
-        )
+        here = {k: v for k, v in cells.items() if _inside(_first(v), label).any()}
+        samples = [_sampled([class_curves(c)[:, label] for c in v.values()], _first(v), label) for v in here.values()]
         gained = _gains({k: pairs[k] for k in here if k in pairs}, label)
-        for (key, of_method), estimate in zip(here.items(), own, strict=True):
-            found[key, label] = _row(key, _first(of_method), label, estimate, pairs.get(key), gained.get(key))
+        for (key, of_method), own in zip(here.items(), own_estimates(list(here), samples), strict=True):
+            found[key, label] = _row(key, _first(of_method), label, own, pairs.get(key), gained.get(key))
     rows = [row for key in cells for (k, _), row in found.items() if k == key]
     return _judged(pd.DataFrame(rows)) if rows else pd.DataFrame()
 
@@ -76,18 +76,20 @@ def _first(cells: Mapping[int, CellData]) -> CellData:
     return next(iter(cells.values()))
 
 
-def _objects(cell: CellData, label: int) -> int:
-    """How many objects of a class count."""
-    return int((~cell.overlaps.left_out & (cell.overlaps.object_label == label)).sum())
+def _inside(cell: CellData, label: int) -> Bools:
+    """Which objects [M] of a class count."""
+    return np.asarray(~cell.overlaps.left_out & (cell.overlaps.object_label == label))
+
+
+def _sampled(curves: Sequence[Floats], cell: CellData, label: int) -> Measured:
+    return sampled(np.stack(curves, axis=1), measures.images_with(cell, _inside(cell, label)))
 
 
 def _gains(pairs: Mapping[Key, Pair], label: int) -> dict[Key, Estimate]:
     samples = []
     for pair in pairs.values():
-        ours, theirs = (
-            np.stack([class_curves(c[s])[:, label] for s in pair.seeds], 1) for c in (pair.ours, pair.theirs)
-        )
-        samples.append(Measured((ours - theirs)[0], (ours - theirs)[1:]))
+        gained = [class_curves(pair.ours[s])[:, label] - class_curves(pair.theirs[s])[:, label] for s in pair.seeds]
+        samples.append(_sampled(gained, pair.ours[pair.seeds[0]], label))
     return dict(zip(pairs, over_pairs(list(pairs.values()), samples), strict=True))
 
 
@@ -96,13 +98,17 @@ def _row(
 ) -> dict[str, object]:
     row: dict[str, object] = dict(zip(("data", "detector", "method"), key, strict=True))
     row |= {"baseline": pair.baseline if pair else "", "pair": pair.kind if pair else ""}
-    row |= {"class": cell.classes[label], "objects": _objects(cell, label), "AP": own.mean, "AP_half": own.half}
-    told = gain or own
+    inside, told = _inside(cell, label), gain or own
+    row |= {"class": cell.classes[label], "objects": int(inside.sum()), "AP": own.mean, "AP_half": own.half}
     row |= {"difference": gain.mean if gain else np.nan, "difference_half": gain.half if gain else np.nan}
-    return {**row, "n": told.n, "population": told.population, "p": gain.p if gain else np.nan}
+    few = measures.images_with(cell, inside) < measures.LEAST_IMAGES
+    reason = f"fewer than {measures.LEAST_IMAGES} images hold it" if few and gain else ""
+    p = gain.p if gain and not few else np.nan
+    return {**row, "n": told.n, "population": told.population, "p": p, "untestable": reason}
 
 
 def _judged(table: pd.DataFrame) -> pd.DataFrame:
     """The table with verdicts where there is a baseline: one family of tests."""
     judged = with_verdicts(table, "difference")
-    return judged.assign(verdict=judged.verdict.where(judged.baseline != "", ""))
+    judged = judged.assign(verdict=judged.verdict.where(judged.baseline != "", ""))
+    return judged.rename(columns={"untestable": "reason"})

@@ -22,6 +22,7 @@ from assignbench.measure.correlation import rank_correlation
 from assignbench.measure.groups import CROWDING, group_precision
 from assignbench.measure.lrp import lrp
 from assignbench.measure.matching import (
+    Bools,
     Floats,
     Interpolation,
     Matches,
@@ -35,6 +36,7 @@ from assignbench.measure.matching import (
 from assignbench.measure.voc import VOC_THRESHOLDS, match_voc
 
 REPLICATES = 200
+LEAST_IMAGES = 20  # that hold an object of a part; with fewer, the bootstrap's intervals are far too short
 LrpPart = Literal["optimal", "localization", "false_alarms", "missed"]
 ERRORS = ("oLRP", "oLRP_loc", "oLRP_fp", "oLRP_fn", "D_ECE")  # of these measures less is better
 AT_LIMIT = re.compile(r"AR([1-9]\d{0,4})")  # at any number of detections per image and class
@@ -65,6 +67,23 @@ def bootstrap(images: int, replicates: int = REPLICATES) -> ImageWeights:
     """
     drawn = np.random.default_rng([17, images]).exponential(size=(replicates, images))
     return ImageWeights(f"bootstrap {replicates}", drawn * (images / drawn.sum(axis=1, keepdims=True)))
+
+
+def images_with(cell: CellData, inside: Bools) -> int:
+    """How many images hold an object that counts, of those `inside` [M] a part."""
+    return len(np.unique(cell.overlaps.object_image[inside & ~cell.overlaps.left_out]))
+
+
+def too_few_images(cell: CellData, measure: str) -> bool:
+    """Whether a measure is about a part of the objects that fewer than `LEAST_IMAGES` images hold."""
+    o = cell.overlaps
+    area = AREAS.get(measure[2:])
+    if area is not None:
+        return images_with(cell, (o.object_area >= area[0]) & (o.object_area <= area[1])) < LEAST_IMAGES
+    if measure.removeprefix("AP_") in CROWDING.names:
+        inside = CROWDING.place(cell.objects.crowdedness) == CROWDING.names.index(measure[3:])
+        return images_with(cell, inside) < LEAST_IMAGES
+    return False
 
 
 def known(measure: str) -> bool:

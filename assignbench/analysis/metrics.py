@@ -6,8 +6,9 @@ import pandas as pd
 
 from assignbench.analysis.averages import METRICS
 from assignbench.analysis.base import StudyRecord, analysis
+from assignbench.analysis.estimates import Measured, less
 from assignbench.analysis.measures import ERRORS
-from assignbench.analysis.pairs import estimated, pairs_of
+from assignbench.analysis.pairs import Pair, over_pairs, pairs_of
 from assignbench.analysis.parts import by_method, of_measure, own_estimates
 from assignbench.analysis.result import Result
 from assignbench.measure.calibration import BINS, LEAST_SCORE
@@ -40,7 +41,8 @@ def metrics(study: StudyRecord) -> list[Result]:
     rows: list[dict[str, object]] = []
     for name in (*(m for m in dict.fromkeys((*ALWAYS, *METRICS)) if m in ALWAYS or m in known), *ERRORS):
         samples = [of_measure(list(of_method.values()), name) for of_method in cells.values()]
-        gains = {(p.data, p.detector, p.method): (p, e) for p, e in zip(pairs, estimated(pairs, name), strict=True)}
+        gained = over_pairs(pairs, [_gain(p, name) for p in pairs])
+        gains = {(p.data, p.detector, p.method): (p, e) for p, e in zip(pairs, gained, strict=True)}
         for key, own in zip(cells, own_estimates(list(cells), samples), strict=True):
             if not own.n:
                 continue
@@ -55,3 +57,8 @@ def metrics(study: StudyRecord) -> list[Result]:
             rows.append({**row, "n": told.n, "population": told.population})
     units = {"value": "share", "difference": "share"}
     return [Result("metrics", "Every measure with its interval", pd.DataFrame(rows), units)] if rows else []
+
+
+def _gain(pair: Pair, measure: str) -> Measured:
+    ours, theirs = (of_measure([c[s] for s in pair.seeds], measure) for c in (pair.ours, pair.theirs))
+    return less(ours, theirs)

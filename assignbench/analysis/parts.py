@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,7 +19,8 @@ from assignbench.measure.matching import average_precision, match, mean_over_cla
 
 INTERVALS = (
     "±: 95 % interval for the population that the row names: with one trained model for other test images, with "
-    "several for other seeds and other test images."
+    f"several for other seeds and other test images. Where fewer than {measures.LEAST_IMAGES} images hold such an "
+    "object, nothing is said about other images."
 )
 Key = tuple[str, str, str]  # data set, detector, method
 STANDARD_AREAS = {"small": AREAS["s"], "medium": AREAS["m"], "large": AREAS["l"]}
@@ -30,11 +31,13 @@ NUMBERS = {"AP": slice(None), "AP50": slice(0, 1), "AP75": slice(5, 6)}  # of CO
 class Part:
     """A part of a cell's test split. `about` are numbers that are printed beside it (objects, images, their mean).
 
-    `judge` gives its AP [R, T, C] for weights [R, I] of the images; `key` tells it from the other parts of a cell.
+    `images` is how many hold one of its objects. `judge` gives its AP [R, T, C] for weights [R, I] of the images; `key`
+    tells it from the other parts of a cell.
     """
 
     name: str
     about: Mapping[str, float]
+    images: int
     key: Hashable
     judge: Callable[[CellData, Floats], Floats]
 
@@ -53,7 +56,8 @@ def object_groups(grouping: Grouping, cell: CellData) -> list[Part]:
         if (inside & counted).any():
             middle = float(cell.objects[grouping.column][inside].mean())
             about = {"middle": middle, "objects": int((inside & counted).sum())}
-            parts.append(Part(name, about, ("objects", grouping, number), partial(_of_objects, inside)))
+            images = measures.images_with(cell, inside)
+            parts.append(Part(name, about, images, ("objects", grouping, number), partial(_of_objects, inside)))
     return parts
 
 
@@ -68,8 +72,9 @@ def image_groups(grouping: Grouping, cell: CellData) -> list[Part]:
         member = np.zeros(len(cell.overlaps.images))
         member[cell.overlaps.object_image[place == number]] = 1.0
         if member.any():
-            about = {"images": int(member.sum()), "objects": int((place == number).sum())}
-            parts.append(Part(name, about, ("images", grouping, number), partial(_of_images, member)))
+            images = int(member.sum())
+            about = {"images": images, "objects": int((place == number).sum())}
+            parts.append(Part(name, about, images, ("images", grouping, number), partial(_of_images, member)))
     return parts
 
 
@@ -79,7 +84,8 @@ def area_groups(ranges: Mapping[str, tuple[float, float]], cell: CellData) -> li
     parts = []
     for name, area in ranges.items():
         inside = (o.object_area >= area[0]) & (o.object_area <= area[1]) & ~o.left_out
-        parts.append(Part(name, {"objects": int(inside.sum())}, ("area", area), partial(_of_area, area)))
+        about, images = {"objects": int(inside.sum())}, measures.images_with(cell, inside)
+        parts.append(Part(name, about, images, ("area", area), partial(_of_area, area)))
     return parts
 
 
@@ -108,6 +114,11 @@ def _curve(cell: CellData, part: Part) -> Floats:
     return np.stack([mean_over_classes(found[:, t]) for t in NUMBERS.values()], axis=1)
 
 
+def _curves(cells: Iterable[CellData], part: Part) -> Floats:
+    """The curves [1 + R, S, 3] of several seeds."""
+    return np.stack([curve(c, part) for c in cells], axis=1)
+
+
 def by_method(study: StudyRecord) -> dict[Key, dict[int, CellData]]:
     """The finished cells of each method at each data set and detector, by seed; in the study's order."""
     found: dict[Key, dict[int, CellData]] = {}
@@ -117,10 +128,11 @@ def by_method(study: StudyRecord) -> dict[Key, dict[int, CellData]]:
     return found
 
 
-def sampled(curves: Sequence[Floats]) -> Measured:
-    """A measure by seed from its curves [1 + R], whose first entry is the whole test split."""
-    both = np.stack(curves, axis=1)
-    return Measured(both[0], both[1:])
+def sampled(curves: Floats, images: int) -> Measured:
+    """A measure by seed from curves [1 + R, S], whose first entry is the whole test split; of too few images nothing is
+    known of others.
+    """
+    return Measured(curves[0], curves[1:] if images >= measures.LEAST_IMAGES else None)
 
 
 def own_estimates(keys: Sequence[Key], samples: Sequence[Measured]) -> list[Estimate]:
@@ -160,7 +172,7 @@ def _reached(parts: Mapping[Key, Part], cells: Mapping[Key, Mapping[int, CellDat
     keys = list(parts)
     rows: dict[Key, dict[str, object]] = {k: {} for k in keys}
     for number, name in enumerate(NUMBERS):
-        samples = [sampled([curve(c, parts[k])[:, number] for c in cells[k].values()]) for k in keys]
+        samples = [sampled(_curves(cells[k].values(), parts[k])[..., number], parts[k].images) for k in keys]
         for key, estimate in zip(keys, own_estimates(keys, samples), strict=True):
             rows[key] |= {name: estimate.mean, f"{name}_half": estimate.half}
             rows[key] |= {"n": estimate.n, "population": estimate.population if estimate.n else ""}
@@ -173,14 +185,12 @@ def _gained(parts: Mapping[Key, Part], pairs: Mapping[Key, Pair]) -> dict[Key, d
     own, relative = [], []
     for key in keys:
         part, pair = parts[key], pairs[key]
-        ours, theirs = (
-            np.stack([curve(c[s], part)[:, 0] for s in pair.seeds], axis=1) for c in (pair.ours, pair.theirs)
-        )
+        ours, theirs = (_curves([c[s] for s in pair.seeds], part)[..., 0] for c in (pair.ours, pair.theirs))
         base = theirs.mean(axis=1, keepdims=True)
         gain = ours - theirs
+        own.append(sampled(gain, part.images))
         share = np.divide(gain, base, out=np.full_like(gain, np.nan), where=base > 0)
-        own.append(Measured(gain[0], gain[1:]))
-        relative.append(Measured(share[0], share[1:]))
+        relative.append(sampled(share, part.images))
     rows: dict[Key, dict[str, object]] = {}
     estimated = zip(*(over_pairs([pairs[k] for k in keys], samples) for samples in (own, relative)), strict=True)
     for key, (gain_of, share_of) in zip(keys, estimated, strict=True):
@@ -207,4 +217,6 @@ def measured_table(study: StudyRecord, names: Sequence[str]) -> pd.DataFrame:
 def of_measure(cells: Sequence[CellData], measure: str) -> Measured:
     """A measure of a method's cells, seed by seed, and its replicates over test images."""
     values = np.asarray([measures.measured(c, measure) for c in cells], float)
+    if measures.too_few_images(cells[0], measure):
+        return Measured(values)
     return Measured(values, np.stack([measures.replicated(c, measure) for c in cells], axis=1))
