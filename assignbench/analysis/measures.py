@@ -100,7 +100,9 @@ def measured(cell: CellData, measure: str) -> float:
 
 
 def replicated(cell: CellData, measure: str) -> Floats:
-    """A measure [R] of a cell on the replicates of `bootstrap`; NaN where it is not recorded."""
+    """A measure [R] of a cell on the replicates of `bootstrap`; NaN where it is not recorded, or of a single image."""
+    if len(cell.images) < 2:
+        return np.full(REPLICATES, np.nan)
     return cell.once(("replicated", measure), lambda: weighted(cell, measure, bootstrap(len(cell.images))))
 
 
