@@ -12,7 +12,7 @@ from assignbench.analysis import measures
 from assignbench.analysis.base import CellData, StudyRecord, analysis
 from assignbench.analysis.estimates import Estimate, Floats, Measured
 from assignbench.analysis.pairs import Pair, over_pairs, pairs_of
-from assignbench.analysis.parts import Key, by_method, own_estimates, sampled
+from assignbench.analysis.parts import Key, by_method, own_estimates, sampled, without_repeats
 from assignbench.analysis.result import Result
 from assignbench.analysis.verdicts import with_verdicts
 from assignbench.measure.matching import Bools
@@ -37,11 +37,11 @@ def classes(study: StudyRecord) -> list[Result]:
     table = class_table(study)
     if table.empty:
         return []
-    shown = [c for c in table if c not in ("p", "p_holm")]
-    results = [Result("classes", "AP by class", table[shown], {"AP": "AP", "difference": "AP"})]
+    shown = without_repeats(table.drop(columns=["p", "p_holm"]), "difference")
+    results = [Result("classes", "AP by class", shown, {"AP": "AP", "difference": "AP"})]
     tested = table[table.p.notna()]
     if len(tested):
-        behind = tested[[*KEYS, "n", "p", "p_holm"]]
+        behind = tested.assign(n=tested.difference_n.astype(int))[[*KEYS, "n", "p", "p_holm"]]
         results.append(Result("classes.p", "The p values of the classes", behind, {}, "appendix"))
     return results
 
@@ -98,17 +98,22 @@ def _row(
 ) -> dict[str, object]:
     row: dict[str, object] = dict(zip(("data", "detector", "method"), key, strict=True))
     row |= {"baseline": pair.baseline if pair else "", "pair": pair.kind if pair else ""}
-    inside, told = _inside(cell, label), gain or own
+    inside = _inside(cell, label)
     row |= {"class": cell.classes[label], "objects": int(inside.sum()), "AP": own.mean, "AP_half": own.half}
-    row |= {"difference": gain.mean if gain else np.nan, "difference_half": gain.half if gain else np.nan}
+    row |= {"n": own.n, "population": own.population}
+    if gain is not None:
+        row |= {"difference": gain.mean, "difference_half": gain.half}
+        row |= {"difference_n": gain.n, "difference_population": gain.population}
     few = measures.images_with(cell, inside) < measures.LEAST_IMAGES
     reason = f"fewer than {measures.LEAST_IMAGES} images hold it" if few and gain else ""
     p = gain.p if gain and not few else np.nan
-    return {**row, "n": told.n, "population": told.population, "p": p, "untestable": reason}
+    return {**row, "p": p, "untestable": reason}
 
 
 def _judged(table: pd.DataFrame) -> pd.DataFrame:
     """The table with verdicts where there is a baseline: one family of tests."""
+    columns = ("difference", "difference_half", "difference_n", "difference_population")
+    table = table.assign(**{c: np.nan for c in columns if c not in table})  # nothing has a baseline
     judged = with_verdicts(table, "difference")
     judged = judged.assign(verdict=judged.verdict.where(judged.baseline != "", ""))
     return judged.rename(columns={"untestable": "reason"})

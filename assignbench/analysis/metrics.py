@@ -9,7 +9,7 @@ from assignbench.analysis.base import StudyRecord, analysis
 from assignbench.analysis.estimates import Measured, less
 from assignbench.analysis.measures import ERRORS
 from assignbench.analysis.pairs import Pair, over_pairs, pairs_of
-from assignbench.analysis.parts import by_method, of_measure, own_estimates
+from assignbench.analysis.parts import by_method, of_measure, own_estimates, without_repeats
 from assignbench.analysis.result import Result
 from assignbench.measure.calibration import BINS, LEAST_SCORE
 
@@ -21,7 +21,8 @@ ALWAYS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100")
     title="Every measure",
     question="Does the answer depend on the measure?",
     definition=(
-        "AP, AR and VOC's numbers as in the first table. oLRP (localization recall precision) of a class: the least "
+        "AP, AR and VOC's numbers as in the first table. NR: recall after NMS over recall before it (LTM), by "
+        "coverage, where the boxes before NMS are there. oLRP (localization recall precision) of a class: the least "
         "error (sum of (1 - IoU) / 0.5 over right boxes + false alarms + missed objects) / (right + false alarms + "
         "missed) over all score thresholds, boxes being right from IoU 0.5 on; 0 is perfect, 1 finds nothing; mean "
         "over classes. At the best threshold, oLRP_loc is the mean 1 - IoU of the right boxes, oLRP_fp the share of "
@@ -39,7 +40,7 @@ def metrics(study: StudyRecord) -> list[Result]:
     pairs = [p for p in pairs_of(study) if p.seeds]
     known = {name for c in study.done for name, value in c.summary.items() if value is not None}
     rows: list[dict[str, object]] = []
-    for name in (*(m for m in dict.fromkeys((*ALWAYS, *METRICS)) if m in ALWAYS or m in known), *ERRORS):
+    for name in (*(m for m in dict.fromkeys((*ALWAYS, *METRICS)) if m in ALWAYS or m in known), "NR", *ERRORS):
         samples = [of_measure(list(of_method.values()), name) for of_method in cells.values()]
         gained = over_pairs(pairs, [_gain(p, name) for p in pairs])
         gains = {(p.data, p.detector, p.method): (p, e) for p, e in zip(pairs, gained, strict=True)}
@@ -49,14 +50,16 @@ def metrics(study: StudyRecord) -> list[Result]:
             row: dict[str, object] = dict(zip(("data", "detector", "method"), key, strict=True))
             row |= {"baseline": "", "pair": "", "measure": name, "better": "less" if name in ERRORS else "more"}
             row |= {"value": own.mean, "value_half": own.half}
-            told = own
+            row |= {"n": own.n, "population": own.population}
             if key in gains:
-                pair, told = gains[key]
+                pair, gain = gains[key]
                 row |= {"baseline": pair.baseline, "pair": pair.kind}
-                row |= {"difference": told.mean, "difference_half": told.half}
-            rows.append({**row, "n": told.n, "population": told.population})
+                row |= {"difference": gain.mean, "difference_half": gain.half}
+                row |= {"difference_n": gain.n, "difference_population": gain.population}
+            rows.append(row)
     units = {"value": "share", "difference": "share"}
-    return [Result("metrics", "Every measure with its interval", pd.DataFrame(rows), units)] if rows else []
+    table = without_repeats(pd.DataFrame(rows), "difference")
+    return [Result("metrics", "Every measure with its interval", table, units)] if rows else []
 
 
 def _gain(pair: Pair, measure: str) -> Measured:

@@ -158,9 +158,18 @@ def part_table(study: StudyRecord, parts_of: Parts) -> pd.DataFrame:
             rows[key, name] |= row
         for key, row in _gained(here, {k: pairs[k] for k in here if k in pairs}).items():
             rows[key, name] |= row
-    table = pd.DataFrame(list(rows.values()))
-    same = "gain_n" not in table or bool((table.gain_n.isna() | (table.gain_n == table.n)).all())
-    return table.drop(columns="gain_n", errors="ignore") if same else table
+    return without_repeats(pd.DataFrame(list(rows.values())), "gain")
+
+
+def without_repeats(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The table without NAME_n and NAME_population where they say of every row what n and population say, and without
+    columns of empty texts.
+    """
+    for column in ("n", "population"):
+        own = f"{name}_{column}"
+        if own in table and bool((table[own].isna() | (table[own] == table[column])).all()):
+            table = table.drop(columns=own)
+    return table[[c for c in table if not table[c].eq("").all()]]
 
 
 def _head(key: Key, part: Part) -> dict[str, object]:
@@ -196,7 +205,8 @@ def _gained(parts: Mapping[Key, Part], pairs: Mapping[Key, Pair]) -> dict[Key, d
     for key, (gain_of, share_of) in zip(keys, estimated, strict=True):
         row: dict[str, object] = {"baseline": pairs[key].baseline, "pair": pairs[key].kind}
         row |= {"gain": gain_of.mean, "gain_half": gain_of.half}
-        row |= {"relative_gain": share_of.mean, "relative_gain_half": share_of.half, "gain_n": gain_of.n}
+        row |= {"relative_gain": share_of.mean, "relative_gain_half": share_of.half}
+        row |= {"gain_n": gain_of.n, "gain_population": gain_of.population}
         rows[key] = row
     return rows
 

@@ -117,6 +117,18 @@ def test_a_seed_that_the_baseline_lacks_shows_in_the_gain(tmp_path) -> None:
     groups = table(study_of(tmp_path, ("base", "better")), "crowdedness")
     ours = groups[groups.method == "better"]
     assert (ours.n == 2).all() and (ours.gain_n == 1).all()
+    for name in ("classes", "metrics"):
+        mine = table(study_of(tmp_path, ("base", "better")), name).query("method == 'better'")
+        assert (mine.n == 2).all() and (mine.difference_n == 1).all()
+        assert not mine.difference_population.str.startswith("other seeds").any()
+
+
+def test_one_method_alone_has_no_columns_of_comparison(tmp_path) -> None:
+    planted(tmp_path, 1)
+    study = study_of(tmp_path, ("base", "better"), baselines={"base": "", "better": ""})
+    for name in ("classes", "metrics", "crowdedness"):
+        told = set(table(study, name))
+        assert {"n", "population"} <= told and not told & {"baseline", "pair", "verdict", "reason", "gain_n"}
 
 
 def test_one_class_and_no_finished_cell_have_no_table(tmp_path) -> None:
