@@ -27,6 +27,7 @@ EXAMPLES = """examples:
   assignbench doctor my.yaml                                    environment, data paths, all annotation problems
   assignbench list methods
   assignbench analyze --gt instances.json --predictions ours.json theirs.json
+  assignbench analyze --gt instances.json --predictions theirs=t0.json,t1.json,t2.json ours=o0.json,o1.json,o2.json
   assignbench compare runs/quickstart/CELL-A runs/quickstart/CELL-B
   assignbench export runs/quickstart/CELL-A --out exported      a COCO result file, and the weights
   assignbench show assign studies/quickstart.yaml --methods iou,atss --picture both.png
@@ -171,10 +172,11 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--picture", type=Path, default=Path("assignment.png"), metavar="FILE", help="where the PNG goes")
 
     analyze = _command(commands, "analyze", "analyse any detector's COCO-style predictions")
-    files: dict[str, Any] = {"type": Path, "nargs": "+", "metavar": "FILE"}
+    files: dict[str, Any] = {"nargs": "+", "metavar": "[NAME=]FILE[,FILE...]"}
     analyze.add_argument("--gt", type=Path, required=True, metavar="FILE", help="ground truth, a COCO instances JSON")
-    analyze.add_argument("--predictions", required=True, **files, help="result JSONs; the first is the baseline")
-    analyze.add_argument("--candidates", **files, help="boxes before NMS, one file per prediction file")
+    of_method = "result JSONs; the first is the baseline; several files of a method are its seeds, paired in order"
+    analyze.add_argument("--predictions", required=True, **files, help=of_method)
+    analyze.add_argument("--candidates", **files, help="boxes before NMS, one file per prediction file, in order")
     analyze.add_argument(
         "--nms", type=_share, default=0.5, metavar="IOU", help="IoU of the detector's NMS (default: 0.5)"
     )

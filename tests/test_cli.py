@@ -68,7 +68,7 @@ def test_a_study_from_start_to_report(finished, tiny_study, capsys) -> None:
         assert text in page
     assert "This analysis failed" not in page
     for one in (ANALYSES[name] for name in ORDER):  # other tests add their own
-        if one.name not in ("claims", "anchors"):  # no claims; after eight steps nothing scores above 0.3
+        if one.name not in ("claims", "anchors", "summary"):  # no claims; nothing scores above 0.3; one place
             assert one.title in html.unescape(page) and one.question in html.unescape(page), one.name
     text = (folder / "report" / "report.md").read_text()
     for picture in re.findall(r"\]\((figures/[^)]+)\)", text):

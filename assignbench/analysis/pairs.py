@@ -11,7 +11,6 @@ import pandas as pd
 from assignbench.analysis import measures
 from assignbench.analysis.base import CellData, StudyRecord
 from assignbench.analysis.estimates import Estimate, Floats, Measured, estimates
-from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.moderation import related
 
 KEYS = ["data", "detector", "method", "baseline", "pair"]
@@ -141,18 +140,3 @@ def gains(table: pd.DataFrame, study: StudyRecord, value: str = "AP") -> pd.Data
     theirs = table[[*on, "method", value]].rename(columns={"method": "baseline", value: "of_baseline"})
     merged = paired.merge(theirs, on=[*on, "baseline"], how="left")
     return merged.assign(gain=merged[value] - merged.of_baseline)[columns]
-
-
-def with_gains(table: pd.DataFrame, study: StudyRecord, by: str = "group") -> pd.DataFrame:
-    """A table of one row per cell and group over seeds, with the paired gain in AP and the relative gain."""
-    if table.empty:
-        return table
-    mean = over_seeds(table)
-    gained = gains(table, study)
-    if gained.empty:
-        return mean
-    known = gained.of_baseline > 0
-    gained["relative_gain"] = np.where(known, gained.gain / gained.of_baseline.where(known, 1.0), np.nan)
-    keys = ["data", "detector", "method", by]
-    extra = over_seeds(gained[[*KEYS, by, "seed", "gain", "relative_gain"]]).drop(columns="n")
-    return mean.merge(extra, on=keys, how="left")

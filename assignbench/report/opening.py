@@ -108,11 +108,12 @@ def sharing(study: StudyRecord) -> str:
 
 
 def warnings(study: StudyRecord) -> list[str]:
-    """What a reader must know first: cells that were damaged, and cells that were made from other inputs than those of
-    now, why, and which of these were accepted.
+    """What a reader must know first: what of imported files counts in no number, cells that were damaged, and cells
+    that were made from other inputs than those of now, why, and which of these were accepted.
     """
     damaged = [c.reason for c in study.cells if c.state == "damaged"] + [reason for _, reason in study.unreadable]
-    lines = [f"Damaged and left out: {reason}." for reason in damaged]
+    lines = [f"Left out: {one}." for one in study.about.get("left_out") or []]
+    lines += [f"Damaged and left out: {reason}." for reason in damaged]
     for key, told in (
         ("stale", "STALE: these cells were made from other inputs than those of now"),
         ("accepted", "STALE, but kept by --accept-stale"),

@@ -47,8 +47,7 @@ def percent(mean: float | None, half: float | None = None, n: int = 3) -> str:
     if mean is None or np.isnan(mean):
         return "n/a"
     text = f"{100 * mean:.1f}"
-    if n < 2:
-        return text + ONE_SEED
+    text += ONE_SEED if n < 2 else ""
     return text if half is None or np.isnan(half) else f"{text} ± {100 * half:.1f}"
 
 
@@ -57,9 +56,10 @@ def difference(mean: float | None, half: float | None, n: float) -> str:
     if mean is None or np.isnan(mean):
         return "–"
     text = f"{100 * mean:+.1f}"
-    if n < LEAST_SEEDS or half is None or np.isnan(half):
+    if half is None or np.isnan(half):
         return f"{text} (n={int(n)}: not resolvable)"
-    return f"{text} ± {100 * half:.1f}"
+    text = f"{text} ± {100 * half:.1f}"
+    return text if n >= LEAST_SEEDS else f"{text} (n={int(n)}: not resolvable)"
 
 
 def average_tables(
@@ -115,7 +115,7 @@ def _average_notes(group: pd.DataFrame, published: Mapping[str, Any], rows_of: M
     if bool((group.pair == "recipe").any()):
         notes.append("recipe: the pair differs in more than the assigner; the first section says in which parts.")
     if bool((group.n < 2).any()):
-        notes.append(f"{ONE_SEED} one seed: no interval, and no verdict can rest on it.")
+        notes.append(f"{ONE_SEED} one seed: ± is for other test images, these models; no verdict can rest on it.")
     told = group[group.reason != ""].drop_duplicates("method")
     notes += [f"Δ of {r.method} to {r.baseline} is not testable: {r.reason}." for r in told.itertuples()]
     gains = group[(group.metric == group.metric.iloc[0]) & (group.delta_n >= LEAST_SEEDS)]

@@ -15,7 +15,9 @@ def test_percent_and_difference() -> None:
     assert percent(0.4321, None, 1) == "43.2†"
     assert percent(None) == percent(math.nan) == "n/a"
     assert difference(0.02, 0.005, 3) == "+2.0 ± 0.5"
-    assert difference(-0.02, 0.5, 2) == "-2.0 (n=2: not resolvable)"
+    assert percent(0.4321, 0.01, 1) == "43.2† ± 1.0"  # over images
+    assert difference(-0.02, 0.5, 2) == "-2.0 ± 50.0 (n=2: not resolvable)"
+    assert difference(-0.02, None, 1) == "-2.0 (n=1: not resolvable)"
     assert difference(math.nan, None, 0) == "–"
 
 
@@ -41,7 +43,7 @@ def test_the_table_ends_with_what_it_could_resolve() -> None:
     (recipe,) = average_tables(averages(3).replace({"pair": {"assigner": "recipe"}}), ["iou", "mg"], {})
     assert recipe.rows[1][-1] == "iou (recipe)" and recipe.notes[0].startswith("recipe: the pair differs in more")
     (single,) = average_tables(averages(1), ["iou", "mg"], {})
-    assert "42.0†" in single.rows[1]
+    assert "42.0† ± 1.0" in single.rows[1]
     assert any("cannot resolve any difference" in n for n in single.notes)
 
 
