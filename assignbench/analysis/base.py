@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,6 @@ from assignbench.config.cell import CellConfig
 from assignbench.config.method import compared_with, differing_parts
 from assignbench.errors import InputError, nearest
 from assignbench.measure.coco import COCO_LIMITS
-from assignbench.measure.groups import GroupRule, group_precision
 from assignbench.measure.matching import (
     Matches,
     Overlaps,
@@ -38,13 +37,14 @@ T = TypeVar("T")
 class CellData:
     """A finished cell's test split as an analysis wants it: read once, labels as the detector is judged on them.
 
-    Raises InputError naming the file for an environment.json that is not what a finished cell has.
+    `environment` is what environment.json holds; it is read where none is given. Raises InputError naming the file if
+    it is not what a finished cell has.
     """
 
-    def __init__(self, cell: CellRecord) -> None:
+    def __init__(self, cell: CellRecord, environment: Mapping[str, Any] | None = None) -> None:
         self.cell = cell
         self.config = cell.config
-        environment = read_environment(cell.folder)
+        environment = read_environment(cell.folder) if environment is None else environment
         self.agnostic = bool(environment.get("class_agnostic"))
         self.true_classes: list[str] = list(environment["classes"])
         self.classes = ["object"] if self.agnostic else self.true_classes
@@ -90,11 +90,11 @@ class CellData:
 
     def pre_nms(self) -> pd.DataFrame | None:
         """The boxes before NMS; None where an import came without them."""
-        return self.cell.table("pre_nms") if (self.cell.folder / "pre_nms.parquet").is_file() else None
+        return self.cell.table("pre_nms") if self.cell.holds("pre_nms") else None
 
     def candidates(self) -> pd.DataFrame | None:
         """Predictions around the objects, never cut by score; None where an import came without them."""
-        return self.cell.table("candidates") if (self.cell.folder / "candidates.parquet").is_file() else None
+        return self.cell.table("candidates") if self.cell.holds("candidates") else None
 
     @property
     def most(self) -> int:
@@ -120,17 +120,6 @@ class CellData:
         matches = self.matches if most <= self.most else match(self.overlaps, max_detections=most)
         return float(mean_over_classes(average_recall(matches.first(most))[0]))
 
-    def group_numbers(self, inside: npt.NDArray[np.bool_], rule: GroupRule = "balanced") -> dict[str, float]:
-        """AP, AP50, AP75 and the number of objects of a group; NaN without a countable object."""
-        found = group_precision(self.overlaps, inside, rule=rule, matches=self.matches)[0]
-        return {"objects": int((inside & ~self.overlaps.left_out).sum()), **three_numbers(found)}
-
-
-def three_numbers(found: npt.NDArray[np.float64]) -> dict[str, float]:
-    """AP, AP50 and AP75 from AP [T, C] at COCO's ten thresholds."""
-    parts = {"AP": found, "AP50": found[[0]], "AP75": found[[5]]}
-    return {name: float(mean_over_classes(values)) for name, values in parts.items()}
-
 
 @dataclass(frozen=True)
 class StudyRecord:
@@ -147,9 +136,14 @@ class StudyRecord:
     _read: dict[str, CellData] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
+    def finished(self) -> tuple[CellRecord, ...]:
+        """The cells that are finished and whole, also those whose test split has no annotations."""
+        return tuple(c for c in self.cells if c.state == "done")
+
+    @cached_property
     def done(self) -> tuple[CellRecord, ...]:
         """The cells that are finished and whole, and whose test split has annotations."""
-        return tuple(c for c in self.cells if c.state == "done" and c.measurable)
+        return tuple(c for c in self.finished if c.measurable)
 
     @cached_property
     def grid(self) -> dict[str, tuple[str, str, str]]:

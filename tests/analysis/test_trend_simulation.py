@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from assignbench.analysis.estimates import estimates
-from assignbench.analysis.measures import bootstrap
-from assignbench.analysis.trends import slopes_of
+from assignbench.analysis.measures import bootstrap, stretch
+from assignbench.analysis.trends import slopes_of, stretched
 from assignbench.analysis.verdicts import decided
 from assignbench.measure.groups import GroupRule, group_precision
 from assignbench.measure.matching import average_precision, match
 from tests.analysis.simulation import IMAGES, PLAIN, THRESHOLDS, UNIFORM, Design, groups_of, studies
 
+pytestmark = pytest.mark.slow
 STUDIES = 100
 EQUAL, UNEQUAL = (50, 50, 50, 50), (150, 30, 35, 30)
 MIDDLES = np.array([1.25, 2.0, 3.2, 5.0])
@@ -40,7 +41,8 @@ def verdicts(design: Design, method, seed: int, *, growing: float = 0.0) -> list
     aps = curves(matches, design, "balanced")
     aps = aps.reshape(len(WEIGHTS), STUDIES, design.seeds, 2, len(design.sizes))
     gained = (aps[..., 1, :] - aps[..., 0, :]).transpose(1, 0, 2, 3)  # study, replicate, seed, group
-    found = [estimates([slopes_of(one, MIDDLES)], ["base"])[0] for one in gained]
+    images = np.minimum(design.sizes, IMAGES).astype(float)
+    found = [estimates([slopes_of(one, MIDDLES, images)], ["base"])[0] for one in gained]
     return [decided(e.mean, e.p) for e in found]
 
 
@@ -60,17 +62,31 @@ def test_planted_trends_are_recovered() -> None:
     assert told.count("higher") / STUDIES >= 0.9 and "lower" not in told
 
 
-def test_slopes_weigh_groups_by_what_images_say_of_them() -> None:
-    """By hand: gains 0, 1, 5 at 0, 1, 2 with variances 1, 1, 4: weights 1, 1, 1/4, centre 2/3, slope 14/9."""
-    spread = np.array([1.0, 1.0, 2.0])
-    replicates = np.array([0.0, 1.0, 5.0]) + np.array([[-1.0], [1.0]]) * spread
-    gained = np.concatenate([[[0.0, 1.0, 5.0]], replicates])[:, None, :]  # 1 + R, one seed, G
-    x, w = np.array([0.0, 1.0, 2.0]), 1 / spread**2
-    mean = (w * x).sum() / w.sum()
-    by_hand = (w * (x - mean) * np.array([0.0, 1.0, 5.0])).sum() / (w * (x - mean) ** 2).sum()
-    found = slopes_of(gained, x)
-    assert found.values.tolist() == pytest.approx([by_hand]) and found.replicates.shape == (2, 1)
-    assert found.replicates.mean() == pytest.approx(by_hand)
+def test_slopes_weigh_groups_by_their_images() -> None:
+    """By hand: gains 0, 1, 5 at 0, 1, 2 with 40, 40 and 10 images: centre 2/3, slope 2."""
+    x, y, w = np.array([0.0, 1.0, 2.0]), np.array([0.0, 1.0, 5.0]), np.array([40.0, 40.0, 10.0])
+    replicates = y + np.array([[-1.0], [1.0]]) * np.array([1.0, 1.0, 2.0])
+    gained = np.concatenate([y[None], replicates])[:, None, :]  # 1 + R, one seed, G
+    pull = np.array([-4 / 9 * 2 / 3, 4 / 9 * 1 / 3, 1 / 9 * 4 / 3]) / (24 / 54)  # over the sum of share (x - 2/3)^2
+    found = slopes_of(gained, x, w)
+    assert found.values.tolist() == pytest.approx([2.0]) and found.replicates.shape == (2, 1)
+    assert found.replicates.mean() == pytest.approx(pull @ y)
+    parts = pull**2 * np.array([1.0, 1.0, 4.0])
+    assert found.freedom == pytest.approx(parts.sum() ** 2 / (parts**2 / (w - 1)).sum())
+
+
+def test_a_group_of_few_images_is_stretched_to_the_variance_that_it_has() -> None:
+    """The variance of a mean over 12 of 60 images, over many sets of numbers: s²/12."""
+    rng = np.random.default_rng(20)
+    rows, drawn, wanted = bootstrap(60, 2000).rows[:, :12], [], []
+    for _ in range(30):
+        numbers = rng.normal(size=12)
+        means = rows @ numbers / rows.sum(axis=1)
+        far = stretched(means[:, None, None], stretch(60, np.array([12.0])))
+        drawn.append(far.var())
+        wanted.append(numbers.var(ddof=1) / 12)
+    assert np.mean(drawn) == pytest.approx(np.mean(wanted), rel=0.03)
+    assert stretch(60, np.array([60.0])) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("what", ["better boxes", "more found"])

@@ -18,6 +18,7 @@ from assignbench.errors import InputError
 from assignbench.records import read_json, write_json
 from assignbench.report import build_report, publish_report
 from assignbench.report.figures import FIGURES
+from assignbench.report.opening import fairness
 from assignbench.report.page import write_report
 from tests.report.written import METHODS, write_study
 
@@ -258,3 +259,77 @@ def test_a_study_without_cells_still_has_a_page(tmp_path) -> None:
     write_json(tmp_path / "study.json", {"study": "empty", "answers": "?", "version": "1", "cells": []})
     text = (build_report(tmp_path).parent / "report.md").read_text()
     assert "# empty" in text and "## Runs" in text
+
+
+def without_result(study: Path, name: str, seeds: tuple[int, ...], state: str = "failed") -> None:
+    """Takes the results of a method's cells away, as if they had failed."""
+    for folder in study.glob(f"*-{name}-*"):
+        if any(f"-seed{seed}-" in folder.name for seed in seeds):
+            (folder / "manifest.json").unlink()
+            write_json(folder / "status.json", {**read_json(folder / "status.json"), "state": state, "reason": "why"})
+
+
+def noted(text: str, caption: str) -> str:
+    """What stands below the markdown table with that caption."""
+    return text[text.index(f"**{caption}") :].split("\n\n")[2]
+
+
+def test_failed_cells_keep_their_place_in_every_table(tmp_path) -> None:
+    study = write_study(tmp_path, seeds=3, images=6, analyses=["averages", "differences", "cost"])
+    without_result(study, "paa", (0, 1, 2), "diverged")
+    without_result(study, "mutual_guidance", (1,))
+    text = (build_report(study).parent / "report.md").read_text()
+    header, *rows = rows_under(text, "slim on scenes, test split")
+    (gone,) = (row for row in rows if row[0] == "paa")
+    assert set(gone[1 : header.index("ΔAP")]) == {"diverged"}
+    assert [r[-1] for r in rows_under(text, "Each method and its baseline") if r[0] == "paa"] == ["diverged"]
+    told = "mutual_guidance failed for seed 1; paa diverged for seeds 0, 1, 2"
+    captions = re.findall(r"^\*\*(.*?)\*\*$", text, re.MULTILINE)
+    results = [c for c in captions if c not in ("Cells of this study", "What the cells ran on")]
+    assert len(results) > 4 and all(told in noted(text, caption) for caption in results)
+
+
+def test_figures_pass_over_a_place_without_finished_cells(tmp_path) -> None:
+    study = write_study(tmp_path, seeds=1, images=6, detectors=("slim", "wide"), analyses=["divergence"])
+    for cell in study.glob("wide-*"):
+        (cell / "manifest.json").unlink()
+        write_json(cell / "status.json", {"state": "failed", "reason": "the memory is used up"})
+    out = build_report(study).parent
+    assert "failed:" not in (out / "report.md").read_text()
+    assert len(list((out / "figures").glob("divergence-density-*"))) == 1
+
+
+def test_a_place_where_all_cells_failed_is_still_told(tmp_path) -> None:
+    study = write_study(tmp_path, seeds=1, images=6, analyses=["averages"])
+    for name in METHODS:
+        without_result(study, name, (0,))
+    text = (build_report(study).parent / "report.md").read_text()
+    assert [r[:2] for r in rows_under(text, "slim on scenes, test split")[1:]] == [[m, "failed"] for m in METHODS]
+
+
+def test_a_method_that_is_read_differently_is_not_unfair(tmp_path) -> None:
+    """Its pair is one of recipes: nothing else than the method differs."""
+
+    def alter(folder: Path) -> None:
+        if "-paa-" in folder.name:
+            config = read_json(folder / "config.json")
+            config["evaluation"] |= {"test_scales": [64, 96]}
+            write_json(folder / "config.json", config)
+
+    study = write_study(tmp_path, seeds=1, images=6, analyses=["averages"], alter=alter)
+    cells = read_study_record(study).cells
+    assert {bool(c.config.evaluation.test_scales) for c in cells} == {True, False}
+    told, unfair = fairness(read_study_record(study))
+    assert not unfair and "evaluation.test_scales" in told
+
+
+def test_costs_of_a_place_without_ap_leave_the_figures_of_the_others(tmp_path) -> None:
+    def alter(folder: Path) -> None:
+        if folder.name.startswith("wide-"):
+            write_json(folder / "summary.json", {**read_json(folder / "summary.json"), "AP": None})
+
+    study = write_study(tmp_path, seeds=1, images=6, detectors=("slim", "wide"), analyses=["cost"], alter=alter)
+    out = build_report(study).parent
+    header, *rows = rows_under((out / "report.md").read_text(), "AP, and what training takes")
+    assert {(r[1], r[header.index("AP")] == "n/a") for r in rows} == {("slim", False), ("wide", True)}
+    assert "failed" not in (out / "report.md").read_text() and (out / "figures" / "cost.png").is_file()
