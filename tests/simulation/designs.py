@@ -56,10 +56,10 @@ DESIGNS: dict[str, Design] = {
         replace(IMAGES, images=70, seeds=5, own=0.4), questions.trending
     ),
     "trends, uneven groups, both matter, 3 seeds": Design(
-        replace(BOTH, images=110, own=0.3, even=False), questions.trending
+        replace(BOTH, images=120, own=0.3, even=False), questions.trending
     ),
     "trends of nothing, uneven groups, some harder, skewed errors": Design(
-        replace(BOTH, images=110, even=False, hard=0.5, skewed=True), questions.trending_twins
+        replace(BOTH, images=120, even=False, hard=0.5, skewed=True), questions.trending_twins
     ),
     "divergence, 3 seeds": Design(replace(SEEDS, images=30), questions.predicting),
     "moderation, 12 pairs, 3 seeds": Design(SEEDS, questions.moderating),

@@ -47,7 +47,7 @@ def compared(world: World, rng: np.random.Generator) -> Answers:
     """
     more = gaining_alike(world, 0.75)
     better = gaining(world, gain(world, more, PLAIN))
-    much = Method(recall=0.78, boxes=0.45, wrong=0.6)
+    much = Method(recall=0.85, boxes=0.6, wrong=0.5)
     planted = {"better": better, "more": more, "much": much}
     methods = {BASE: PLAIN, **dict.fromkeys(TWINS, PLAIN), **planted}
     study = simulated(world, {"net": methods, "other": {BASE: PLAIN, "better": PLAIN}}, rng)
@@ -56,23 +56,27 @@ def compared(world: World, rng: np.random.Generator) -> Answers:
 
 
 def _intervals(study: StudyRecord, truth: Mapping[tuple[str, str], float]) -> Answers:
+    """Whether intervals hold the population's differences. Of the method that is much better it is told alone: a gain
+    of twenty points in small classes measures a point too small, which is AP's bias and not the interval's.
+    """
     table = differences.judged(pairs.pairs_of(study), METRICS)
     table = table[table.detector == "net"]
     error = table.difference - [truth[key] for key in zip(table.method, table.metric, strict=True)]
-    alike = table.method.isin(TWINS)
+    alike, far = table.method.isin(TWINS), table.method == "much"
     wrong = table.verdict.map({HIGHER: 1, LOWER: -1}).fillna(0)
     found: Answers = {}
     for metric in METRICS:
         here = table.metric == metric
-        for kind, which in (("equal", alike), ("better", ~alike)):
-            covered = (error.abs() <= table.half)[here & which]
-            found[f"covers: {metric} of {kind} methods"] = float(covered.mean())
+        covered = error.abs() <= table.half
+        for kind, which in (("equal", alike), ("better", ~alike & ~far)):
+            found[f"covers: {metric} of {kind} methods"] = float(covered[here & which].mean())
+        found[f"told: covers {metric} of a much better method"] = float(covered[here & far].mean())
     ap = table.metric == "AP"
     found["told: the seeds' part alone covers AP"] = float((error.abs() <= table.seeds_half)[ap].mean())
     found["told: seeds' part of the variance"] = float((table.seeds_half**2 / table.half**2)[ap].mean())
     found["told: half-width in AP points"] = float(100 * table.half[ap].mean())
     found["false: a better method called worse"] = float((wrong[~alike] < 0).any())
-    found["finds: a method that is much better"] = float((wrong[ap & (table.method == "much")] > 0).mean())
+    found["finds: a method that is much better"] = float((wrong[ap & far] > 0).mean())
     return found
 
 

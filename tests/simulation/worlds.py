@@ -86,7 +86,7 @@ class Layout:
 # Objects per image from .. to, of images with few, some and many; the middle of each bin of `PER_IMAGE`.
 FEWEST, MOST = np.array([2, 4, 8]), np.array([3, 7, 14])
 # Shares of the three kinds of images, and of the four ranges of aspect ratio.
-LOADS = {True: (0.595, 0.27, 0.135), False: (0.72, 0.17, 0.11)}
+LOADS = {True: (0.595, 0.27, 0.135), False: (0.80, 0.12, 0.08)}
 CROWDS = {True: (0.34, 0.33, 0.33), False: (0.70, 0.17, 0.13)}
 SHAPES = {True: (0.25, 0.25, 0.25, 0.25), False: (0.62, 0.16, 0.12, 0.10)}
 OVERLAP = np.array([[0.0, 0.0], [0.25, 0.45], [0.55, 0.75]])  # of two neighbours in sparse, medium and dense images
