@@ -19,7 +19,18 @@ METRICS = (
 CELL_COLUMNS = ["data", "detector", "method", "seed", "metric", "value"]
 COLUMNS = [
     *("data", "detector", "method", "baseline", "pair", "metric"),
-    *("mean", "half", "n", "delta", "delta_half", "delta_n", "detectable", "population"),
+    *(
+        "mean",
+        "half",
+        "n",
+        "delta",
+        "delta_half",
+        "delta_n",
+        "detectable",
+        "detectable_corrected",
+        "population",
+        "reason",
+    ),
 ]
 
 
@@ -54,6 +65,7 @@ def averages(study: StudyRecord) -> list[Result]:
     rows = []
     for metric, of_metric in cells.groupby("metric", sort=False):
         told = dict(zip(pairs, estimated(list(pairs.values()), str(metric)), strict=True))
+        tests = sum(e.resolvable for e in told.values())
         for (data, detector, method), group in of_metric.groupby(["data", "detector", "method"], sort=False):
             own = t_interval(group.value.tolist())
             key = (str(data), str(detector), str(method))
@@ -61,12 +73,14 @@ def averages(study: StudyRecord) -> list[Result]:
                 one = of_measure(list(trained[key].values()), str(metric))
                 own = Interval(own.mean, own_estimates([key], [one])[0].half, 1)
             row: dict[str, Any] = {"data": data, "detector": detector, "method": method, "metric": metric}
-            row |= {"mean": own.mean, "half": own.half_or_nan, "n": own.n, "baseline": "", "pair": ""}
+            row |= {"mean": own.mean, "half": own.half_or_nan, "n": own.n, "baseline": "", "pair": "", "reason": ""}
             if key in pairs:
                 gain = told[key]
                 row |= {"baseline": pairs[key].baseline, "pair": pairs[key].kind}
                 row |= {"delta": gain.mean, "delta_half": gain.half, "delta_n": gain.n}
-                row |= {"detectable": gain.detectable, "population": gain.population}
+                row |= {"detectable": gain.detectable, "detectable_corrected": gain.detectable_among(tests)}
+                row |= {"population": gain.population}
+                row["reason"] = pairs[key].untestable
             rows.append(row)
     frame = pd.DataFrame(rows, columns=COLUMNS)
     return [

@@ -63,10 +63,27 @@ def bootstrap(images: int, replicates: int = REPLICATES) -> ImageWeights:
     two cells are paired.
 
     The weights are Dirichlet's and never 0: a class with a single object does not drop out of the mean over classes, as
-    it would where images are drawn with replacement.
+    it would where images are drawn with replacement. Their shape makes the variance of a mean over images the unbiased
+    s²/n; Rubin's shape 1 gives (n - 1)/(n + 1) of it.
     """
-    drawn = np.random.default_rng([17, images]).exponential(size=(replicates, images))
+    drawn = np.random.default_rng([17, images]).gamma(_shape(images), size=(replicates, images))
     return ImageWeights(f"bootstrap {replicates}", drawn * (images / drawn.sum(axis=1, keepdims=True)))
+
+
+def recall_at(measure: str) -> int | None:
+    """The detections per image and class at which a measure is a recall; None for any other measure."""
+    found = AT_LIMIT.fullmatch(measure)
+    return int(found[1]) if found else None
+
+
+def _shape(images: int) -> float:
+    """Of the gamma variables whose shares are the weights."""
+    return 1 - 2 / images if images > 2 else 1.0
+
+
+def stretch(images: int, of: Floats) -> Floats:
+    """By how much replicates of a mean over some of the images vary too little, as a factor: fewer images, more."""
+    return np.asarray(np.sqrt((of * _shape(images) + 1) / (of - 1)))
 
 
 def images_with(cell: CellData, inside: Bools) -> int:
@@ -91,6 +108,11 @@ def known(measure: str) -> bool:
     return measure in MEASURES or bool(AT_LIMIT.fullmatch(measure))
 
 
+def in_points(measure: str) -> bool:
+    """Whether it is known, and counted in points as AP is; a rank correlation is not."""
+    return known(measure) and measure != "spearman"
+
+
 def measured(cell: CellData, measure: str) -> float:
     """A measure of a cell on its whole test split; NaN where its records do not hold it."""
     value = cell.cell.summary.get(measure)
@@ -103,7 +125,8 @@ def replicated(cell: CellData, measure: str) -> Floats:
     """A measure [R] of a cell on the replicates of `bootstrap`; NaN where it is not recorded, or of a single image."""
     if len(cell.images) < 2:
         return np.full(REPLICATES, np.nan)
-    return cell.once(("replicated", measure), lambda: weighted(cell, measure, bootstrap(len(cell.images))))
+    draws = cell.once("bootstrap", lambda: bootstrap(len(cell.images)))
+    return cell.once(("replicated", measure), lambda: weighted(cell, measure, draws))
 
 
 def weighted(cell: CellData, measure: str, weights: ImageWeights) -> Floats:
@@ -242,3 +265,4 @@ MEASURES: dict[str, Weighted] = {
     "spearman": _spearman,
     **{f"AP_{name}": partial(_crowding, name) for name in CROWDING.names},
 }
+IN_POINTS = tuple(name for name in MEASURES if in_points(name))

@@ -338,10 +338,20 @@ def interpolated(recall: Floats, precision: Floats, interpolation: Interpolation
         steps = np.diff(recall, axis=1, prepend=0.0)
         return np.asarray((steps * envelope).sum(axis=1))
     # py-faster-rcnn compares the eleven recalls without tolerance: .3, .6 and .7 lie a rounding above.
-    levels = RECALLS if interpolation == "coco" else np.arange(11) * 0.1
+    levels = RECALLS if interpolation == "coco" else np.asarray(np.arange(11) * 0.1, np.float64)
     padded = np.concatenate([envelope, np.zeros((rows, 1))], axis=1)
-    at = np.stack([np.searchsorted(row, levels, side="left") for row in recall])
-    return np.asarray(np.take_along_axis(padded, at, axis=1).mean(axis=1))
+    return np.asarray(np.take_along_axis(padded, _first_reaching(levels, recall), axis=1).mean(axis=1))
+
+
+def _first_reaching(levels: Floats, recall: Floats) -> Ints:
+    """The place [R, L] of the first of the rising recalls [R, H] that reaches each level; H where none does."""
+    rows, hits = recall.shape
+    if hits > 4 * len(levels):  # few levels among many recalls are found sooner than many recalls among few levels
+        return np.stack([np.searchsorted(row, levels, side="left") for row in recall])
+    width = len(levels) + 1
+    passed = np.searchsorted(levels, recall, side="right") + width * np.arange(rows)[:, None]
+    counts = np.bincount(passed.ravel(), minlength=rows * width).reshape(rows, width)
+    return np.asarray(counts[:, :-1].cumsum(axis=1))
 
 
 def average_recall(matches: Matches, weights: Floats | None = None) -> Floats:

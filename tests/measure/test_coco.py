@@ -103,7 +103,8 @@ def test_more_than_a_hundred_detections_count_as_pycocotools_counts_them(most) -
 
 
 def test_at_which_limits_recall_is_measured() -> None:
-    assert recall_limits(50) == recall_limits(100) == (1, 10, 100)
+    assert recall_limits(100) == (1, 10, 100)
+    assert recall_limits(50) == (1, 10, 50, 100) and recall_limits(1) == (1, 10, 100)
     assert recall_limits(299) == (1, 10, 100, 299)
     assert recall_limits(300) == (1, 10, 100, 300)
     assert recall_limits(2000) == (1, 10, 100, 300, 1000, 2000)
