@@ -338,7 +338,7 @@ def interpolated(recall: Floats, precision: Floats, interpolation: Interpolation
         steps = np.diff(recall, axis=1, prepend=0.0)
         return np.asarray((steps * envelope).sum(axis=1))
     # py-faster-rcnn compares the eleven recalls without tolerance: .3, .6 and .7 lie a rounding above.
-    levels: Floats = RECALLS if interpolation == "coco" else np.arange(11) * 0.1
+    levels = RECALLS if interpolation == "coco" else np.asarray(np.arange(11) * 0.1, np.float64)
     padded = np.concatenate([envelope, np.zeros((rows, 1))], axis=1)
     return np.asarray(np.take_along_axis(padded, _first_reaching(levels, recall), axis=1).mean(axis=1))
 
