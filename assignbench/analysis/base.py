@@ -18,7 +18,6 @@ from assignbench.config.cell import CellConfig
 from assignbench.config.method import compared_with, differing_parts
 from assignbench.errors import InputError, nearest
 from assignbench.measure.coco import COCO_LIMITS
-from assignbench.measure.groups import GroupRule, group_precision
 from assignbench.measure.matching import (
     Matches,
     Overlaps,
@@ -121,17 +120,6 @@ class CellData:
         matches = self.matches if most <= self.most else match(self.overlaps, max_detections=most)
         return float(mean_over_classes(average_recall(matches.first(most))[0]))
 
-    def group_numbers(self, inside: npt.NDArray[np.bool_], rule: GroupRule = "balanced") -> dict[str, float]:
-        """AP, AP50, AP75 and the number of objects of a group; NaN without a countable object."""
-        found = group_precision(self.overlaps, inside, rule=rule, matches=self.matches)[0]
-        return {"objects": int((inside & ~self.overlaps.left_out).sum()), **three_numbers(found)}
-
-
-def three_numbers(found: npt.NDArray[np.float64]) -> dict[str, float]:
-    """AP, AP50 and AP75 from AP [T, C] at COCO's ten thresholds."""
-    parts = {"AP": found, "AP50": found[[0]], "AP75": found[[5]]}
-    return {name: float(mean_over_classes(values)) for name, values in parts.items()}
-
 
 @dataclass(frozen=True)
 class StudyRecord:
@@ -148,9 +136,14 @@ class StudyRecord:
     _read: dict[str, CellData] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
+    def finished(self) -> tuple[CellRecord, ...]:
+        """The cells that are finished and whole, also those whose test split has no annotations."""
+        return tuple(c for c in self.cells if c.state == "done")
+
+    @cached_property
     def done(self) -> tuple[CellRecord, ...]:
         """The cells that are finished and whole, and whose test split has annotations."""
-        return tuple(c for c in self.cells if c.state == "done" and c.measurable)
+        return tuple(c for c in self.finished if c.measurable)
 
     @cached_property
     def grid(self) -> dict[str, tuple[str, str, str]]:

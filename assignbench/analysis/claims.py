@@ -26,6 +26,7 @@ from assignbench.analysis.base import StudyRecord, analysis
 from assignbench.analysis.estimates import ALPHA, Estimate, less
 from assignbench.analysis.measures import MEASURES, known
 from assignbench.analysis.pairs import Pair, estimated, over_pairs, pair_of, pairs_of
+from assignbench.analysis.power import smallest_values_told
 from assignbench.analysis.prediction import predictions
 from assignbench.analysis.result import Result
 from assignbench.analysis.trends import FACTORS, trends, unit_of_gain
@@ -117,6 +118,7 @@ class Test:
     population: str = ""
     p: float = float("nan")
     detail: str = ""
+    detectable: float = float("nan")
     untestable: str = ""
 
 
@@ -145,7 +147,8 @@ def _told(pair: Pair, estimate: Estimate, p: float, detail: str = "", missing: s
         or ("" if np.isfinite(estimate.mean) else "the records do not hold it, or nothing counts for it")
     )
     numbers = (estimate.mean, estimate.half, estimate.n, estimate.population if estimate.n else "")
-    return Test(pair.data, pair.detector, pair.method, pair.baseline, pair.kind, *numbers, p, detail, reason)
+    told = Test(pair.data, pair.detector, pair.method, pair.baseline, pair.kind, *numbers, p, detail)
+    return replace(told, detectable=estimate.detectable, untestable=reason)
 
 
 def _asked(claim: Claim, study: StudyRecord) -> list[Pair]:
@@ -170,7 +173,8 @@ def _equal(claim: Claim, study: StudyRecord) -> list[Test]:
     for pair, e in zip(pairs, estimated(pairs, claim.measure, beside=pairs_of(study)), strict=True):
         one_sided = e.p_within(bound) if abs(e.mean) < bound else e.p_beyond(bound)
         detail = f"difference {scale * e.mean:+.1f} ± {scale * e.half:.1f}"
-        tests.append(replace(_told(pair, e, min(1.0, 2 * one_sided), detail), value=bound - abs(e.mean)))
+        test = _told(pair, e, min(1.0, 2 * one_sided), detail)
+        tests.append(replace(test, value=bound - abs(e.mean), detectable=e.confirmable))
     return tests
 
 
@@ -266,7 +270,9 @@ def everywhere(tests: Sequence[Test]) -> tuple[float, str]:
         "Spearman's correlation over methods), with the 95 % interval for the population that is named. supported and "
         "contradicted: p below 0.05 after Holm's correction over all tests on the claims of one paper, and the sign of "
         "the value; not resolvable: otherwise, or with fewer than three seeds; not testable: the study's finished "
-        "cells hold nothing to test it on, for the reason given. An equality is tested by two one-sided tests. A claim "
+        "cells hold nothing to test it on, for the reason given. An equality is tested by two one-sided tests. "
+        "detectable: the smallest true value that such a study resolves in 80 % of its runs, before correction; of an "
+        "equality, the smallest bound that it confirms in 80 % where there is no difference. A claim "
         "about every detector is one test and holds only if it holds at each. Any other claim is supported where all "
         "its tests are, supported in part where some are and none contradicts it, mixed where some do, contradicted "
         "where some do and none supports it. pair: "
@@ -295,13 +301,13 @@ def claims(study: StudyRecord) -> list[Result]:
         summary.append({**row, "published": entry.get("published") or "–", "paper": entry.get("paper") or "–"})
     return [
         Result("claims", "Verdicts", pd.DataFrame(summary)),
-        Result("claims.tests", "Every test behind them", detail[SHOWN]),
+        Result("claims.tests", "Every test behind them", detail[SHOWN], notes=smallest_values_told(detail)),
         Result("claims.p", "The p values behind them", detail[["paper", *KEYS, "n", "p", "p_holm"]], role="appendix"),
     ]
 
 
 KEYS = ["claim", "data", "detector", "method", "baseline"]
-SHOWN = [*KEYS, "pair", "value", "half", "unit", "n", "population", "verdict", "detail", "reason"]
+SHOWN = [*KEYS, "pair", "value", "half", "unit", "n", "population", "detectable", "verdict", "detail", "reason"]
 
 
 @dataclass
@@ -328,7 +334,7 @@ def judged(entries: Sequence[Mapping[str, Any]], study: StudyRecord) -> pd.DataF
         units += _units(claim, tests, family_of(paper), len(rows))
         for test in tests:
             row = asdict(test)
-            row |= {name: unit_of(claim)[0] * row[name] for name in ("value", "half")}
+            row |= {name: unit_of(claim)[0] * row[name] for name in ("value", "half", "detectable")}
             rows.append({**told, **row})
     return _corrected(rows, units)
 

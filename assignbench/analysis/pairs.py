@@ -11,7 +11,7 @@ import pandas as pd
 from assignbench.analysis import measures
 from assignbench.analysis.base import CellData, StudyRecord
 from assignbench.analysis.estimates import Estimate, Floats, Measured, estimates
-from assignbench.analysis.intervals import over_seeds
+from assignbench.analysis.moderation import related
 
 KEYS = ["data", "detector", "method", "baseline", "pair"]
 
@@ -94,21 +94,9 @@ def over_pairs(pairs: Sequence[Pair], samples: Sequence[Measured], *, moderate: 
     found: dict[int, Estimate] = {}
     for data in dict.fromkeys(p.data for p in pairs):
         mine = [k for k, p in enumerate(pairs) if p.data == data]
-        shared = _related([pairs[k] for k in mine])
+        shared = related([(pairs[k].detector, pairs[k].method, pairs[k].baseline) for k in mine])
         found |= zip(mine, estimates([samples[k] for k in mine], shared, moderate=moderate), strict=True)
     return [found[k] for k in range(len(pairs))]
-
-
-def _related(pairs: Sequence[Pair]) -> list[int]:
-    """A number per pair, the same for pairs that hang together by methods in common at a detector: whether both have
-    one baseline, or one's method is the other's baseline, their spreads are no independent witnesses.
-    """
-    of_side: dict[tuple[str, str], int] = {}
-    for number, pair in enumerate(pairs):
-        sides = [(pair.detector, pair.method), (pair.detector, pair.baseline)]
-        joined = {of_side[s] for s in sides if s in of_side}
-        of_side |= {s: number for s, old in of_side.items() if old in joined} | dict.fromkeys(sides, number)
-    return [of_side[(p.detector, p.baseline)] for p in pairs]
 
 
 def estimated(
@@ -152,18 +140,3 @@ def gains(table: pd.DataFrame, study: StudyRecord, value: str = "AP") -> pd.Data
     theirs = table[[*on, "method", value]].rename(columns={"method": "baseline", value: "of_baseline"})
     merged = paired.merge(theirs, on=[*on, "baseline"], how="left")
     return merged.assign(gain=merged[value] - merged.of_baseline)[columns]
-
-
-def with_gains(table: pd.DataFrame, study: StudyRecord, by: str = "group") -> pd.DataFrame:
-    """A table of one row per cell and group over seeds, with the paired gain in AP and the relative gain."""
-    if table.empty:
-        return table
-    mean = over_seeds(table)
-    gained = gains(table, study)
-    if gained.empty:
-        return mean
-    known = gained.of_baseline > 0
-    gained["relative_gain"] = np.where(known, gained.gain / gained.of_baseline.where(known, 1.0), np.nan)
-    keys = ["data", "detector", "method", by]
-    extra = over_seeds(gained[[*KEYS, by, "seed", "gain", "relative_gain"]]).drop(columns="n")
-    return mean.merge(extra, on=keys, how="left")

@@ -18,7 +18,7 @@ class Result:
     `key` is unique in the package: the analysis' name, or "<analysis>.<part>" where it has several. `units` says what
     the columns' numbers are ("AP", "px", "share", ...). `role`: "table" is printed, "figure" only drawn, "appendix"
     printed at the end of the page (raw p values, on which no headline may rest). A column `seed` marks one row per
-    cell, which the report averages over.
+    cell, which the report averages over. `notes` are sentences that stand below the printed table.
     """
 
     key: str
@@ -26,3 +26,4 @@ class Result:
     frame: pd.DataFrame
     units: Mapping[str, str] = field(default_factory=dict)
     role: Role = "table"
+    notes: tuple[str, ...] = ()

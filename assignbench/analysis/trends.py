@@ -94,7 +94,10 @@ def grouping_of(cell: CellData, factor: str) -> Grouping | None:
     if column_of(factor) not in cell.objects:
         return None
     fixed = BY_IMAGE.get(factor) or BY_OBJECT.get(factor)
-    return fixed or quantile_grouping(factor, cell.objects[factor].to_numpy(np.float64), FACTOR_BINS)
+    if fixed:
+        return fixed
+    values = cell.objects[factor].to_numpy(np.float64)[~cell.overlaps.left_out]
+    return quantile_grouping(factor, values, max(1, min(FACTOR_BINS, len(values) // LEAST_OBJECTS)))
 
 
 def groups_of(cell: CellData, factor: str) -> Groups:

@@ -12,6 +12,7 @@ from assignbench.config.method import MethodConfig
 from assignbench.errors import InputError, nearest
 from assignbench.study.about import Stale, about, published_of
 from assignbench.study.baselines import baselines_of
+from assignbench.study.checks import check_recall
 from assignbench.study.grid import Cell, cells_of, chosen, methods_of
 from assignbench.study.reading import Study, read_study, variants
 
@@ -100,6 +101,7 @@ def _check_primary(study: Study) -> None:
 def _check_claims(study: Study, methods: Sequence[str]) -> None:
     """Each must be a claim, and none be there twice: its tests would count twice in the correction of all verdicts."""
     from assignbench.analysis.claims import parse
+    from assignbench.analysis.measures import recall_at
 
     everywhere = {d.name for d in study.spec.data}
     first: dict[tuple[Hashable, str], int] = {}
@@ -108,6 +110,9 @@ def _check_claims(study: Study, methods: Sequence[str]) -> None:
             claim = parse(entry.claim, methods)
         except InputError as problem:
             raise InputError(f"{study.where('claims', place)}: {problem}") from None
+        asked = [n for n in (claim.method, claim.other) if n] or methods
+        for count in filter(None, map(recall_at, (claim.measure, claim.second))):
+            check_recall(study, count, asked, study.where("claims", place))
         # "for every detector" makes no other tests, so two claims that differ in it alone are one.
         meant = replace(claim, text="", every=False)
         for data in sorted(set(entry.data) or everywhere):

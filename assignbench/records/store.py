@@ -92,6 +92,17 @@ class CellRecord:
         return "damaged" if state == "done" else state
 
     @property
+    def lends(self) -> bool:
+        """Whether another cell can take its training: one that came to its end, even if what followed did not."""
+        if self.state in ("done", "damaged"):
+            return self.state == "done"
+        try:
+            newest = max((self.folder / "checkpoint").glob("step-*.json"), default=None)
+            return newest is not None and "weights.safetensors" in read_json(newest).get("files", {})
+        except (InputError, TypeError):
+            return False
+
+    @property
     def reason(self) -> str:
         """Why the cell is not done, with the way out, or what is worth knowing of how it was done; "" for nothing."""
         state, status = self.state, self.status

@@ -11,8 +11,10 @@ from assignbench.analysis.base import CellData
 from assignbench.analysis.divergence import summarise
 from assignbench.analysis.lines import fitted_line, slope
 from assignbench.analysis.nms import THRESHOLDS
+from assignbench.analysis.parts import STANDARD_AREAS, area_groups, image_groups, object_groups
 from assignbench.analysis.quality import reliability
 from assignbench.measure.correlation import rank_correlation
+from assignbench.measure.groups import CROWDING, PER_IMAGE
 from assignbench.records import CellRecord
 from tests.analysis.planted import boxes_table, objects_table, study_of, write_cell
 
@@ -250,8 +252,10 @@ def test_a_cells_group_numbers_count_what_can_be_missed(tmp_path) -> None:
     objects.loc[1, "difficult"] = True
     folder = write_cell(tmp_path, "iou", 0, objects, boxes_table([(0, 0, 0.0, 0, 10, 10, 0.9)], "score"))
     cell = CellData(CellRecord(folder))
-    assert cell.group_numbers(np.array([True, True]))["objects"] == 1
-    assert np.isnan(cell.group_numbers(np.array([False, True]))["AP"])
+    (part,) = object_groups(CROWDING, cell)
+    assert part.about["objects"] == 1 and part.images == 1
+    assert [p.about["objects"] for p in area_groups(STANDARD_AREAS, cell)] == [1, 0, 0]
+    assert [(p.images, p.about["objects"]) for p in image_groups(PER_IMAGE, cell)] == [(1, 1)]
 
 
 def test_an_import_without_candidates_has_no_jk(tmp_path) -> None:

@@ -77,23 +77,26 @@ def test_corrected_verdicts_are_rarely_wrong_anywhere_in_a_table() -> None:
 IMAGES, PER_IMAGE = 120, 4
 
 
-def test_bootstrap_over_images_covers_what_it_says() -> None:
-    """Objects are found with the same chance, nothing else is detected: the area under the curve is the recall."""
-    rng = np.random.default_rng(6)
+def hits(rng: np.random.Generator, sets: int) -> np.ndarray:
+    """Which objects [sets, IMAGES, PER_IMAGE] are found: images differ, half of all objects are."""
+    return rng.random((sets, IMAGES, PER_IMAGE)) < rng.beta(8, 8, (sets, IMAGES, 1))
+
+
+def test_replicates_are_means_of_weighed_images() -> None:
+    """Nothing wrong is detected, so that the area under the curve is the recall, whatever the images weigh."""
     rows = [(i, 0, 20.0 * k, 0.0, 20.0 * k + 10, 10.0) for i in range(IMAGES) for k in range(PER_IMAGE)]
-    objects = objects_table(rows)
-    images = images_of(objects)
-    everything = boxes_table([(*r, 0.9) for r in rows], "score")
-    held, sets = 0, 600
+    objects, everything = objects_table(rows), boxes_table([(*r, 0.9) for r in rows], "score")
+    (found,) = hits(np.random.default_rng(6), 1)
+    matches = match(overlaps_of(images_of(objects), objects, everything[found.ravel()], 1), thresholds=(0.5,))
     draws = bootstrap(IMAGES).rows
-    for _ in range(sets):
-        chance = rng.beta(8, 8, IMAGES)  # images differ
-        found = rng.random((IMAGES, PER_IMAGE)) < chance[:, None]
-        hits = everything[found.ravel()]
-        matches = match(overlaps_of(images, objects, hits, 1), thresholds=(0.5,))
-        values = mean_over_classes(average_precision(matches, draws, interpolation="area"))
-        held += abs(found.mean() - 0.5) <= 1.96 * values.std(ddof=1)
-    assert 0.93 <= held / sets <= 0.97
+    values = mean_over_classes(average_precision(matches, draws, interpolation="area"))
+    np.testing.assert_allclose(values, draws @ found.mean(axis=1) / IMAGES)
+
+
+def test_bootstrap_over_images_covers_what_it_says() -> None:
+    shares = hits(np.random.default_rng(6), 8000).mean(axis=2)
+    deviation = (shares @ bootstrap(IMAGES).rows.T / IMAGES).std(axis=1, ddof=1)
+    assert 0.935 <= np.mean(abs(shares.mean(axis=1) - 0.5) <= 1.96 * deviation) <= 0.965
 
 
 def test_a_whole_weight_is_so_many_copies_of_an_image() -> None:

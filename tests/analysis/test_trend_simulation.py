@@ -14,6 +14,7 @@ from assignbench.measure.groups import GroupRule, group_precision
 from assignbench.measure.matching import average_precision, match
 from tests.analysis.simulation import IMAGES, PLAIN, THRESHOLDS, UNIFORM, Design, groups_of, studies
 
+pytestmark = pytest.mark.slow
 STUDIES = 100
 EQUAL, UNEQUAL = (50, 50, 50, 50), (150, 30, 35, 30)
 MIDDLES = np.array([1.25, 2.0, 3.2, 5.0])

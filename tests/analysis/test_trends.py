@@ -87,3 +87,11 @@ def test_a_baseline_that_finds_nothing_in_a_group_has_no_relative_gain(tmp_path)
     assert sample(study, "crowdedness").untestable == "the baseline finds nothing in a group"
     table = ANALYSES["factors"].run(study)[0].frame.set_index("factor")
     assert table.loc["crowdedness"].verdict == "not testable"
+
+
+@pytest.mark.parametrize(("objects", "groups"), [(240, 4), (100, 3), (60, 2), (59, 0)])
+def test_equal_groups_are_as_many_as_hold_enough(tmp_path, objects, groups) -> None:
+    hit = np.ones(objects, bool)
+    study = made(tmp_path, {"contrast": np.linspace(0, 3, objects)}, {"iou": hit, "ltm": hit})
+    found = groups_of(study.data()[0], "contrast")
+    assert (len(found.names) if not found.untestable else 0) == groups

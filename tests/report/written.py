@@ -105,7 +105,7 @@ def objects_of(images: int) -> pd.DataFrame:
     table["image_crowdedness"] = table.groupby("image_id").crowdedness.transform("max")
     table["objects_in_image"] = table.groupby("image_id").object_id.transform("size")
     for factor in ("acentricity", "occlusion", "contrast"):
-        table[factor] = rng.uniform(0, 1, len(table))
+        table[factor] = rng.uniform(0, 2, len(table))
     return table.assign(crowd=False, difficult=False)
 
 

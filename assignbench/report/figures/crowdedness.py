@@ -14,7 +14,7 @@ from assignbench.report.style import Drawn, Found, figure_of
 def crowdedness(study: StudyRecord, found: Found) -> list[Drawn]:
     """Gain by crowdedness of the object and by objects per image."""
     first, second = found["crowdedness"], found.get("crowdedness.per_image", pd.DataFrame())
-    caption = "Gain in AP over the baseline by {}, mean over seeds with the 95 % t-interval."
+    caption = "Gain in AP over the baseline by {}, with its 95 % interval."
     by_object = gain_figure(first, study, CROWDING.names, "largest IoU with another object")
     by_count = gain_figure(second, study, PER_IMAGE.names, "objects per image")
     return [
