@@ -132,7 +132,7 @@ def sampled(curves: Floats, images: int) -> Measured:
     """A measure by seed from curves [1 + R, S], whose first entry is the whole test split; of too few images nothing is
     known of others.
     """
-    return Measured(curves[0], curves[1:] if images >= measures.LEAST_IMAGES else None)
+    return Measured(curves[0], curves[1:] if images >= measures.LEAST_IMAGES else None, max(1.0, images - 1.0))
 
 
 def own_estimates(keys: Sequence[Key], samples: Sequence[Measured]) -> list[Estimate]:
@@ -229,4 +229,5 @@ def of_measure(cells: Sequence[CellData], measure: str) -> Measured:
     values = np.asarray([measures.measured(c, measure) for c in cells], float)
     if measures.too_few_images(cells[0], measure):
         return Measured(values)
-    return Measured(values, np.stack([measures.replicated(c, measure) for c in cells], axis=1))
+    drawn = np.stack([measures.replicated(c, measure) for c in cells], axis=1)
+    return Measured(values, drawn, max(1.0, len(cells[0].images) - 1.0))

@@ -64,7 +64,7 @@ def test_a_group_of_too_few_objects_is_left_out(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("factor", "values", "why"),
     [
-        ("aspect_ratio", {"aspect_ratio": 1.2}, "only 1-1.5 holds 30 objects, and a trend needs two"),
+        ("aspect_ratio", {"aspect_ratio": 1.2}, "only 1-1.5 holds 30 objects in 10 images, and a trend needs two"),
         ("aspect_ratio", {"aspect_ratio": np.repeat([1.45, 1.55], EACH)}, "lie 0.10 apart, less than 0.5"),
         ("contrast", {"contrast": 3.0}, "contrast is the same for all objects"),
         ("contrast", {}, "the objects have no contrast"),
