@@ -104,7 +104,7 @@ def _check(claim: Claim, methods: Sequence[str]) -> None:
 
 
 @dataclass(frozen=True)
-class Test:
+class ClaimTest:
     """One test of a claim: `value` is positive where the claim holds, `p` two-sided; or `untestable` says why not."""
 
     data: str
@@ -122,10 +122,10 @@ class Test:
     untestable: str = ""
 
 
-def tests_of(claim: Claim, study: StudyRecord) -> list[Test]:
+def tests_of(claim: Claim, study: StudyRecord) -> list[ClaimTest]:
     """Every test of a claim; at least one, which then says why nothing can be tested."""
     found = _TESTS[claim.kind](claim, study)
-    return found or [Test("", "", claim.method, claim.other, "", untestable=_nowhere(claim, study))]
+    return found or [ClaimTest("", "", claim.method, claim.other, "", untestable=_nowhere(claim, study))]
 
 
 def _nowhere(claim: Claim, study: StudyRecord) -> str:
@@ -140,14 +140,14 @@ def _nowhere(claim: Claim, study: StudyRecord) -> str:
     return "no method of the study is compared with another one"
 
 
-def _told(pair: Pair, estimate: Estimate, p: float, detail: str = "", missing: str = "") -> Test:
+def _told(pair: Pair, estimate: Estimate, p: float, detail: str = "", missing: str = "") -> ClaimTest:
     reason = (
         pair.untestable
         or missing
         or ("" if np.isfinite(estimate.mean) else "the records do not hold it, or nothing counts for it")
     )
     numbers = (estimate.mean, estimate.half, estimate.n, estimate.population if estimate.n else "")
-    told = Test(pair.data, pair.detector, pair.method, pair.baseline, pair.kind, *numbers, p, detail)
+    told = ClaimTest(pair.data, pair.detector, pair.method, pair.baseline, pair.kind, *numbers, p, detail)
     return replace(told, detectable=estimate.detectable, untestable=reason)
 
 
@@ -157,13 +157,13 @@ def _asked(claim: Claim, study: StudyRecord) -> list[Pair]:
     return [pair_of(study, claim.method, claim.other, p) for p in places]
 
 
-def _greater(claim: Claim, study: StudyRecord) -> list[Test]:
+def _greater(claim: Claim, study: StudyRecord) -> list[ClaimTest]:
     pairs = _asked(claim, study)
     found = estimated(pairs, claim.measure, beside=pairs_of(study))
     return [_told(p, e, e.p) for p, e in zip(pairs, found, strict=True)]
 
 
-def _equal(claim: Claim, study: StudyRecord) -> list[Test]:
+def _equal(claim: Claim, study: StudyRecord) -> list[ClaimTest]:
     """Two one-sided tests of a difference within the bound, or one of a difference beyond it, at 5 % together.
 
     The value is the room that the difference leaves below the bound; its p is doubled, so that it reads as all others.
@@ -178,13 +178,13 @@ def _equal(claim: Claim, study: StudyRecord) -> list[Test]:
     return tests
 
 
-def _trend(claim: Claim, study: StudyRecord) -> list[Test]:
+def _trend(claim: Claim, study: StudyRecord) -> list[ClaimTest]:
     """The slope of the gain over the factor's groups."""
     told = trends(pairs_of(study), claim.factor)
     return [_told(p, e, e.p, s.detail, s.untestable) for p, s, e in told if claim.method in ("", p.method)]
 
 
-def _gains(claim: Claim, study: StudyRecord) -> list[Test]:
+def _gains(claim: Claim, study: StudyRecord) -> list[ClaimTest]:
     """The gain in one measure less the gain in another one."""
     pairs = pairs_of(study)
     samples = [less(p.measured(claim.measure), p.measured(claim.second)) for p in pairs]
@@ -192,15 +192,17 @@ def _gains(claim: Claim, study: StudyRecord) -> list[Test]:
     return [_told(p, e, e.p) for p, e in told if claim.method in ("", p.method)]
 
 
-def _predicts(claim: Claim, study: StudyRecord) -> list[Test]:
+def _predicts(claim: Claim, study: StudyRecord) -> list[ClaimTest]:
     """Spearman's correlation over methods, each the mean of its seeds: they are the units, not the cells."""
     return [
-        Test(f.data, f.detector, "over methods", "", "", f.correlation, n=f.methods, p=f.p, untestable=f.untestable)
+        ClaimTest(
+            f.data, f.detector, "over methods", "", "", f.correlation, n=f.methods, p=f.p, untestable=f.untestable
+        )
         for f in predictions(study, claim.measure)
     ]
 
 
-_TESTS: dict[Kind, Callable[[Claim, StudyRecord], list[Test]]] = {
+_TESTS: dict[Kind, Callable[[Claim, StudyRecord], list[ClaimTest]]] = {
     "greater": _greater,
     "equal": _equal,
     "trend": _trend,
@@ -242,7 +244,7 @@ def overall(verdicts: Sequence[str]) -> str:
     return OPEN if OPEN in told else NOT_TESTABLE
 
 
-def everywhere(tests: Sequence[Test]) -> tuple[float, str]:
+def everywhere(tests: Sequence[ClaimTest]) -> tuple[float, str]:
     """p and direction of a claim about every detector.
 
     It holds only if it holds everywhere: the largest p decides, and needs no correction; one place where it cannot be
@@ -328,7 +330,9 @@ def judged(entries: Sequence[Mapping[str, Any]], study: StudyRecord) -> pd.DataF
         claim = parse(entry["claim"])
         wanted = entry.get("data")
         tests = [t for t in tests_of(claim, study) if not wanted or not t.data or t.data in wanted]
-        tests = tests or [Test("", "", claim.method, claim.other, "", untestable="nothing of it on these data sets")]
+        tests = tests or [
+            ClaimTest("", "", claim.method, claim.other, "", untestable="nothing of it on these data sets")
+        ]
         paper = entry.get("paper") or "–"
         told = {"number": number, "claim": claim.text, "paper": paper, "unit": unit_of(claim)[1]}
         units += _units(claim, tests, family_of(paper), len(rows))
@@ -344,7 +348,7 @@ def family_of(paper: str) -> str:
     return paper.split(",", maxsplit=1)[0].strip()
 
 
-def _units(claim: Claim, tests: Sequence[Test], family: str, first: int) -> list[_Unit]:
+def _units(claim: Claim, tests: Sequence[ClaimTest], family: str, first: int) -> list[_Unit]:
     """What a claim adds to its family; `first` is the row of its first test."""
     if claim.every:
         return [_Unit(family, *everywhere(tests), range(first, first + len(tests)))]

@@ -49,12 +49,12 @@ def classes(study: StudyRecord) -> list[Result]:
 def class_table(study: StudyRecord) -> pd.DataFrame:
     """The rows of all classes; none for detectors that know only one."""
     cells = {k: v for k, v in by_method(study).items() if len(next(iter(v.values())).classes) > 1}
-    pairs = {(p.data, p.detector, p.method): p for p in pairs_of(study) if p.seeds}
+    pairs = {(p.data, p.detector, p.method): p for p in pairs_of(study)}
     found: dict[tuple[Key, int], dict[str, object]] = {}
     for label in range(max((len(_first(v).classes) for v in cells.values()), default=0)):
         here = {k: v for k, v in cells.items() if _inside(_first(v), label).any()}
         samples = [_sampled([class_curves(c)[:, label] for c in v.values()], _first(v), label) for v in here.values()]
-        gained = _gains({k: pairs[k] for k in here if k in pairs}, label)
+        gained = _gains({k: pairs[k] for k in here if k in pairs and pairs[k].seeds}, label)
         for (key, of_method), own in zip(here.items(), own_estimates(list(here), samples), strict=True):
             found[key, label] = _row(key, _first(of_method), label, own, pairs.get(key), gained.get(key))
     rows = [row for key in cells for (k, _), row in found.items() if k == key]
@@ -102,18 +102,19 @@ def _row(
     row |= {"class": cell.classes[label], "objects": int(inside.sum()), "AP": own.mean, "AP_half": own.half}
     row |= {"n": own.n, "population": own.population}
     if gain is not None:
-        row |= {"difference": gain.mean, "difference_half": gain.half}
-        row |= {"difference_n": gain.n, "difference_population": gain.population}
+        row |= {"difference": gain.mean, "half": gain.half}
+        row |= {"difference_n": str(gain.n), "difference_population": gain.population}
     few = measures.images_with(cell, inside) < measures.LEAST_IMAGES
-    reason = f"fewer than {measures.LEAST_IMAGES} images hold it" if few and gain else ""
+    reason = f"fewer than {measures.LEAST_IMAGES} images hold it" if few and pair else ""
+    reason = pair.untestable or reason if pair else ""
     p = gain.p if gain and not few else np.nan
     return {**row, "p": p, "untestable": reason}
 
 
 def _judged(table: pd.DataFrame) -> pd.DataFrame:
     """The table with verdicts where there is a baseline: one family of tests."""
-    columns = ("difference", "difference_half", "difference_n", "difference_population")
-    table = table.assign(**{c: np.nan for c in columns if c not in table})  # nothing has a baseline
+    if "difference" not in table:  # nothing has a baseline
+        table = table.assign(difference=np.nan)
     judged = with_verdicts(table, "difference")
     judged = judged.assign(verdict=judged.verdict.where(judged.baseline != "", ""))
     return judged.rename(columns={"untestable": "reason"})

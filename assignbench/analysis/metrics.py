@@ -37,25 +37,26 @@ ALWAYS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100")
 def metrics(study: StudyRecord) -> list[Result]:
     """One row per data set, detector, measure and method."""
     cells = by_method(study)
-    pairs = [p for p in pairs_of(study) if p.seeds]
+    named = {(p.data, p.detector, p.method): p for p in pairs_of(study)}
+    pairs = [p for p in named.values() if p.seeds]
     known = {name for c in study.done for name, value in c.summary.items() if value is not None}
     rows: list[dict[str, object]] = []
     for name in (*(m for m in dict.fromkeys((*ALWAYS, *METRICS)) if m in ALWAYS or m in known), "NR", *ERRORS):
         samples = [of_measure(list(of_method.values()), name) for of_method in cells.values()]
         gained = over_pairs(pairs, [_gain(p, name) for p in pairs])
-        gains = {(p.data, p.detector, p.method): (p, e) for p, e in zip(pairs, gained, strict=True)}
+        gains = {(p.data, p.detector, p.method): e for p, e in zip(pairs, gained, strict=True)}
         for key, own in zip(cells, own_estimates(list(cells), samples), strict=True):
             if not own.n:
                 continue
             row: dict[str, object] = dict(zip(("data", "detector", "method"), key, strict=True))
-            row |= {"baseline": "", "pair": "", "measure": name, "better": "less" if name in ERRORS else "more"}
-            row |= {"value": own.mean, "value_half": own.half}
-            row |= {"n": own.n, "population": own.population}
+            pair = named.get(key)
+            row |= {"baseline": pair.baseline if pair else "", "pair": pair.kind if pair else ""}
+            row |= {"measure": name, "better": "less" if name in ERRORS else "more"}
+            row |= {"value": own.mean, "value_half": own.half, "n": own.n, "population": own.population}
             if key in gains:
-                pair, gain = gains[key]
-                row |= {"baseline": pair.baseline, "pair": pair.kind}
+                gain = gains[key]
                 row |= {"difference": gain.mean, "difference_half": gain.half}
-                row |= {"difference_n": gain.n, "difference_population": gain.population}
+                row |= {"difference_n": str(gain.n), "difference_population": gain.population}
             rows.append(row)
     units = {"value": "share", "difference": "share"}
     table = without_repeats(pd.DataFrame(rows), "difference")

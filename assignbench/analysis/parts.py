@@ -150,8 +150,9 @@ def part_table(study: StudyRecord, parts_of: Parts) -> pd.DataFrame:
     """
     cells = by_method(study)
     parts = {key: parts_of(next(iter(of_method.values()))) for key, of_method in cells.items()}
-    pairs = {(p.data, p.detector, p.method): p for p in pairs_of(study) if p.seeds}
-    rows: dict[tuple[Key, str], dict[str, object]] = {(k, p.name): _head(k, p) for k in cells for p in parts[k]}
+    named = {(p.data, p.detector, p.method): p for p in pairs_of(study)}
+    pairs = {key: p for key, p in named.items() if p.seeds}
+    rows = {(key, part.name): _head(key, part, named.get(key)) for key in cells for part in parts[key]}
     for name in dict.fromkeys(p.name for mine in parts.values() for p in mine):
         here = {key: part for key, mine in parts.items() for part in mine if part.name == name}
         for key, row in _reached(here, cells).items():
@@ -167,13 +168,16 @@ def without_repeats(table: pd.DataFrame, name: str) -> pd.DataFrame:
     """
     for column in ("n", "population"):
         own = f"{name}_{column}"
-        if own in table and bool((table[own].isna() | (table[own] == table[column])).all()):
+        if own in table and bool((table[own].isna() | (table[own] == table[column].astype(str))).all()):
             table = table.drop(columns=own)
     return table[[c for c in table if not table[c].eq("").all()]]
 
 
-def _head(key: Key, part: Part) -> dict[str, object]:
-    return {**dict(zip(("data", "detector", "method"), key, strict=True)), "group": part.name, **part.about}
+def _head(key: Key, part: Part, pair: Pair | None) -> dict[str, object]:
+    """What a row is about; a baseline is named also where nothing can be compared with it."""
+    row: dict[str, object] = dict(zip(("data", "detector", "method"), key, strict=True))
+    row |= {"baseline": pair.baseline if pair else "", "pair": pair.kind if pair else ""}
+    return {**row, "group": part.name, **part.about}
 
 
 def _reached(parts: Mapping[Key, Part], cells: Mapping[Key, Mapping[int, CellData]]) -> dict[Key, dict[str, object]]:
@@ -203,10 +207,9 @@ def _gained(parts: Mapping[Key, Part], pairs: Mapping[Key, Pair]) -> dict[Key, d
     rows: dict[Key, dict[str, object]] = {}
     estimated = zip(*(over_pairs([pairs[k] for k in keys], samples) for samples in (own, relative)), strict=True)
     for key, (gain_of, share_of) in zip(keys, estimated, strict=True):
-        row: dict[str, object] = {"baseline": pairs[key].baseline, "pair": pairs[key].kind}
-        row |= {"gain": gain_of.mean, "gain_half": gain_of.half}
+        row: dict[str, object] = {"gain": gain_of.mean, "gain_half": gain_of.half}
         row |= {"relative_gain": share_of.mean, "relative_gain_half": share_of.half}
-        row |= {"gain_n": gain_of.n, "gain_population": gain_of.population}
+        row |= {"gain_n": str(gain_of.n), "gain_population": gain_of.population}
         rows[key] = row
     return rows
 

@@ -4,7 +4,7 @@ import pytest
 
 from assignbench.analysis import ORDER, chosen
 from assignbench.analysis.base import ANALYSES
-from assignbench.analysis.claims import Claim, Test, everywhere, overall, parse
+from assignbench.analysis.claims import Claim, ClaimTest, everywhere, overall, parse
 from assignbench.errors import InputError
 
 
@@ -73,8 +73,8 @@ def test_the_word_of_a_claim_of_several_tests(told, word) -> None:
     assert overall(told) == word == overall(told[::-1])
 
 
-def one(value: float, p: float, why: str = "") -> Test:
-    return Test("d", "net", "a", "b", "assigner", value, 0.1, 3, "", p, untestable=why)
+def one(value: float, p: float, why: str = "") -> ClaimTest:
+    return ClaimTest("d", "net", "a", "b", "assigner", value, 0.1, 3, "", p, untestable=why)
 
 
 @pytest.mark.parametrize(
