@@ -65,6 +65,6 @@ def averages(study: StudyRecord) -> list[Result]:
             rows.append(row)
     frame = pd.DataFrame(rows, columns=COLUMNS)
     return [
-        Result("averages", "AP over methods", frame, {"mean": "AP", "delta": "AP"}),
+        Result("averages", "AP over methods", frame, {"mean": "AP", "delta": "AP", "detectable": "AP"}),
         Result("averages.cells", "AP of every cell", cells, {"value": "AP"}, "figure"),
     ]

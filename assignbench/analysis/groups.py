@@ -12,7 +12,7 @@ from assignbench.analysis.base import CellData, StudyRecord, analysis, three_num
 from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.lines import fitted_line
 from assignbench.analysis.pairs import KEYS, gains, over_pairs, pairs_of, with_gains
-from assignbench.analysis.result import Result
+from assignbench.analysis.result import SEEDS, Result
 from assignbench.analysis.trends import FACTORS, LEAST_OBJECTS, LEAST_RANGE, trends, unit_of_gain
 from assignbench.analysis.verdicts import with_verdicts
 from assignbench.measure.coco import AREAS
@@ -25,6 +25,10 @@ GROUP_RULE = (
     "differ in size alone have the same AP. "
 )
 UNITS = {name: "AP" for name in ("AP", "AP50", "AP75", "gain")} | {"relative_gain": "share"}
+UNITS |= {"middle": "of the factor", "objects": "objects", "images": "images"}
+CATEGORY_UNITS = {"objects": "objects", "aspect_ratio": "w:h", "AP": "AP", "gain": "AP"}
+LINE_UNITS = {"intercept": "AP", "slope": "AP", "n": "categories"}
+CATEGORIES = "other categories, these models and images"
 
 
 def group_table(study: StudyRecord, grouping: Grouping) -> pd.DataFrame:
@@ -47,7 +51,9 @@ def image_group_table(study: StudyRecord, grouping: Grouping) -> pd.DataFrame:
     """The same for whole images, which belong to the group of their objects' common value."""
     rows = []
     for cell in study.data():
-        place = pd.Series(grouping.place(cell.objects[grouping.column]), index=cell.objects.image_id)
+        # An image whose objects are all left out belongs to no group, as in the trends over images.
+        objects = cell.objects[~cell.overlaps.left_out]
+        place = pd.Series(grouping.place(objects[grouping.column]), index=objects.image_id)
         of_image = place.groupby(level=0).max()
         for number, name in enumerate(grouping.names):
             members = set(of_image[of_image == number].index)
@@ -77,7 +83,10 @@ def crowdedness(study: StudyRecord) -> list[Result]:
         ("crowdedness.image", "By crowdedness of the image", image_group_table, IMAGE_CROWDING),
         ("crowdedness.per_image", "By objects per image", image_group_table, PER_IMAGE),
     )
-    return [Result(key, caption, with_gains(make(study, by), study), UNITS) for key, caption, make, by in tables]
+    return [
+        Result(key, caption, with_gains(make(study, by), study), UNITS, population=SEEDS)
+        for key, caption, make, by in tables
+    ]
 
 
 @analysis(
@@ -99,15 +108,20 @@ def aspect_ratio(study: StudyRecord) -> list[Result]:
             line = fitted_line(group.aspect_ratio.tolist(), group.gain.tolist())
             row = dict(zip(("data", "detector", "method", "baseline"), key, strict=True))
             half = np.nan if line.half is None else line.half
-            rows = {"intercept": line.intercept, "slope": line.slope, "slope_half": half, "categories": line.n}
+            rows = {"intercept": line.intercept, "slope": line.slope, "slope_half": half, "n": line.n}
             lines.append({**row, **rows})
-    of_lines = {"intercept": "AP", "slope": "AP"}
     return [
         Result(
-            "aspect_ratio", "By aspect ratio of the object", with_gains(group_table(study, ELONGATION), study), UNITS
+            "aspect_ratio",
+            "By aspect ratio of the object",
+            with_gains(group_table(study, ELONGATION), study),
+            UNITS,
+            population=SEEDS,
         ),
-        Result("aspect_ratio.categories", "By category", categories, {"AP": "AP", "gain": "AP"}),
-        Result("aspect_ratio.lines", "Lines through the categories", pd.DataFrame(lines), of_lines),
+        Result("aspect_ratio.categories", "By category", categories, CATEGORY_UNITS),
+        Result(
+            "aspect_ratio.lines", "Lines through the categories", pd.DataFrame(lines), LINE_UNITS, population=CATEGORIES
+        ),
     ]
 
 
@@ -155,12 +169,13 @@ def size(study: StudyRecord) -> list[Result]:
         recalls.append({**cell.keys, **{f"AR{k}": cell.recall(k) for k in limits}})
     recall_table = over_seeds(pd.DataFrame(recalls)) if recalls else pd.DataFrame()
     return [
-        Result("size", "By area of the object", with_gains(pd.DataFrame(rows), study), UNITS),
+        Result("size", "By area of the object", with_gains(pd.DataFrame(rows), study), UNITS, population=SEEDS),
         Result(
             "size.recall",
             "Recall by detections per image and class",
             recall_table,
             {f"AR{k}": "share" for k in limits},
+            population=SEEDS,
         ),
     ]
 
@@ -199,16 +214,17 @@ def factors(study: StudyRecord) -> list[Result]:
         for pair, sample, estimate in trends(pairs_of(study), factor):
             row = {**pair.keys, "factor": factor, "slope": 100 * estimate.mean, "half": 100 * estimate.half}
             row |= {"unit": f"{unit_of_gain(factor)} per unit", "n": estimate.n, "p": estimate.p}
+            row |= {"population": estimate.population if estimate.n else ""}
             slopes.append({**row, "by_group": sample.detail or "–", "untestable": sample.untestable})
         groups += gains_by_group(study, factor)
     if not slopes:
         return []
     table = with_verdicts(pd.DataFrame(slopes), "slope").rename(columns={"untestable": "reason"})
-    shown = [*KEYS, "factor", "slope", "half", "unit", "n", "verdict", "by_group", "reason"]
+    shown = [*KEYS, "factor", "slope", "half", "unit", "n", "population", "verdict", "by_group", "reason"]
     return [
         Result("factors", "Slope of the gain", table[shown]),
         Result("factors.p", "The p values of the slopes", table[[*KEYS, "factor", "n", "p", "p_holm"]], {}, "appendix"),
-        Result("factors.groups", "Gain by group", pd.DataFrame(groups)),
+        Result("factors.groups", "Gain by group", pd.DataFrame(groups), {"middle": "of the factor"}),
     ]
 
 
@@ -224,5 +240,5 @@ def gains_by_group(study: StudyRecord, factor: str) -> list[dict[str, object]]:
             g = sample.groups
             row = {**pair.keys, "factor": factor, "group": g.names[number], "middle": float(g.middles[number])}
             row |= {"objects": int(g.objects[number]), "gain": 100 * estimate.mean, "gain_half": 100 * estimate.half}
-            rows.append({**row, "unit": unit_of_gain(factor), "n": estimate.n})
+            rows.append({**row, "unit": unit_of_gain(factor), "n": estimate.n, "population": estimate.population})
     return rows

@@ -159,8 +159,11 @@ def with_gains(table: pd.DataFrame, study: StudyRecord, by: str = "group") -> pd
     gained = gains(table, study)
     if gained.empty:
         return mean
-    known = gained.of_baseline > 0
-    gained["relative_gain"] = np.where(known, gained.gain / gained.of_baseline.where(known, 1.0), np.nan)
+    # Relative to the baseline's mean over the seeds that both have, as the trends over images are: a seed whose
+    # baseline finds next to nothing does not make the mean.
     keys = ["data", "detector", "method", by]
+    base = gained.of_baseline.where(gained.gain.notna()).groupby([gained[k] for k in keys], sort=False)
+    mean_of_baseline = base.transform("mean")
+    gained["relative_gain"] = (gained.gain / mean_of_baseline).where(mean_of_baseline > 0)
     extra = over_seeds(gained[[*KEYS, by, "seed", "gain", "relative_gain"]]).drop(columns="n")
     return mean.merge(extra, on=keys, how="left")

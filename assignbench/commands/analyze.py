@@ -12,8 +12,8 @@ from rich.console import Console
 
 import assignbench
 from assignbench.commands.folders import in_place_of
+from assignbench.commands.reporting import reported
 from assignbench.commands.results_folder import check_results
-from assignbench.commands.terminal import with_progress
 from assignbench.config import Nms
 from assignbench.data.predictions import GroundTruth, read_ground_truth, read_predictions
 from assignbench.data.suspicion import suspicious_candidates
@@ -79,9 +79,9 @@ def analyze(options: argparse.Namespace, console: Console) -> int:
         for cell, name, detections, boxes in zip(cells, names, found, before, strict=True):
             _write_cell(folder / cell, name, truth, detections, boxes, options)
         write_json(folder / "study.json", about)
-        page = with_progress(console, partial(build_report, folder))
+        page, failed = reported(console, partial(build_report, folder))
     console.print(f"report: {target / page.relative_to(folder)}", markup=False)
-    return 0
+    return failed
 
 
 def _names(files: Sequence[Path]) -> list[str]:
