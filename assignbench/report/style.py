@@ -219,9 +219,9 @@ def method_lines(ax: Axes, table: pd.DataFrame, methods: Sequence[str], x: str, 
         ax.errorbar(mine[x], scale * mine[y], yerr=error, elinewidth=0.7, **look)
 
 
-def legend(ax: Axes) -> None:
-    """The legend to the right of the axes, if anything is labelled."""
-    handles, labels = ax.get_legend_handles_labels()
+def legend(ax: Axes, of: Axes | None = None) -> None:
+    """The legend to the right of the axes, if anything is labelled in them (or in the axes `of` beside them)."""
+    handles, labels = (of or ax).get_legend_handles_labels()
     if handles:
         ax.legend(handles, labels, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
 

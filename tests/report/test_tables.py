@@ -27,14 +27,16 @@ def averages(n: int) -> pd.DataFrame:
     for method, mean, delta in (("iou", 0.4, math.nan), ("mg", 0.42, 0.02)):
         row = {"data": "voc0712", "detector": "net", "method": method, "metric": "AP", "mean": mean, "half": 0.01}
         row |= {"baseline": "iou" if method == "mg" else "", "pair": "assigner" if method == "mg" else ""}
-        rows.append({**row, "n": n, "delta": delta, "delta_half": 0.015, "delta_n": n})
+        row |= {"n": n, "delta": delta, "delta_half": 0.015, "delta_n": n, "detectable": 0.021, "reason": ""}
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
 def test_the_table_ends_with_what_it_could_resolve() -> None:
     (table,) = average_tables(averages(3), ["iou", "mg"], {})
     assert table.rows[1] == ["mg", "42.0 ± 1.0", "+2.0 ± 1.5", "iou"]
-    assert "could have resolved for every method: 1.5 points" in table.notes[-1]
+    assert "resolves for every method in 80 % of its runs: 2.1 points" in table.notes[-2]
+    assert table.notes[0] == "n: 3 seeds." and table.notes[-1].startswith("± of a method: over seeds, on these")
     assert not any(n.startswith("recipe") for n in table.notes)
     (recipe,) = average_tables(averages(3).replace({"pair": {"assigner": "recipe"}}), ["iou", "mg"], {})
     assert recipe.rows[1][-1] == "iou (recipe)" and recipe.notes[1].startswith("recipe: the pair differs in more")

@@ -42,5 +42,5 @@ def _by_count(table: pd.DataFrame, study: StudyRecord) -> Figure | None:
         left.set_ylabel("AP, per cent")
         if "gain" in part:
             gain_bars(PER_IMAGE.names, label)(right, part, methods)
-        legend(left if "gain" not in part or part.gain.isna().all() else right)
+        legend(right, left)
     return finished(figure)

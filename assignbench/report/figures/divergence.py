@@ -26,7 +26,7 @@ def divergence(study: StudyRecord, found: Found) -> list[Drawn]:
                     mine.spearman, 100 * mine.AP.astype(float), "o", ms=5, color=colour(method), label=plain(method)
                 )
             ax.set_xlabel("Spearman of ranking score and IoU, mean over objects (J_k)")
-            ax.set_ylabel("AP")
+            ax.set_ylabel("AP, per cent")
 
         caption = "Divergence against AP, a point per cell: does the one predict the other (MLC, Table 1)?"
         made.append(Drawn("divergence", caption, per_place(cells, study.methods, draw)))

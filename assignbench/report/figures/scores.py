@@ -14,7 +14,7 @@ from assignbench.analysis.base import keys_of
 from assignbench.analysis.probes import Floats, boundary, own_candidates, prior_losses, visits
 from assignbench.records import CellRecord
 from assignbench.report.samples import probed
-from assignbench.report.style import BLUE, RED, Drawn, Found, figure_of, finished, panels, place_name, plain
+from assignbench.report.style import BLUE, RED, Drawn, Found, figure_of, finished, legend, panels, place_name, plain
 
 
 @figure_of("scores")
@@ -31,7 +31,7 @@ def scores(study: StudyRecord, found: Found) -> list[Drawn]:
             _histogram(next(left), table[table.object_id == chosen], cell.config.method.name)
             if own[cell.id].known:
                 _judged(next(left), own[cell.id], f"{cell.config.method.name}: its own")
-        axes[0].legend(frameon=False, fontsize=7)
+        legend(axes[-1], axes[0])
         caption = (
             f"−ln(class score × IoU) of the priors of one probe object at the end of training"
             f"{place_name(study, (data, detector))}: positives for classification and others. 'its own': the "
