@@ -42,7 +42,7 @@ def disagreements(facts: Sequence[Fact]) -> list[str]:
     Means over different numbers of seeds are different numbers, which the tables' n tells.
     """
     known: dict[Name, list[Fact]] = {}
-    found = []
+    found: list[str] = []
     for fact in facts:
         for other in known.setdefault(fact.name, []):
             if fact.where != other.where and _comparable(fact.n, other.n):
