@@ -129,10 +129,13 @@ def _average_notes(group: pd.DataFrame, published: Mapping[str, Any], rows_of: M
         notes += [
             f"Smallest difference in AP that such a study resolves for every method in 80 % of its runs: {least:.1f} "
             "points (before correction for the number of comparisons).",
-            "± of a method: over seeds, on these test images; of Δ: for other seeds and other test images.",
         ]
     else:
         notes.append("Fewer than three seeds: this study cannot resolve any difference between methods.")
+    if group.half.notna().any():
+        notes.append(
+            "± of a method: for other seeds, on these test images; of Δ: for other seeds and other test images."
+        )
     if rows_of:
         notes.append(f"Published: {published['source']}; measured on {published['setting']}. Not subtracted from ours.")
     return notes

@@ -36,10 +36,12 @@ def test_the_table_ends_with_what_it_could_resolve() -> None:
     (table,) = average_tables(averages(3), ["iou", "mg"], {})
     assert table.rows[1] == ["mg", "42.0 ± 1.0", "+2.0 ± 1.5", "iou"]
     assert "resolves for every method in 80 % of its runs: 2.1 points" in table.notes[-2]
-    assert table.notes[0] == "n: 3 seeds." and table.notes[-1].startswith("± of a method: over seeds, on these")
+    assert table.notes[0] == "n: 3 seeds." and table.notes[-1].startswith("± of a method: for other seeds, on these")
     assert not any(n.startswith("recipe") for n in table.notes)
     (recipe,) = average_tables(averages(3).replace({"pair": {"assigner": "recipe"}}), ["iou", "mg"], {})
     assert recipe.rows[1][-1] == "iou (recipe)" and recipe.notes[1].startswith("recipe: the pair differs in more")
+    (two,) = average_tables(averages(2), ["iou", "mg"], {})
+    assert two.notes[-1].startswith("± of a method") and any("cannot resolve" in n for n in two.notes)
     (single,) = average_tables(averages(1), ["iou", "mg"], {})
     assert "42.0†" in single.rows[1]
     assert any("cannot resolve any difference" in n for n in single.notes)
