@@ -10,14 +10,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from assignbench.analysis import Result
+from assignbench.analysis import ANALYSES, Result, read_study_record
 from assignbench.errors import Contradiction
 from assignbench.report import build_report, page, publish_report
 from assignbench.report.facts import Fact, facts_of
 from assignbench.report.lint import disagreements, hidden_turns, lint, without_population, without_unit, wrong_verdicts
 from assignbench.report.render.markdown import markdown_table
 from assignbench.report.tables import Table
-from tests.report.written import write_study
+from tests.report.written import METHODS, write_study
 
 PAIR = {"data": "cplid", "detector": "net", "method": "ltm", "baseline": "iou", "pair": "assigner"}
 POINTS = {name: "AP" for name in ("difference", "half", "mean", "delta", "detectable", "gain", "AP")}
@@ -205,3 +205,23 @@ def test_the_command_fails_and_keeps_the_page(tmp_path: Path) -> None:
 
     with pytest.raises(Contradiction):
         reported(console, refused, quiet=True)
+
+
+def test_what_several_tables_state_is_held_against_each_other(tmp_path) -> None:
+    """Every kind of number that stands in two tables is found in both, and the package's tables agree."""
+    two = {name: METHODS[name] for name in ("iou", "mutual_guidance")}
+    claimed = [{"claim": c} for c in ("mutual_guidance > iou on AP_medium", "gain grows with objects_in_image")]
+    study = read_study_record(write_study(tmp_path, seeds=2, images=70, methods=two, claims=claimed))
+    names = ("averages", "claims", "differences", "size", "crowdedness", "aspect_ratio", "factors")
+    results = [r for name in names for r in ANALYSES[name].run(study)]
+    facts = facts_of(results)
+    places: dict[tuple[str, ...], set[str]] = {}
+    for fact in facts:
+        places.setdefault(fact.name[:2], set()).add(fact.where)
+    for kind in (
+        *(("value of", "AP"), ("value of", "APs"), ("value of", "AR100"), ("gain in", "AP"), ("gain in", "APm")),
+        *(("gain in", "AP_medium"), ("slope over", "objects_in_image")),
+        *(("gain by group of", "objects_in_image"), ("gain by group of", "aspect_ratio")),
+    ):
+        assert len(places[kind]) > 1, kind
+    assert lint(results, []) == []
