@@ -55,7 +55,8 @@ def replay(cell: CellData, boxes: pd.DataFrame) -> pd.DataFrame:
     Of the boxes as they were recorded these are the cell's detections again; an analysis changes one column and sees
     what follows from it.
     """
-    method, limit = cell.config.method, cell.config.evaluation.max_detections
+    method, evaluation = cell.config.method, cell.config.evaluation
+    voting = evaluation.voting(method.voting)
     order = np.argsort(boxes.image_id.to_numpy(), kind="stable")
     image = boxes.image_id.to_numpy()[order]
     bounds = np.flatnonzero(np.r_[True, np.diff(image) != 0, True]) if len(order) else np.zeros(1, int)
@@ -70,9 +71,9 @@ def replay(cell: CellData, boxes: pd.DataFrame) -> pd.DataFrame:
     kept = [_frame(whole.take(np.zeros(0, np.int64)), image[:0])]
     for begin, end in pairwise(bounds):
         before = whole.take(np.arange(begin, end))
-        after = thin_out(before, method.nms, limit)
-        if method.voting is not None:
-            after = vote(after, before, method.voting)
+        after = thin_out(before, method.nms, evaluation.max_detections)
+        if voting is not None:
+            after = vote(after, before, voting)
         kept.append(_frame(after, np.full(len(after), image[begin])))
     return pd.concat(kept, ignore_index=True)
 

@@ -12,7 +12,7 @@ import pandas as pd
 from assignbench.analysis.base import CellData, StudyRecord, analysis, keys_of
 from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.result import SEEDS, Result
-from assignbench.config.images import HW, AspectSize, network_hw, padded_hw
+from assignbench.config.images import HW, network_hw, padded_hw
 from assignbench.records import CellRecord
 
 LEAST_SCORES = 8  # priors of an object below which its scores are not looked at
@@ -258,7 +258,8 @@ def _peaks(group: pd.DataFrame, area: float | None) -> dict[str, float] | None:
     question="Do the several priors of one location share the work, and what boxes does each predict?",
     definition=(
         "Over the test detections above a score of 0.3, by the place of their prior among those of its location: share "
-        "of the detections, median size (square root of the area in strides of the level) and median ratio w:h."
+        "of the detections, median size (square root of the area in strides of the level) and median ratio w:h. "
+        "Nothing for cells that see test images at several sizes: a detection does not say in which one it was made."
     ),
     paper="MuSu, Fig. 3",
 )
@@ -272,17 +273,24 @@ def anchors(study: StudyRecord) -> Result:
 
 
 def learned_anchors(cell: CellData, least: float = 0.3) -> list[dict[str, object]]:
-    """One row per prior of a location that detects anything; boxes are measured in network px."""
+    """One row per prior of a location that detects anything; boxes are measured in network px.
+
+    None for a cell with test images at several sizes: which of them a detection's prior belongs to is not recorded.
+    """
     about = cell.cell.environment.get("priors")
     if not about or "prior" not in cell.detections:
+        return []
+    own = cell.cell.trained.data.size
+    size, *others = cell.config.evaluation.sizes(own)
+    if others:
         return []
     count = int(about["anchors_per_location"])
     table = cell.detections[cell.detections.score > least].merge(cell.images, on="image_id")
     if table.empty:
         return []
-    size = cell.cell.trained.data.size
     seen = [network_hw(size, *of) for of in zip(table.width.tolist(), table.height.tolist(), strict=True)]
-    stride = _strides(table.prior.to_numpy(), about, [padded_hw(size, hw) for hw in seen], size)
+    recorded = size == own and isinstance(own, int)
+    stride = _strides(table.prior.to_numpy(), about, [padded_hw(size, hw) for hw in seen], recorded=recorded)
     high, wide = np.asarray(seen, np.float64).T
     width = (table.x2 - table.x1) * wide / table.width
     height = (table.y2 - table.y1) * high / table.height
@@ -299,11 +307,14 @@ def learned_anchors(cell: CellData, least: float = 0.3) -> list[dict[str, object
     ]
 
 
-def _strides(priors: Ints, about: Mapping[str, Any], inputs: Sequence[HW], size: int | AspectSize) -> Floats:
-    """The strides of priors, each counted in the grid of its image, whose network input has this (height, width)."""
+def _strides(priors: Ints, about: Mapping[str, Any], inputs: Sequence[HW], *, recorded: bool) -> Floats:
+    """The strides of priors, each counted in the grid of its image, whose network input has this (height, width).
+
+    `recorded`: these are the inputs whose grids the records know.
+    """
     strides = np.asarray(about["strides"], np.float64)
     levels = np.asarray(about["level_sizes"])[None]
-    if isinstance(size, AspectSize):
+    if not recorded:
         cells = np.ceil(np.asarray(inputs)[:, None, :] / strides[:, None]).prod(axis=2)
         levels = cells * int(about["anchors_per_location"])
     ends = levels.cumsum(axis=1)

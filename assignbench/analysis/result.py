@@ -21,7 +21,8 @@ class Result:
     the columns' numbers are ("AP", "px", "share", ...; "1" for a pure number), which every printed column of fractions
     must have. `role`: "table" is printed, "figure" only drawn, "appendix" printed at the end of the page (raw p values,
     on which no headline may rest). `population`: for whom the intervals in it speak, where no column of that name says
-    it. A column `seed` marks one row per cell, which the report averages over.
+    it. A column `seed` marks one row per cell, which the report averages over. `notes` are sentences that stand below
+    the printed table.
     """
 
     key: str
@@ -30,3 +31,4 @@ class Result:
     units: Mapping[str, str] = field(default_factory=dict)
     role: Role = "table"
     population: str = ""
+    notes: tuple[str, ...] = ()

@@ -82,6 +82,10 @@ NOTE = (
 def _open(path: Path) -> CellData:
     record = CellRecord(path, thorough=True)
     record.require_done()
+    if not record.measurable:
+        raise InputError(
+            f"{path}: its test split has no annotations, so nothing can be compared; name cells of another data set"
+        )
     cell = CellData(record)
     cell.check()
     for about in cell.images[

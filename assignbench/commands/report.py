@@ -26,7 +26,8 @@ def report(options: argparse.Namespace, console: Console) -> int:
     # The cells are those of the last run, and so is what they are compared with unless the file names it.
     named = {m.name: m.baseline for m in study.spec.methods if m.baseline}
     inputs = look(folder, recorded(study, [CellRecord(folder / i) for i in before["cells"]]), options.out, console)
-    content = about(study, before["cells"], {**before.get("baselines", {}), **named}, inputs.about())
+    baselines = {**before.get("baselines", {}), **named}
+    content = about(study, before["cells"], before.get("grid", {}), baselines, inputs.about())
     write_json(folder / "study.json", content)
     publish: Path | None = options.publish
     made, failed = reported(

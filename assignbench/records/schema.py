@@ -69,6 +69,14 @@ OBJECTS = TableSchema(
         Column("crowd", "bool", "Whether the annotation marks a crowd region, which is never counted."),
         Column("difficult", "bool", "Whether the annotation says difficult: neither missed nor matched at a cost."),
         Column(
+            "never_found",
+            "bool",
+            "Imported: whether the annotation's id is 0. pycocotools keeps matches by id and reads 0 as none, so that "
+            "nothing finds this object.",
+            "",
+            True,
+        ),
+        Column(
             "acentricity", "float", "Embedded scenes: how far the shape's mass lies off its box's centre.", "", True
         ),
         Column("occlusion", "float", "Embedded scenes: share of the shape that others hide.", "", True),

@@ -16,8 +16,8 @@ from assignbench.analysis.averages import METRICS
 from assignbench.analysis.base import CellData
 from assignbench.analysis.claims import parse
 from assignbench.analysis.differences import METRICS as COMPARED, primary_metric
-from assignbench.analysis.groups import group_table, image_group_table
 from assignbench.analysis.measures import measured, replicated
+from assignbench.analysis.parts import NUMBERS, curve, image_groups, object_groups
 from assignbench.measure.groups import CROWDING, ELONGATION, IMAGE_CROWDING, PER_IMAGE
 from assignbench.records import write_table
 from assignbench.records.columns import Column, TableSchema
@@ -90,6 +90,10 @@ CLASSES = TableSchema(
     ),
 )
 KEYS = [c.name for c in _KEYS]
+GROUPINGS = (
+    *((CROWDING, object_groups), (ELONGATION, object_groups)),
+    *((IMAGE_CROWDING, image_groups), (PER_IMAGE, image_groups)),
+)
 
 
 def write_cells(study: StudyRecord, folder: Path) -> None:
@@ -100,7 +104,7 @@ def write_cells(study: StudyRecord, folder: Path) -> None:
     asked = compared(study)
     write_table(folder / "measures.parquet", _measures(study, asked), MEASURES)
     write_table(folder / "replicates.parquet", pd.concat([_replicates(c, asked) for c in cells]), REPLICATES)
-    write_table(folder / "groups.parquet", _groups(study), GROUPS)
+    write_table(folder / "groups.parquet", pd.concat([_groups(c) for c in cells]), GROUPS)
     write_table(folder / "classes.parquet", pd.concat([_classes(c) for c in cells]), CLASSES)
 
 
@@ -129,12 +133,14 @@ def _replicates(cell: CellData, asked: list[str]) -> pd.DataFrame:
     return pd.DataFrame({**cell.keys, "replicate": np.arange(len(drawn[asked[0]])), **drawn})
 
 
-def _groups(study: StudyRecord) -> pd.DataFrame:
-    parts = [group_table(study, by).assign(by=by.column) for by in (CROWDING, ELONGATION)]
-    parts += [image_group_table(study, by).assign(by=by.column) for by in (IMAGE_CROWDING, PER_IMAGE)]
-    named = [p.rename(columns={"objects": "count", "images": "count"}) for p in parts if len(p)]
-    columns = [*KEYS, "by", "group", "count", "AP", "AP50", "AP75"]
-    return pd.concat([p[columns] for p in named], ignore_index=True) if named else pd.DataFrame(columns=columns)
+def _groups(cell: CellData) -> pd.DataFrame:
+    rows = []
+    for grouping, parts_of in GROUPINGS:
+        for part in parts_of(grouping, cell):
+            row = {**cell.keys, "by": grouping.column, "group": part.name}
+            row |= {"count": int(part.about.get("images", part.about["objects"]))}
+            rows.append({**row, **dict(zip(NUMBERS, curve(cell, part)[0].tolist(), strict=True))})
+    return pd.DataFrame(rows, columns=[*KEYS, "by", "group", "count", *NUMBERS])
 
 
 def _classes(cell: CellData) -> pd.DataFrame:

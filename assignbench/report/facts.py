@@ -65,7 +65,12 @@ def _gain(measure: str, row: pd.Series, column: str, where: str, half: str = "",
     """A paired difference to the row's baseline; `half`: the column of the interval that verdicts rest on."""
     reach = HUNDRED * float(row[half]) if half else float("nan")
     name = ("gain in", measure, *_place(row), str(row["baseline"]))
-    return Fact(name, HUNDRED * float(row[column]), where, float(row.get(n, np.nan)), reach)
+    return Fact(name, HUNDRED * float(row[column]), where, _seeds(row, n), reach)
+
+
+def _seeds(row: pd.Series, n: str) -> float:
+    """How many seeds a gain rests on, where a column of its own says so or the row's n does."""
+    return float(row["gain_n"] if "gain_n" in row else row.get(n, np.nan))
 
 
 def _has_baseline(row: pd.Series) -> bool:
@@ -118,6 +123,15 @@ def _by_group(measure_of: Callable[[str], str]) -> Reader:
     return read
 
 
+def _metrics(result: Result) -> Facts:
+    """Every measure with its interval."""
+    for row in _rows(result):
+        yield _value(str(row["measure"]), row, "value", result.caption)
+        if "difference" in row and _has_baseline(row):
+            n = "difference_n" if "difference_n" in row else "n"
+            yield _gain(str(row["measure"]), row, "difference", result.caption, n=n)
+
+
 def _recall(result: Result) -> Facts:
     for column in (c for c in result.frame if str(c).startswith("AR") and not str(c).endswith("_half")):
         yield from _values({str(column): str(column)})(result)
@@ -125,7 +139,7 @@ def _recall(result: Result) -> Facts:
 
 def _group_gain(factor: str, row: pd.Series, value: float, half: float, where: str) -> Fact:
     name = ("gain by group of", factor, *_place(row), str(row["baseline"]), str(row["group"]))
-    return Fact(name, value, where, float(row.get("n", np.nan)), half)
+    return Fact(name, value, where, _seeds(row, "n"), half)
 
 
 def _relative(result: Result) -> Facts:
@@ -219,6 +233,7 @@ READERS: Mapping[str, Reader] = {
     "averages.cells": _cells,
     "differences": _differences,
     "claims.tests": _claims,
+    "metrics": _metrics,
     "size": _by_group(lambda group: f"AP{SIZES[group]}" if group in SIZES else ""),
     "size.recall": _recall,
     "crowdedness": _by_group(_crowded),

@@ -101,7 +101,7 @@ def wrong_verdicts(result: Result) -> Iterator[str]:
     for _, row in frame.iterrows():
         way = 1 if row["verdict"] in UP else -1 if row["verdict"] in DOWN else 0
         everywhere = str(row.get("claim", "")).endswith(" for every detector")  # one verdict on several rows
-        value, half = float(row[column]), float(row["half"])
+        value, half = float(row[column]), float(row[f"{column}_half" if f"{column}_half" in row else "half"])
         if not way or (everywhere and way < 0):
             continue
         who = ", ".join(str(row[k]) for k in ("claim", "data", "detector", "method", "metric", "factor") if k in row)
@@ -175,18 +175,15 @@ def without_unit(result: Result) -> Iterator[str]:
 
 def _is_known(column: str) -> bool:
     """Counts of seeds, probabilities, and the half-width beside the number whose unit it has."""
-    return column in ("n", "delta_n", "p", "p_holm", "half")
+    return column in ("n", "p", "p_holm", "half") or column.endswith("_n")
 
 
 def without_population(table: Table) -> Iterator[str]:
     """A printed interval that does not say on how many seeds it rests, or for whom it speaks."""
     if not table.has_intervals:
         return
-    if not any(h == "n" or h.startswith("n (") for h in table.header) and not _noted(table, "n: "):
+    seeds = any(h == "n" or h.startswith("n (") for h in table.header)
+    if not seeds and not any(note.startswith("n: ") for note in table.notes):
         yield f"'{table.caption}': prints intervals without n"
-    if "population" not in table.header and not _noted(table, "±"):
+    if "population" not in table.header and not any("±" in note for note in table.notes):
         yield f"'{table.caption}': prints intervals without saying for which population"
-
-
-def _noted(table: Table, opening: str) -> bool:
-    return any(note.startswith(opening) for note in table.notes)

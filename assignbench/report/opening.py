@@ -12,8 +12,10 @@ from assignbench.analysis import StudyRecord
 from assignbench.analysis.configuration import entries, pairs
 from assignbench.analysis.differences import primary_metric
 from assignbench.config.detector import DetectorConfig
+from assignbench.report.lost import lost_methods
 from assignbench.report.tables import Table, difference, seeds_note, tidy_table
 
+READ = "evaluation."  # how a trained network is read, which a study may change for one method
 LONGEST = 400  # characters of a cell's reason
 PAIR_WORDS = {"assigner": "assigner alone", "recipe": "recipe", "import": "not known", "": "–"}
 
@@ -28,6 +30,7 @@ def opening(
     verdicts = _by_pair(differences.get("differences", pd.DataFrame()))
     several = len(study.places) > 1
     metric = primary_metric(study)
+    lost = lost_methods(study)
     header = ["method", "compared with", "differs in", "beyond the assigner"]
     rows = []
     for row in table.itertuples(index=False):
@@ -37,6 +40,7 @@ def opening(
             gain, verdict = difference(found.difference, found.half, found.n), str(found.verdict)
             if found.reason:
                 verdict = f"{verdict}: {found.reason}"
+        verdict = lost.get((row.data, row.detector), {}).get(row.method, verdict)
         beyond = row.differs if row.pair == "recipe" else "nothing" if row.pair == "assigner" else "–"
         place = [row.data, row.detector] if several else []
         rows.append([*place, row.method, row.baseline or "–", PAIR_WORDS[row.pair], beyond, gain, verdict])
@@ -82,10 +86,14 @@ def fairness(study: StudyRecord) -> tuple[str, bool]:
     if len({p[:2] for p in prints}) != len(prints):
         return "UNFAIR: cells of one data set were trained or tested on different data; see the table of runs.", True
     differing = entries(study)
-    foreign = [] if differing.empty else [k for k in differing.key if not k.startswith("method.")]
+    keys = [] if differing.empty else list(dict.fromkeys(differing.key))
+    foreign = [k for k in keys if not k.startswith(("method.", READ))]
     if foreign:
         return f"UNFAIR: more than the method differs: {', '.join(foreign)}.", True
     told = "Only entries of the method differ between the rows of a table; data, network, schedule and seeds are equal."
+    read = [k for k in keys if k.startswith(READ)]
+    if read:
+        told += f" Some methods are read differently, which makes their pairs ones of recipes: {', '.join(read)}."
     return told, False
 
 
@@ -108,11 +116,12 @@ def sharing(study: StudyRecord) -> str:
 
 
 def warnings(study: StudyRecord) -> list[str]:
-    """What a reader must know first: cells that were damaged, and cells that were made from other inputs than those of
-    now, why, and which of these were accepted.
+    """What a reader must know first: what of imported files counts in no number, cells that were damaged, and cells
+    that were made from other inputs than those of now, why, and which of these were accepted.
     """
     damaged = [c.reason for c in study.cells if c.state == "damaged"] + [reason for _, reason in study.unreadable]
-    lines = [f"Damaged and left out: {reason}." for reason in damaged]
+    lines = [f"Left out: {one}." for one in study.about.get("left_out") or []]
+    lines += [f"Damaged and left out: {reason}." for reason in damaged]
     for key, told in (
         ("stale", "STALE: these cells were made from other inputs than those of now"),
         ("accepted", "STALE, but kept by --accept-stale"),

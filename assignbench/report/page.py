@@ -18,6 +18,7 @@ from assignbench.report.cells import NOTE, write_cells
 from assignbench.report.figures import FIGURES
 from assignbench.report.folder import check_publishable, replaced
 from assignbench.report.lint import lint
+from assignbench.report.lost import lost_methods, lost_note
 from assignbench.report.opening import (
     cell_table,
     environment_table,
@@ -170,8 +171,9 @@ def page_of(study: StudyRecord, target: Target, tell: Tell) -> Page:
     _insert_samples(sections, study, target)
     first = opening(study, _results(answers, "differences", study), _results(answers, "claims", study))
     if first:
-        sections.insert(0, Section("", "What is compared", FIRST_QUESTION, FIRST_DEFINITION, "", first))
-    behind = _appendix(study, answers)
+        told = _with_lost(study, first)
+        sections.insert(0, Section("", "What is compared", FIRST_QUESTION, FIRST_DEFINITION, "", told))
+    behind = _with_lost(study, _appendix(study, answers))
     if behind:
         sections.append(Section("", "Appendix: the tests behind the verdicts", "", APPENDIX_DEFINITION, "", behind))
     fair, unfair = fairness(study)
@@ -243,15 +245,22 @@ def _section(analysis: Analysis, study: StudyRecord, answer: list[Result] | str,
 
 
 def _tables(study: StudyRecord, results: list[Result]) -> list[Table]:
-    tables = []
+    tables: list[Table] = []
     for result in results:
-        if result.role != "table" or result.frame.empty:
+        if result.role != "table":
             continue
         if result.key == "averages":
-            tables += average_tables(result.frame, study.methods, study.about.get("published") or {})
-        else:
+            published = study.about.get("published") or {}
+            tables += average_tables(result.frame, study.methods, published, lost_methods(study))
+        elif not result.frame.empty:
             tables.append(result_table(result, study.places))
-    return tables
+    return _with_lost(study, tables)
+
+
+def _with_lost(study: StudyRecord, tables: list[Table]) -> list[Table]:
+    """The tables, each with a note of the cells that are in none of its numbers."""
+    told = lost_note(study)
+    return [replace(table, notes=[*table.notes, told]) for table in tables] if told else tables
 
 
 APPENDIX_DEFINITION = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from assignbench.study.places import Study
 from assignbench.study.spec import DataEntry, DetectorEntry, MethodEntry, changed
 
 MOST_CELLS = 10_000
+COCO_DETECTIONS = 100  # of an image and class, which COCO's AP and AR count
 MOST_BYTES = 255  # of a file's name
 _PARTS: dict[str, type[Config]] = {"nms": Nms, "voting": Voting, "head_init": HeadInit, "coder": CoderConfig}
 
@@ -37,11 +39,14 @@ def check(study: Study) -> None:
     _check_paths(study)
     for data in spec.data:
         for detector in spec.detectors:
-            _check_size(study, data, schedule_of(study, data, detector))
+            if any(belongs(detector, method, data) for method in spec.methods):
+                _check_size(study, data, detector)
     _check_parts(study, ("method_defaults",), spec.method_defaults)
     for place, method in enumerate(spec.methods):
         _check_parts(study, ("methods", place), method.overrides())
         evaluation_of(study, place, method)
+    for count in spec.max_dets[-1:]:
+        check_recall(study, count, [m.name for m in spec.methods], study.where("max_dets"))
     _check_tables(study)
     places = sum(belongs(d, m, data) for d in spec.detectors for data in spec.data for m in spec.methods)
     if not places:
@@ -53,19 +58,31 @@ def check(study: Study) -> None:
         )
 
 
-def _check_size(study: Study, data: DataEntry, schedule: Schedule) -> None:
+def _check_size(study: Study, data: DataEntry, detector: DetectorEntry) -> None:
     """What depends on how many images there are; known without reading any for embedded scenes alone."""
+    schedule = schedule_of(study, data, detector)
     if data.kind != "shapes":
         return
-    written = {*data.schedule, *study.spec.schedule.model_fields_set}
+    written = {*data.schedule, *detector.schedule, *study.spec.schedule.model_fields_set}
     images = schedule.update_size
     if {"batch_size", "accumulate"} & written and images > data.train_images:
-        where, of = study.where("schedule", "batch_size"), f" (accumulate: {schedule.accumulate})"
+        where, of = scheduled_at(study, data, detector, "batch_size"), f" (accumulate: {schedule.accumulate})"
         told = f"{where} is {schedule.batch_size}{of if schedule.accumulate > 1 else ''}"
         raise InputError(f"{told}, but data set '{data.name}' has train_images: {data.train_images}")
-    name, _, late = schedule.unreached(max(1, data.train_images // images)).partition(": ")
+    name, _, late = schedule.unreached(schedule.epoch_steps(data.train_images)).partition(": ")
     if late:
-        raise InputError(f"{study.where('schedule', name)}: on data set '{data.name}': {late}")
+        raise InputError(f"{scheduled_at(study, data, detector, name)}: on data set '{data.name}': {late}")
+
+
+def scheduled_at(study: Study, data: DataEntry, detector: DetectorEntry, name: str) -> str:
+    """Where an entry of their cells' schedule stands: with the detector, with the data set, or in the study's own."""
+    for part, place, entry in (
+        ("detectors", study.spec.detectors.index(detector), detector),
+        ("data", study.spec.data.index(data), data),
+    ):
+        if name in entry.schedule:
+            return study.where(part, place, "schedule", name)
+    return study.where("schedule", name)
 
 
 def belongs(detector: DetectorEntry, method: MethodEntry, data: DataEntry) -> bool:
@@ -93,28 +110,31 @@ def detector_of(study: Study, place: int, entry: DetectorEntry) -> DetectorConfi
             f"{study.where('detectors', place, 'weights')} is torchvision, which has no weights of {name}; name a "
             "file, or leave weights out"
         )
+    misspelt = get_close_matches(entry.weights.lower(), [detectors.FROM_TORCHVISION], cutoff=0.8)
+    if misspelt and entry.weights != detectors.FROM_TORCHVISION:
+        where = study.where("detectors", place, "weights")
+        told = f"did you mean '{detectors.FROM_TORCHVISION}'? A file is written with its ending, e.g. .pth"
+        raise InputError(f"{where} is '{entry.weights}'; {told}")
     return DetectorConfig(name=entry.name, label=entry.shown, spec=spec, weights=Path(entry.weights).name)
 
 
-def schedule_of(study: Study, data: DataEntry, detector: DetectorEntry | None = None) -> Schedule:
-    """The schedule of a data set's cells, with a detector's own changes over it.
+def schedule_of(study: Study, data: DataEntry, detector: DetectorEntry) -> Schedule:
+    """The schedule of the study with the data set's changes over it, and the detector's over both.
 
     Raises InputError for what is wrong, and for what would do nothing.
     """
     schedule = study.spec.schedule
-    asked = [("data", study.spec.data.index(data), f"data set '{data.name}'", data.schedule)]
-    if detector is not None:
-        asked += [
-            ("detectors", study.spec.detectors.index(detector), f"detector '{detector.shown}'", detector.schedule)
-        ]
-    for part, place, what, change in asked:
+    for part, place, what, change in (
+        ("data", study.spec.data.index(data), f"data set '{data.name}'", data.schedule),
+        ("detectors", study.spec.detectors.index(detector), f"detector '{detector.shown}'", detector.schedule),
+    ):
         try:
             schedule = changed(schedule, change)
         except ValidationError as problem:
             where = study.where(part, place, "schedule")
             raise InputError(f"{where} of {what}: {complaints(problem, Schedule)}") from None
     for name, needed in schedule.idle().items():
-        where = study.where("schedule", name)
+        where = scheduled_at(study, data, detector, name)
         raise InputError(f"{where} does nothing without {needed}; set that, or leave {name} out")
     return schedule
 
@@ -128,6 +148,20 @@ def evaluation_of(study: Study, place: int, method: MethodEntry) -> Evaluation:
     except ValidationError as problem:
         told = InputError(complaints(problem, Evaluation, at="evaluation"), ("evaluation", *problem.errors()[0]["loc"]))
         raise study.refused(told, ("methods", place)) from None
+
+
+def check_recall(study: Study, count: int, methods: Sequence[str], where: str) -> None:
+    """Raises InputError where AR at `count` detections would be AR at fewer under its name, as no more are kept.
+
+    COCO's own AR100 keeps its name whatever the limit is.
+    """
+    for place, method in enumerate(study.spec.methods):
+        kept = evaluation_of(study, place, method).max_detections
+        if method.name in methods and count > max(COCO_DETECTIONS, kept):
+            raise InputError(
+                f"{where}: AR{count} cannot be measured: of method '{method.name}' {kept} detections of an image are "
+                f"kept; set evaluation: {{max_detections: {count}}}, or ask for fewer"
+            )
 
 
 def _check_tables(study: Study) -> None:

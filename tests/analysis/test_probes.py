@@ -6,6 +6,7 @@ import pytest
 
 from assignbench.analysis import ANALYSES
 from assignbench.analysis.assignment import size_of
+from assignbench.analysis.base import CellData
 from assignbench.analysis.probes import (
     boundary,
     cell_churn,
@@ -15,7 +16,8 @@ from assignbench.analysis.probes import (
     recorded_mixtures,
     separation,
 )
-from assignbench.records import finish, write_json, write_table
+from assignbench.config.evaluation import Evaluation
+from assignbench.records import CellRecord, finish, write_config, write_json, write_table
 from assignbench.records.schema import ASSIGNMENTS, PROBE_OBJECTS, PROBES
 from tests.analysis.planted import boxes_table, filled, objects_table, study_of, write_cell
 
@@ -84,6 +86,22 @@ def test_learned_anchors(study) -> None:
     rows = {r["anchor"]: r for r in learned_anchors(study.data()[0])}
     assert rows["0"]["size"] == pytest.approx(1.0) and rows["0"]["ratio"] == pytest.approx(4.0)
     assert rows["1"]["size"] == pytest.approx(1.0) and rows["1"]["share"] == 0.5  # 0.1 is below the least score
+
+
+def read_at(study, scales: list[int]) -> CellData:
+    """The cell as one whose test images were seen at these sizes."""
+    folder = study.done[0].folder
+    config = CellRecord(folder).config
+    evaluation = Evaluation(test_scales=scales, test_flip=True)
+    write_config(folder, config.model_copy(update={"evaluation": evaluation}))
+    return CellData(CellRecord(folder))
+
+
+def test_learned_anchors_at_other_test_sizes(study) -> None:
+    """At 50 px both boxes are half as large there, in a grid of 13 x 13 cells; of several sizes nothing is known."""
+    rows = {r["anchor"]: r for r in learned_anchors(read_at(study, [50]))}
+    assert rows["0"]["size"] == pytest.approx(0.5) and rows["1"]["size"] == pytest.approx(0.5)
+    assert learned_anchors(read_at(study, [50, 100])) == []
 
 
 def test_the_area_of_a_probe_object_comes_from_its_own_record_first(study) -> None:

@@ -18,7 +18,9 @@ def test_percent_and_difference() -> None:
     assert percent(0.4321, None, 1) == "43.2†"
     assert percent(None) == percent(math.nan) == "n/a"
     assert difference(0.02, 0.005, 3) == "+2.0 ± 0.5"
-    assert difference(-0.02, 0.5, 2) == "-2.0 (n=2: not resolvable)"
+    assert percent(0.4321, 0.01, 1) == "43.2† ± 1.0"  # over images
+    assert difference(-0.02, 0.5, 2) == "-2.0 ± 50.0 (n=2: not resolvable)"
+    assert difference(-0.02, None, 1) == "-2.0 (n=1: not resolvable)"
     assert difference(math.nan, None, 0) == "–"
 
 
@@ -27,15 +29,18 @@ def averages(n: int) -> pd.DataFrame:
     for method, mean, delta in (("iou", 0.4, math.nan), ("mg", 0.42, 0.02)):
         row = {"data": "voc0712", "detector": "net", "method": method, "metric": "AP", "mean": mean, "half": 0.01}
         row |= {"baseline": "iou" if method == "mg" else "", "pair": "assigner" if method == "mg" else ""}
-        row |= {"n": n, "delta": delta, "delta_half": 0.015, "delta_n": n, "detectable": 0.021, "reason": ""}
-        rows.append(row)
+        gain = {"delta": delta, "delta_half": 0.015, "delta_n": n, "detectable": delta + 0.002, "reason": ""}
+        gain["detectable_corrected"] = delta + 0.004
+        rows.append({**row, "n": n, **gain})
     return pd.DataFrame(rows)
 
 
 def test_the_table_ends_with_what_it_could_resolve() -> None:
     (table,) = average_tables(averages(3), ["iou", "mg"], {})
     assert table.rows[1] == ["mg", "42.0 ± 1.0", "+2.0 ± 1.5", "iou"]
-    assert "resolves for every method in 80 % of its runs: 2.1 points" in table.notes[-2]
+    assert (
+        "resolves in 80 % of its runs: 2.2 points; after correction, where it is the only one: 2.4." in table.notes[1]
+    )
     assert table.notes[0] == "n: 3 seeds." and table.notes[-1].startswith("± of a method: for other seeds, on these")
     assert not any(n.startswith("recipe") for n in table.notes)
     (recipe,) = average_tables(averages(3).replace({"pair": {"assigner": "recipe"}}), ["iou", "mg"], {})
@@ -43,8 +48,16 @@ def test_the_table_ends_with_what_it_could_resolve() -> None:
     (two,) = average_tables(averages(2), ["iou", "mg"], {})
     assert two.notes[-1].startswith("± of a method") and any("cannot resolve" in n for n in two.notes)
     (single,) = average_tables(averages(1), ["iou", "mg"], {})
-    assert "42.0†" in single.rows[1]
+    assert "42.0† ± 1.0" in single.rows[1]
     assert any("cannot resolve any difference" in n for n in single.notes)
+
+
+def test_a_difference_that_cannot_be_tested_says_why() -> None:
+    failed = averages(3)
+    failed.loc[1, ["delta", "reason"]] = [math.nan, "no finished cell of iou (3 failed)"]
+    (table,) = average_tables(failed, ["iou", "mg"], {})
+    assert table.rows[1][2:] == ["–", "iou"]
+    assert table.notes[0] == "Δ of mg to iou is not testable: no finished cell of iou (3 failed)."
 
 
 def test_published_numbers_stand_beside_ours() -> None:

@@ -23,7 +23,7 @@ def aspect_ratio(study: StudyRecord, found: Found) -> list[Drawn]:
     categories = found.get("aspect_ratio.categories", pd.DataFrame())
     lines = found.get("aspect_ratio.lines", pd.DataFrame())
     by_object = gain_figure(found["aspect_ratio"], study, ELONGATION.names, "aspect ratio of the object")
-    caption = "Gain in AP over the baseline by aspect ratio of the object, mean over seeds with the 95 % t-interval."
+    caption = "Gain in AP over the baseline by aspect ratio of the object, with its 95 % interval."
     made = [Drawn("aspect_ratio", caption, by_object)]
     if len(categories):  # a line needs three categories
         several = categories.groupby(["data", "detector"]).category.transform("nunique") > 2

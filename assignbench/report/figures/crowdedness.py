@@ -16,7 +16,7 @@ def crowdedness(study: StudyRecord, found: Found) -> list[Drawn]:
     """Gain by crowdedness of the object; AP and gain by objects per image."""
     first, second = found["crowdedness"], found.get("crowdedness.per_image", pd.DataFrame())
     by_object = gain_figure(first, study, CROWDING.names, "largest IoU with another object")
-    interval = "mean over seeds with the 95 % t-interval over them."
+    interval = "with its 95 % interval."
     return [
         Drawn("crowdedness", f"Gain in AP over the baseline by crowdedness (LTM, Table 2), {interval}", by_object),
         Drawn(

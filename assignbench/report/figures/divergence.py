@@ -39,6 +39,8 @@ def _densities(study: StudyRecord, table: pd.DataFrame) -> list[Drawn]:
     for place in study.places if len(table) else []:
         here = table[(table.data == place[0]) & (table.detector == place[1])]
         names = present(study.methods, here)
+        if not names:  # no cell of the place is finished
+            continue
         figure, axes = panels(len(names), columns=4, size=(2.2, 2.2))
         reach = np.array([[0.1, 1.0], [0.0, 1.0]])
         for ax, method in zip(axes, names, strict=True):
