@@ -154,7 +154,10 @@ def _parser() -> argparse.ArgumentParser:
     report = _command(commands, "report", "write the report again from the run folder")
     _study_options(report)
     report.add_argument(
-        "--publish", type=Path, metavar="DIR", help="write report.md and figures there, without pictures of data sets"
+        "--publish",
+        type=Path,
+        metavar="DIR",
+        help="write report.md, figures and the numbers of every cell there, without pictures of data sets",
     )
 
     listing = _command(commands, "list", "list what there is")

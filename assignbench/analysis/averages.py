@@ -84,6 +84,11 @@ def averages(study: StudyRecord) -> list[Result]:
             rows.append(row)
     frame = pd.DataFrame(rows, columns=COLUMNS)
     return [
-        Result("averages", "AP over methods", frame, {"mean": "AP", "delta": "AP"}),
+        Result(
+            "averages",
+            "AP over methods",
+            frame,
+            {n: "AP" for n in ("mean", "delta", "detectable", "detectable_corrected")},
+        ),
         Result("averages.cells", "AP of every cell", cells, {"value": "AP"}, "figure"),
     ]

@@ -9,7 +9,7 @@ from assignbench.analysis.base import StudyRecord, analysis
 from assignbench.analysis.estimates import Estimate, pairing_efficiency
 from assignbench.analysis.pairs import Pair, by_seed, estimated, pairs_of
 from assignbench.analysis.power import smallest_told
-from assignbench.analysis.result import Result
+from assignbench.analysis.result import SEEDS, Result
 from assignbench.analysis.verdicts import with_verdicts
 
 METRICS = ("AP", "AP50", "AP75")
@@ -25,6 +25,8 @@ COLUMNS = [
     "seeds_half",
     "images_half",
 ]
+
+TEST_UNITS = {"t_half": "AP", "freedom": "1", "pairing": "share"}
 
 
 @analysis(
@@ -61,7 +63,7 @@ def differences(study: StudyRecord) -> list[Result]:
     tests = ["data", "detector", "method", "metric", "n", "t_half", "freedom", "pairing", "p", "p_holm"]
     return [
         Result("differences", "Paired differences", table[shown], units, notes=tuple(n for n in notes if n)),
-        Result("differences.tests", "The tests behind the differences", table[tests], {"t_half": "AP"}, "appendix"),
+        Result("differences.tests", "The tests behind the differences", table[tests], TEST_UNITS, "appendix", SEEDS),
     ]
 
 

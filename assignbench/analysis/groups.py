@@ -31,6 +31,10 @@ GROUP_RULE = (
     "differ in size alone have the same AP. "
 )
 UNITS = {name: "AP" for name in ("AP", "AP50", "AP75", "gain")} | {"relative_gain": "share"}
+UNITS |= {"middle": "of the factor", "objects": "objects", "images": "images", "gain_n": "seeds"}
+CATEGORY_UNITS = {"objects": "objects", "aspect_ratio": "w:h", "AP": "AP", "gain": "AP"}
+LINE_UNITS = {"intercept": "AP", "slope": "AP", "n": "categories"}
+CATEGORIES = "other categories, these models and images"
 
 
 def group_table(study: StudyRecord, grouping: Grouping) -> pd.DataFrame:
@@ -85,13 +89,14 @@ def aspect_ratio(study: StudyRecord) -> list[Result]:
             line = fitted_line(group.aspect_ratio.tolist(), group.gain.tolist())
             row = dict(zip(("data", "detector", "method", "baseline"), key, strict=True))
             half = np.nan if line.half is None else line.half
-            rows = {"intercept": line.intercept, "slope": line.slope, "slope_half": half, "categories": line.n}
+            rows = {"intercept": line.intercept, "slope": line.slope, "slope_half": half, "n": line.n}
             lines.append({**row, **rows})
-    of_lines = {"intercept": "AP", "slope": "AP"}
     return [
         Result("aspect_ratio", "By aspect ratio of the object", group_table(study, ELONGATION), UNITS),
-        Result("aspect_ratio.categories", "By category", categories, {"AP": "AP", "gain": "AP"}),
-        Result("aspect_ratio.lines", "Lines through the categories", pd.DataFrame(lines), of_lines),
+        Result("aspect_ratio.categories", "By category", categories, CATEGORY_UNITS),
+        Result(
+            "aspect_ratio.lines", "Lines through the categories", pd.DataFrame(lines), LINE_UNITS, population=CATEGORIES
+        ),
     ]
 
 
@@ -166,16 +171,17 @@ def factors(study: StudyRecord) -> list[Result]:
         for pair, sample, estimate in trends(pairs_of(study), factor):
             row = {**pair.keys, "factor": factor, "slope": 100 * estimate.mean, "half": 100 * estimate.half}
             row |= {"unit": f"{unit_of_gain(factor)} per unit", "n": estimate.n, "p": estimate.p}
+            row |= {"population": estimate.population if estimate.n else ""}
             slopes.append({**row, "by_group": sample.detail or "–", "untestable": sample.untestable})
         groups += gains_by_group(study, factor)
     if not slopes:
         return []
     table = with_verdicts(pd.DataFrame(slopes), "slope").rename(columns={"untestable": "reason"})
-    shown = [*KEYS, "factor", "slope", "half", "unit", "n", "verdict", "by_group", "reason"]
+    shown = [*KEYS, "factor", "slope", "half", "unit", "n", "population", "verdict", "by_group", "reason"]
     return [
         Result("factors", "Slope of the gain", table[shown]),
         Result("factors.p", "The p values of the slopes", table[[*KEYS, "factor", "n", "p", "p_holm"]], {}, "appendix"),
-        Result("factors.groups", "Gain by group", pd.DataFrame(groups)),
+        Result("factors.groups", "Gain by group", pd.DataFrame(groups), {"middle": "of the factor"}),
     ]
 
 
@@ -191,5 +197,5 @@ def gains_by_group(study: StudyRecord, factor: str) -> list[dict[str, object]]:
             g = sample.groups
             row = {**pair.keys, "factor": factor, "group": g.names[number], "middle": float(g.middles[number])}
             row |= {"objects": int(g.objects[number]), "gain": 100 * estimate.mean, "gain_half": 100 * estimate.half}
-            rows.append({**row, "unit": unit_of_gain(factor), "n": estimate.n})
+            rows.append({**row, "unit": unit_of_gain(factor), "n": estimate.n, "population": estimate.population})
     return rows

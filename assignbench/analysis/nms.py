@@ -11,12 +11,13 @@ import pandas as pd
 
 from assignbench.analysis.base import CellData, StudyRecord, analysis
 from assignbench.analysis.intervals import over_seeds
-from assignbench.analysis.result import Result
+from assignbench.analysis.result import SEEDS, Result
 from assignbench.measure.matching import BOX, Overlaps, average_precision, match, mean_over_classes, overlaps_of
 from assignbench.measure.nms import Boxes, thin_out, vote
 
 THRESHOLDS: tuple[float, ...] = tuple(np.arange(0.5, 0.91, 0.05).round(2).tolist())
 UNLIMITED = 10**9
+ORACLE = "AP if scores ranked boxes by their true IoU"
 OWN_IOU = 0.5  # a box from this IoU on is one of the object's boxes
 Floats = npt.NDArray[np.float64]
 
@@ -146,8 +147,8 @@ def nms(study: StudyRecord) -> list[Result]:
     shares = {"NR": "share"} | {f"NR{round(100 * t)}": "share" for t in THRESHOLDS}
     points = {name: "AP" for name in ("AP", "AP_replay", "AP_oracle", "misranking")}
     return [
-        Result("nms", "NMS recall", over_seeds(pd.DataFrame(rows)), shares),
-        Result("nms.oracle", "AP if scores ranked boxes by their true IoU", over_seeds(pd.DataFrame(oracle)), points),
+        Result("nms", "NMS recall", over_seeds(pd.DataFrame(rows)), shares, population=SEEDS),
+        Result("nms.oracle", ORACLE, over_seeds(pd.DataFrame(oracle)), points, population=SEEDS),
     ]
 
 

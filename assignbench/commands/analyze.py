@@ -15,8 +15,8 @@ from rich.console import Console
 import assignbench
 from assignbench.commands.folders import in_place_of
 from assignbench.commands.prediction_files import Given, beside, named, read_given
+from assignbench.commands.reporting import reported
 from assignbench.commands.results_folder import check_results
-from assignbench.commands.terminal import with_progress
 from assignbench.config import Nms
 from assignbench.data.predictions import GroundTruth, read_ground_truth, read_predictions
 from assignbench.data.suspicion import suspicious_candidates
@@ -71,13 +71,13 @@ def analyze(options: argparse.Namespace, console: Console) -> int:
         for one in found:
             _write_cell(folder / one.cell, one, truth, options.nms)
         write_json(folder / "study.json", about)
-        page = with_progress(console, partial(build_report, folder))
+        page, failed = reported(console, partial(build_report, folder))
     console.print(f"report: {target / page.relative_to(folder)}", markup=False)
     if truth.left_out:
         first, *more = dict.fromkeys(truth.left_out)
         others = f"; and {len(more)} more of this kind, which the report names" if more else ""
         console.print(f"not everything counts in its numbers: {first}{others}", markup=False)
-    return 0
+    return failed
 
 
 def _read(method: Given, candidates: Sequence[Path], truth: GroundTruth) -> list[Read]:

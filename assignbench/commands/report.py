@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Console
 
 from assignbench.commands.opening import read, run_folder
+from assignbench.commands.reporting import reported
 from assignbench.commands.staleness import look, recorded
-from assignbench.commands.terminal import with_progress
 from assignbench.errors import InputError
 from assignbench.records import CellRecord, read_about, write_json
 from assignbench.report import build_report, publish_report
@@ -30,9 +30,9 @@ def report(options: argparse.Namespace, console: Console) -> int:
     content = about(study, before["cells"], before.get("grid", {}), baselines, inputs.about())
     write_json(folder / "study.json", content)
     publish: Path | None = options.publish
-    made = with_progress(
+    made, failed = reported(
         console, lambda tell: publish_report(folder, publish, tell) if publish else build_report(folder, tell)
     )
     inputs.tell(console, before["cells"])
     console.print(f"report: {made}", markup=False)
-    return 0
+    return failed

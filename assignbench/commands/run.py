@@ -17,8 +17,8 @@ from rich.console import Console
 from assignbench.commands.devices import choose_device
 from assignbench.commands.display import Display, closing_table
 from assignbench.commands.opening import Opened, open_study
+from assignbench.commands.reporting import reported
 from assignbench.commands.staleness import Staleness, look, set_aside
-from assignbench.commands.terminal import with_progress
 from assignbench.commands.trainings import Trainings
 from assignbench.commands.weights import check_study_weights
 from assignbench.errors import InputError
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
             else:
                 inputs = set_aside(inputs, cells, renewed, console)
             _train(opened, inputs, records, options, console, (device, line))
-        page = with_progress(console, lambda tell: build_report(opened.folder, tell), quiet=options.quiet)
+        page, failed = reported(console, lambda tell: build_report(opened.folder, tell), quiet=options.quiet)
     except KeyboardInterrupt:
         for folder in wanted:
             record = CellRecord(folder)
@@ -66,7 +66,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         raise
     closing_table(console, cells, records)
     console.print(f"report: {page}", markup=False)
-    return 0 if all(r.state == "done" for r in records.values()) else 1
+    return failed if all(r.state == "done" for r in records.values()) else 1
 
 
 def _train(

@@ -177,7 +177,8 @@ ASSIGNMENTS = TableSchema(
 PROBES = TableSchema(
     "probes",
     "probes/visit-{n}.parquet",
-    "A visit to the probe images after step n: per object the priors assigned to it and the ones that overlap it most. "
+    "A visit to the probe images after step n: per object the priors assigned to it or judged for it, and "
+    "the ones that overlap it most. "
     "Boxes are in pixels of the network's input.",
     (
         EPOCH,
@@ -200,6 +201,14 @@ PROBES = TableSchema(
             "loss_cls", "float", "Focal loss of the object's class at this prior, the same formula for all methods."
         ),
         Column("loss_box", "float", "GIoU loss of the prediction, the same formula for all methods."),
+        Column("candidate", "bool", "Whether the rule judged the prior for the object (PAA).", "", True),
+        Column(
+            "rule_loss",
+            "float",
+            "What the rule judged it by, lower is better (PAA: Eq. 3).",
+            optional=True,
+            missing="where the assigner says nothing of the prior",
+        ),
         *_corners("Prior", "prior_"),
         *_corners("Predicted box"),
     ),

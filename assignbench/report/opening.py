@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,9 +13,10 @@ from assignbench.analysis.configuration import entries, pairs
 from assignbench.analysis.differences import primary_metric
 from assignbench.config.detector import DetectorConfig
 from assignbench.report.lost import lost_methods
-from assignbench.report.tables import Table, difference, tidy_table
+from assignbench.report.tables import Table, difference, seeds_note, tidy_table
 
 READ = "evaluation."  # how a trained network is read, which a study may change for one method
+LONGEST = 400  # characters of a cell's reason
 PAIR_WORDS = {"assigner": "assigner alone", "recipe": "recipe", "import": "not known", "": "–"}
 
 
@@ -44,11 +46,17 @@ def opening(
         rows.append([*place, row.method, row.baseline or "–", PAIR_WORDS[row.pair], beyond, gain, verdict])
     where = ["data", "detector"] if several else []
     caption = "Each method and its baseline" if several else f"Each method and its baseline{_where(study)}"
-    tables = [Table(caption, [*where, *header, f"Δ{metric}, points", "verdict (corrected)"], rows)]
+    notes = []
+    if verdicts:
+        seeds = {", ".join(k if several else k[2:]): float(r.n) for k, r in verdicts.items()}
+        notes = [seeds_note(seeds), "±: half of the 95 % interval for other seeds and other test images."]
+    columns = [*where, *header, f"Δ{metric}, points", "verdict (corrected)"]
+    tables = [Table(caption, columns, rows, notes, headline=True)]
     asked = claims.get("claims", pd.DataFrame())
     if len(asked) and "verdict" in asked:
         shown = [c for c in ("claim", "verdict", "reason") if c in asked]
-        tables.append(tidy_table("The claims that the study tests", asked[shown].drop_duplicates()))
+        told = tidy_table("The claims that the study tests", asked[shown].drop_duplicates())
+        tables.append(replace(told, headline=True))
     return tables
 
 
@@ -130,9 +138,15 @@ def cell_table(study: StudyRecord) -> Table:
         config = cell.config
         ap = cell.summary.get("AP")
         shown = f"{100 * ap:.1f}" if ap is not None and np.isfinite(ap) else "–"
-        rows.append([cell.id, config.method.name, str(config.seed), cell.state, shown, cell.reason[:400]])
-    rows += [[name, "–", "–", "damaged", "–", reason[:400]] for name, reason in study.unreadable]
-    return Table("Cells of this study", ["cell", "method", "seed", "state", "AP", "reason"], rows, data_notes(study))
+        rows.append([cell.id, config.method.name, str(config.seed), cell.state, shown, _cut(cell.reason)])
+    rows += [[name, "–", "–", "damaged", "–", _cut(reason)] for name, reason in study.unreadable]
+    header = ["cell", "method", "seed", "state", "AP (per cent)", "reason"]
+    return Table("Cells of this study", header, rows, data_notes(study))
+
+
+def _cut(reason: str) -> str:
+    """A reason that fits a table; the whole one stands in the cell's status.json."""
+    return reason if len(reason) <= LONGEST else f"{reason[:LONGEST]}… ({len(reason) - LONGEST} characters more)"
 
 
 def data_notes(study: StudyRecord) -> list[str]:

@@ -14,9 +14,10 @@ from assignbench.analysis.averages import METRICS
 from assignbench.analysis.estimates import LEAST_SEEDS
 from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.power import smallest_told
-from assignbench.analysis.result import Result
+from assignbench.analysis.result import SEEDS, Result
 
 ONE_SEED = "†"
+INTERVAL = " ± "
 # Units whose numbers lie in 0..1 and are printed times 100; all others are printed as they are.
 HUNDREDTHS = {"share": "per cent", "AP": "points of AP"}
 _NUMBER = re.compile(r"[+-]?\d[\d.]*†?( ± [\d.]+)?( \(n=.*\))?|n/a")
@@ -24,16 +25,32 @@ Place = tuple[str, str]  # data set and detector
 # What identifies a row stands first.
 KEYS = ("data", "detector", "method", "baseline", "pair")
 FINE = ("p", "p_holm")  # columns with four decimals
+DECIDED = ("higher", "lower", "supported", "contradicted")
+UNPRINTED = ("1", "1e6", "1e9", "1/s")  # units that a heading does not repeat: the name says them
 
 
 @dataclass(frozen=True)
 class Table:
-    """A caption, a header, rows of printable cells, and notes below: plain text, escaped by whoever renders it."""
+    """A caption, a header, rows of printable cells, and notes below: plain text, escaped by whoever renders it.
+
+    `headline`: its verdicts are those of the study, and the only words on the page that stand out.
+    """
 
     caption: str
     header: list[str]
     rows: list[list[str]]
     notes: list[str] = field(default_factory=list)
+    headline: bool = False
+
+    def stands_out(self, column: int, cell: str) -> bool:
+        """Whether a cell is printed bold: a decided verdict in a verdict's column of a table of the headline."""
+        return self.headline and self.header[column].startswith("verdict") and cell in DECIDED
+
+    @property
+    def has_intervals(self) -> bool:
+        """Whether half-widths stand in it, behind ± or in columns of their own."""
+        inside = any(INTERVAL in cell for row in self.rows for cell in row)
+        return inside or any(h == "half" or h.endswith(" half") for h in self.header)
 
     @property
     def numeric(self) -> list[bool]:
@@ -103,6 +120,14 @@ def average_tables(
     return tables
 
 
+def seeds_note(seeds: Mapping[str, float]) -> str:
+    """On how many seeds a table's rows rest, by method: one number where it is the same for all."""
+    counts = {name: int(n) for name, n in seeds.items() if np.isfinite(n)}
+    if len(set(counts.values())) < 2:
+        return f"n: {next(iter(counts.values()), 0)} seeds."
+    return f"n: {', '.join(f'{n} seeds of {name}' for name, n in counts.items())}."
+
+
 def compared_to(baseline: str, pair: str) -> str:
     """The baseline's name, marked where the pair differs in more than the assigner."""
     if not baseline:
@@ -111,7 +136,7 @@ def compared_to(baseline: str, pair: str) -> str:
 
 
 def _average_notes(group: pd.DataFrame, published: Mapping[str, Any], rows_of: Mapping[str, Any]) -> list[str]:
-    notes = []
+    notes = [seeds_note(dict(zip(group.method, group.n, strict=True)))]
     if bool((group.pair == "recipe").any()):
         notes.append("recipe: the pair differs in more than the assigner; the first section says in which parts.")
     if bool((group.n < 2).any()):
@@ -122,10 +147,13 @@ def _average_notes(group: pd.DataFrame, published: Mapping[str, Any], rows_of: M
     if len(gains):
         notes += [
             smallest_told(gains.detectable, gains.detectable_corrected, str(gains.metric.iloc[0])),
-            "± of a method: over seeds, on these test images; of Δ: for other seeds and other test images.",
         ]
     else:
         notes.append("Fewer than three seeds: this study cannot resolve any difference between methods.")
+    if bool((group.half.notna() & (group.n > 1)).any()):
+        notes.append(
+            "± of a method: for other seeds, on these test images; of Δ: for other seeds and other test images."
+        )
     if rows_of:
         notes.append(f"Published: {published['source']}; measured on {published['setting']}. Not subtracted from ours.")
     return notes
@@ -141,7 +169,11 @@ def result_table(result: Result, places: Sequence[tuple[str, str]] = ()) -> Tabl
         frame = frame.drop(columns=[c for c in ("data", "detector") if c in frame])
     first = [c for c in KEYS if c in frame]
     ordered = frame[[*first, *(c for c in frame if c not in first)]]
-    return tidy_table(result.caption, ordered, result.units, result.notes)
+    table = tidy_table(result.caption, ordered, result.units, result.notes)
+    population = result.population or (SEEDS if "seed" in result.frame else "")
+    if population and table.has_intervals:
+        table.notes.append(f"±: half of the 95 % interval for {population}.")
+    return table
 
 
 def tidy_table(
@@ -181,7 +213,7 @@ def tidy_table(
 def _heading(column: str, unit: str) -> str:
     """The column's name, with the unit where the name does not end with it and it is not one of the hundredths."""
     name = column.replace("_", " ")
-    if not unit or unit in HUNDREDTHS or name.endswith(f" {unit}") or unit in ("1e6", "1e9", "1/s"):
+    if not unit or unit in HUNDREDTHS or unit in UNPRINTED or name.lower().split(" ")[-1] == unit.lower():
         return name
     return f"{name} ({unit})"
 

@@ -41,7 +41,7 @@ def rows_under(text: str, caption: str) -> list[list[str]]:
     """The cells of the markdown table with that caption: header first, the ruler left out."""
     lines = text[text.index(f"**{caption}") :].splitlines()[2:]
     table = [line for line in lines[: lines.index("")]]
-    cells = [[c.strip() for c in SEPARATOR.split(line)[1:-1]] for line in table]
+    cells = [[c.strip().strip("*") for c in SEPARATOR.split(line)[1:-1]] for line in table]
     return [cells[0], *cells[2:]]
 
 
@@ -171,6 +171,7 @@ def test_pictures_of_hidden_data_are_not_shown(folder, tmp_path) -> None:
 def test_publishing_shows_our_own_scenes_and_leaves_no_page(folder, tmp_path) -> None:
     assert publish_report(folder, tmp_path) == tmp_path / "report.md"
     assert not (tmp_path / "index.html").exists() and list((tmp_path / "figures").glob("*.jpg"))
+    assert (tmp_path / "cells" / "measures.parquet").is_file()
 
 
 def test_a_difference_of_data_is_called_unfair(tmp_path) -> None:

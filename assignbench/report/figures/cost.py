@@ -42,7 +42,7 @@ def _against(name: str, table: pd.DataFrame, study: StudyRecord, column: str, la
         where: Literal["pre", "post"] = "pre" if column == "fps" else "post"
         ax.step(front[column], 100 * front.AP, where=where, color="grey", lw=0.8, zorder=0)
         ax.set_xlabel(label)
-        ax.set_ylabel("AP")
+        ax.set_ylabel("AP, per cent")
 
     caption = f"AP against {what}; outlined methods are dominated by no other."
     if bool((table.pareto == NOT_COMPARED).any()):
