@@ -128,8 +128,7 @@ def _measures(study: StudyRecord, asked: list[str]) -> pd.DataFrame:
 
 
 def _replicates(cell: CellData, asked: list[str]) -> pd.DataFrame:
-    """In float32: a millionth of a point is lost, and half of the file's size."""
-    drawn = {m: replicated(cell, m).astype(np.float32) for m in asked}
+    drawn = {m: replicated(cell, m) for m in asked}
     return pd.DataFrame({**cell.keys, "replicate": np.arange(len(drawn[asked[0]])), **drawn})
 
 

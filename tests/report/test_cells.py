@@ -70,8 +70,8 @@ def test_the_published_differences_and_intervals_follow_from_the_cells(published
     for method, estimate in zip(methods, estimates(samples, ["iou"] * len(samples)), strict=True):
         assert shown.difference[method] == pytest.approx(estimate.mean, abs=1e-12)
         assert shown.seeds_half[method] == pytest.approx(estimate.seeds_half, abs=1e-12)
-        assert shown.images_half[method] == pytest.approx(estimate.images_half, abs=1e-6)  # of float32
-        assert shown.half[method] == pytest.approx(estimate.half, abs=1e-6)
+        assert shown.images_half[method] == pytest.approx(estimate.images_half, abs=1e-12)
+        assert shown.half[method] == pytest.approx(estimate.half, abs=1e-12)
 
 
 def test_groups_and_classes_make_the_tables_of_groups_and_ap_itself(published) -> None:
