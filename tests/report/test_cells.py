@@ -52,11 +52,12 @@ def paired(out: Path, metric: str) -> tuple[list[str], list[Measured]]:
     drawn = replicates.pivot_table(index="replicate", columns=["method", "seed"], values=metric)
     baselines = measures.drop_duplicates("method").set_index("method").baseline
     methods = [m for m in baselines.index if baselines[m]]
+    freedom = float(measures.images.iloc[0]) - 1
     found = []
     for method in methods:
         base = baselines[method]
         found.append(
-            Measured((wide[method] - wide[base]).to_numpy(), (drawn[method] - drawn[base]).to_numpy(np.float64))
+            Measured((wide[method] - wide[base]).to_numpy(), (drawn[method] - drawn[base]).to_numpy(), freedom)
         )
     return methods, found
 
