@@ -41,6 +41,7 @@ MEASURES = TableSchema(
     (
         *_KEYS,
         Column("baseline", "text", "What the method is compared with there, empty for nothing."),
+        Column("images", "int", "Test images; one less are the degrees of freedom of their share of an interval."),
         Column("measure", "text", "AP, AP50, AR100, NR, ..."),
         Column("value", "float", "The measure on all test images.", missing="where the cell's records do not hold it"),
     ),
@@ -123,13 +124,13 @@ def _measures(study: StudyRecord, asked: list[str]) -> pd.DataFrame:
         values = known | {m: measured(cell, m) for m in asked if m not in known}
         place = (cell.keys["data"], cell.keys["detector"])
         keys = {**cell.keys, "baseline": study.baseline_of(cell.keys["method"], place)}
+        keys["images"] = len(cell.images)
         rows += [{**keys, "measure": m, "value": float(v)} for m, v in values.items()]
     return pd.DataFrame(rows)
 
 
 def _replicates(cell: CellData, asked: list[str]) -> pd.DataFrame:
-    """In float32: a millionth of a point is lost, and half of the file's size."""
-    drawn = {m: replicated(cell, m).astype(np.float32) for m in asked}
+    drawn = {m: replicated(cell, m) for m in asked}
     return pd.DataFrame({**cell.keys, "replicate": np.arange(len(drawn[asked[0]])), **drawn})
 
 

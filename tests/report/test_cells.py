@@ -52,11 +52,12 @@ def paired(out: Path, metric: str) -> tuple[list[str], list[Measured]]:
     drawn = replicates.pivot_table(index="replicate", columns=["method", "seed"], values=metric)
     baselines = measures.drop_duplicates("method").set_index("method").baseline
     methods = [m for m in baselines.index if baselines[m]]
+    freedom = float(measures.images.iloc[0]) - 1
     found = []
     for method in methods:
         base = baselines[method]
         found.append(
-            Measured((wide[method] - wide[base]).to_numpy(), (drawn[method] - drawn[base]).to_numpy(np.float64))
+            Measured((wide[method] - wide[base]).to_numpy(), (drawn[method] - drawn[base]).to_numpy(), freedom)
         )
     return methods, found
 
@@ -70,8 +71,8 @@ def test_the_published_differences_and_intervals_follow_from_the_cells(published
     for method, estimate in zip(methods, estimates(samples, ["iou"] * len(samples)), strict=True):
         assert shown.difference[method] == pytest.approx(estimate.mean, abs=1e-12)
         assert shown.seeds_half[method] == pytest.approx(estimate.seeds_half, abs=1e-12)
-        assert shown.images_half[method] == pytest.approx(estimate.images_half, abs=1e-6)  # of float32
-        assert shown.half[method] == pytest.approx(estimate.half, abs=1e-6)
+        assert shown.images_half[method] == pytest.approx(estimate.images_half, abs=1e-12)
+        assert shown.half[method] == pytest.approx(estimate.half, abs=1e-12)
 
 
 def test_groups_and_classes_make_the_tables_of_groups_and_ap_itself(published) -> None:
