@@ -34,6 +34,13 @@ UNITS = {name: "AP" for name in ("AP", "AP50", "AP75", "gain")} | {"relative_gai
 UNITS |= {"middle": "of the factor", "objects": "objects", "images": "images", "gain_n": "seeds"}
 CATEGORY_UNITS = {"objects": "objects", "aspect_ratio": "w:h", "AP": "AP", "gain": "AP"}
 LINE_UNITS = {"intercept": "AP", "slope": "AP", "n": "categories"}
+
+
+def units_of(table: pd.DataFrame) -> dict[str, str]:
+    """Of the columns that a table of groups has."""
+    return {name: unit for name, unit in UNITS.items() if name in table}
+
+
 CATEGORIES = "other categories, these models and images"
 
 
@@ -66,7 +73,8 @@ def crowdedness(study: StudyRecord) -> list[Result]:
         ("crowdedness.image", "By crowdedness of the image", image_group_table, IMAGE_CROWDING),
         ("crowdedness.per_image", "By objects per image", image_group_table, PER_IMAGE),
     )
-    return [Result(key, caption, make(study, by), UNITS) for key, caption, make, by in tables]
+    found = [(key, caption, make(study, by)) for key, caption, make, by in tables]
+    return [Result(key, caption, frame, units_of(frame)) for key, caption, frame in found]
 
 
 @analysis(
@@ -91,8 +99,9 @@ def aspect_ratio(study: StudyRecord) -> list[Result]:
             half = np.nan if line.half is None else line.half
             rows = {"intercept": line.intercept, "slope": line.slope, "slope_half": half, "n": line.n}
             lines.append({**row, **rows})
+    by_object = group_table(study, ELONGATION)
     return [
-        Result("aspect_ratio", "By aspect ratio of the object", group_table(study, ELONGATION), UNITS),
+        Result("aspect_ratio", "By aspect ratio of the object", by_object, units_of(by_object)),
         Result("aspect_ratio.categories", "By category", categories, CATEGORY_UNITS),
         Result(
             "aspect_ratio.lines", "Lines through the categories", pd.DataFrame(lines), LINE_UNITS, population=CATEGORIES
@@ -140,7 +149,7 @@ def size(study: StudyRecord) -> list[Result]:
     table = part_table(study, partial(area_groups, ranges or STANDARD_AREAS))
     recall = {name: "share" for name in names}
     return [
-        Result("size", "By area of the object", table, UNITS),
+        Result("size", "By area of the object", table, units_of(table)),
         Result("size.recall", "Recall by detections per image and class", measured_table(study, names), recall),
     ]
 
