@@ -1,17 +1,21 @@
 # Two commands for a machine that has only Python 3.11+ and make:
 #   make run    set up, train the quick start, write its report
-#   make test   set up, run the whole test suite
+#   make test   set up, run the tests
+# And `make faults`: trainings that are killed, cut and damaged, and others that take minutes.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test lint types check lock clean
+.PHONY: run test faults lint types check lock clean
 
 run: $(READY)
 	$(BIN)/assignbench run studies/quickstart.yaml
 
 test: $(READY)
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto -m "not slow"
+
+faults: $(READY)
+	$(BIN)/python -m pytest -n auto -m slow
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -20,7 +24,7 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-check: lint types test
+check: lint types test faults
 
 # Names, versions and hashes only: pip takes them from wherever it is configured to.
 $(READY): requirements.lock pyproject.toml

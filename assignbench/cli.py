@@ -24,9 +24,11 @@ EXAMPLES = """examples:
   assignbench run my.yaml --set schedule.epochs=6 --set data.root=~/data/mine
   assignbench tune my.yaml                                      the study's sweep: the same settings for each method
   assignbench plan studies/quickstart.yaml                      cells, ids, what is done; runs nothing
+  assignbench power my.yaml --detect 1                          the seeds that a difference of 1 point needs
   assignbench doctor my.yaml                                    environment, data paths, all annotation problems
   assignbench list methods
   assignbench analyze --gt instances.json --predictions ours.json theirs.json
+  assignbench analyze --gt instances.json --predictions theirs=t0.json,t1.json,t2.json ours=o0.json,o1.json,o2.json
   assignbench compare runs/quickstart/CELL-A runs/quickstart/CELL-B
   assignbench export runs/quickstart/CELL-A --out exported      a COCO result file, and the weights
   assignbench show assign studies/quickstart.yaml --methods iou,atss --picture both.png
@@ -138,8 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     _study_options(tune)
     _training_options(tune)
 
-    plan = _command(commands, "plan", "show the cells of a study, their ids, what is done and the cost")
-    _study_options(plan)
+    _planning(commands)
 
     status = _command(commands, "status", "show where the cells of a study stand")
     _study_options(status)
@@ -147,7 +148,10 @@ def _parser() -> argparse.ArgumentParser:
     report = _command(commands, "report", "write the report again from the run folder")
     _study_options(report)
     report.add_argument(
-        "--publish", type=Path, metavar="DIR", help="write report.md and figures there, without pictures of data sets"
+        "--publish",
+        type=Path,
+        metavar="DIR",
+        help="write report.md, figures and the numbers of every cell there, without pictures of data sets",
     )
 
     listing = _command(commands, "list", "list what there is")
@@ -165,10 +169,11 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--picture", type=Path, default=Path("assignment.png"), metavar="FILE", help="where the PNG goes")
 
     analyze = _command(commands, "analyze", "analyse any detector's COCO-style predictions")
-    files: dict[str, Any] = {"type": Path, "nargs": "+", "metavar": "FILE"}
+    files: dict[str, Any] = {"nargs": "+", "metavar": "[NAME=]FILE[,FILE...]"}
     analyze.add_argument("--gt", type=Path, required=True, metavar="FILE", help="ground truth, a COCO instances JSON")
-    analyze.add_argument("--predictions", required=True, **files, help="result JSONs; the first is the baseline")
-    analyze.add_argument("--candidates", **files, help="boxes before NMS, one file per prediction file")
+    of_method = "result JSONs; the first is the baseline; several files of a method are its seeds, paired in order"
+    analyze.add_argument("--predictions", required=True, **files, help=of_method)
+    analyze.add_argument("--candidates", **files, help="boxes before NMS, one file per prediction file, in order")
     analyze.add_argument(
         "--nms", type=_share, default=0.5, metavar="IOU", help="IoU of the detector's NMS (default: 0.5)"
     )
@@ -200,6 +205,17 @@ def _parser() -> argparse.ArgumentParser:
     doctor = _command(commands, "doctor", "check the environment and, for a study, its data")
     _study_options(doctor, required=False)
     return parser
+
+
+def _planning(commands: argparse._SubParsersAction[_Parser]) -> None:
+    """What is asked before a run."""
+    plan = _command(commands, "plan", "show the cells of a study, their ids, what is done and the cost")
+    _study_options(plan)
+    plan.add_argument("--detect", type=_difference, metavar="D", help="also say how many seeds a difference of D needs")
+
+    power = _command(commands, "power", "say how many seeds a study needs to resolve differences")
+    _study_options(power)
+    power.add_argument("--detect", type=_difference, metavar="D", help="a difference in points (default: 0.5, 1 and 2)")
 
 
 def _command(commands: argparse._SubParsersAction[_Parser], name: str, text: str) -> argparse.ArgumentParser:
@@ -253,6 +269,16 @@ def _share(text: str) -> float:
         value = -1.0
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, got '{text:.60}'")
+    return value
+
+
+def _difference(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.001 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"expected a difference from 0.001 to 100 points, got '{text:.60}'")
     return value
 
 

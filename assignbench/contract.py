@@ -215,9 +215,11 @@ class Assignment:
     """Targets of the two tasks, which may name different objects for one prior, and what the method wants kept.
 
     `diagnostics` are named tensors per image [B] or per object, [B, G] or [B, G, N]; those per object are recorded at
-    the probe visits. `prior_diagnostics` are named tensors per prior, [B, A] or [B, A, N]. Which of the two a tensor
-    stands in says what its second dimension counts; sizes cannot tell, since G and A may be equal. `stage` names the
-    part of training where a rule changes over it ("" where it does not), for a criterion that changes with it.
+    the probe visits. `prior_diagnostics` are named tensors per prior, [B, A] or [B, A, N]; two of them are recorded at
+    the probe visits: `candidate` [B, A] int64, the object that a rule judges the prior for (BACKGROUND for none), and
+    `loss` [B, A], what it judges it by (lower is better). Which of the two a tensor stands in says what its second
+    dimension counts; sizes cannot tell, since G and A may be equal. `stage` names the part of training where a rule
+    changes over it ("" where it does not), for a criterion that changes with it.
     """
 
     cls: Targets

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+
+MOST_TOLD = 20  # of what is wrong with a report
 
 
 class InputError(ValueError):
@@ -14,6 +17,18 @@ class InputError(ValueError):
     def __init__(self, message: object = "", place: tuple[str | int, ...] = ()) -> None:
         super().__init__(message)
         self.place = place
+
+
+class Contradiction(InputError):
+    """A report that must not be used: `told` says what is wrong with it, `page` where it was written, if it was."""
+
+    def __init__(self, told: Sequence[str], page: Path | None = None) -> None:
+        lines = "\n  ".join(
+            [*told[:MOST_TOLD], *([f"and {len(told) - MOST_TOLD} more"] if len(told) > MOST_TOLD else [])]
+        )
+        where = "so nothing in it may be quoted" if page else "and is not published"
+        super().__init__(f"the report fails its own check, {where}:\n  {lines}")
+        self.told, self.page = list(told), page
 
 
 class Unread(BrokenPipeError):

@@ -141,6 +141,12 @@ def check(method: MethodConfig, spec: DetectorSpec) -> None:
         if problem:
             why = f" ({needs.why})" if needs.why else ""
             raise InputError(f"method '{method.name}': the {kind} '{part}' {problem}{why}")
+    if spec.priors.inclusive and method.coder.legacy_plus_one == "none":
+        raise InputError(
+            f"method '{method.name}' counts pixels continuously, but spec.priors.inclusive of the detector ends "
+            "anchors at their last pixel: they would be one px too small; leave inclusive out, or set coder: "
+            "{legacy_plus_one: freeanchor} of the method"
+        )
 
 
 def idle(method: MethodConfig, spec: DetectorSpec) -> dict[str, str]:

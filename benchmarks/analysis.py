@@ -20,11 +20,11 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from assignbench.analysis.intervals import bootstrap
+from assignbench.analysis.measures import bootstrap
 from assignbench.config.method import Nms
 from assignbench.data.predictions import read_ground_truth, read_predictions
 from assignbench.measure.coco import coco_numbers
-from assignbench.measure.matching import match, overlaps_of
+from assignbench.measure.matching import average_precision, match, overlaps_of
 from assignbench.measure.nms import Boxes, thin_out
 from assignbench.measure.objects import described
 
@@ -123,7 +123,7 @@ def main() -> None:
         gap = max(abs(run.stats[i] - ours[n]) for i, n in enumerate(("AP", "AP50", "AP75")))
         print(f"largest difference of AP, AP50, AP75: {gap:.1e}")
         start = time.perf_counter()
-        bootstrap(match(overlaps), options.replicates, np.random.default_rng(0))
+        average_precision(match(overlaps), bootstrap(len(overlaps.images), options.replicates).rows)
         print(f"bootstrap of {options.replicates} replicates by reweighting: {time.perf_counter() - start:.1f} s")
         time_nms()
 

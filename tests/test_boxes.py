@@ -58,7 +58,9 @@ def test_inside_is_positive_strictly_inside() -> None:
 
 
 def test_clip() -> None:
-    assert clip(torch.tensor([-5.0, -5, 50, 50]), 20, 30).tolist() == [0, 0, 30, 20]
+    boxes = torch.tensor([-5.0, -5, 50, 50]).expand(2, 1, 4)
+    height, width = torch.tensor([[20.0], [60.0]]), torch.tensor([[30.0], [40.0]])
+    assert clip(boxes, height, width).tolist() == [[[0, 0, 30, 20]], [[0, 0, 40, 50]]]
 
 
 @pytest.mark.parametrize("path", golden("boxes/*.npz"))

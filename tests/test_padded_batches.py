@@ -6,6 +6,7 @@ not; so do group norms. Here the networks are made pointwise, so that nothing bu
 
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,14 +15,18 @@ from torch import nn
 
 from assignbench.assigners import ASSIGNERS
 from assignbench.assigners.criteria import CRITERIA
+from assignbench.coders import coder_for
 from assignbench.config.data import DataSpec
 from assignbench.config.detector import resolve
 from assignbench.config.method import CoderConfig
 from assignbench.conformance import ConformanceError, expect, fits, fitting, same
-from assignbench.contract import Assignment, Context, Targets, Term, one_or_each
+from assignbench.contract import Assignment, Context, Predictions, Targets, Term, one_or_each, summed, total
 from assignbench.data.base import DetectionData, ImageRecord
 from assignbench.data.stream import Batch, TrainLoader
 from assignbench.detectors import Detector, build_detector
+from assignbench.errors import InputError
+from assignbench.methods import PRESETS, Built, build, check, resolve as resolve_method
+from assignbench.priors import Priors
 
 CLASSES = 4
 SHAPES = ((90, 60), (60, 90), (64, 64), (124, 62), (61, 58), (64, 96))  # width, height
@@ -29,6 +34,15 @@ SPEC = DataSpec.model_validate(
     {"name": "mixed", "kind": "coco", "size": {"short": 64, "long": 128}, "augment": {"flip": 0.5, "zoom": 0.1}}
 )
 KINDS = {"anchor": "retinanet-slim", "point": "fcos-slim"}
+# Each with changes of its description: several boxes per point, anchors that are not held within the image.
+DETECTORS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("retinanet-slim", {}),
+    ("retinanet1-slim", {}),
+    ("fcos-slim", {}),
+    ("fcos-slim", {"priors": {"per_location": 3}}),
+    ("rpn-slim", {}),
+    ("mg-retinanet-slim", {"priors": {"clamp": False}}),
+)
 
 
 @cache
@@ -90,7 +104,12 @@ def alone(whole: Batch, place: int) -> Batch:
 def detector(name: str, quality: str | None) -> Detector:
     """A detector in evaluation mode whose convolutions see one cell."""
     torch.manual_seed(0)
-    found = build_detector(resolve(name), CoderConfig(), CLASSES, quality).eval()
+    return pointwise(build_detector(resolve(name), CoderConfig(), CLASSES, quality))
+
+
+def pointwise(found: Detector) -> Detector:
+    """The detector in evaluation mode, its convolutions without all but their middle."""
+    found.eval()
     for layer in found.modules():
         if isinstance(layer, nn.Conv2d):
             centre = tuple(k // 2 for k in layer.kernel_size)
@@ -174,3 +193,66 @@ def _costs_the_same(rule, criterion, name: str, quality: str | None) -> None:
 
 def _at(targets: Targets, place: int, keep: torch.Tensor) -> Targets:
     return Targets(*(getattr(targets, n)[place : place + 1, keep] for n in ("index", "weight", "quality")))
+
+
+@pytest.mark.parametrize("progress", [0.1, 0.7])
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_a_padded_batch_teaches_what_its_images_teach(name, progress) -> None:
+    """Every preset on every small detector of images of any size: losses, and the gradient of all that is predicted."""
+    method = resolve_method(name)
+    built, tried = build(method), 0
+    for told, spec in DETECTORS:
+        try:
+            check(method, resolve(told, spec))
+        except InputError:
+            continue
+        tried += 1
+        network = pointwise(build_detector(resolve(told, spec), method.coder, CLASSES, method.quality))
+        whole, parts, given = _taught_together_and_alone(built, network, progress)
+        apart = summed(parts)
+        for key, term in whole.items():
+            torch.testing.assert_close(term.value(), apart[key].value(), rtol=1e-5, atol=1e-6)
+        leaves = [value for value in given if value.requires_grad]
+        found, wanted = (
+            torch.autograd.grad(total(terms), leaves, allow_unused=True, retain_graph=True) for terms in (whole, apart)
+        )
+        assert [g is None for g in found] == [g is None for g in wanted]
+        for ours, theirs in zip(found, wanted, strict=True):
+            if ours is not None:
+                assert float((ours - theirs).abs().max()) <= 1e-5 * max(1e-6, float(theirs.abs().max())), told
+    assert tried
+
+
+def _taught_together_and_alone(
+    built: Built, network: Detector, progress: float
+) -> tuple[dict[str, Term], list[dict[str, Term]], list[torch.Tensor]]:
+    """The terms of the batch, those of each image, and what of the predictions [B, A, ...] both depend on."""
+    whole, random = batch(), torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        priors, seen = network(whole.images, whole.extents)
+    assert priors.valid is not None
+
+    def leaf(value: torch.Tensor, spread: float) -> torch.Tensor:
+        return (value + spread * torch.randn(value.shape, generator=random)).requires_grad_()
+
+    raw = Predictions(
+        leaf(seen.cls_logits, 1.0),
+        leaf(seen.deltas, 0.3),
+        seen.boxes,
+        None if seen.quality_logits is None else leaf(seen.quality_logits, 1.0),
+        seen.quality_kind,
+    )
+
+    def terms(of: Batch, own: Priors, given: Predictions) -> dict[str, Term]:
+        given = replace(given, boxes=coder_for(own).decode(own, given.deltas))
+        told = replace(context(of), progress=progress, epoch=int(10 * progress))
+        objects = network.taught(of.objects)
+        return built.criterion(own, given, objects, built.assigner(own, given, objects, told), told)
+
+    together, parts = terms(whole, priors, raw), []
+    for place in range(len(SHAPES)):
+        one, keep = alone(whole, place), priors.valid[place].nonzero().squeeze(1)
+        inner = raw.images(place, place + 1).map(lambda t, keep=keep: t[:, keep])
+        parts.append(terms(one, network.priors(one.extents[0]), inner))
+    given = [value for value in (raw.cls_logits, raw.deltas, raw.quality_logits) if value is not None]
+    return together, parts, given

@@ -34,7 +34,12 @@ COMMANDS = [line for block in blocks(README, "console") for line in block.splitl
 SHORT = ["--set", "schedule.steps=3", "--set", "data.train_images=12", "--set", "data.test_images=4", "--only", "*iou*"]
 
 
-@pytest.mark.parametrize("line", [c for c in COMMANDS if c.startswith("assignbench")])
+def timed(line: str) -> object:
+    """A command; one that trains a whole grid is a slow test."""
+    return pytest.param(line, marks=pytest.mark.slow) if "rehearse" in line else line
+
+
+@pytest.mark.parametrize("line", [timed(c) for c in COMMANDS if c.startswith("assignbench")])
 def test_commands_of_the_readme(line, tmp_path, monkeypatch) -> None:
     shutil.copytree(ROOT / "studies", tmp_path / "studies")
     monkeypatch.chdir(tmp_path)
@@ -66,7 +71,8 @@ def write_predictions() -> None:
     Path("instances.json").write_text(json.dumps(content))
     recipe = blocks(README, "python")[0]
     exec(compile(recipe, "README", "exec"), {"images": [(7, torch.zeros(3, 64, 64))], "model": model})
-    shutil.copy("ours.json", "theirs.json")
+    for name in ("theirs", *(f"{method}{seed}" for method in "to" for seed in range(3))):
+        shutil.copy("ours.json", f"{name}.json")
 
 
 def test_make_runs_what_the_readme_says() -> None:
@@ -192,3 +198,48 @@ def test_the_readme_shows_the_keys_of_a_schedule() -> None:
     shown = {name for line in table.splitlines()[2:-1] for name in re.findall(r"`(\w+)`", line.split("|")[1])}
     aside = {"threads", "loader_workers", "log_every", "checkpoint_every", "probe_visits"}  # change no recipe
     assert shown == set(Schedule.model_fields) - aside
+
+
+def test_the_readme_shows_the_keys_of_an_evaluation_and_of_images() -> None:
+    from assignbench.config import Evaluation
+    from assignbench.config.data import DataSpec
+
+    def keys(head: str, end: str) -> set[str]:
+        table = README[README.index(head) : README.index(end)]
+        return {name for line in table.splitlines()[2:-1] for name in re.findall(r"`(\w+)`", line.split("|")[1])}
+
+    assert keys("| key of `evaluation` |", "Unknown keys, values") == set(Evaluation.model_fields)
+    assert keys("| key of `data` |", "A detector is `<family>-<backbone>`") < set(DataSpec.model_fields)
+
+
+def examples(head: str, end: str, column: int) -> list[tuple[str, str]]:
+    """Key and example of every row of a table, where the row names one key and one example."""
+    table = README[README.index(head) : README.index(end)]
+    rows = [[re.findall(r"`([^`]+)`", part) for part in line.split("|")] for line in table.splitlines()[2:-1]]
+    return [(row[1][0], one) for row in rows if len(row) > column and len(row[1]) == 1 for one in row[column]]
+
+
+def test_the_examples_of_the_readmes_tables_are_accepted() -> None:
+    from assignbench.config import Evaluation
+    from assignbench.config.data import DataSpec
+    from assignbench.config.detector import resolve
+    from assignbench.config.recipe import Schedule, laid_over
+
+    seen = 0
+    for key, text in examples("| key of `schedule` |", "**What a study may execute.**", 3):
+        own = {key: yaml.safe_load(text), "optimizer": "sgd", "decay": "cosine" if key == "lr_end" else "step"}
+        Schedule.model_validate(laid_over({"steps": 100_000}, own))
+        seen += 1
+    for key, text in examples("| key of `evaluation` |", "Unknown keys, values", 3):
+        Evaluation.model_validate({key: yaml.safe_load(text)})
+        assert Evaluation.model_fields[key].default == yaml.safe_load(text)  # the table's column
+        seen += 1
+    for key, text in examples("| key of `data` |", "A detector is `<family>-<backbone>`", 3):
+        DataSpec.model_validate({"name": "mine", "kind": "coco", key: yaml.safe_load(text)})
+        seen += 1
+    for key, text in examples("| key of a detector |", "How the test split is read", 3):
+        if key.startswith("spec."):
+            anchors = "scales" in text or "offset" in text
+            resolve("retinanet1-resnet50" if anchors else "fcos-resnet50", {key[5:]: yaml.safe_load(text)})
+            seen += 1
+    assert seen >= 19

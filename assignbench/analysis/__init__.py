@@ -4,6 +4,7 @@ from assignbench.analysis import (
     assignment,
     averages,
     claims,
+    classes,
     configuration,
     cost,
     curves,
@@ -13,16 +14,30 @@ from assignbench.analysis import (
     formulas,
     groups,
     intervals,
+    metrics,
     nms,
     probes,
     quality,
+    summary,
 )
 from assignbench.analysis.base import ANALYSES, Analysis, CellData, StudyRecord, chosen, read_study_record
 from assignbench.analysis.result import Result
 
 # The order of the report: the answer first, then where, then why, then what it rests on.
 ORDER = (
-    *("averages", "claims", "differences", "size", "crowdedness", "aspect_ratio", "factors", "errors"),
+    *(
+        "averages",
+        "summary",
+        "claims",
+        "differences",
+        "metrics",
+        "classes",
+        "size",
+        "crowdedness",
+        "aspect_ratio",
+        "factors",
+        "errors",
+    ),
     *("divergence", "nms", "quality", "positives", "orphans", "levels", "churn", "evolution", "scores", "maps"),
     *("anchors", "curves", "cost", "formulas", "configuration"),
 )
@@ -38,6 +53,7 @@ __all__ = [
     "averages",
     "chosen",
     "claims",
+    "classes",
     "configuration",
     "cost",
     "curves",
@@ -47,8 +63,10 @@ __all__ = [
     "formulas",
     "groups",
     "intervals",
+    "metrics",
     "nms",
     "probes",
     "quality",
     "read_study_record",
+    "summary",
 ]

@@ -58,6 +58,7 @@ SIZES = ((0, 16), (16, 32), (32, 64), (64, 10_000))
 def orphans(study: StudyRecord) -> Result:
     """data, detector, method, size, objects, orphans_cls, orphans_box, positives_cls, positives_box, disagreement."""
     units = {"orphans_cls": "share", "orphans_box": "share", "disagreement": "share"}
+    units |= {"positives_cls": "priors per object", "positives_box": "priors per object"}
     caption = "Orphans, positives and disagreement by size of the object"
     parts = []
     for cell in study.done:
@@ -107,7 +108,7 @@ def levels(study: StudyRecord) -> Result:
             rows.append({**keys_of(cell), "size": str(size), "objects": len(group), **means})
     found = over_seeds(pd.DataFrame(rows)) if rows else pd.DataFrame()
     found = found.drop(columns=[c for c in found.columns if c.endswith("_half")])
-    units = {c: "share" for c in found.columns if c.startswith("level ")}
+    units = {c: "share" for c in found.columns if c.startswith("level ")} | {"objects": "objects"}
     return Result("levels", "Share of the positives on each level", found, units)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import pandas as pd
 
 from assignbench.analysis.base import StudyRecord, analysis, keys_of
-from assignbench.analysis.intervals import t_interval
+from assignbench.analysis.intervals import Interval, t_interval
 from assignbench.analysis.pairs import estimated, pairs_of
+from assignbench.analysis.parts import by_method, of_measure, own_estimates
 from assignbench.analysis.result import Result
 
 METRICS = (
@@ -18,7 +19,18 @@ METRICS = (
 CELL_COLUMNS = ["data", "detector", "method", "seed", "metric", "value"]
 COLUMNS = [
     *("data", "detector", "method", "baseline", "pair", "metric"),
-    *("mean", "half", "n", "delta", "delta_half", "delta_n", "detectable", "population"),
+    *(
+        "mean",
+        "half",
+        "n",
+        "delta",
+        "delta_half",
+        "delta_n",
+        "detectable",
+        "detectable_corrected",
+        "population",
+        "reason",
+    ),
 ]
 
 
@@ -40,31 +52,43 @@ def cell_averages(study: StudyRecord) -> pd.DataFrame:
         "they count 100 detections per image and class, or the `max_detections` of the study's evaluation where those "
         "are more. AP07: VOC2007's 11-point AP averaged over IoU 0.50:0.05:0.95, difficult objects left out; "
         "AP50_area: area under the curve at IoU 0.5. ± of a method is the half-width of the 95 % Student-t interval "
-        "over seeds, on these test images. Δ is the paired difference to the method's own baseline over the seeds that "
-        "both have, its ± for other seeds and other test images; where the baseline differs in more than the assigner "
-        "it is marked 'recipe', since the assigner alone does not explain it."
+        "over seeds, on these test images; of a single trained model (†) it is that for other test images. Δ is "
+        "the paired difference to the method's own baseline over the seeds that both have, its ± for other seeds and "
+        "other test images (of a single trained model for other test images alone); where the baseline differs in more "
+        "than the assigner it is marked 'recipe', since the assigner alone does not explain it."
     ),
 )
 def averages(study: StudyRecord) -> list[Result]:
     """Per data set, detector, method and metric: mean, half-width, n, and the paired difference to the baseline."""
-    cells = cell_averages(study)
+    cells, trained = cell_averages(study), by_method(study)
     pairs = {(p.data, p.detector, p.method): p for p in pairs_of(study)}
     rows = []
     for metric, of_metric in cells.groupby("metric", sort=False):
         told = dict(zip(pairs, estimated(list(pairs.values()), str(metric)), strict=True))
+        tests = sum(e.resolvable for e in told.values())
         for (data, detector, method), group in of_metric.groupby(["data", "detector", "method"], sort=False):
             own = t_interval(group.value.tolist())
             key = (str(data), str(detector), str(method))
+            if own.n == 1:
+                one = of_measure(list(trained[key].values()), str(metric))
+                own = Interval(own.mean, own_estimates([key], [one])[0].half, 1)
             row: dict[str, Any] = {"data": data, "detector": detector, "method": method, "metric": metric}
-            row |= {"mean": own.mean, "half": own.half, "n": own.n, "baseline": "", "pair": ""}
+            row |= {"mean": own.mean, "half": own.half_or_nan, "n": own.n, "baseline": "", "pair": "", "reason": ""}
             if key in pairs:
                 gain = told[key]
                 row |= {"baseline": pairs[key].baseline, "pair": pairs[key].kind}
                 row |= {"delta": gain.mean, "delta_half": gain.half, "delta_n": gain.n}
-                row |= {"detectable": gain.detectable, "population": gain.population}
+                row |= {"detectable": gain.detectable, "detectable_corrected": gain.detectable_among(tests)}
+                row |= {"population": gain.population}
+                row["reason"] = pairs[key].untestable
             rows.append(row)
     frame = pd.DataFrame(rows, columns=COLUMNS)
     return [
-        Result("averages", "AP over methods", frame, {"mean": "AP", "delta": "AP"}),
+        Result(
+            "averages",
+            "AP over methods",
+            frame,
+            {n: "AP" for n in ("mean", "delta", "detectable", "detectable_corrected")},
+        ),
         Result("averages.cells", "AP of every cell", cells, {"value": "AP"}, "figure"),
     ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,6 @@ from assignbench.config.cell import CellConfig
 from assignbench.config.method import compared_with, differing_parts
 from assignbench.errors import InputError, nearest
 from assignbench.measure.coco import COCO_LIMITS
-from assignbench.measure.groups import GroupRule, group_precision
 from assignbench.measure.matching import (
     Matches,
     Overlaps,
@@ -37,13 +37,14 @@ T = TypeVar("T")
 class CellData:
     """A finished cell's test split as an analysis wants it: read once, labels as the detector is judged on them.
 
-    Raises InputError naming the file for an environment.json that is not what a finished cell has.
+    `environment` is what environment.json holds; it is read where none is given. Raises InputError naming the file if
+    it is not what a finished cell has.
     """
 
-    def __init__(self, cell: CellRecord) -> None:
+    def __init__(self, cell: CellRecord, environment: Mapping[str, Any] | None = None) -> None:
         self.cell = cell
         self.config = cell.config
-        environment = read_environment(cell.folder)
+        environment = read_environment(cell.folder) if environment is None else environment
         self.agnostic = bool(environment.get("class_agnostic"))
         self.true_classes: list[str] = list(environment["classes"])
         self.classes = ["object"] if self.agnostic else self.true_classes
@@ -89,11 +90,11 @@ class CellData:
 
     def pre_nms(self) -> pd.DataFrame | None:
         """The boxes before NMS; None where an import came without them."""
-        return self.cell.table("pre_nms") if (self.cell.folder / "pre_nms.parquet").is_file() else None
+        return self.cell.table("pre_nms") if self.cell.holds("pre_nms") else None
 
     def candidates(self) -> pd.DataFrame | None:
         """Predictions around the objects, never cut by score; None where an import came without them."""
-        return self.cell.table("candidates") if (self.cell.folder / "candidates.parquet").is_file() else None
+        return self.cell.table("candidates") if self.cell.holds("candidates") else None
 
     @property
     def most(self) -> int:
@@ -119,17 +120,6 @@ class CellData:
         matches = self.matches if most <= self.most else match(self.overlaps, max_detections=most)
         return float(mean_over_classes(average_recall(matches.first(most))[0]))
 
-    def group_numbers(self, inside: npt.NDArray[np.bool_], rule: GroupRule = "balanced") -> dict[str, float]:
-        """AP, AP50, AP75 and the number of objects of a group; NaN without a countable object."""
-        found = group_precision(self.overlaps, inside, rule=rule, matches=self.matches)[0]
-        return {"objects": int((inside & ~self.overlaps.left_out).sum()), **three_numbers(found)}
-
-
-def three_numbers(found: npt.NDArray[np.float64]) -> dict[str, float]:
-    """AP, AP50 and AP75 from AP [T, C] at COCO's ten thresholds."""
-    parts = {"AP": found, "AP50": found[[0]], "AP75": found[[5]]}
-    return {name: float(mean_over_classes(values)) for name, values in parts.items()}
-
 
 @dataclass(frozen=True)
 class StudyRecord:
@@ -146,9 +136,23 @@ class StudyRecord:
     _read: dict[str, CellData] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
+    def finished(self) -> tuple[CellRecord, ...]:
+        """The cells that are finished and whole, also those whose test split has no annotations."""
+        return tuple(c for c in self.cells if c.state == "done")
+
+    @cached_property
     def done(self) -> tuple[CellRecord, ...]:
         """The cells that are finished and whole, and whose test split has annotations."""
-        return tuple(c for c in self.cells if c.state == "done" and c.measurable)
+        return tuple(c for c in self.finished if c.measurable)
+
+    @cached_property
+    def grid(self) -> dict[str, tuple[str, str, str]]:
+        """Data set, detector and method of every cell that was asked for, by its id and in the study's order: also of
+        those that are damaged or were never begun, whose records say nothing.
+        """
+        asked, names = self.about.get("grid") or {}, self.about.get("cells", [])
+        told = {i: (asked[i]["data"], asked[i]["detector"], asked[i]["method"]) for i in names if i in asked}
+        return told | {c.id: (c.config.data.name, c.config.detector.label, c.config.method.name) for c in self.cells}
 
     @cached_property
     def split(self) -> str:
@@ -159,12 +163,12 @@ class StudyRecord:
     @cached_property
     def methods(self) -> list[str]:
         """The labels of the methods in the study's order."""
-        return list(dict.fromkeys(c.config.method.name for c in self.cells))
+        return list(dict.fromkeys(method for _, _, method in self.grid.values()))
 
     @cached_property
     def places(self) -> list[tuple[str, str]]:
         """Every data set and detector that the study trains on, in its order."""
-        return list(dict.fromkeys((c.config.data.name, c.config.detector.label) for c in self.cells))
+        return list(dict.fromkeys((data, detector) for data, detector, _ in self.grid.values()))
 
     @cached_property
     def baselines(self) -> dict[str, str]:
@@ -182,23 +186,39 @@ class StudyRecord:
 
     def present_at(self, place: tuple[str, str]) -> list[str]:
         """The methods that the study has on a data set and detector, in its order."""
-        there = {c.config.method.name for c in self.cells if (c.config.data.name, c.config.detector.label) == place}
+        there = {method for *where, method in self.grid.values() if tuple(where) == place}
         return [m for m in self.methods if m in there]
+
+    def states_of(self, method: str, place: tuple[str, str]) -> dict[str, int]:
+        """How many cells a method has at a place in each state: as `CellRecord.state` has it, "without annotations"
+        for finished ones that cannot be measured, "damaged" and "not begun" for those whose records say nothing.
+        """
+        known = {c.id: c.state if c.state != "done" or c.measurable else "without annotations" for c in self.cells}
+        silent = dict.fromkeys((name for name, _ in self.unreadable), "damaged")
+        mine = [i for i, where in self.grid.items() if where == (*place, method)]
+        return dict(Counter(known.get(i) or silent.get(i, "not begun") for i in mine))
 
     def differing(self, method: str, baseline: str, place: tuple[str, str]) -> tuple[str, ...]:
         """The parts beyond the assigner in which two methods differ at a place (data set and detector).
 
         "schedule" where their detectors are trained differently, "evaluation" where they are read differently. Nothing
-        is known of how imported predictions were made: their one part is "unknown".
+        is known of how imported predictions were made: their one part is "unknown". No part is named where one of the
+        two has no record there.
         """
         ours, theirs = (self._config_at(name, place) for name in (method, baseline))
+        if ours is None or theirs is None:
+            return ()
         if isinstance(ours, CellConfig) and isinstance(theirs, CellConfig):
             others = tuple(p for p in ("schedule", "evaluation") if getattr(ours, p) != getattr(theirs, p))
             return (*differing_parts(ours.method, theirs.method), *others)
         return ("unknown",)
 
     def pair(self, method: str, baseline: str, place: tuple[str, str]) -> str:
-        """ "assigner" where two methods differ in the assigner alone, else "recipe"; "import" for imported cells."""
+        """ "assigner" where two methods differ in the assigner alone, else "recipe"; "import" for imported cells; ""
+        where one of the two has no record.
+        """
+        if self._config_at(method, place) is None or self._config_at(baseline, place) is None:
+            return ""
         parts = self.differing(method, baseline, place)
         return "import" if parts == ("unknown",) else "recipe" if parts else "assigner"
 

@@ -60,7 +60,7 @@ TEST_UNITS = {
         "load. Pareto: no other method of the detector and data set is at least as good in AP and in the time (of "
         "training; of a test image) and better in one; said only where the CPU shares of the cells agree within 10 per "
         "cent. Training: 'shared' marks a method whose cells took the training of another method's; its training is "
-        "the same one, not to be counted again."
+        "the same one, not to be counted again. A test split without annotations has costs, and no AP."
     ),
 )
 def cost(study: StudyRecord) -> list[Result]:
@@ -68,7 +68,7 @@ def cost(study: StudyRecord) -> list[Result]:
 
     `pareto` marks those not dominated.
     """
-    cells = [c for c in study.done if "train_seconds" in c.summary]  # all but imported ones
+    cells = [c for c in study.finished if "train_seconds" in c.summary]  # all but imported ones
     if not cells:
         return [Result("cost", f"{TRAINING}, mean over seeds", pd.DataFrame(), UNITS)]
     return [
@@ -174,6 +174,8 @@ def _pareto(row: pd.Series, table: pd.DataFrame, why_not: Mapping[Hashable, str]
 
 
 def _undominated(row: pd.Series, table: pd.DataFrame, time: str) -> bool:
+    if np.isnan(row.AP):  # a test split without annotations
+        return False
     rivals = table[(table.data == row.data) & (table.detector == row.detector)]
     as_good = (rivals.AP >= row.AP) & (rivals[time] <= row[time])
     better = (rivals.AP > row.AP) | (rivals[time] < row[time])

@@ -8,7 +8,8 @@ import pandas as pd
 from assignbench.analysis.base import StudyRecord, analysis
 from assignbench.analysis.estimates import Estimate, pairing_efficiency
 from assignbench.analysis.pairs import Pair, by_seed, estimated, pairs_of
-from assignbench.analysis.result import Result
+from assignbench.analysis.power import smallest_told
+from assignbench.analysis.result import SEEDS, Result
 from assignbench.analysis.verdicts import with_verdicts
 
 METRICS = ("AP", "AP50", "AP75")
@@ -25,6 +26,8 @@ COLUMNS = [
     "images_half",
 ]
 
+TEST_UNITS = {"t_half": "AP", "freedom": "1", "pairing": "share"}
+
 
 @analysis(
     "differences",
@@ -38,8 +41,8 @@ COLUMNS = [
         "part alone, for these trained models on other images: the covariance of two seeds' differences over 200 "
         "replicates of the images' weights (Bayesian bootstrap; of one seed, its variance). Verdicts: of the test "
         "that this interval belongs to, after Holm's correction over one metric's comparisons; three seeds are "
-        "needed. The primary metric alone answers the study's question. 80 %: the smallest true difference that such "
-        "a study resolves in 80 % of its runs, before correction. pair: 'assigner' where the two methods differ in "
+        "needed. The primary metric alone answers the study's question. detectable: the smallest true difference "
+        "that such a study resolves in 80 % of its runs, before correction. pair: 'assigner' where the two differ in "
         "the assigner alone, 'recipe' where losses, NMS or other parts differ too: such a difference may not be put "
         "down to the assigner."
     ),
@@ -53,10 +56,14 @@ def differences(study: StudyRecord) -> list[Result]:
         return []
     units = {name: "AP" for name in ("difference", "half", "seeds_half", "images_half", "detectable")}
     shown = [*COLUMNS, "n", "population", "detectable", "verdict", "reason"]
+    notes = [
+        smallest_told(rows.detectable, rows.detectable_corrected, str(m))
+        for m, rows in table.groupby("metric", sort=False)
+    ]
     tests = ["data", "detector", "method", "metric", "n", "t_half", "freedom", "pairing", "p", "p_holm"]
     return [
-        Result("differences", "Paired differences", table[shown], units),
-        Result("differences.tests", "The tests behind the differences", table[tests], {"t_half": "AP"}, "appendix"),
+        Result("differences", "Paired differences", table[shown], units, notes=tuple(n for n in notes if n)),
+        Result("differences.tests", "The tests behind the differences", table[tests], TEST_UNITS, "appendix", SEEDS),
     ]
 
 
@@ -71,17 +78,19 @@ def judged(pairs: list[Pair], metrics: list[str]) -> pd.DataFrame:
     for metric in metrics:
         together = estimated(pairs, metric)
         alone = estimated(pairs, metric, moderate=False)
-        rows += [_row(*one, metric) for one in zip(pairs, together, alone, strict=True)]
+        tests = sum(e.resolvable for e in together)
+        rows += [_row(*one, metric, tests) for one in zip(pairs, together, alone, strict=True)]
     if not rows:
         return pd.DataFrame()
     return with_verdicts(pd.DataFrame(rows), "difference", ["metric"]).rename(columns={"untestable": "reason"})
 
 
-def _row(pair: Pair, estimate: Estimate, alone: Estimate, metric: str) -> dict[str, object]:
+def _row(pair: Pair, estimate: Estimate, alone: Estimate, metric: str, tests: int) -> dict[str, object]:
     row: dict[str, object] = {**pair.keys, "metric": metric, "difference": estimate.mean, "half": estimate.half}
     row |= {"seeds_half": estimate.seeds_half, "images_half": estimate.images_half, "n": estimate.n}
     row |= {"population": estimate.population if estimate.n else "", "detectable": estimate.detectable}
     row |= {"t_half": alone.seeds_half, "pairing": pairing_efficiency(*by_seed(pair, metric)), "p": estimate.p}
+    row |= {"detectable_corrected": estimate.detectable_among(tests)}
     row |= {"freedom": estimate.seeds.freedom if estimate.seeds else np.nan}
     missing = "" if np.isfinite(estimate.mean) or pair.untestable else f"{metric} was not recorded"
     return {**row, "untestable": pair.untestable or missing}

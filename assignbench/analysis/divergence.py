@@ -12,12 +12,14 @@ from assignbench.analysis.base import CellData, StudyRecord, analysis
 from assignbench.analysis.candidates import CLOSE, JK, Rule, box_candidates, rule_candidates
 from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.prediction import predictions
-from assignbench.analysis.result import Result
+from assignbench.analysis.result import SEEDS, Result
 from assignbench.measure.correlation import IOU_DIGITS, rank_correlation, spearman
 from assignbench.measure.groups import CROWDING
 
 SIZE_NAMES = ("small", "medium", "large")
 DENSITY_POINTS = 20_000
+UNITS = {f"{kind}{name}": "Spearman" for kind in ("", "cls_") for name in ("spearman", "pooled")}
+UNITS |= {name: "objects" for name in ("objects", "left_out", "cut")}
 
 
 def summarise(objects: pd.DataFrame, candidates: pd.DataFrame) -> dict[str, float | int]:
@@ -87,9 +89,9 @@ def divergence(study: StudyRecord) -> list[Result]:
     by_group = over_seeds(pd.DataFrame(groups)) if groups else pd.DataFrame()
     predicted = pd.DataFrame([asdict(p) for p in predictions(study, "AP")])
     return [
-        Result("divergence", "By candidate rule", _by_rule(rules)),
-        Result("divergence.groups", "By class, size and crowdedness (J_k)", by_group),
-        Result("divergence.predicts", "Does it predict AP?", predicted),
+        Result("divergence", "By candidate rule", _by_rule(rules), UNITS, population=SEEDS),
+        Result("divergence.groups", "By class, size and crowdedness (J_k)", by_group, UNITS, population=SEEDS),
+        Result("divergence.predicts", "Does it predict AP?", predicted, {"correlation": "Spearman"}),
         Result("divergence.cells", "Divergence and AP of every cell", by_cell, {"AP": "AP"}, "figure"),
         Result(
             "divergence.density", "Scores and IoUs of candidates", pd.concat(density, ignore_index=True), {}, "figure"
@@ -133,5 +135,5 @@ def density_sample(cell: CellData, most: int = DENSITY_POINTS) -> pd.DataFrame:
     """Scores and IoU of at most so many predictions around the objects, every k-th one: for the density plot."""
     table = cell.candidates()
     table = box_candidates(cell, 0.1) if table is None else table
-    few = table[["ranking_score", "cls_score", "iou"]].iloc[:: max(1, len(table) // most)]
+    few = table[["ranking_score", "cls_score", "iou"]].iloc[:: max(1, -(-len(table) // most))]
     return few.assign(**cell.keys)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from assignbench.analysis.base import CellData, StudyRecord, analysis
 from assignbench.analysis.intervals import over_seeds
-from assignbench.analysis.result import Result
+from assignbench.analysis.result import SEEDS, Result
 from assignbench.measure.coco import COCO_LIMITS
 from assignbench.measure.matching import RECALLS, Overlaps, match, overlaps_of
 
@@ -182,4 +182,5 @@ def errors(study: StudyRecord) -> Result:
     """AP50 and what each kind of error costs it, over seeds."""
     rows = [{**cell.keys, **cell_errors(cell)} for cell in study.data()]
     table = over_seeds(pd.DataFrame(rows)) if rows else pd.DataFrame()
-    return Result("errors", "AP50 lost to each kind of error", table, {name: "AP" for name in ("AP50", *KINDS)})
+    units = {name: "AP" for name in ("AP50", *KINDS)}
+    return Result("errors", "AP50 lost to each kind of error", table, units, population=SEEDS)

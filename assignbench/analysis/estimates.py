@@ -7,9 +7,9 @@ which verdicts rest, speaks for other seeds *and* other images of the same popul
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,10 @@ import numpy.typing as npt
 from assignbench.analysis.moderation import moderated
 
 LEVEL = 0.95
+ALPHA = 0.05  # a verdict's p lies below it: 1 - LEVEL, which is not 0.05 in floating point
 LEAST_SEEDS = 3
 POWER = 0.8
+LEAST_TAIL = 1e-15  # what is rarer counts as never
 Floats = npt.NDArray[np.float64]
 # For whom an interval speaks.
 POPULATIONS = {
@@ -104,28 +106,32 @@ class Estimate:
         tail = _tail((self.seeds, self.images), abs(distance))
         return tail if distance >= 0 else 1 - tail
 
-    def power(self, difference: float) -> float:
-        """How often a study like this one resolves a true difference of so much (before correction); NaN below three
-        seeds.
-
-        Its half-width will be another one: the statistic is a noncentral t with the degrees of freedom of both sources
-        together (Satterthwaite). A deviation estimated from few seeds is on average too small, which is corrected.
+    def power(self, difference: float, tests: int = 1) -> float:
+        """How often a study like this one resolves a true difference of so much, the only one among so many tests that
+        are corrected together; NaN below three seeds.
         """
-        if not self.resolvable:
-            return float("nan")
-        sources = [Source(s.error / _shrinkage(s.freedom), s.freedom) for s in _known((self.seeds, self.images))]
-        error = sum(s.error**2 for s in sources) ** 0.5
-        parts = sum(s.error**4 / s.freedom for s in sources)
-        return _power(error, error**4 / parts if parts > 0 else float("inf"), _reach(sources, LEVEL), abs(difference))
+        return power_of(self._likely, difference, tests) if self.resolvable else float("nan")
+
+    @property
+    def _likely(self) -> list[Source]:
+        """The known sources. A deviation estimated from few seeds is on average too small, which is corrected."""
+        return [Source(s.error / _shrinkage(s.freedom), s.freedom) for s in _known((self.seeds, self.images))]
 
     @cached_property
     def detectable(self) -> float:
         """The smallest true difference that a study like this one resolves in 80 % of its runs (before correction)."""
-        if not self.resolvable or self.half == 0:
-            return float("nan") if not self.resolvable else 0.0
-        from scipy.optimize import brentq
+        return self.detectable_among(1)
 
-        return float(brentq(lambda d: self.power(d) - POWER, 0.0, 20 * self.half, rtol=1e-6))
+    def detectable_among(self, tests: int) -> float:
+        """The same after correction for so many tests, of which it is the only true one; NaN below three seeds."""
+        return smallest_of(self._likely, tests) if self.resolvable else float("nan")
+
+    @cached_property
+    def confirmable(self) -> float:
+        """The smallest bound within which such a study confirms in 80 % of its runs that there is no difference, where
+        there is none (before correction); NaN below three seeds.
+        """
+        return smallest_bound_of(self._likely) if self.resolvable else float("nan")
 
 
 def _shrinkage(freedom: float) -> float:
@@ -144,56 +150,105 @@ def _known(sources: Sequence[Source | None]) -> list[Source]:
 def _reach(sources: Sequence[Source | None], level: float) -> float:
     """Half-width of a two-sided interval; NaN where no source is known."""
     known = _known(sources)
-    if not known:
-        return float("nan")
-    return float(np.sqrt(sum((_quantile(0.5 + level / 2, s.freedom) * s.error) ** 2 for s in known)))
+    return _beyond(known, 0.5 - level / 2) if known else float("nan")
 
 
-def _quantile(share: float, freedom: float) -> float:
+def _beyond(sources: Sequence[Source], tail: float) -> float:
+    """The error that is passed on one side with probability `tail`."""
     from scipy.special import ndtri, stdtrit  # scipy.stats takes a second to load
 
-    return float(ndtri(share) if np.isinf(freedom) else stdtrit(freedom, share))
+    quantiles = [ndtri(tail) if np.isinf(s.freedom) else stdtrit(s.freedom, tail) for s in sources]
+    return float(np.sqrt(sum((q * s.error) ** 2 for q, s in zip(quantiles, sources, strict=True))))
 
 
 def _tail(sources: Sequence[Source | None], distance: float) -> float:
-    """One-sided p of an error of `distance` or more: the inverse of `_reach`; 0.5 at 0, NaN if nothing is known."""
+    """One-sided p of an error of `distance` or more: the inverse of `_beyond`; 0.5 at 0, NaN if nothing is known."""
     known = _known(sources)
     if not known or not np.isfinite(distance):
         return float("nan")
-    if not any(s.error > 0 for s in known):
-        return 0.5 if distance == 0 else 0.0
-    from scipy.optimize import brentq
-
-    def short(log_tail: float) -> float:
-        return _reach(known, 1 - 2 * float(np.exp(log_tail))) - distance
-
-    low, high = np.log(1e-15), np.log(0.5)
     if distance == 0:
         return 0.5
-    return float(np.exp(brentq(short, low, high, xtol=1e-10))) if short(low) > 0 else 0.0
+    if _beyond(known, LEAST_TAIL) <= distance:  # also where nothing varies
+        return 0.0
+    from scipy.optimize import brentq
+
+    log_tail = brentq(lambda x: _beyond(known, float(np.exp(x))) - distance, np.log(LEAST_TAIL), np.log(0.5))
+    return float(np.exp(log_tail))
 
 
-def _power(error: float, freedom: float, half: float, difference: float) -> float:
-    """P(|estimate| > its half-width) for a true difference."""
+def power_of(sources: Sequence[Source], difference: float, tests: int = 1) -> float:
+    """P(|estimate| > its half-width) for a true difference, where the sources have these errors in truth.
+
+    The level is Bonferroni's for `tests`, which Holm's correction asks of a single true difference. A study's
+    half-width is itself estimated: the statistic is a noncentral t with the degrees of freedom of all sources together
+    (Satterthwaite).
+    """
+    error, critical = _criticals(sources, tests)
     if error == 0:
-        return float(difference > 0)
-    from scipy.special import gammaincinv, ndtr  # scipy.stats takes a second to load
+        return float(difference != 0)
+    from scipy.special import ndtr  # scipy.stats takes a second to load
 
-    # The estimated error over the true one, at evenly spaced shares of its distribution (chi over its root freedom).
-    shares = (np.arange(400) + 0.5) / 400
-    ratio = np.ones(1) if freedom > 1e6 else np.sqrt(2 * gammaincinv(freedom / 2, shares) / freedom)
-    critical, shift = ratio * half / error, difference / error
+    shift = abs(difference) / error
     return float((ndtr(shift - critical) + ndtr(-shift - critical)).mean())
+
+
+def smallest_of(sources: Sequence[Source], tests: int = 1) -> float:
+    """The smallest true difference that is resolved in 80 % of studies; 0 where nothing varies."""
+    return _least(sources, tests, lambda d: power_of(sources, d, tests))
+
+
+def smallest_bound_of(sources: Sequence[Source], tests: int = 1) -> float:
+    """The smallest bound that 80 % of studies confirm where there is no difference at all; 0 where nothing varies.
+
+    A study confirms it where the whole interval lies within the bound.
+    """
+    from scipy.special import ndtr
+
+    error, critical = _criticals(sources, tests)
+    return _least(sources, tests, lambda d: float(np.maximum(2 * ndtr(d / error - critical) - 1, 0).mean()))
+
+
+def _least(sources: Sequence[Source], tests: int, share: Callable[[float], float]) -> float:
+    """Where a share of studies that grows with a difference reaches POWER."""
+    error, critical = _criticals(sources, tests)
+    if error == 0:
+        return 0.0
+    from scipy.optimize import brentq
+
+    return float(brentq(lambda d: share(d) - POWER, 0.0, error * (critical.max() + 10), rtol=1e-6))
+
+
+def _criticals(sources: Sequence[Source], tests: int) -> tuple[float, Floats]:
+    """The true error, and half-widths over it at evenly spaced shares of their distribution (chi's)."""
+    error = float(np.sqrt(sum(s.error**2 for s in sources)))
+    if error == 0:
+        return 0.0, np.zeros(1)
+    parts = sum(s.error**4 / s.freedom for s in sources)
+    freedom = error**4 / parts if parts > 0 else float("inf")
+    return error, _error_ratios(freedom) * _reach(sources, 1 - (1 - LEVEL) / tests) / error
+
+
+@lru_cache(maxsize=100)
+def _error_ratios(freedom: float) -> Floats:
+    """An estimated error over the true one, at evenly spaced shares of its distribution (chi over its root freedom)."""
+    from scipy.special import gammaincinv
+
+    shares = (np.arange(400) + 0.5) / 400
+    return np.ones(1) if freedom > 1e6 else np.sqrt(2 * gammaincinv(freedom / 2, shares) / freedom)
 
 
 @dataclass(frozen=True)
 class Measured:
     """A measure, or a paired difference of it: `values` [S] seed by seed on all test images, and `replicates` [R, S]
     of them with the images reweighted (None where nothing is known of images).
+
+    `freedom`: the degrees of freedom with which the images tell their own variance, their number less one; never more
+    than the replicates have.
     """
 
     values: Floats
     replicates: Floats | None = None
+    freedom: float = float("inf")
 
     @cached_property
     def _known(self) -> npt.NDArray[np.bool_]:
@@ -214,7 +269,7 @@ class Measured:
         """Over seeds, of one seed's difference; NaN below two."""
         return float(self.values[self._known].var(ddof=1)) if self.n > 1 else float("nan")
 
-    @cached_property
+    @property
     def image_variance(self) -> float:
         """Over test images, of the mean over infinitely many seeds; NaN where it is not known.
 
@@ -222,17 +277,31 @@ class Measured:
         is part of the spread over seeds already, and would count twice in the variance of the mean's replicates. Of
         one seed the two cannot be told apart: its variance is taken.
         """
+        return float(np.maximum(self._over_images[1], 0.0))  # NaN stays
+
+    @property
+    def interaction_variance(self) -> float:
+        """What test images do to one seed alone: a part of `variance` that falls with their number; NaN where it is not
+        known.
+        """
+        one, shared = self._over_images
+        return float(np.maximum(one - np.maximum(shared, 0.0), 0.0)) if self.n > 1 else float("nan")
+
+    @cached_property
+    def _over_images(self) -> tuple[float, float]:
+        """The variance of one seed's replicates, and the covariance of two seeds' (of one seed: its variance)."""
+        unknown = (float("nan"), float("nan"))
         if self.replicates is None or not self.n:
-            return float("nan")
+            return unknown
         drawn = self.replicates[:, self._known]
         drawn = drawn[np.isfinite(drawn).all(axis=1)]
         if len(drawn) < 2:
-            return float("nan")
+            return unknown
         together = np.atleast_2d(np.cov(drawn, rowvar=False))
+        one = float(np.trace(together) / self.n)
         if self.n == 1:
-            return float(together[0, 0])
-        shared = (together.sum() - np.trace(together)) / (self.n * (self.n - 1))
-        return max(0.0, float(shared))
+            return one, one
+        return one, float((together.sum() - np.trace(together)) / (self.n * (self.n - 1)))
 
 
 def less(one: Measured, other: Measured) -> Measured:
@@ -240,7 +309,7 @@ def less(one: Measured, other: Measured) -> Measured:
     drawn = None
     if one.replicates is not None and other.replicates is not None:
         drawn = one.replicates - other.replicates
-    return Measured(one.values - other.values, drawn)
+    return Measured(one.values - other.values, drawn, min(one.freedom, other.freedom))
 
 
 def estimates(pairs: Sequence[Measured], baselines: Sequence[Hashable], *, moderate: bool = True) -> list[Estimate]:
@@ -258,7 +327,9 @@ def estimates(pairs: Sequence[Measured], baselines: Sequence[Hashable], *, moder
         seeds = Source((variance / pair.n) ** 0.5, freedom) if pair.n > 1 else None
         image = pair.image_variance
         known = np.isfinite(image) and pair.replicates is not None
-        images = Source(image**0.5, len(pair.replicates) - 1.0) if known and pair.replicates is not None else None
+        images = None
+        if known and pair.replicates is not None:
+            images = Source(image**0.5, min(len(pair.replicates) - 1.0, pair.freedom))
         found.append(Estimate(pair.mean, pair.n, seeds, images))
     return found
 

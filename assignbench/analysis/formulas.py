@@ -30,11 +30,16 @@ def formulas(study: StudyRecord) -> list[Result]:
     for formula, part in points.groupby("formula", sort=False):
         lines = part[~surfaces(part)]
         if len(lines):
-            results.append(Result(f"formulas.{formula}", str(formula), few_of_lines(lines)))
+            results.append(_table(str(formula), few_of_lines(lines)))
         for curve, surface in part[surfaces(part)].groupby("curve", sort=False):
             name = f"{formula}: {curve}" if curve else str(formula)
-            results.append(Result(f"formulas.{name}", name, few_of_surface(surface)))
+            results.append(_table(name, few_of_surface(surface)))
     return results
+
+
+def _table(name: str, frame: pd.DataFrame) -> Result:
+    """A few values of a formula, all pure numbers."""
+    return Result(f"formulas.{name}", name, frame, dict.fromkeys(map(str, frame.columns), "1"))
 
 
 def surfaces(part: pd.DataFrame) -> pd.Series:

@@ -8,16 +8,22 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from assignbench.analysis.base import CellData, StudyRecord, analysis, three_numbers
-from assignbench.analysis.intervals import over_seeds
+from assignbench.analysis.base import StudyRecord, analysis
 from assignbench.analysis.lines import fitted_line
-from assignbench.analysis.pairs import KEYS, gains, over_pairs, pairs_of, with_gains
+from assignbench.analysis.pairs import KEYS, gains, over_pairs, pairs_of
+from assignbench.analysis.parts import (
+    INTERVALS,
+    STANDARD_AREAS,
+    area_groups,
+    image_groups,
+    measured_table,
+    object_groups,
+    part_table,
+)
 from assignbench.analysis.result import Result
 from assignbench.analysis.trends import FACTORS, LEAST_OBJECTS, LEAST_RANGE, trends, unit_of_gain
 from assignbench.analysis.verdicts import with_verdicts
-from assignbench.measure.coco import AREAS
 from assignbench.measure.groups import CROWDING, ELONGATION, IMAGE_CROWDING, PER_IMAGE, Grouping
-from assignbench.measure.matching import average_precision, match
 
 GROUP_RULE = (
     "Objects outside a group are left out (neither missed nor matched at a cost), detections matched to them too; an "
@@ -25,38 +31,27 @@ GROUP_RULE = (
     "differ in size alone have the same AP. "
 )
 UNITS = {name: "AP" for name in ("AP", "AP50", "AP75", "gain")} | {"relative_gain": "share"}
+UNITS |= {"middle": "of the factor", "objects": "objects", "images": "images", "gain_n": "seeds"}
+CATEGORY_UNITS = {"objects": "objects", "aspect_ratio": "w:h", "AP": "AP", "gain": "AP"}
+LINE_UNITS = {"intercept": "AP", "slope": "AP", "n": "categories"}
+
+
+def units_of(table: pd.DataFrame) -> dict[str, str]:
+    """Of the columns that a table of groups has."""
+    return {name: unit for name, unit in UNITS.items() if name in table}
+
+
+CATEGORIES = "other categories, these models and images"
 
 
 def group_table(study: StudyRecord, grouping: Grouping) -> pd.DataFrame:
-    """One row per cell and group: objects, mean of the column in the group, AP, AP50, AP75."""
-    rows = []
-    for cell in study.data():
-        if grouping.column not in cell.objects:
-            continue
-        place = grouping.place(cell.objects[grouping.column])
-        for number, name in enumerate(grouping.names):
-            inside = place == number
-            if (inside & ~cell.overlaps.left_out).any():
-                middle = float(cell.objects[grouping.column][inside].mean())
-                numbers = cell.once((grouping, number), partial(cell.group_numbers, inside))
-                rows.append({**cell.keys, "group": name, "middle": middle, **numbers})
-    return pd.DataFrame(rows)
+    """One row per method and group of objects (`parts.part_table`), with the mean of the column in the group."""
+    return part_table(study, partial(object_groups, grouping))
 
 
 def image_group_table(study: StudyRecord, grouping: Grouping) -> pd.DataFrame:
-    """The same for whole images, which belong to the group of their objects' common value."""
-    rows = []
-    for cell in study.data():
-        place = pd.Series(grouping.place(cell.objects[grouping.column]), index=cell.objects.image_id)
-        of_image = place.groupby(level=0).max()
-        for number, name in enumerate(grouping.names):
-            members = set(of_image[of_image == number].index)
-            if not members:
-                continue
-            weight = np.isin(cell.overlaps.images, list(members)).astype(float)[None]
-            row = {**cell.keys, "group": name, "images": len(members)}
-            rows.append({**row, **three_numbers(average_precision(cell.matches, weight)[0])})
-    return pd.DataFrame(rows)
+    """The same for whole images."""
+    return part_table(study, partial(image_groups, grouping))
 
 
 @analysis(
@@ -66,7 +61,8 @@ def image_group_table(study: StudyRecord, grouping: Grouping) -> pd.DataFrame:
     definition=(
         "Crowdedness of an object: its largest IoU with any other object of its image; sparse [0, 0.2), medium "
         "[0.2, 0.5), dense [0.5, 1]. Of an image: the maximum over its objects. " + GROUP_RULE + "Image groups are "
-        "evaluated on their images alone. gain: paired difference in AP to the baseline; relative gain: over its AP."
+        "evaluated on their images alone. gain: paired difference in AP to the baseline; relative gain: over its AP. "
+        + INTERVALS
     ),
     paper="LTM, Table 2 and Fig. 5",
 )
@@ -77,7 +73,8 @@ def crowdedness(study: StudyRecord) -> list[Result]:
         ("crowdedness.image", "By crowdedness of the image", image_group_table, IMAGE_CROWDING),
         ("crowdedness.per_image", "By objects per image", image_group_table, PER_IMAGE),
     )
-    return [Result(key, caption, with_gains(make(study, by), study), UNITS) for key, caption, make, by in tables]
+    found = [(key, caption, make(study, by)) for key, caption, make, by in tables]
+    return [Result(key, caption, frame, units_of(frame)) for key, caption, frame in found]
 
 
 @analysis(
@@ -86,7 +83,8 @@ def crowdedness(study: StudyRecord) -> list[Result]:
     question="Does a method help more where objects are slender?",
     definition=(
         "Aspect ratio: max(w/h, h/w). " + GROUP_RULE + "By category: gain in AP (mean over seeds) against the "
-        "category's mean aspect ratio; a line through the categories with the 95 % interval of its slope over them."
+        "category's mean aspect ratio; a line through the categories with the 95 % interval of its slope over them. "
+        + INTERVALS
     ),
     paper="LTM, Figs. 7 and 8",
 )
@@ -99,15 +97,15 @@ def aspect_ratio(study: StudyRecord) -> list[Result]:
             line = fitted_line(group.aspect_ratio.tolist(), group.gain.tolist())
             row = dict(zip(("data", "detector", "method", "baseline"), key, strict=True))
             half = np.nan if line.half is None else line.half
-            rows = {"intercept": line.intercept, "slope": line.slope, "slope_half": half, "categories": line.n}
+            rows = {"intercept": line.intercept, "slope": line.slope, "slope_half": half, "n": line.n}
             lines.append({**row, **rows})
-    of_lines = {"intercept": "AP", "slope": "AP"}
+    by_object = group_table(study, ELONGATION)
     return [
+        Result("aspect_ratio", "By aspect ratio of the object", by_object, units_of(by_object)),
+        Result("aspect_ratio.categories", "By category", categories, CATEGORY_UNITS),
         Result(
-            "aspect_ratio", "By aspect ratio of the object", with_gains(group_table(study, ELONGATION), study), UNITS
+            "aspect_ratio.lines", "Lines through the categories", pd.DataFrame(lines), LINE_UNITS, population=CATEGORIES
         ),
-        Result("aspect_ratio.categories", "By category", categories, {"AP": "AP", "gain": "AP"}),
-        Result("aspect_ratio.lines", "Lines through the categories", pd.DataFrame(lines), of_lines),
     ]
 
 
@@ -141,38 +139,19 @@ def category_gains(study: StudyRecord) -> pd.DataFrame:
     definition=(
         "COCO's areas (small below 32 x 32 px, large from 96 x 96 px on, in pixels of the original image) or those of "
         "the study's `areas`; unmatched detections outside a range are ignored, as COCO does. AR at the detections "
-        "per image and class of the study's `max_dets`. n/a: no object of that size."
+        "per image and class of the study's `max_dets`. n/a: no object of that size. " + INTERVALS
     ),
 )
 def size(study: StudyRecord) -> list[Result]:
     """AP by area of the object, and AR by number of detections."""
     ranges = {k: (float(a), float(b)) for k, (a, b) in (study.about.get("areas") or {}).items()}
-    ranges = ranges or {"small": AREAS["s"], "medium": AREAS["m"], "large": AREAS["l"]}
-    limits = tuple(study.about.get("max_dets") or (1, 10, 100))
-    rows, recalls = [], []
-    for cell in study.data():
-        rows += _by_area(cell, ranges)
-        recalls.append({**cell.keys, **{f"AR{k}": cell.recall(k) for k in limits}})
-    recall_table = over_seeds(pd.DataFrame(recalls)) if recalls else pd.DataFrame()
+    names = [f"AR{k}" for k in study.about.get("max_dets") or (1, 10, 100)]
+    table = part_table(study, partial(area_groups, ranges or STANDARD_AREAS))
+    recall = {name: "share" for name in names}
     return [
-        Result("size", "By area of the object", with_gains(pd.DataFrame(rows), study), UNITS),
-        Result(
-            "size.recall",
-            "Recall by detections per image and class",
-            recall_table,
-            {f"AR{k}": "share" for k in limits},
-        ),
+        Result("size", "By area of the object", table, units_of(table)),
+        Result("size.recall", "Recall by detections per image and class", measured_table(study, names), recall),
     ]
-
-
-def _by_area(cell: CellData, ranges: dict[str, tuple[float, float]]) -> list[dict[str, object]]:
-    o = cell.overlaps
-    rows: list[dict[str, object]] = []
-    for name, area in ranges.items():
-        inside = (o.object_area >= area[0]) & (o.object_area <= area[1]) & ~o.left_out
-        found = average_precision(match(o, area=area, max_detections=cell.most))[0]
-        rows.append({**cell.keys, "group": name, "objects": int(inside.sum()), **three_numbers(found)})
-    return rows
 
 
 @analysis(
@@ -182,7 +161,9 @@ def _by_area(cell: CellData, ranges: dict[str, tuple[float, float]]) -> list[dic
     definition=(
         "Objects are cut by a factor that the scenes control (or that the boxes show) into LTM's groups where it has "
         "some and into up to four of equal size otherwise; groups of fewer than "
-        f"{LEAST_OBJECTS} objects are left out. " + GROUP_RULE + "Images are cut by their number of objects and their "
+        f"{LEAST_OBJECTS} objects are left out (equal ones are fewer where they would be so small). "
+        + GROUP_RULE
+        + "Images are cut by their number of objects and their "
         "crowdedness: a group's AP is that of its images, its gain relative to the baseline's AP. Slope: of the paired "
         "gain against the group's mean factor, fitted for each seed, a group weighing one over the variance of its "
         "gain over images. Its 95 % interval speaks for other seeds and other test images, as that of a difference "
@@ -199,16 +180,17 @@ def factors(study: StudyRecord) -> list[Result]:
         for pair, sample, estimate in trends(pairs_of(study), factor):
             row = {**pair.keys, "factor": factor, "slope": 100 * estimate.mean, "half": 100 * estimate.half}
             row |= {"unit": f"{unit_of_gain(factor)} per unit", "n": estimate.n, "p": estimate.p}
+            row |= {"population": estimate.population if estimate.n else ""}
             slopes.append({**row, "by_group": sample.detail or "–", "untestable": sample.untestable})
         groups += gains_by_group(study, factor)
     if not slopes:
         return []
     table = with_verdicts(pd.DataFrame(slopes), "slope").rename(columns={"untestable": "reason"})
-    shown = [*KEYS, "factor", "slope", "half", "unit", "n", "verdict", "by_group", "reason"]
+    shown = [*KEYS, "factor", "slope", "half", "unit", "n", "population", "verdict", "by_group", "reason"]
     return [
         Result("factors", "Slope of the gain", table[shown]),
         Result("factors.p", "The p values of the slopes", table[[*KEYS, "factor", "n", "p", "p_holm"]], {}, "appendix"),
-        Result("factors.groups", "Gain by group", pd.DataFrame(groups)),
+        Result("factors.groups", "Gain by group", pd.DataFrame(groups), {"middle": "of the factor"}),
     ]
 
 
@@ -224,5 +206,5 @@ def gains_by_group(study: StudyRecord, factor: str) -> list[dict[str, object]]:
             g = sample.groups
             row = {**pair.keys, "factor": factor, "group": g.names[number], "middle": float(g.middles[number])}
             row |= {"objects": int(g.objects[number]), "gain": 100 * estimate.mean, "gain_half": 100 * estimate.half}
-            rows.append({**row, "unit": unit_of_gain(factor), "n": estimate.n})
+            rows.append({**row, "unit": unit_of_gain(factor), "n": estimate.n, "population": estimate.population})
     return rows

@@ -45,14 +45,21 @@ def t_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
 
 
 def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
-    """A tidy per-cell table averaged over `seed`: columns X become X and X_half; n says how many seeds."""
-    values = [c for c in table.columns if c != "seed" and pd.api.types.is_float_dtype(table[c])]
-    counts = [c for c in table.columns if c != "seed" and pd.api.types.is_integer_dtype(table[c])]
-    keys = [c for c in table.columns if c not in ("seed", *values, *counts)]
+    """A tidy per-cell table averaged over `seed`: columns X become X and X_half; n says how many seeds.
+
+    Whole numbers that are the same for all seeds (the objects of a group) have no interval; those that vary (boxes
+    kept) have one, as every mean.
+    """
+    fractions = [c for c in table.columns if c != "seed" and pd.api.types.is_float_dtype(table[c])]
+    whole = [c for c in table.columns if c != "seed" and pd.api.types.is_integer_dtype(table[c])]
+    keys = [c for c in table.columns if c not in ("seed", *fractions, *whole)]
+    spread = table.groupby(keys, sort=False, observed=True, dropna=False)[whole].nunique().max()
+    counts = [c for c in whole if spread[c] <= 1]
+    values = [c for c in table.columns if c in (*fractions, *whole) and c not in counts]
     rows = []
     for key, group in table.groupby(keys, sort=False, observed=True, dropna=False):
         row = dict(zip(keys, key if isinstance(key, tuple) else (key,), strict=True))
-        row |= {c: round(float(group[c].mean()), 1) for c in counts}
+        row |= {c: float(group[c].iloc[0]) for c in counts}
         for name in values:
             interval = t_interval(group[name].tolist())
             row |= {name: interval.mean, f"{name}_half": np.nan if interval.half is None else interval.half}

@@ -10,20 +10,22 @@ import numpy.typing as npt
 
 from assignbench.analysis.estimates import LEVEL
 
-Values = Sequence[float] | npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float64]
+Values = Sequence[float] | Floats
 
 
-def slope(x: Values, y: Values, weights: Values | None = None) -> float:
-    """Least-squares slope, each point with its weight (1 by default); NaN with fewer than two distinct x."""
+def slope(x: Values, y: Values, weights: Values | None = None) -> Floats:
+    """Least-squares slopes [...] of y [..., N] over x [N], each point with its weight (1 by default).
+
+    NaN with fewer than two distinct x, and where y holds NaN.
+    """
     a, b = np.asarray(x, float), np.asarray(y, float)
     w = np.ones(len(a)) if weights is None else np.asarray(weights, float)
-    usable = np.isfinite(a) & np.isfinite(b) & (w > 0)
-    a, b, w = a[usable], b[usable], w[usable]
-    if len(np.unique(a)) < 2:
-        return float("nan")
+    if len(np.unique(a[w > 0])) < 2:
+        return np.full(b.shape[:-1], np.nan)
     w = w / w.sum()
-    centred = a - (w * a).sum()
-    return float((w * centred * (b - (w * b).sum())).sum() / (w * centred**2).sum())
+    centred = w * (a - (w * a).sum())
+    return np.asarray((b @ centred) / (a @ centred))
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def fitted_line(x: Values, y: Values, level: float = LEVEL) -> Line:
     a, b = np.asarray(x, float), np.asarray(y, float)
     usable = np.isfinite(a) & np.isfinite(b)
     a, b = a[usable], b[usable]
-    gradient = slope(a, b)
+    gradient = float(slope(a, b))
     if not np.isfinite(gradient):
         return Line(float("nan"), float("nan"), None, len(a))
     intercept = float(b.mean() - gradient * a.mean())

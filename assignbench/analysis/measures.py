@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -15,10 +16,13 @@ import pandas as pd
 from assignbench.analysis.base import CellData
 from assignbench.analysis.candidates import JK, rule_candidates
 from assignbench.analysis.nms import THRESHOLDS as NMS_THRESHOLDS, ranked
+from assignbench.measure.calibration import calibration_error
 from assignbench.measure.coco import AREAS
 from assignbench.measure.correlation import rank_correlation
 from assignbench.measure.groups import CROWDING, group_precision
+from assignbench.measure.lrp import lrp
 from assignbench.measure.matching import (
+    Bools,
     Floats,
     Interpolation,
     Matches,
@@ -32,6 +36,9 @@ from assignbench.measure.matching import (
 from assignbench.measure.voc import VOC_THRESHOLDS, match_voc
 
 REPLICATES = 200
+LEAST_IMAGES = 20  # that hold an object of a part; with fewer, the bootstrap's intervals are far too short
+LrpPart = Literal["optimal", "localization", "false_alarms", "missed"]
+ERRORS = ("oLRP", "oLRP_loc", "oLRP_fp", "oLRP_fn", "D_ECE")  # of these measures less is better
 AT_LIMIT = re.compile(r"AR([1-9]\d{0,4})")  # at any number of detections per image and class
 
 
@@ -56,15 +63,54 @@ def bootstrap(images: int, replicates: int = REPLICATES) -> ImageWeights:
     two cells are paired.
 
     The weights are Dirichlet's and never 0: a class with a single object does not drop out of the mean over classes, as
-    it would where images are drawn with replacement.
+    it would where images are drawn with replacement. Their shape makes the variance of a mean over images the unbiased
+    s²/n; Rubin's shape 1 gives (n - 1)/(n + 1) of it.
     """
-    drawn = np.random.default_rng([17, images]).exponential(size=(replicates, images))
+    drawn = np.random.default_rng([17, images]).gamma(_shape(images), size=(replicates, images))
     return ImageWeights(f"bootstrap {replicates}", drawn * (images / drawn.sum(axis=1, keepdims=True)))
+
+
+def recall_at(measure: str) -> int | None:
+    """The detections per image and class at which a measure is a recall; None for any other measure."""
+    found = AT_LIMIT.fullmatch(measure)
+    return int(found[1]) if found else None
+
+
+def _shape(images: int) -> float:
+    """Of the gamma variables whose shares are the weights."""
+    return 1 - 2 / images if images > 2 else 1.0
+
+
+def stretch(images: int, of: Floats) -> Floats:
+    """By how much replicates of a mean over some of the images vary too little, as a factor: fewer images, more."""
+    return np.asarray(np.sqrt((of * _shape(images) + 1) / (of - 1)))
+
+
+def images_with(cell: CellData, inside: Bools) -> int:
+    """How many images hold an object that counts, of those `inside` [M] a part."""
+    return len(np.unique(cell.overlaps.object_image[inside & ~cell.overlaps.left_out]))
+
+
+def too_few_images(cell: CellData, measure: str) -> bool:
+    """Whether a measure is about a part of the objects that fewer than `LEAST_IMAGES` images hold."""
+    o = cell.overlaps
+    area = AREAS.get(measure[2:])
+    if area is not None:
+        return images_with(cell, (o.object_area >= area[0]) & (o.object_area <= area[1])) < LEAST_IMAGES
+    if measure.removeprefix("AP_") in CROWDING.names:
+        inside = CROWDING.place(cell.objects.crowdedness) == CROWDING.names.index(measure[3:])
+        return images_with(cell, inside) < LEAST_IMAGES
+    return False
 
 
 def known(measure: str) -> bool:
     """Whether there is a measure of this name."""
     return measure in MEASURES or bool(AT_LIMIT.fullmatch(measure))
+
+
+def in_points(measure: str) -> bool:
+    """Whether it is known, and counted in points as AP is; a rank correlation is not."""
+    return known(measure) and measure != "spearman"
 
 
 def measured(cell: CellData, measure: str) -> float:
@@ -76,8 +122,11 @@ def measured(cell: CellData, measure: str) -> float:
 
 
 def replicated(cell: CellData, measure: str) -> Floats:
-    """A measure [R] of a cell on the replicates of `bootstrap`; NaN where it is not recorded."""
-    return cell.once(("replicated", measure), lambda: weighted(cell, measure, bootstrap(len(cell.images))))
+    """A measure [R] of a cell on the replicates of `bootstrap`; NaN where it is not recorded, or of a single image."""
+    if len(cell.images) < 2:
+        return np.full(REPLICATES, np.nan)
+    draws = cell.once("bootstrap", lambda: bootstrap(len(cell.images)))
+    return cell.once(("replicated", measure), lambda: weighted(cell, measure, draws))
 
 
 def weighted(cell: CellData, measure: str, weights: ImageWeights) -> Floats:
@@ -129,6 +178,16 @@ def _voc_matches(cell: CellData) -> Matches:
 def _crowding(name: str, cell: CellData, weights: ImageWeights) -> Floats:
     inside = CROWDING.place(cell.objects.crowdedness) == CROWDING.names.index(name)
     return mean_over_classes(group_precision(cell.overlaps, inside, weights=weights.rows, matches=cell.matches))
+
+
+def _lrp(part: LrpPart, cell: CellData, weights: ImageWeights) -> Floats:
+    """oLRP, or one of its components, mean over the classes where it is known."""
+    found = cell.once(("lrp", weights.name), lambda: lrp(cell.matches, weights.rows))
+    return _mean_of_known(getattr(found, part))
+
+
+def _calibration(cell: CellData, weights: ImageWeights) -> Floats:
+    return calibration_error(cell.matches, weights.rows)
 
 
 def _nms_recall(cell: CellData, weights: ImageWeights) -> Floats:
@@ -197,7 +256,13 @@ MEASURES: dict[str, Weighted] = {
     "AP07_50": partial(_voc, AT_50, "voc07"),
     "AP07_75": partial(_voc, AT_75, "voc07"),
     "AP50_area": partial(_voc, AT_50, "area"),
+    "oLRP": partial(_lrp, "optimal"),
+    "oLRP_loc": partial(_lrp, "localization"),
+    "oLRP_fp": partial(_lrp, "false_alarms"),
+    "oLRP_fn": partial(_lrp, "missed"),
+    "D_ECE": _calibration,
     "NR": _nms_recall,
     "spearman": _spearman,
     **{f"AP_{name}": partial(_crowding, name) for name in CROWDING.names},
 }
+IN_POINTS = tuple(name for name in MEASURES if in_points(name))

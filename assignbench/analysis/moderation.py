@@ -40,23 +40,37 @@ def moderated(variances: Sequence[float], freedoms: Sequence[float], baselines: 
     if len(used) < 2:
         return result
     s2, d = own[used], own_freedom[used]
-    prior, prior_freedom = _prior(s2, d)
+    prior, prior_freedom = prior_of(s2, d)
     if np.isinf(prior_freedom):
         result.variance[used] = prior
     else:
         result.variance[used] = (prior_freedom * prior + d * s2) / (prior_freedom + d)
-    most = _pooled_freedom(d, [baselines[int(k)] for k in used])
+    most = pooled_freedom(d, [baselines[int(k)] for k in used])
     result.freedom[used] = np.maximum(np.minimum(prior_freedom + d, most), d)
     return result
 
 
-def _prior(s2: Floats, d: Floats) -> tuple[float, float]:
-    """The variance that pairs tend to and its degrees of freedom, from the moments of log variances."""
+def related(pairs: Sequence[tuple[str, str, str]]) -> list[int]:
+    """A number per pair (detector, method, baseline), the same for pairs that hang together by methods in common at a
+    detector: whether both have one baseline, or one's method is the other's baseline, their spreads are no independent
+    witnesses.
+    """
+    of_side: dict[tuple[str, str], int] = {}
+    for number, (detector, *methods) in enumerate(pairs):
+        sides = [(detector, m) for m in methods]
+        joined = {of_side[s] for s in sides if s in of_side}
+        of_side |= {s: number for s, old in of_side.items() if old in joined} | dict.fromkeys(sides, number)
+    return [of_side[detector, baseline] for detector, _, baseline in pairs]
+
+
+def prior_of(s2: Floats, d: Floats) -> tuple[float, float]:
+    """The variance that two and more pairs tend to, and its degrees of freedom, from the moments of log variances."""
     from scipy.special import digamma, polygamma
 
     e = np.log(s2) - digamma(d / 2) + np.log(d / 2)
     beyond_chance = float(e.var(ddof=1) - polygamma(1, d / 2).mean())
     if beyond_chance <= 0:
+        # The geometric mean, as Smyth's: with the arithmetic one, 7 % of tests of few pairs are false instead of 5.
         return float(np.exp(e.mean())), float("inf")
     half = _trigamma_inverse(beyond_chance)
     return float(np.exp(e.mean() + digamma(half) - np.log(half))), 2 * half
@@ -76,7 +90,7 @@ def _trigamma_inverse(value: float) -> float:
     return x
 
 
-def _pooled_freedom(freedoms: Floats, baselines: Sequence[Hashable]) -> float:
+def pooled_freedom(freedoms: Floats, baselines: Sequence[Hashable]) -> float:
     """Degrees of freedom of the mean variance, where pairs of one baseline are correlated."""
     sizes = Counter(baselines)
     worth = [f / (1 + SHARED * (sizes[b] - 1)) for f, b in zip(freedoms, baselines, strict=True)]

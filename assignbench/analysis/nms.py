@@ -11,12 +11,13 @@ import pandas as pd
 
 from assignbench.analysis.base import CellData, StudyRecord, analysis
 from assignbench.analysis.intervals import over_seeds
-from assignbench.analysis.result import Result
+from assignbench.analysis.result import SEEDS, Result
 from assignbench.measure.matching import BOX, Overlaps, average_precision, match, mean_over_classes, overlaps_of
 from assignbench.measure.nms import Boxes, thin_out, vote
 
 THRESHOLDS: tuple[float, ...] = tuple(np.arange(0.5, 0.91, 0.05).round(2).tolist())
 UNLIMITED = 10**9
+ORACLE = "AP if scores ranked boxes by their true IoU"
 OWN_IOU = 0.5  # a box from this IoU on is one of the object's boxes
 Floats = npt.NDArray[np.float64]
 
@@ -54,7 +55,8 @@ def replay(cell: CellData, boxes: pd.DataFrame) -> pd.DataFrame:
     Of the boxes as they were recorded these are the cell's detections again; an analysis changes one column and sees
     what follows from it.
     """
-    method, limit = cell.config.method, cell.config.evaluation.max_detections
+    method, evaluation = cell.config.method, cell.config.evaluation
+    voting = evaluation.voting(method.voting)
     order = np.argsort(boxes.image_id.to_numpy(), kind="stable")
     image = boxes.image_id.to_numpy()[order]
     bounds = np.flatnonzero(np.r_[True, np.diff(image) != 0, True]) if len(order) else np.zeros(1, int)
@@ -69,9 +71,9 @@ def replay(cell: CellData, boxes: pd.DataFrame) -> pd.DataFrame:
     kept = [_frame(whole.take(np.zeros(0, np.int64)), image[:0])]
     for begin, end in pairwise(bounds):
         before = whole.take(np.arange(begin, end))
-        after = thin_out(before, method.nms, limit)
-        if method.voting is not None:
-            after = vote(after, before, method.voting)
+        after = thin_out(before, method.nms, evaluation.max_detections)
+        if voting is not None:
+            after = vote(after, before, voting)
         kept.append(_frame(after, np.full(len(after), image[begin])))
     return pd.concat(kept, ignore_index=True)
 
@@ -145,8 +147,8 @@ def nms(study: StudyRecord) -> list[Result]:
     shares = {"NR": "share"} | {f"NR{round(100 * t)}": "share" for t in THRESHOLDS}
     points = {name: "AP" for name in ("AP", "AP_replay", "AP_oracle", "misranking")}
     return [
-        Result("nms", "NMS recall", over_seeds(pd.DataFrame(rows)), shares),
-        Result("nms.oracle", "AP if scores ranked boxes by their true IoU", over_seeds(pd.DataFrame(oracle)), points),
+        Result("nms", "NMS recall", over_seeds(pd.DataFrame(rows)), shares, population=SEEDS),
+        Result("nms.oracle", ORACLE, over_seeds(pd.DataFrame(oracle)), points, population=SEEDS),
     ]
 
 

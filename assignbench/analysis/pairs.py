@@ -11,7 +11,7 @@ import pandas as pd
 from assignbench.analysis import measures
 from assignbench.analysis.base import CellData, StudyRecord
 from assignbench.analysis.estimates import Estimate, Floats, Measured, estimates
-from assignbench.analysis.intervals import over_seeds
+from assignbench.analysis.moderation import related
 
 KEYS = ["data", "detector", "method", "baseline", "pair"]
 
@@ -55,7 +55,7 @@ class Pair:
         gaps = [
             measures.replicated(a, measure) - measures.replicated(b, measure) for a, b in zip(ours, theirs, strict=True)
         ]
-        return Measured(np.asarray(values, float), np.stack(gaps, axis=1))
+        return Measured(np.asarray(values, float), np.stack(gaps, axis=1), max(1.0, len(ours[0].images) - 1.0))
 
 
 def pair_of(study: StudyRecord, method: str, baseline: str, place: tuple[str, str]) -> Pair:
@@ -85,13 +85,7 @@ def _by_seed(study: StudyRecord, method: str, place: tuple[str, str]) -> dict[in
 
 def _missing(study: StudyRecord, method: str, place: tuple[str, str]) -> str:
     """Why a method has no finished cell at a place: the states of those it has."""
-    mine = [
-        c
-        for c in study.cells
-        if (c.config.data.name, c.config.detector.label, c.config.method.name) == (*place, method)
-    ]
-    states = pd.Series([c.state if c.state != "done" else "without annotations" for c in mine]).value_counts()
-    told = ", ".join(f"{n} {state}" for state, n in states.items())
+    told = ", ".join(f"{n} {state}" for state, n in study.states_of(method, place).items())
     return f"no finished cell of {method} ({told or 'not in the study here'})"
 
 
@@ -100,7 +94,7 @@ def over_pairs(pairs: Sequence[Pair], samples: Sequence[Measured], *, moderate: 
     found: dict[int, Estimate] = {}
     for data in dict.fromkeys(p.data for p in pairs):
         mine = [k for k, p in enumerate(pairs) if p.data == data]
-        shared = [(pairs[k].detector, pairs[k].baseline) for k in mine]
+        shared = related([(pairs[k].detector, pairs[k].method, pairs[k].baseline) for k in mine])
         found |= zip(mine, estimates([samples[k] for k in mine], shared, moderate=moderate), strict=True)
     return [found[k] for k in range(len(pairs))]
 
@@ -114,12 +108,9 @@ def estimated(
 
 
 def _same(one: Pair, other: Pair) -> bool:
-    return (one.data, one.detector, one.method, one.baseline) == (
-        other.data,
-        other.detector,
-        other.method,
-        other.baseline,
-    )
+    """Whether two are one comparison, whichever way round: its spread is known once."""
+    sides = [{p.method, p.baseline} for p in (one, other)]
+    return (one.data, one.detector) == (other.data, other.detector) and sides[0] == sides[1]
 
 
 def by_seed(pair: Pair, measure: str) -> tuple[Floats, Floats]:
@@ -149,18 +140,3 @@ def gains(table: pd.DataFrame, study: StudyRecord, value: str = "AP") -> pd.Data
     theirs = table[[*on, "method", value]].rename(columns={"method": "baseline", value: "of_baseline"})
     merged = paired.merge(theirs, on=[*on, "baseline"], how="left")
     return merged.assign(gain=merged[value] - merged.of_baseline)[columns]
-
-
-def with_gains(table: pd.DataFrame, study: StudyRecord, by: str = "group") -> pd.DataFrame:
-    """A table of one row per cell and group over seeds, with the paired gain in AP and the relative gain."""
-    if table.empty:
-        return table
-    mean = over_seeds(table)
-    gained = gains(table, study)
-    if gained.empty:
-        return mean
-    known = gained.of_baseline > 0
-    gained["relative_gain"] = np.where(known, gained.gain / gained.of_baseline.where(known, 1.0), np.nan)
-    keys = ["data", "detector", "method", by]
-    extra = over_seeds(gained[[*KEYS, by, "seed", "gain", "relative_gain"]]).drop(columns="n")
-    return mean.merge(extra, on=keys, how="left")

@@ -11,12 +11,17 @@ import pandas as pd
 
 from assignbench.analysis.base import CellData, StudyRecord, analysis, keys_of
 from assignbench.analysis.intervals import over_seeds
-from assignbench.analysis.result import Result
-from assignbench.config.images import HW, AspectSize, network_hw, padded_hw
+from assignbench.analysis.result import SEEDS, Result
+from assignbench.config.images import HW, network_hw, padded_hw
 from assignbench.records import CellRecord
 
 LEAST_SCORES = 8  # priors of an object below which its scores are not looked at
 TINY = 1e-12
+SCORE_UNITS = {"cls_score": "1", "iou": "IoU"}
+# A gap of two means in pooled standard deviations, and a chance.
+MIXTURE_UNITS = {"separation": "1", "gap": "deviations", "better_share": "share", "objects": "objects"}
+PEAK_UNITS = {"distance": "√area", "iou_lost": "IoU", "objects": "objects"}
+ANCHOR_UNITS = {"share": "share", "size": "strides", "ratio": "w:h"}
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
@@ -51,7 +56,7 @@ def churn(study: StudyRecord) -> list[Result]:
     late = table[table.progress > 0.5].groupby(keys, sort=False, as_index=False).churn.mean()
     units = {"churn": "share", "progress": "share"}
     return [
-        Result("churn", "Second half of training", over_seeds(late) if len(late) else late, units),
+        Result("churn", "Second half of training", over_seeds(late) if len(late) else late, units, population=SEEDS),
         Result("churn.course", "Churn over training", table, units, "figure"),
     ]
 
@@ -98,7 +103,7 @@ def evolution(study: StudyRecord) -> list[Result]:
     table = pd.DataFrame(rows)
     last = table[table.progress >= table.progress.max() - 1e-9].drop(columns="progress")
     return [
-        Result("evolution", "At the end of training", over_seeds(last)),
+        Result("evolution", "At the end of training", over_seeds(last), SCORE_UNITS, population=SEEDS),
         Result("evolution.course", "Confidence over training", table, role="figure"),
     ]
 
@@ -136,7 +141,7 @@ def scores(study: StudyRecord) -> list[Result]:
     table = over_seeds(pd.DataFrame(rows)) if rows else pd.DataFrame()
     drawn = pd.concat(mixtures, ignore_index=True) if mixtures else pd.DataFrame()
     return [
-        Result("scores", "How far an object's positives stand out", table, {"better_share": "share"}),
+        Result("scores", "How far an object's positives stand out", table, MIXTURE_UNITS, population=SEEDS),
         Result("scores.mixtures", "Recorded mixtures of the probe objects", drawn, role="figure"),
     ]
 
@@ -155,6 +160,24 @@ def separation(group: pd.DataFrame) -> float:
         return float("nan")
     lower = (ours[:, None] < others).mean()
     return float(lower + 0.5 * (ours[:, None] == others).mean())
+
+
+def own_candidates(group: pd.DataFrame) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """The costs by which a rule judged an object's candidates, and which of them became positive; none where the
+    records do not hold them.
+    """
+    if not {"candidate", "rule_loss"} <= set(group.columns):
+        return np.zeros(0), np.zeros(0, np.bool_)
+    mine = group[group.candidate.fillna(False).astype(bool)]
+    return mine.rule_loss.to_numpy(np.float64), mine.positive_cls.to_numpy(bool)
+
+
+def boundary(costs: Floats, positive: npt.NDArray[np.bool_]) -> float:
+    """Half-way between the dearest positive and the cheapest other candidate; NaN where costs do not part them."""
+    if positive.all() or not positive.any():
+        return float("nan")
+    last, first = float(costs[positive].max()), float(costs[~positive].min())
+    return (last + first) / 2 if last <= first else float("nan")
 
 
 def recorded_mixtures(objects: pd.DataFrame) -> pd.DataFrame:
@@ -205,7 +228,7 @@ def maps(study: StudyRecord) -> Result:
             mean = pd.DataFrame(found).mean()
             rows.append({**keys_of(cell), **{k: float(v) for k, v in mean.items()}, "objects": len(found)})
     table = over_seeds(pd.DataFrame(rows)) if rows else pd.DataFrame()
-    return Result("maps", "Distance of the two peaks", table, {"distance": "√area"})
+    return Result("maps", "Distance of the two peaks", table, PEAK_UNITS, population=SEEDS)
 
 
 def cell_areas(cell: CellRecord) -> dict[int, float]:
@@ -235,7 +258,8 @@ def _peaks(group: pd.DataFrame, area: float | None) -> dict[str, float] | None:
     question="Do the several priors of one location share the work, and what boxes does each predict?",
     definition=(
         "Over the test detections above a score of 0.3, by the place of their prior among those of its location: share "
-        "of the detections, median size (square root of the area in strides of the level) and median ratio w:h."
+        "of the detections, median size (square root of the area in strides of the level) and median ratio w:h. "
+        "Nothing for cells that see test images at several sizes: a detection does not say in which one it was made."
     ),
     paper="MuSu, Fig. 3",
 )
@@ -245,21 +269,28 @@ def anchors(study: StudyRecord) -> Result:
     for cell in study.data():
         rows += learned_anchors(cell)
     table = over_seeds(pd.DataFrame(rows)) if rows else pd.DataFrame()
-    return Result("anchors", "Boxes by place of the prior", table, {"share": "share", "size": "strides"})
+    return Result("anchors", "Boxes by place of the prior", table, ANCHOR_UNITS, population=SEEDS)
 
 
 def learned_anchors(cell: CellData, least: float = 0.3) -> list[dict[str, object]]:
-    """One row per prior of a location that detects anything; boxes are measured in network px."""
+    """One row per prior of a location that detects anything; boxes are measured in network px.
+
+    None for a cell with test images at several sizes: which of them a detection's prior belongs to is not recorded.
+    """
     about = cell.cell.environment.get("priors")
     if not about or "prior" not in cell.detections:
+        return []
+    own = cell.cell.trained.data.size
+    size, *others = cell.config.evaluation.sizes(own)
+    if others:
         return []
     count = int(about["anchors_per_location"])
     table = cell.detections[cell.detections.score > least].merge(cell.images, on="image_id")
     if table.empty:
         return []
-    size = cell.cell.trained.data.size
     seen = [network_hw(size, *of) for of in zip(table.width.tolist(), table.height.tolist(), strict=True)]
-    stride = _strides(table.prior.to_numpy(), about, [padded_hw(size, hw) for hw in seen], size)
+    recorded = size == own and isinstance(own, int)
+    stride = _strides(table.prior.to_numpy(), about, [padded_hw(size, hw) for hw in seen], recorded=recorded)
     high, wide = np.asarray(seen, np.float64).T
     width = (table.x2 - table.x1) * wide / table.width
     height = (table.y2 - table.y1) * high / table.height
@@ -276,11 +307,14 @@ def learned_anchors(cell: CellData, least: float = 0.3) -> list[dict[str, object
     ]
 
 
-def _strides(priors: Ints, about: Mapping[str, Any], inputs: Sequence[HW], size: int | AspectSize) -> Floats:
-    """The strides of priors, each counted in the grid of its image, whose network input has this (height, width)."""
+def _strides(priors: Ints, about: Mapping[str, Any], inputs: Sequence[HW], *, recorded: bool) -> Floats:
+    """The strides of priors, each counted in the grid of its image, whose network input has this (height, width).
+
+    `recorded`: these are the inputs whose grids the records know.
+    """
     strides = np.asarray(about["strides"], np.float64)
     levels = np.asarray(about["level_sizes"])[None]
-    if isinstance(size, AspectSize):
+    if not recorded:
         cells = np.ceil(np.asarray(inputs)[:, None, :] / strides[:, None]).prod(axis=2)
         levels = cells * int(about["anchors_per_location"])
     ends = levels.cumsum(axis=1)

@@ -11,7 +11,7 @@ import pandas as pd
 from assignbench.analysis.base import CellData, StudyRecord, analysis
 from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.nms import own_precision, replayed_precision
-from assignbench.analysis.result import Result
+from assignbench.analysis.result import SEEDS, Result
 from assignbench.config.method import Ranking
 from assignbench.measure.matching import mean_over_classes, overlaps_of
 
@@ -80,10 +80,12 @@ def quality(study: StudyRecord) -> list[Result]:
     tables = [over_seeds(pd.DataFrame(rows)) if rows else pd.DataFrame() for rows in (errors, curves, oracle)]
     points = {"AP": "AP", "AP_replay": "AP", "AP_oracle": "AP", "room": "AP"}
     ious = {name: "IoU" for name in ("error_kept", "bias_kept", "error_before", "bias_before")}
+    ious |= {"boxes_kept": "boxes", "boxes_before": "boxes"}
+    reliable = {"predicted": "IoU", "true": "IoU", "boxes": "boxes"}
     return [
-        Result("quality", "Error of the predicted IoU", tables[0], ious),
-        Result("quality.reliability", "Reliability", tables[1], {"predicted": "IoU", "true": "IoU"}),
-        Result("quality.oracle", "AP with the true IoU in the ranking", tables[2], points),
+        Result("quality", "Error of the predicted IoU", tables[0], ious, population=SEEDS),
+        Result("quality.reliability", "Reliability", tables[1], reliable, population=SEEDS),
+        Result("quality.oracle", "AP with the true IoU in the ranking", tables[2], points, population=SEEDS),
     ]
 
 

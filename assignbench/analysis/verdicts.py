@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from assignbench.analysis.estimates import LEVEL, Floats
+from assignbench.analysis.estimates import ALPHA, Floats
 
 HIGHER, LOWER, OPEN, NOT_TESTABLE = "higher", "lower", "not resolvable", "not testable"
 
@@ -23,12 +23,12 @@ def holm(p: Sequence[float]) -> Floats:
     return corrected
 
 
-def decided(mean: float, p_holm: float, level: float = LEVEL) -> str:
+def decided(mean: float, p_holm: float) -> str:
     """ "higher", "lower" or "not resolvable": the verdict after Holm's correction, the only one for a headline.
 
     A p that is NaN (fewer than three seeds) resolves nothing.
     """
-    if not p_holm < 1 - level or mean == 0:
+    if not p_holm < ALPHA or mean == 0:
         return OPEN
     return HIGHER if mean > 0 else LOWER
 
@@ -41,9 +41,9 @@ def with_verdicts(table: pd.DataFrame, value: str, family: Sequence[str] = ()) -
     """
     judged = table.assign(p_holm=np.nan)
     testable = table.untestable.eq("") if "untestable" in table else pd.Series(True, table.index)
-    groups = table.groupby(list(family), sort=False, dropna=False).groups.values() if family else [table.index]
-    for rows in groups:
-        asked = [r for r in rows if testable[r]]
-        judged.loc[asked, "p_holm"] = holm(table.loc[asked, "p"].tolist())
+    asked = judged[testable]
+    families = [f for _, f in asked.groupby(list(family), sort=False, dropna=False)] if family else [asked]
+    for one in families:
+        judged.loc[one.index, "p_holm"] = holm(one.p.tolist())
     told = [decided(m, p) if t else NOT_TESTABLE for m, p, t in zip(table[value], judged.p_holm, testable, strict=True)]
     return judged.assign(verdict=told)

@@ -114,7 +114,7 @@ class PAA(Assigner):
 
     Diagnostics per object: `candidates`, `mixture_weight`, `mixture_mean`, `mixture_variance` of the better and the
     worse component, `mixture_iterations` (NaN where fewer than two candidates leave nothing to fit, and where
-    `separation` fits nothing). Per prior: `loss` (of Eq. 3).
+    `separation` fits nothing). Per prior: `loss` (of Eq. 3) and `candidate`, the object that it is judged for.
 
     Differs from the paper as the authors' later word does: (c), where the text ends with (b). Differs from their code
     in pixels, which are continuous here unless `coder: {legacy_plus_one: paa}` counts them inclusively, and where a
@@ -201,7 +201,10 @@ class PAA(Assigner):
         index = index.scatter(1, where.flatten(1), label.flatten(1))[:, :spare]
         cls = Targets.hard(index)
         box = Targets.hard(index.masked_fill(index == IGNORE, BACKGROUND))
-        return Assignment(cls, box, diagnostics=_told(mixture, mask.sum(-1)), prior_diagnostics={"loss": loss})
+        candidate = torch.full((owner.shape[0], spare + 1), BACKGROUND, device=loss.device)
+        candidate = candidate.scatter(1, where.flatten(1), rows.expand_as(where).flatten(1))[:, :spare]
+        of_priors = {"loss": loss, "candidate": candidate}
+        return Assignment(cls, box, diagnostics=_told(mixture, mask.sum(-1)), prior_diagnostics=of_priors)
 
     def _count_at(self, progress: float) -> int:
         if self.count_end < 0:
@@ -226,7 +229,8 @@ class PAA(Assigner):
         index = torch.where((owner >= 0) & self._simple(loss, rank, progress), owner, BACKGROUND)
         targets = Targets.hard(index)
         told = _told(None, positives_per_object(owner, width))
-        return Assignment(targets, targets, diagnostics=told, prior_diagnostics={"loss": loss})
+        of_priors = {"loss": loss, "candidate": owner}
+        return Assignment(targets, targets, diagnostics=told, prior_diagnostics=of_priors)
 
     def _candidates(self, priors: Priors, owner: Tensor, loss: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
         """Priors, losses and mask [B, G, levels * topk], each object's candidates by rising loss."""

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
 
 import assignbench
 from assignbench.commands.folders import in_place_of
+from assignbench.commands.prediction_files import Given, beside, named, read_given
+from assignbench.commands.reporting import reported
 from assignbench.commands.results_folder import check_results
-from assignbench.commands.terminal import with_progress
 from assignbench.config import Nms
 from assignbench.data.predictions import GroundTruth, read_ground_truth, read_predictions
 from assignbench.data.suspicion import suspicious_candidates
-from assignbench.errors import InputError
 from assignbench.measure.coco import coco_summary
 from assignbench.measure.matching import BOX, overlaps_of
 from assignbench.measure.objects import described
@@ -38,82 +40,115 @@ from assignbench.report import build_report
 KEPT = ("image_id", "label", "score", "cls_score", "quality_score", *BOX)
 
 
+@dataclass(frozen=True)
+class Read:
+    """One file of a method, read: `seed` is its place among them, `cell` the folder's name."""
+
+    method: str
+    seed: int
+    cell: str
+    detections: pd.DataFrame
+    before: pd.DataFrame | None
+
+
 def analyze(options: argparse.Namespace, console: Console) -> int:
     """Reads ground truth and predictions, writes records and the report. Raises InputError for what must be mended.
 
     All files are read before anything is written, and what is written takes the place of a former result at the end.
     """
-    files: list[Path] = options.predictions
-    candidates: list[Path] = options.candidates or []
-    if candidates and len(candidates) != len(files):
-        raise InputError(
-            f"--candidates names {len(candidates)} files for {len(files)} prediction files; give one for each, in order"
-        )
+    methods = named(read_given(options.predictions, "--predictions"))
+    candidates = beside(read_given(options.candidates or [], "--candidates"), methods)
     target: Path = options.out / file_name(f"analyze-{options.name or options.gt.stem}")
     check_results(target)
-    names = _names(files)
     truth = read_ground_truth(options.gt)
-    found = [read_predictions(path, truth) for path in files]
-    before = [read_predictions(path, truth) for path in candidates] or [None] * len(files)
-    for path, detections, boxes in zip(candidates, found, before, strict=False):
-        if boxes is not None:
-            truth.warnings.extend(f"{path.name}: {w}" for w in suspicious_candidates(detections, boxes))
-    for kind, sentences in (("note", truth.notes), ("warning", truth.warnings)):
+    found = [one for m, boxes in zip(methods, candidates, strict=True) for one in _read(m, boxes, truth)]
+    truth.left_out.extend(_without_partner(methods))
+    for kind, sentences in (("left out", truth.left_out), ("note", truth.notes), ("warning", truth.warnings)):
         for sentence in dict.fromkeys(sentences):
             console.print(f"{kind}: {sentence}", markup=False)
-    study = options.name or truth.name
-    cells = [file_name(f"imported-{name}-{truth.name}") for name in names]
-    about = {
+    about = _about(options.name or truth.name, methods, found, truth)
+    with in_place_of(target, check_results) as folder:
+        for one in found:
+            _write_cell(folder / one.cell, one, truth, options.nms)
+        write_json(folder / "study.json", about)
+        page, failed = reported(console, partial(build_report, folder))
+    console.print(f"report: {target / page.relative_to(folder)}", markup=False)
+    if truth.left_out:
+        first, *more = dict.fromkeys(truth.left_out)
+        others = f"; and {len(more)} more of this kind, which the report names" if more else ""
+        console.print(f"not everything counts in its numbers: {first}{others}", markup=False)
+    return failed
+
+
+def _read(method: Given, candidates: Sequence[Path], truth: GroundTruth) -> list[Read]:
+    """The files of a method."""
+    tables = [read_predictions(path, truth) for path in method.files]
+    found: list[Read] = []
+    for seed, (path, table) in enumerate(zip(method.files, tables, strict=True)):
+        same = next((k for k in range(seed) if len(table) and tables[k].equals(table)), None)
+        if same is not None:
+            truth.warnings.append(
+                f"{path.name}: holds the same detections as {method.files[same].name}: is it another trained model?"
+            )
+        before = read_predictions(candidates[seed], truth, before_nms=True) if candidates else None
+        if before is not None:
+            told = suspicious_candidates(table, before)
+            truth.warnings.extend(f"{candidates[seed].name}: {w}" for w in told)
+        ending = f"-seed{seed}" if len(method.files) > 1 else ""
+        cell = file_name(f"imported-{method.name}-{truth.name}{ending}")
+        found.append(Read(method.name, seed, cell, table, before))
+    return found
+
+
+def _without_partner(methods: Sequence[Given]) -> list[str]:
+    """Which files are part of no difference, since the first method has fewer, or more, of them."""
+    first = methods[0]
+    return [
+        f"{m.name} has {len(m.files)} files and {first.name} has {len(first.files)}: their difference rests on the "
+        f"first {min(len(m.files), len(first.files))} of each, file by file"
+        for m in methods[1:]
+        if len(m.files) != len(first.files)
+    ]
+
+
+def _about(study: str, methods: Sequence[Given], found: Sequence[Read], truth: GroundTruth) -> dict[str, Any]:
+    """What study.json says."""
+    least = min(len(m.files) for m in methods)
+    expect = (
+        "differences of one trained model each: no verdict on a method can rest on them"
+        if least < 2
+        else f"differences of {least} trained models each, paired in the order of the files"
+    )
+    names = [m.name for m in methods]
+    where = f"{len(truth.images)} images of {truth.name}"
+    asked = f"Where do {', '.join(names)} differ on {where}?"
+    return {
         "study": study,
         "title": f"Predictions on {truth.name}",
-        "answers": f"Where do {', '.join(names)} differ on {len(truth.images)} images of {truth.name}?",
-        "expect": "differences of one trained model each: no verdict on a method can rest on them",
+        "answers": asked if len(names) > 1 else f"What does {names[0]} reach on {where}?",
+        "expect": expect,
         "cost": "none, nothing is trained",
         "version": assignbench.__version__,
-        "cells": cells,
+        "cells": [one.cell for one in found],
         "baselines": {name: "" if place == 0 else names[0] for place, name in enumerate(names)},
         "imported": True,
-        "notes": [*truth.notes, *truth.warnings],
+        "left_out": list(dict.fromkeys(truth.left_out)),
+        "notes": list(dict.fromkeys([*truth.notes, *truth.warnings])),
     }
-    with in_place_of(target, check_results) as folder:
-        for cell, name, detections, boxes in zip(cells, names, found, before, strict=True):
-            _write_cell(folder / cell, name, truth, detections, boxes, options)
-        write_json(folder / "study.json", about)
-        page = with_progress(console, partial(build_report, folder))
-    console.print(f"report: {target / page.relative_to(folder)}", markup=False)
-    return 0
 
 
-def _names(files: Sequence[Path]) -> list[str]:
-    """A name per file: its stem, with the folder's name before it where stems repeat."""
-    stems = [p.stem for p in files]
-    if len(set(stems)) == len(stems):
-        return stems
-    longer = [f"{p.resolve().parent.name}-{p.stem}" for p in files]
-    if len(set(longer)) < len(longer):
-        raise InputError(f"two prediction files are called {longer[0]}; rename one")
-    return longer
-
-
-def _write_cell(
-    folder: Path,
-    name: str,
-    truth: GroundTruth,
-    detections: pd.DataFrame,
-    before: pd.DataFrame | None,
-    options: argparse.Namespace,
-) -> None:
+def _write_cell(folder: Path, one: Read, truth: GroundTruth, nms: float) -> None:
     """A finished cell's records, as far as predictions alone can fill them."""
-    objects = described(truth.objects)
+    objects, detections, before = described(truth.objects), one.detections, one.before
     every = detections if before is None else before
     quality = bool(len(every)) and bool((every.quality_score != 1.0).any())
     method = ImportedMethod(
-        name=name,
+        name=one.method,
         quality="iou" if quality else None,
         ranking="cls*quality" if quality else "cls",
-        nms=Nms(iou=options.nms),
+        nms=Nms(iou=nms),
     )
-    config = ImportedConfig(method=method, data=ImportedData(name=truth.name))
+    config = ImportedConfig(seed=one.seed, method=method, data=ImportedData(name=truth.name))
     overlaps = overlaps_of(truth.images, objects, detections, len(truth.classes))
     summary = coco_summary(overlaps, truth.classes, config.evaluation.max_detections)
     write_config(folder, config)

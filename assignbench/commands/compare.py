@@ -14,6 +14,7 @@ import pandas as pd
 from rich.console import Console
 
 from assignbench.analysis import CellData
+from assignbench.analysis.estimates import Measured, estimates
 from assignbench.analysis.measures import bootstrap
 from assignbench.commands.folders import check_there
 from assignbench.commands.scenes import scene_cache
@@ -73,14 +74,18 @@ RULE = (
     "objects of its class (the report's rule); areas by COCO's rule."
 )
 NOTE = (
-    "low, high: 95 % percentile interval over test images weighed anew (Bayesian bootstrap, 1000 replicates) of this "
-    "one trained pair; it says nothing about other seeds."
+    "low, high: 95 % interval around the difference for other test images (Bayesian bootstrap, 1000 replicates) "
+    "of this one trained pair; it says nothing about other seeds."
 )
 
 
 def _open(path: Path) -> CellData:
     record = CellRecord(path, thorough=True)
     record.require_done()
+    if not record.measurable:
+        raise InputError(
+            f"{path}: its test split has no annotations, so nothing can be compared; name cells of another data set"
+        )
     cell = CellData(record)
     cell.check()
     for about in cell.images[
@@ -134,8 +139,8 @@ def _row(
     weights = np.concatenate([np.ones((1, draws.shape[1])), draws])
     both = [judge(cell, weights) for cell in (first, second)]
     gap = both[1] - both[0]
-    known = gap[1:][np.isfinite(gap[1:])]
-    low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
+    (estimate,) = estimates([Measured(gap[:1], gap[1:, None])], [""])  # around the observed difference
+    low, high = estimate.mean - estimate.images_half, estimate.mean + estimate.images_half
     row = {"by": by, "group": name, "objects": objects, "AP_first": float(both[0][0])}
     row |= {"AP_second": float(both[1][0]), "difference": float(gap[0]), "low": float(low), "high": float(high)}
     return row

@@ -18,6 +18,7 @@ from assignbench.config.data import Split
 from assignbench.errors import InputError
 from assignbench.study.about import published_of
 from assignbench.study.baselines import pair_lines
+from assignbench.study.checks import scheduled_at
 from assignbench.study.trainings import counted, trainings_of
 
 
@@ -48,7 +49,7 @@ def doctor(options: argparse.Namespace, console: Console) -> int:
         images = _data(config, root, console, wrong, also=("val",) if opened.trials else ())
         train, test_images[config.data.name] = (images.get(split, 0) for split in config.splits)
         if train:
-            wrong += _unreached(opened, config, max(1, train // config.schedule.update_size))
+            wrong += _unreached(opened, config.data.name, train)
     _weights(opened, console, wrong)
     _room(opened, options.out, test_images, console, wrong)
     if wrong:
@@ -114,16 +115,22 @@ def _data(
     return {split: len(found) for split, found in splits.items()}
 
 
-def _unreached(opened: Opened, config: CellConfig, per_epoch: int) -> list[str]:
-    """What the schedule or a method names and the training of a data set never comes to."""
-    name, _, late = config.schedule.unreached(per_epoch).partition(": ")
-    wrong = [f"{opened.study.where('schedule', name)}: on data set '{config.data.name}': {late}"] if late else []
-    epochs = config.schedule.total_steps(per_epoch) / per_epoch
-    for place, method in enumerate(opened.methods.values()):
-        late = method.unreached(epochs)
+def _unreached(opened: Opened, data: str, images: int) -> list[str]:
+    """What the schedules and methods of the cells on a data set of so many images name, and training never comes to."""
+    study, wrong = opened.study, dict[str, None]()
+    for config in (cell.config for cell in opened.everything if cell.config.data.name == data):
+        schedule, method = config.schedule, config.method
+        place = [m.name for m in study.spec.methods].index(method.name)
+        name, _, late = schedule.unreached(schedule.epoch_steps(images)).partition(": ")
         if late:
-            wrong.append(f"{opened.study.where('methods', place)}: on data set '{config.data.name}': {late}")
-    return wrong
+            entry = next(d for d in study.spec.data if d.name == data)
+            detector = next(d for d in study.spec.detectors if d.shown == config.detector.label)
+            where = scheduled_at(study, entry, detector, name, study.spec.methods[place])
+            wrong[f"{where}: on data set '{data}': {late}"] = None
+        late = method.unreached(schedule.total_epochs(images))
+        if late:
+            wrong[f"{study.where('methods', place)}: on data set '{data}': {late}"] = None
+    return list(wrong)
 
 
 def _weights(opened: Opened, console: Console, wrong: list[str]) -> None:

@@ -41,7 +41,7 @@ def export(options: argparse.Namespace, console: Console) -> int:
     record = CellRecord(options.cell, thorough=True)
     config = record.trained  # what other records hold is refused first: imported ones, those of another format
     record.require_done()
-    target: Path = options.out
+    target: Path = options.out.resolve()  # a link to a folder stays one
     _check_target(target)
     _check_options(options, config)
     if options.images is None:
@@ -59,7 +59,9 @@ def export(options: argparse.Namespace, console: Console) -> int:
 
 
 def _check_target(target: Path) -> None:
-    """A folder with anything else in it is somebody's: nothing in it is replaced."""
+    """A folder with anything else in it is somebody's: nothing in it is replaced, nor the folder one stands in."""
+    if target == Path.cwd():
+        raise InputError(f"--out {target}: is the current folder; name a new one")
     others = sorted(p.name for p in target.iterdir() if p.name not in FILES) if target.is_dir() else []
     if others:
         told = ", ".join(others[:MOST_NAMED]) + (", ..." if len(others) > MOST_NAMED else "")
@@ -92,7 +94,7 @@ def _tested(
     images, objects = _table(record, IMAGES), _table(record, OBJECTS, len(classes))
     if config.data.kind == "coco" and not agnostic:
         path = _annotations(record, config, root)
-        found = read_instances(path)
+        found = read_instances(path, bare=not record.measurable)
         ids = {name: number for number, name in found.categories.items()}
         tested, there = set(images.image_id.tolist()), set(found.images.tolist())
         if not tested <= there or not set(names) <= set(ids):
@@ -100,6 +102,10 @@ def _tested(
         _warn(path, len(there - tested), len(set(ids) - set(names)), console)
         return {DETECTIONS: _numbered(results, [ids[name] for name in names])}, path
     truth = coco_ground_truth(images, objects.assign(label=0) if agnostic else objects, names)
+    difficult = int((objects.difficult & ~objects.crowd).sum())
+    if difficult:
+        told = "are ignored in the cell's AP, and have `ignore` in that file; pycocotools by itself counts them"
+        console.print(f"note: {difficult} difficult object{'s' * (difficult != 1)} {told}", markup=False)
     for entry, name in zip(truth["images"], images["name"], strict=True):
         entry["file_name"] = str(name)
     return {DETECTIONS: results, ANNOTATIONS: truth}, None

@@ -10,10 +10,11 @@ from pathlib import Path
 from assignbench.commands.folders import check_out
 from assignbench.config.method import MethodConfig
 from assignbench.config.tuned import Tuned
-from assignbench.errors import InputError
+from assignbench.errors import InputError, nearest
 from assignbench.records import read_json
 from assignbench.study.about import Stale, about, published_of
 from assignbench.study.baselines import baselines_of
+from assignbench.study.checks import check_recall
 from assignbench.study.grid import Cell, cells_of, chosen, methods_of
 from assignbench.study.reading import Study, read_study, variants
 from assignbench.study.tuning import FILE, Trial, read_tuned, trials_of, tuned
@@ -39,8 +40,13 @@ class Opened:
 
     def about(self, stale: Stale) -> dict[str, object]:
         """The content of study.json."""
+        configs = {c.id: c.config for c in self.everything}
+        grid = {
+            name: {"data": c.data.name, "detector": c.detector.label, "method": c.method.name}
+            for name, c in configs.items()
+        }
         found = None if self.tuned is None else self.tuned.model_dump(mode="json")
-        return about(self.study, [c.id for c in self.everything], self.baselines, stale, found)
+        return about(self.study, list(configs), grid, self.baselines, stale, found)
 
 
 def read(options: argparse.Namespace) -> Study:
@@ -109,12 +115,23 @@ def check_questions(study: Study) -> None:
         except InputError as problem:
             raise InputError(f"{study.where('analyses', place)}: {problem}") from None
     _check_claims(study, names)
+    _check_primary(study)
     published_of(study)
+
+
+def _check_primary(study: Study) -> None:
+    """The primary measure is one in points: differences in it stand in the table of differences."""
+    from assignbench.analysis.measures import IN_POINTS, in_points
+
+    name = study.spec.primary
+    if not in_points(name):
+        raise InputError(f"{study.where('primary')}: no measure in points is called '{name}'{nearest(name, IN_POINTS)}")
 
 
 def _check_claims(study: Study, methods: Sequence[str]) -> None:
     """Each must be a claim, and none be there twice: its tests would count twice in the correction of all verdicts."""
     from assignbench.analysis.claims import parse
+    from assignbench.analysis.measures import recall_at
 
     everywhere = {d.name for d in study.spec.data}
     first: dict[tuple[Hashable, str], int] = {}
@@ -123,6 +140,9 @@ def _check_claims(study: Study, methods: Sequence[str]) -> None:
             claim = parse(entry.claim, methods)
         except InputError as problem:
             raise InputError(f"{study.where('claims', place)}: {problem}") from None
+        asked = [n for n in (claim.method, claim.other) if n] or methods
+        for count in filter(None, map(recall_at, (claim.measure, claim.second))):
+            check_recall(study, count, asked, study.where("claims", place))
         # "for every detector" makes no other tests, so two claims that differ in it alone are one.
         meant = replace(claim, text="", every=False)
         for data in sorted(set(entry.data) or everywhere):

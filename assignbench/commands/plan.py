@@ -1,4 +1,5 @@
-"""`assignbench plan`: checks a whole study and shows its cells, what each method is compared with, and the cost."""
+"""`assignbench plan`: checks a whole study and shows its cells, what each method is compared with, the cost, and with
+`--detect` the seeds that a difference needs."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from assignbench.commands.opening import Opened, open_study
+from assignbench.commands.power import power_lines
 from assignbench.commands.staleness import look
 from assignbench.commands.trainings import Trainings
 from assignbench.config.cell import CellConfig
@@ -55,6 +57,9 @@ def plan(options: argparse.Namespace, console: Console) -> int:
     elif not unknown:
         told = "left: nothing"
     console.print(told + (" (some speeds are not known before a first cell has run)" if unknown else ""))
+    if options.detect:
+        for line in power_lines(opened, options.detect):
+            console.print(line, markup=False)
     return 0
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Console
 
 from assignbench.commands.opening import read, run_folder
+from assignbench.commands.reporting import reported
 from assignbench.commands.staleness import look, recorded
-from assignbench.commands.terminal import with_progress
 from assignbench.errors import InputError
 from assignbench.records import CellRecord, read_about, write_json
 from assignbench.report import build_report, publish_report
@@ -26,14 +26,13 @@ def report(options: argparse.Namespace, console: Console) -> int:
     # The cells are those of the last run, and so is what they are compared with unless the file names it.
     named = {m.name: m.baseline for m in study.spec.methods if m.baseline}
     inputs = look(folder, recorded(study, [CellRecord(folder / i) for i in before["cells"]]), options.out, console)
-    content = about(
-        study, before["cells"], {**before.get("baselines", {}), **named}, inputs.about(), before.get("tuned")
-    )
+    baselines = {**before.get("baselines", {}), **named}
+    content = about(study, before["cells"], before.get("grid", {}), baselines, inputs.about(), before.get("tuned"))
     write_json(folder / "study.json", content)
     publish: Path | None = options.publish
-    made = with_progress(
+    made, failed = reported(
         console, lambda tell: publish_report(folder, publish, tell) if publish else build_report(folder, tell)
     )
     inputs.tell(console, before["cells"])
     console.print(f"report: {made}", markup=False)
-    return 0
+    return failed

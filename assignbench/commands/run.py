@@ -17,8 +17,8 @@ from rich.console import Console
 from assignbench.commands.devices import choose_device
 from assignbench.commands.display import Display, closing_table
 from assignbench.commands.opening import Opened, open_study
+from assignbench.commands.reporting import reported
 from assignbench.commands.staleness import Staleness, look, set_aside
-from assignbench.commands.terminal import with_progress
 from assignbench.commands.trainings import Trainings
 from assignbench.commands.weights import check_study_weights
 from assignbench.errors import InputError
@@ -41,10 +41,10 @@ def run(options: argparse.Namespace, console: Console) -> int:
     if opened.untuned:
         raise InputError(opened.untuned)
     records = train_all(opened, options, console)
-    page = with_progress(console, lambda tell: build_report(opened.folder, tell), quiet=options.quiet)
+    page, failed = reported(console, lambda tell: build_report(opened.folder, tell), quiet=options.quiet)
     closing_table(console, opened.cells, records)
     console.print(f"report: {page}", markup=False)
-    return 0 if all(r.state == "done" for r in records.values()) else 1
+    return failed if all(r.state == "done" for r in records.values()) else 1
 
 
 def train_all(opened: Opened, options: argparse.Namespace, console: Console) -> dict[str, CellRecord]:

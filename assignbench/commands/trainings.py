@@ -29,9 +29,10 @@ class Trainings:
     def shared(self, waiting: Sequence[Cell], *, fresh: bool = False) -> dict[str, str]:
         """By the id of a waiting cell the id of the cell whose training it takes; one without an entry is trained.
 
-        A finished cell of the run folder comes first, also one that the study does not have any more; one that is stale
-        or damaged does not count, and none does with `fresh`. Else one cell is trained for all: one that has begun, or
-        the first one in the study's order, which may also be one that another run trains now.
+        A finished cell of the run folder comes first, then one whose training alone is finished, also of cells that the
+        study does not have any more; one that is stale or damaged does not count, and none does with `fresh`. Else one
+        cell is trained for all: one that has begun, or the first one in the study's order, which may also be one that
+        another run trains now.
         """
         finished = {} if fresh else self._finished(waiting)
         planned = self._planned(waiting)
@@ -63,11 +64,12 @@ class Trainings:
         return found
 
     def _finished(self, waiting: Sequence[Cell]) -> dict[Key, str]:
-        """Per training the first cell that has it and is finished, whole and not stale."""
+        """Per training the first cell that has it to its end, whole and not stale; one that is finished comes first."""
         paths = {training_of(c): c.paths for c in waiting}
         place = {c.id: (number, training_of(c)) for number, c in enumerate(self.everything)}
         found: dict[Key, str] = {}
-        for record in sorted(self._records({key[0] for key in paths}), key=lambda r: place.get(r.id, (len(place),))[0]):
+        records = self._records({key[0] for key in paths})
+        for record in sorted(records, key=lambda r: (r.state != "done", place.get(r.id, (len(place),))[0])):
             for key, where in paths.items():
                 if key in found or key[0] != record.trained.training_id:
                     continue
@@ -81,13 +83,13 @@ class Trainings:
         return found
 
     def _records(self, trainings: set[str]) -> list[CellRecord]:
-        """The finished and whole cells of the run folder that have one of these trainings."""
+        """The cells of the run folder that have one of these trainings and lend it."""
         found = []
         for record in (CellRecord(r.folder, thorough=True) for r in read_cells(self.folder)):
             try:
                 alike = record.trained.training_id in trainings
             except InputError:  # of an earlier version, or damaged
                 continue
-            if alike and record.state == "done":
+            if alike and record.lends:
                 found.append(record)
         return found

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from assignbench.config.base import Config, merge
 from assignbench.config.images import AspectSize, ImageSize, Pixels
+from assignbench.config.recipe import laid_over
 
 Split = Literal["train", "val", "test"]
 SIZE_WORDS = {"size": "image_size", "image_size": "size"}  # each with the one that it replaces
@@ -38,12 +39,16 @@ class Augment(Config):
 
 
 def data_over(base: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
-    """A data set's entry over what stands below it, key by key.
+    """A data set's entry over what stands below it, key by key; its `schedule` as schedules are laid over each other.
 
     Whichever of `size` and its older word `image_size` the entry has, it replaces the other one below.
     """
     replaced = {other for word, other in SIZE_WORDS.items() if word in entry}
-    return {**merge({key: value for key, value in base.items() if key not in replaced}, entry)}
+    found = {**merge({key: value for key, value in base.items() if key not in replaced}, entry)}
+    below, change = base.get("schedule"), entry.get("schedule")
+    if isinstance(below, dict) and isinstance(change, dict):
+        found["schedule"] = laid_over(below, change)
+    return found
 
 
 class SceneFactors(Config):

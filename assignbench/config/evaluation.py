@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from assignbench.config.base import Config
 from assignbench.config.images import AspectSize, Side
+from assignbench.config.method import Voting
 
 Fusion = Literal["nms", "voting"]
 
@@ -55,6 +56,10 @@ class Evaluation(Config):
         if isinstance(size, int):
             return list(self.test_scales)
         return [AspectSize(short=side, long=_in_proportion(size, side)) for side in self.test_scales]
+
+    def voting(self, own: Voting | None) -> Voting | None:
+        """The box voting behind NMS of a method whose own is `own`: that, else the one of `fuse`."""
+        return own or (Voting() if self.fuse == "voting" else None)
 
 
 def _in_proportion(size: AspectSize, side: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -27,6 +28,8 @@ BackboneName = Literal[
 Stage = Literal["c3", "c4", "c5"]
 Ratio = Annotated[float, Field(gt=0, le=1000)]
 MOST_PRIORS = 64  # at one location
+LEAST_SIDE = 1e-3  # px of an anchor: deltas are counted in its sides
+LEAST_WIDTH = 16  # of RFBNet's neck: its blocks have branches of one eighth of their inputs, and of half of that
 
 # What the priors of a family are: its head and its coder are made for them.
 PRIORS_OF: dict[Family, PriorKind] = {
@@ -81,10 +84,18 @@ class BackboneSpec(Config):
             raise ValueError("frozen_stages holds the first convolution; set backbone.freeze_first: false")
         if self.frozen_norm != "none" and self.name == "squeezenet":
             raise ValueError("squeezenet has no batch norms; leave backbone.frozen_norm out")
+        if self.frozen_norm != "none" and self.frozen_stages == stages:
+            raise ValueError(f"frozen_stages: {stages} holds all norms of {self.name}; leave backbone.frozen_norm out")
         if self.dcn and self.name not in _BOTTLENECKS:
             raise ValueError(f"{self.name} has no bottlenecks for dcn; take one of {', '.join(_BOTTLENECKS)}")
         if len(set(self.dcn)) < len(self.dcn):
             raise ValueError(f"dcn names a stage twice: {', '.join(self.dcn)}")
+        still = [stage for stage in self.dcn if int(stage[1:]) <= self.frozen_stages + 1]
+        if still:
+            raise ValueError(
+                f"dcn: {still[0]} lies in the frozen stages, where no offset is learned; leave it out, or set "
+                f"backbone.frozen_stages to {int(still[0][1:]) - 2} or less"
+            )
         if not self.dcn_masks and not self.dcn:
             raise ValueError("dcn_masks has no meaning without dcn; name its stages, e.g. dcn: [c3, c4, c5]")
         return self
@@ -151,8 +162,10 @@ class HeadSpec(Config):
     def _usable(self) -> Self:
         if self.bias and self.norm == "none":
             raise ValueError("towers without a norm have biases anyway; leave head.bias out")
-        if self.dcn and not self.depth:
-            raise ValueError("head.dcn needs a tower; set head.depth to 1 or more")
+        if not self.depth:
+            for name, value in (("dcn", False), ("norm", "none"), ("quality_on", "box")):
+                if getattr(self, name) != value:
+                    raise ValueError(f"head.{name} needs a tower; set head.depth to 1 or more")
         if not self.dcn_masks and not self.dcn:
             raise ValueError("head.dcn_masks has no meaning without dcn; set head.dcn: true")
         return self
@@ -165,7 +178,8 @@ class PriorSpec(Config):
     1/2 is the middle of its cell, 0 its corner (torchvision, mmdet). `rounding`: "torchvision" cuts the side of a
     square anchor to whole px and rounds the half sides of its ratios, "freeanchor" rounds the sides that a ratio gives
     to a box of one stride before it is scaled (maskrcnn-benchmark, FreeAnchor).
-    `inclusive` anchors end at their last pixel, one px before their side is over (the same, with `legacy_plus_one`).
+    `inclusive` anchors end at their last pixel, one px before their side is over: the same side for a method that
+    counts pixels so (`coder: {legacy_plus_one: ...}`), and for no other.
     `clamp` holds centre x and y, width and height of every anchor within the image, each for itself (Mutual Guidance).
     """
 
@@ -181,27 +195,53 @@ class PriorSpec(Config):
 
     @model_validator(mode="after")
     def _usable(self) -> Self:
-        if self.kind == "point":
-            if self.scales or self.ratios:
-                raise ValueError("scales and ratios are for anchors; points have per_location alone")
-            for name in ("order", "rounding", "inclusive", "clamp"):
-                if getattr(self, name) != type(self).model_fields[name].default:
-                    raise ValueError(f"{name} is for anchors; leave priors.{name} out")
-            return self
+        check = {"point": self._check_points, "anchor": self._check_anchors}[self.kind]
+        check()
+        return self
+
+    def _check_points(self) -> None:
+        if self.scales or self.ratios:
+            raise ValueError("scales and ratios are for anchors; points have per_location alone")
+        for name in ("order", "rounding", "inclusive", "clamp"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} is for anchors; leave priors.{name} out")
+
+    def _check_anchors(self) -> None:
         if not self.scales or not self.ratios:
             raise ValueError("anchors need at least one of scales and of ratios; name some")
         if self.per_location != 1:
             raise ValueError("per_location is for points; anchors come one per scale and ratio")
         if self.count > MOST_PRIORS:
             raise ValueError(f"scales and ratios make {self.count} anchors per location; {MOST_PRIORS} are the most")
+        for name, values in (("scales", self.scales), ("ratios", self.ratios)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"priors.{name} names a value twice: {', '.join(f'{v:g}' for v in values)}")
         if self.order == "ratio" and 1 in (len(self.scales), len(self.ratios)):
             raise ValueError("order 'ratio' has no meaning with one scale or one ratio; leave priors.order out")
-        return self
 
     @property
     def count(self) -> int:
         """Priors at one location."""
         return self.per_location if self.kind == "point" else len(self.scales) * len(self.ratios)
+
+    def least_side(self, stride: int) -> float:
+        """The shortest side of its anchors at a stride, px; 0 or less where rounding leaves nothing."""
+        sides = {"none": _exact, "torchvision": _rounded_corners, "freeanchor": _rounded_base}[self.rounding]
+        return min(min(sides(s, r, stride)) for s in self.scales for r in self.ratios) - self.inclusive
+
+
+def _exact(scale: float, ratio: float, stride: int) -> tuple[float, float]:
+    return scale * stride * math.sqrt(ratio), scale * stride / math.sqrt(ratio)
+
+
+def _rounded_corners(scale: float, ratio: float, stride: int) -> tuple[float, float]:
+    wide, high = _exact(math.floor(scale * stride), ratio, 1)
+    return 2 * round(wide / 2), 2 * round(high / 2)
+
+
+def _rounded_base(scale: float, ratio: float, stride: int) -> tuple[float, float]:
+    wide = round(stride * math.sqrt(ratio))
+    return scale * wide, scale * round(wide / ratio)
 
 
 class DetectorSpec(Config):
@@ -229,12 +269,21 @@ class DetectorSpec(Config):
             self._fuses()
         elif self.family not in ("rpn", "own") and self.head is None:
             raise ValueError(f"family '{self.family}' needs a head (width, depth, norm, level_scale)")
+        if self.head is not None and not self.head.depth and self.head.width != self.neck.width:
+            raise ValueError(f"a head without a tower has the neck's width; set head.width: {self.neck.width}")
+        if self.priors.kind == "anchor" and self.priors.least_side(self.strides[0]) < LEAST_SIDE:
+            raise ValueError(
+                f"at stride {self.strides[0]} an anchor has a side of {self.priors.least_side(self.strides[0]):g} px; "
+                "raise priors.scales, or take ratios nearer to 1"
+            )
         return self
 
     def _fuses(self) -> None:
         """What Mutual Guidance's necks do not read stays as it is."""
         if self.head is not None:
             raise ValueError(f"family '{self.family}' has no towers; leave head out")
+        if self.family == "rfbnet" and self.neck.width < LEAST_WIDTH:
+            raise ValueError(f"family 'rfbnet' needs a width of {LEAST_WIDTH} at least; set neck.width: {LEAST_WIDTH}")
         told = {
             "norm": (True, "has batch norms behind every convolution"),
             "extra_from": ("p5", "makes its levels from the one before"),

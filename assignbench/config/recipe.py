@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from assignbench.config.base import Config
 
@@ -37,10 +37,18 @@ class Milestones(Config):
                 raise ValueError(f"milestones must rise, got {values}")
         return self
 
-    def at(self, total: int, per_epoch: int) -> list[float]:
-        """The update from which on each holds, of a run of `total` updates with `per_epoch` in an epoch."""
-        in_steps: list[float] = [*self.steps]
-        return [*(m * total for m in self.shares), *in_steps, *(m * per_epoch for m in self.epochs)]
+    def at(self, total: int, per_epoch: int) -> list[int]:
+        """The update from which on each holds, of a run of `total` updates with `per_epoch` in an epoch.
+
+        A share lies inside the run by what it is: the last update is the latest that it can stand for.
+        """
+        shares = [max(1, min(_first_update(m * total), total - 1)) for m in self.shares]
+        return [*shares, *self.steps, *(_first_update(m * per_epoch) for m in self.epochs)]
+
+
+def _first_update(place: float) -> int:
+    """The first update that is not before a place in the run, where 55.000000000000007 (0.55 of 100) is 55."""
+    return math.ceil(round(place, 6))
 
 
 class Schedule(Config):
@@ -178,15 +186,21 @@ class Schedule(Config):
             return self.steps
         return max(1, round((self.epochs or 0.0) * per_epoch))
 
+    def epoch_steps(self, images: int) -> int:
+        """Updates of an epoch of so many images, what is left of them left out; at least 1."""
+        return max(1, images // self.update_size)
+
+    def total_epochs(self, images: int) -> float:
+        """Epochs of the whole run over so many images."""
+        per_epoch = self.epoch_steps(images)
+        return self.total_steps(per_epoch) / per_epoch
+
     def warm_steps(self, total: int) -> int:
         """Updates until the warm-up is over."""
         return round(self.warmup * total) if self.warmup_steps is None else self.warmup_steps
 
     def unreached(self, per_epoch: int) -> str:
-        """What never comes in a run whose epochs have so many updates, with the way out; empty if all does.
-
-        A share lies inside the run by its nature, even where the run is too short for the update that it stands for.
-        """
+        """What never comes in a run whose epochs have so many updates, with the way out; empty if all does."""
         total = self.total_steps(per_epoch)
         run = f"never reached: the run has {total} updates, {per_epoch} in an epoch"
         if self.warmup_steps is not None and self.warmup_steps >= total:
@@ -194,7 +208,7 @@ class Schedule(Config):
         if self.average is not None and self.average > total:
             return f"average: {self.average} updates are more than the run's {total}; name fewer"
         late = self.milestones.at(total, per_epoch) if self.decay == "step" and not self.milestones.shares else []
-        if late and math.ceil(late[-1]) >= total:
+        if late and late[-1] >= total:
             unit = "steps" if self.milestones.steps else "epochs"
             return (
                 f"milestones: {getattr(self.milestones, unit)[-1]:g} {unit} is {run}; name an earlier one, or a share"
@@ -233,7 +247,22 @@ def _warming(schedule: Schedule, step: int, warm: int) -> float:
 
 
 def laid_over(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
-    """The entries of a schedule with others over them; an entry puts what says the same in another way aside."""
+    """The entries of a schedule with others over them, as a recipe, a preset, an option or an entry of a grid has them.
+
+    An entry puts what says the same in another way aside, and what it makes idle, e.g. milestones under a cosine:
+    nobody who changes a schedule could leave out what stands elsewhere.
+    """
     written = set(change)
-    aside = {other for pair in ALTERNATIVES for name, other in (pair, pair[::-1]) if name in written} - written
-    return {**{k: v for k, v in base.items() if k not in aside}, **change}
+    aside = {other for pair in ALTERNATIVES for name, other in (pair, pair[::-1]) if name in written}
+    laid = {**{k: v for k, v in base.items() if k not in aside - written}, **change}
+    resting = _idle(laid) - _idle(base) - written
+    return {k: v for k, v in laid.items() if k not in resting}
+
+
+def _idle(entries: dict[str, Any]) -> set[str]:
+    """The entries of a schedule that do nothing; of one that is wrong, which is told elsewhere, none."""
+    length = {} if {"steps", "epochs"} & entries.keys() else {"epochs": 10_000}
+    try:
+        return set(Schedule.model_validate({**entries, **length}).idle())
+    except ValidationError:
+        return set()

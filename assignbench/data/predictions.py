@@ -6,7 +6,8 @@ list of entries, or an object that holds one under `annotations`, `predictions` 
     image_id or file_name · category_id or category (its name) · bbox [x, y, width, height] px · score
 
 and, where the detector has them, `cls_score` and `iou_score` apart (`score` may then be left out: their product).
-A wrong type or value refuses the file; values that are sound and look wrong are noted.
+A wrong type or value refuses the file; values that are sound and look wrong are noted. What no number counts is said,
+and so is where numbers follow a peculiarity of pycocotools.
 """
 
 from __future__ import annotations
@@ -37,6 +38,11 @@ from assignbench.json_files import load
 
 LISTS = ("annotations", "predictions", "detections")
 _REMEDY = "Mend the file, or write it again."
+_ID_ZERO = (
+    "annotation 0 can never be found: pycocotools keeps matches by the annotation's id and reads 0 as none, and the "
+    "numbers here follow it; number the annotations from 1"
+)
+MOST = 100  # detections of an image and class that COCO's AP counts
 _ONE = "leave out the one that is wrong"
 _NOT_CORNERS = "COCO's boxes are [x, y, width, height], not corners"
 
@@ -45,7 +51,8 @@ _NOT_CORNERS = "COCO's boxes are [x, y, width, height], not corners"
 class GroundTruth:
     """Tables of images and objects as records hold them; labels follow rising category id.
 
-    `notes` say what was left out, `warnings` what looks wrong in a file, of this one and of the predictions on it.
+    Of this file and of the predictions on it: `left_out` says what counts in no number, `notes` where numbers follow a
+    peculiarity of pycocotools, `warnings` what looks wrong.
     """
 
     name: str
@@ -53,6 +60,7 @@ class GroundTruth:
     objects: pd.DataFrame
     classes: tuple[str, ...]
     label_of: dict[int, int]
+    left_out: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -101,21 +109,35 @@ def read_ground_truth(path: Path) -> GroundTruth:
             "difficult": found.ignored,
         }
     )
-    notes = [f"{path.name}: annotation {i} has no area and is left out" for i in objects.object_id[flat]]
+    left_out = _flat_objects(path, objects.object_id[flat].tolist())
+    notes = []
+    if (found.ids[~flat] == 0).any():
+        objects["never_found"] = found.ids == 0
+        notes = [f"{path.name}: {_ID_ZERO}"]
     named = [f"annotation {i}" for i in found.ids.tolist()]
     said = suspicious_boxes(boxes, widths, heights) + stray_boxes(boxes, widths, heights, named, room=1.0)
     said += suspicious_areas(found.areas, boxes, named)
     warnings = [f"{path.name}: {warning}" for warning in said]
     objects = objects[~flat].reset_index(drop=True)
-    return GroundTruth(path.stem, images, objects, tuple(found.categories.values()), label_of, notes, warnings)
+    classes = tuple(found.categories.values())
+    return GroundTruth(path.stem, images, objects, classes, label_of, left_out, notes, warnings)
 
 
-def read_predictions(path: Path, truth: GroundTruth) -> pd.DataFrame:
+def _flat_objects(path: Path, ids: list[int]) -> list[str]:
+    if not ids:
+        return []
+    which = f"annotation{'s' * (len(ids) > 1)} {_few([str(i) for i in ids])}"
+    has = "have" if len(ids) > 1 else "has"
+    return [f"{path.name}: {which} {has} no area and count in no number (pycocotools counts such an object as missed)"]
+
+
+def read_predictions(path: Path, truth: GroundTruth, *, before_nms: bool = False) -> pd.DataFrame:
     """The detections table of a result file: image_id, label, score, cls_score, quality_score, x1, y1, x2, y2.
 
     Entries on images or categories that the ground truth does not have are an error if all are, and are left out
-    otherwise; this is noted in `truth.notes`, what looks wrong in `truth.warnings`. Raises InputError naming file,
-    entry, key, value and remedy, for all entries at once.
+    otherwise; this is said in `truth.left_out`. Detections without area stay, as in pycocotools, where they find
+    nothing; boxes `before_nms` without area are left out. What looks wrong is said in `truth.warnings`. Raises
+    InputError naming file, entry, key, value and remedy, for all entries at once.
     """
     rows, problems = _entries(path), list[Problem]()
     entries = Entries(path.name, "entry", rows, problems)
@@ -137,10 +159,14 @@ def read_predictions(path: Path, truth: GroundTruth) -> pd.DataFrame:
                 f"category {rows[0].get('category_id', rows[0].get('category'))!r}); do the two files belong together?"
             )
         if lost:
-            truth.notes.append(f"{path.name}: {lost} of {len(rows)} entries are on {what} not in the ground truth")
+            truth.left_out.append(f"{path.name}: {_unknown(rows, mask, what)}")
     flat = _flat(boxes)
-    if flat.any():
-        truth.notes.append(f"{path.name}: {int(flat.sum())} boxes without area are left out")
+    if (flat & usable).any():
+        told = f"{int((flat & usable).sum())} boxes without area"
+        if before_nms:
+            truth.left_out.append(f"{path.name}: {told} are left out")
+        else:
+            truth.notes.append(f"{path.name}: {told} find no object and count as false alarms, as in pycocotools")
     used = {r["category_id"] for r in rows if type(r.get("category_id")) is int}
     said = suspicious_categories(used, truth.label_of)
     sizes = sizes_of(truth.images, image[where])
@@ -149,7 +175,7 @@ def read_predictions(path: Path, truth: GroundTruth) -> pd.DataFrame:
     said += suspicious_mixture({key: entries.has(key) for key in ("score", "cls_score", "iou_score")})
     said += suspicious_scores(cls, quality, score)
     truth.warnings.extend(f"{path.name}: {warning}" for warning in said)
-    usable &= ~flat
+    usable &= ~flat | (not before_nms)
     table = pd.DataFrame(
         {
             "image_id": image[usable],
@@ -161,7 +187,32 @@ def read_predictions(path: Path, truth: GroundTruth) -> pd.DataFrame:
         }
     )
     truth.warnings.extend(f"{path.name}: {warning}" for warning in suspicious_rows(table))
+    if not before_nms:
+        truth.left_out.extend(f"{path.name}: {one}" for one in _beyond(table))
     return table
+
+
+def _unknown(rows: list[Any], known: Bools, what: str) -> str:
+    """How many entries are on images or categories that the ground truth does not have, and which these are."""
+    lost = np.flatnonzero(~known).tolist()
+    keys = ("image_id", "file_name") if what == "images" else ("category_id", "category")
+    named = (rows[place].get(keys[0], rows[place].get(keys[1])) for place in lost)
+    which = _few(list(dict.fromkeys(shown(value) for value in named)))
+    told = f"{len(lost)} of {len(rows)} entries are on {what} not in the ground truth ({keys[0]} {which})"
+    return f"{told} and count in no number"
+
+
+def _few(names: list[str]) -> str:
+    """The first three of them, and how many more there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _beyond(table: pd.DataFrame) -> list[str]:
+    """How many detections lie beyond those that AP counts of an image and class."""
+    sizes = table.groupby(["image_id", "label"]).size()
+    late = int((sizes - MOST).clip(lower=0).sum())
+    told = f"detections lie beyond the best {MOST} of their image and class and count in no AP, as in pycocotools"
+    return [f"{late} of {len(table)} {told}"] if late else []
 
 
 def _flat(boxes: Floats) -> Bools:

@@ -32,7 +32,10 @@ def read_unannotated(path: Path, folder: Path, classes: tuple[str, ...]) -> tupl
     entries.unique("id", ids.tolist())
     listed = content.get("categories", [])
     groups = Entries(path.name, "categories", listed if isinstance(listed, list) else [], problems)
-    categories = dict(zip(groups.texts("name"), groups.integers("id").tolist(), strict=True))
+    titles, numbers = groups.texts("name"), groups.integers("id").tolist()
+    groups.unique("id", numbers)  # two classes of one id would be one class to who reads the results
+    groups.unique("name", [name.strip() for name in titles])
+    categories = dict(zip(titles, numbers, strict=True))
     sizes = list(zip(widths.tolist(), heights.tolist(), strict=True))
     pictures, paths = Pictures(), list[Path]()
     for place in np.flatnonzero(entries.sound).tolist():

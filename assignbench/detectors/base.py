@@ -84,11 +84,13 @@ class Detector(nn.Module):
 
         The priors' `valid` then tells which priors an image of its own size would have had.
         """
+        whole = (images.shape[-2], images.shape[-1])
+        if self.training and len(images) == 1:
+            self._check_norms(whole)
         mean, std = self.get_buffer("mean"), self.get_buffer("std")
         images = images.flip(1) if self._reversed else images
         x = ((images.float() - mean) / std).contiguous(memory_format=torch.channels_last)
         logits, deltas, quality = self.head(self.neck(self.backbone(x)))
-        whole = (images.shape[-2], images.shape[-1])
         priors = self.priors(whole, images.device)
         with torch.autocast(images.device.type, enabled=False):
             boxes = coder_for(priors).decode(priors, deltas)
@@ -100,6 +102,18 @@ class Detector(nn.Module):
                 )
             priors = replace(priors, valid=unpadded(priors, self.neck.strides, sizes, whole))
         return priors, Predictions(logits, deltas, boxes, quality, self.quality_kind)
+
+    def _check_norms(self, whole: tuple[int, int]) -> None:
+        """Raises InputError for a single image of which a level is a single cell, where a batch norm learns from it."""
+        for part, strides in ((self.backbone, self.backbone.strides), (self.neck, self.neck.strides)):
+            stride = max(strides)
+            parts = (part, self.head) if part is self.neck else (part,)
+            learning = any(isinstance(m, nn.BatchNorm2d) and m.training for p in parts for m in p.modules())
+            if learning and max(whole) <= stride:
+                raise InputError(
+                    f"the level of stride {stride} of one image of {whole[0]} x {whole[1]} px is a single cell, of "
+                    "which batch norms learn nothing; set schedule.batch_size to 2 or more, or a larger data.size"
+                )
 
 
 def unpadded(

@@ -54,8 +54,11 @@ class DeformConv(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             x = x.float()
             said = self.offset(x)
-            offsets, mask = said[:, : 2 * self.cells], said[:, 2 * self.cells :]
-            return cast(
+            lost = said.isnan()
+            # To torchvision's kernel NaN is a place in memory. A network that diverged must tell it by its losses.
+            kept = said.masked_fill(lost, 0.0)
+            offsets, mask = kept[:, : 2 * self.cells], kept[:, 2 * self.cells :]
+            found = cast(
                 Tensor,
                 deform_conv2d(
                     x,
@@ -68,3 +71,4 @@ class DeformConv(nn.Module):
                     mask=mask.sigmoid() if self.masks else None,
                 ),
             )
+            return found.masked_fill(lost.any(), math.nan)

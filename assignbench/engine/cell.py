@@ -13,7 +13,7 @@ from assignbench.data.catalog import load
 from assignbench.data.stream import TrainLoader
 from assignbench.detectors import Detector, build_detector
 from assignbench.engine.learner import Learner
-from assignbench.engine.seeding import initialise
+from assignbench.engine.seeding import drawn_by, initialise
 from assignbench.errors import InputError
 from assignbench.methods import build
 from assignbench.records import CellRecord, read_json
@@ -76,8 +76,9 @@ def loader_of(config: CellConfig, train: DetectionData) -> TrainLoader:
 def seeded_detector(config: CellConfig, num_classes: int, weights: Path | None = None) -> Detector:
     """The cell's detector with the initial weights of its seed; pretrained features are read from their file."""
     method = config.method
-    detector = build_detector(
-        config.detector.spec, method.coder, num_classes, method.quality, weights, config.data.pixels
-    )
+    with drawn_by(config.seed, "constructors"):  # what a detector of the user's own draws by itself
+        detector = build_detector(
+            config.detector.spec, method.coder, num_classes, method.quality, weights, config.data.pixels
+        )
     initialise(detector, config.seed, method.head_init, keep_backbone=weights is not None)
     return detector

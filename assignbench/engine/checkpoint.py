@@ -60,8 +60,10 @@ def complete(cell: Path, learner: Learner, seconds: float) -> None:
 
 
 def clean(cell: Path) -> None:
-    """Leaves the newest generation alone."""
+    """Leaves the generation of a finished training alone, without what a stop after its last step had written."""
     _forget(cell / FOLDER, 1)
+    for path in _resumable(cell / FOLDER):
+        path.unlink()
 
 
 def restore(cell: Path, learner: Learner) -> Resumed:
@@ -115,6 +117,11 @@ def take(cell: Path, other: Path, declare: Callable[[str], None]) -> None:
     declare(digest)
     write_json(cell / FOLDER / path.name, mine)
     _complete(cell)
+
+
+def seconds_of(cell: Path) -> float:
+    """How long the complete training of a cell took. Raises InputError if it is not complete and whole."""
+    return float(_complete(cell)[1]["seconds"])
 
 
 def _complete(cell: Path) -> tuple[Path, dict[str, Any]]:
@@ -179,9 +186,14 @@ def _forget(folder: Path, kept: int) -> None:
     for old in generations[kept:]:
         old.unlink()
     steps = {p.stem.removeprefix("step-") for p in generations[:kept]}
-    for path in [*folder.glob("weights-*.safetensors"), *folder.glob("training-*.pt")]:
+    for path in _resumable(folder):
         if path.stem.partition("-")[2] not in steps:
             path.unlink()
+
+
+def _resumable(folder: Path) -> list[Path]:
+    """The weights and states of unfinished trainings."""
+    return [*folder.glob("weights-*.safetensors"), *folder.glob("training-*.pt")]
 
 
 def _whole(cell: Path, path: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -100,14 +101,15 @@ def detection_speed(cell: Cell) -> Speed:
 
 
 def speed(images: Callable[[], Iterable[Image]], detect: Callable[[Image], object], device: torch.device) -> Speed:
-    """Test images per second of `detect`, one image at a time, after WARM_UP of them that are not counted.
+    """Test images per second of `detect`, one image at a time, after WARM_UP that are not counted: the first ones, seen
+    again where there are fewer.
 
     `images` gives the images to be timed, ready for `detect`, from the first one on each time that it is called; what
     it does itself is not counted. The device is waited for after every image. `fps_cpu_share` is what the processor
     worked in the seconds that passed: below one on a CPU, other programs had it meanwhile. Both are None without an
     image.
     """
-    for image, _ in zip(images(), range(WARM_UP), strict=False):
+    for image in islice(chain.from_iterable(images() for _ in range(WARM_UP)), WARM_UP):
         detect(image)
     clock = processor_clock()
     passed, worked, count = 0.0, 0.0, 0

@@ -10,12 +10,13 @@ from torch import Tensor
 
 from assignbench.config.data import DataSpec
 from assignbench.config.evaluation import Evaluation
-from assignbench.config.method import MethodConfig, Voting
+from assignbench.config.method import MethodConfig
 from assignbench.contract import Predictions
 from assignbench.data.base import DetectionData
 from assignbench.data.stream import Batch, evaluation_batches
 from assignbench.detectors import Detector
 from assignbench.engine.nms import thin_out, vote
+from assignbench.engine.outcome import Diverged
 from assignbench.engine.scored import Scored
 from assignbench.engine.scoring import boxes_before_nms
 from assignbench.engine.stopwatch import Stopwatch
@@ -76,7 +77,7 @@ def detect(detector: Detector, method: MethodConfig, views: Sequence[View], eval
                 found.append((view.batch.image_ids, _seen(detector, method, view, evaluation, watch)[2]))
             before = _together(found)
         after = thin_out(before, method.nms, evaluation.max_detections)
-        voting = method.voting or (Voting() if evaluation.fuse == "voting" else None)
+        voting = evaluation.voting(method.voting)
         if voting is not None:
             after = vote(after, before, voting)
         watch.mark()
@@ -91,11 +92,26 @@ def _seen(
     images = batch.images.to(detector.device)
     priors, predictions = detector(_mirrored(images, batch.sizes) if view.mirrored else images, batch.extents)
     watch.mark()
+    _check(predictions, batch.image_ids)
     if view.mirrored:
         predictions = replace(predictions, boxes=_mirrored_back(predictions.boxes, batch.sizes))
     boxes = boxes_before_nms(predictions, priors, method, evaluation, batch.sizes, batch.scale)
     watch.mark()
     return priors, predictions, boxes
+
+
+def _check(predictions: Predictions, image_ids: Sequence[int]) -> None:
+    """Raises Diverged for test images of which the network says what is no number: they would just have no boxes."""
+    outputs = {"class": predictions.cls_logits, "quality": predictions.quality_logits, "box": predictions.boxes}
+    for name, values in outputs.items():
+        if values is not None:
+            lost = values.flatten(1).amax(dim=1).isnan()  # amax hands a NaN on
+            if bool(lost.any()):
+                place = int(lost.byte().argmax())
+                raise Diverged(
+                    f"test image {image_ids[place]}: the network's {name} outputs are not numbers; lower schedule.lr, "
+                    "or raise schedule.warmup, for the whole study"
+                )
 
 
 def _mirrored(images: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:

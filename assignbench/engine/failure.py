@@ -14,7 +14,8 @@ PACKAGE = Path(__file__).resolve().parents[1]
 AGAIN = "then give the command again: the cell goes on from its last checkpoint"
 _SPACE = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up", errno.EFBIG: "the file got too large"}
 _ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS)
-_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "alloc_cpu")
+_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "alloc_cpu", "status_alloc_failed")
+_AT_TEST = [PACKAGE / "engine" / name for name in ("evaluate.py", "detect.py", "cost.py")]
 _NO_KERNEL = "does not have a deterministic implementation"
 _COMPILING = ("torch._inductor", "torch._dynamo")
 
@@ -53,11 +54,19 @@ def _for_memory(problem: BaseException) -> str:
     text = str(problem).lower()
     if not isinstance(problem, MemoryError | torch.OutOfMemoryError) and not any(m in text for m in _MEMORY):
         return ""
-    on_gpu = isinstance(problem, torch.OutOfMemoryError) or "cuda" in text
+    on_gpu = isinstance(problem, torch.OutOfMemoryError) or any(m in text for m in ("cuda", "cublas", "cudnn"))
+    less = (
+        "take a smaller schedule.batch_size and as many times more schedule.accumulate, which learns from the same "
+        "images in less memory, or a smaller data.size"
+    )
+    if any(Path(f.filename) in _AT_TEST for f in traceback.extract_tb(problem.__traceback__)):
+        less = (
+            "take a smaller evaluation.batch, or smaller evaluation.test_scales: the test images were too many or too "
+            "large at once, and the training that is done is taken over"
+        )
     return (
         f"the memory{' of the GPU' if on_gpu else ''} is used up: run fewer cells side by side (--workers 1), {AGAIN}; "
-        "or, for the whole study, so that its cells stay comparable, take a smaller schedule.batch_size and as many "
-        "times more schedule.accumulate, which learns from the same images in less memory, or a smaller data.size"
+        f"or, for the whole study, so that its cells stay comparable, {less}"
     )
 
 

@@ -13,7 +13,7 @@ from assignbench.priors import Priors
 
 
 class Diverged(RuntimeError):
-    """A loss or a gradient stopped being finite; the message names the step, the terms and the images."""
+    """A loss, a gradient or what is said of test images is no number; the message names the step or the image."""
 
 
 @dataclass(frozen=True)

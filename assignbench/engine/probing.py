@@ -29,8 +29,8 @@ def probe_tables(
     """Two tables: for every object its priors with scores, IoUs, labels, weights and losses; and the objects themselves
     with what the assigner told of each (its diagnostics).
 
-    An object's priors are those assigned to it and, up to `KEPT_PER_OBJECT`, those that overlap it most now. The
-    detector is left in training mode.
+    An object's priors are those assigned to it, those that the rule judged for it, and, up to `KEPT_PER_OBJECT`, those
+    that overlap it most now. The detector is left in training mode.
     """
     detector.eval()
     device = detector.device
@@ -54,7 +54,9 @@ def _prior_rows(
     now = pairwise_iou(seen.boxes, predictions.boxes)  # [B, G, A]
     places = torch.arange(seen.labels.shape[1])[None, :, None]
     mine_cls, mine_box = cls[:, None, :] == places, box[:, None, :] == places
-    interest = (now + 2 * (mine_cls | mine_box)) * seen.valid.unsqueeze(-1)
+    told = {name: value.cpu() for name, value in assignment.prior_diagnostics.items()}
+    judged = told["candidate"][:, None, :] == places if "candidate" in told else torch.zeros_like(mine_cls)
+    interest = (now + 4 * (mine_cls | mine_box) + 2 * judged) * seen.valid.unsqueeze(-1)
     best = interest.topk(min(KEPT_PER_OBJECT, len(priors)), dim=-1)
     b, g, k = torch.nonzero(best.values > LEAST_IOU, as_tuple=True)
     a = best.indices[b, g, k]
@@ -82,6 +84,8 @@ def _prior_rows(
         "weight_box": assignment.box.weight.cpu()[b, a].numpy(),
         "loss_cls": sigmoid_focal(logit, target).numpy(),
         "loss_box": giou_loss(boxes, seen.boxes[b, g]).numpy(),
+        **({"candidate": judged[b, g, a].numpy()} if "candidate" in told else {}),
+        **({"rule_loss": told["loss"][b, a].float().numpy()} if "loss" in told else {}),
         **{f"prior_{n}": prior_boxes[:, i].numpy() for i, n in enumerate(("x1", "y1", "x2", "y2"))},
         **{n: boxes[:, i].numpy() for i, n in enumerate(("x1", "y1", "x2", "y2"))},
     }

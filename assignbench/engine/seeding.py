@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -18,15 +20,27 @@ IN_HEAD = 0.01  # standard deviation of the head's weights
 
 def named_generator(seed: int, name: str) -> torch.Generator:
     """A generator keyed by (seed, name)."""
-    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+    return torch.Generator().manual_seed(_key(seed, name))
+
+
+@contextmanager
+def drawn_by(seed: int, name: str) -> Iterator[None]:
+    """What draws from torch's own generator in here is keyed by (seed, name); afterwards that is as it was before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(_key(seed, name))
+        yield
+
+
+def _key(seed: int, name: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:7], "big")
 
 
 def initialise(detector: Detector, seed: int, start: HeadInit = PLAIN, *, keep_backbone: bool = False) -> None:
     """Sets every parameter: He-normal convolutions, N(0, 0.01) in the head, then what the method's `start` says.
 
     With `keep_backbone`, parameters below `backbone.` (pretrained) stay as they are. Biases are 0, norms 1 and 0, and
-    what finds the offsets of a deformable convolution is 0. A neck that asks for it starts as torch's layers do.
+    what finds the offsets of a deformable convolution is 0. A neck that asks for it starts as torch's layers do, and so
+    do layers of all other kinds. A parameter that belongs to no such layer stays as it was made.
     """
     with torch.no_grad():
         for name, module in detector.named_modules():
@@ -43,7 +57,17 @@ def initialise(detector: Detector, seed: int, start: HeadInit = PLAIN, *, keep_b
             elif isinstance(module, nn.BatchNorm2d | nn.GroupNorm) and module.weight is not None:
                 module.weight.fill_(1.0)
                 module.bias.zero_()
+            elif next(module.parameters(recurse=False), None) is not None:
+                _reset(module, name, seed)
         _start_head(detector, seed, start)
+
+
+def _reset(module: nn.Module, name: str, seed: int) -> None:
+    """A layer of another kind as torch starts it."""
+    reset = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
+    if callable(reset):
+        with drawn_by(seed, name):
+            reset()
 
 
 def _start_head(detector: Detector, seed: int, start: HeadInit) -> None:

@@ -20,19 +20,27 @@ def take_training(cell: Cell) -> list[str]:
     """Copies the training that local.json names into the cell's folder; nothing where it names none.
 
     Afterwards the cell stands where a cell of its own training stands after the last step, and training.json says whose
-    training it is. Copies, not links: one damaged file must not damage two cells. Returns what is to be known of that
-    training. Raises InputError where it is not finished and whole, or where it was made from something else.
+    training it is. Copies, not links: one damaged file must not damage two cells. The other cell need not be finished:
+    its training must. Returns what is to be known of that training. Raises InputError where it is not finished and
+    whole, or where it was made from something else.
     """
     name = LocalPaths.model_validate(read_json(cell.folder / "local.json")).training
     if not name:
         return []
     source = CellRecord(cell.folder.parent / name, thorough=True)
-    source.require_done()
+    if not source.lends:
+        source.require_done()
     _check(cell, source)
-    cost = {name: source.summary[name] for name in COST if source.summary.get(name) is not None}
-    about = source.training or {"cell": source.id, **cost}
+    about = source.training or {"cell": source.id, **_cost(source)}
     checkpoint.take(cell.folder, source.folder, lambda digest: _declare(cell.folder, {**about, "weights": digest}))
     return [f"of its training, {about['cell']}: {note}" for note in source.status.get("notes", [])]
+
+
+def _cost(source: CellRecord) -> dict[str, float]:
+    """What the training cost; of a cell that is not evaluated yet only its checkpoint knows it."""
+    if source.state != "done":
+        return {"train_seconds": checkpoint.seconds_of(source.folder)}
+    return {name: source.summary[name] for name in COST if source.summary.get(name) is not None}
 
 
 def _declare(folder: Path, about: dict[str, object]) -> None:

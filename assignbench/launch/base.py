@@ -194,12 +194,12 @@ def _write(job: Job, state: str, **more: Any) -> None:
 
 
 def _shares_the_end(job: Job) -> bool:
-    """Whether the training that a job takes has ended otherwise than done; then so has the job, and tells it."""
+    """Whether the training that a job takes did not come to its end; then neither has the job, and tells it."""
     if job.after is None:
         return False
     trained = CellRecord(job.after)
     state = trained.state
-    if state == "done":
+    if trained.lends:
         return False
     why = f": {trained.reason}" if trained.reason else ""
     told = f"its training is that of {trained.id}, which {state if state in SHARED_ENDS else 'is not done'}{why}"

@@ -67,7 +67,7 @@ AREAS: dict[str, tuple[float, float]] = {"s": (0.0, 32.0**2), "m": (32.0**2, 96.
 
 def recall_limits(most: int) -> tuple[int, ...]:
     """At how many detections per image and class AR is measured where an image has at most `most` detections."""
-    return tuple(sorted({*COCO_LIMITS, *(n for n in WIDER_LIMITS if n <= most), max(most, COCO_LIMITS[-1])}))
+    return tuple(sorted({*COCO_LIMITS, *(n for n in WIDER_LIMITS if n <= most), most}))
 
 
 def coco_numbers(overlaps: Overlaps, *, limits: tuple[int, ...] = COCO_LIMITS) -> dict[str, float]:

@@ -47,6 +47,7 @@ class Overlaps:
     pair_object: Ints
     pair_iou: Floats
     classes: int
+    never_found: Bools | None = None  # objects of annotation id 0, which pycocotools reads as "found nothing"
 
 
 def overlaps_of(
@@ -85,6 +86,7 @@ def overlaps_of(
         pair_object=second[near],
         pair_iou=iou[near],
         classes=classes,
+        never_found=objects.never_found.to_numpy(np.bool_) if "never_found" in objects else None,
     )
 
 
@@ -165,7 +167,8 @@ def match(
 
     Objects `outside` [M] a group are ignored: neither missed, nor matched at a cost, and taken only where no counted
     object is left; crowd regions may be taken often. Unmatched detections count as wrong in every group. With `area`,
-    COCO's range in px², objects outside it are ignored and so are unmatched detections outside it.
+    COCO's range in px², objects outside it are ignored and so are unmatched detections outside it. An object that is
+    `never_found` is taken like any other, but whoever takes it found nothing: pycocotools' reading of annotation id 0.
     """
     o = overlaps
     ignored = o.left_out.copy() if outside is None else o.left_out | outside
@@ -174,6 +177,8 @@ def match(
     found = _greedy(o, ignored, np.minimum(np.asarray(thresholds), 1 - 1e-10), max_detections)
     late = (o.rank >= max_detections)[:, None]
     no_cost = (found >= 0) & np.r_[ignored, False][found]
+    if o.never_found is not None:
+        found[np.r_[o.never_found & ~ignored, False][found]] = -1
     if area is not None:
         no_cost |= (found < 0) & ((o.area < area[0]) | (o.area > area[1]))[:, None]
     return Matches(o, thresholds, found, no_cost | late, ~ignored)
@@ -262,17 +267,32 @@ def _group_precision(
     found, ignored = matches.found[part], matches.ignored[part]
     inside = (found >= 0) & ~ignored & np.r_[group, False][found]
     wrong = (found < 0) & ~ignored
-    image = matches.overlaps.image[part]
     values = np.zeros((len(weights), len(matches.thresholds)))
-    for rows in _blocks(len(weights), len(image)):
-        weight = weights[rows][:, image]
+    for rows, weight, before, touched in _sums(matches, part, weights):
         for t in range(len(matches.thresholds)):
-            hits = np.flatnonzero(inside[:, t])
+            hits = np.flatnonzero(inside[touched, t])
             tp = weight[:, hits].cumsum(axis=1)
-            fp = (weight * wrong[:, t]).cumsum(axis=1)[:, hits] * share[rows, None]
+            fp = (before + (weight * wrong[touched, t]).cumsum(axis=1))[:, hits] * share[rows, None]
             values[rows, t] = _interpolated_at(tp, tp + fp, present[rows], interpolation)
     values[present <= 0] = np.nan
     return values
+
+
+def _sums(matches: Matches, part: slice, weights: Floats) -> Iterator[tuple[slice, Floats, Floats, Ints]]:
+    """For blocks of rows of the weights: the block, what the touched detections of a class weigh [r, H], what those
+    before each that are wrong at every threshold weigh together [r, H], and the touched ones [H].
+
+    Touched are the detections that are right or ignored at some thresholds alone. All others, most, are summed once.
+    """
+    ignored = matches.ignored[part]
+    anywhere = (matches.found[part] >= 0).any(axis=1) | (ignored != ignored[:, :1]).any(axis=1)
+    touched = np.flatnonzero(anywhere)
+    always = ~anywhere & ~ignored[:, 0]
+    image = matches.overlaps.image[part]
+    for rows in _blocks(len(weights), len(image)):
+        weight = weights[rows][:, image]
+        before = (weight * always).cumsum(axis=1)[:, touched]
+        yield rows, weight[:, touched], before, touched
 
 
 def _blocks(rows: int, width: int) -> Iterator[slice]:
@@ -292,15 +312,12 @@ def _class_precision(
     matches: Matches, part: slice, weights: Floats, present: Floats, interpolation: Interpolation
 ) -> Floats:
     """AP [R, T] of one class, whose detections are a slice of the table."""
-    image = matches.overlaps.image[part]
     ignored, right = matches.ignored[part], (matches.found[part] >= 0) & ~matches.ignored[part]
     values = np.zeros((len(weights), len(matches.thresholds)))
-    for rows in _blocks(len(weights), len(image)):
-        weight = weights[rows][:, image]
-        total = weight.cumsum(axis=1)
+    for rows, weight, before, touched in _sums(matches, part, weights):
         for t in range(len(matches.thresholds)):
-            hits = np.flatnonzero(right[:, t])
-            seen = total if not ignored[:, t].any() else (weight * ~ignored[:, t]).cumsum(axis=1)
+            hits = np.flatnonzero(right[touched, t])
+            seen = before + (weight * ~ignored[touched, t]).cumsum(axis=1)
             tp = weight[:, hits].cumsum(axis=1)
             values[rows, t] = _interpolated_at(tp, seen[:, hits], present[rows], interpolation)
     values[present <= 0] = np.nan
@@ -321,10 +338,20 @@ def interpolated(recall: Floats, precision: Floats, interpolation: Interpolation
         steps = np.diff(recall, axis=1, prepend=0.0)
         return np.asarray((steps * envelope).sum(axis=1))
     # py-faster-rcnn compares the eleven recalls without tolerance: .3, .6 and .7 lie a rounding above.
-    levels = RECALLS if interpolation == "coco" else np.arange(11) * 0.1
+    levels = RECALLS if interpolation == "coco" else np.asarray(np.arange(11) * 0.1, np.float64)
     padded = np.concatenate([envelope, np.zeros((rows, 1))], axis=1)
-    at = np.stack([np.searchsorted(row, levels, side="left") for row in recall])
-    return np.asarray(np.take_along_axis(padded, at, axis=1).mean(axis=1))
+    return np.asarray(np.take_along_axis(padded, _first_reaching(levels, recall), axis=1).mean(axis=1))
+
+
+def _first_reaching(levels: Floats, recall: Floats) -> Ints:
+    """The place [R, L] of the first of the rising recalls [R, H] that reaches each level; H where none does."""
+    rows, hits = recall.shape
+    if hits > 4 * len(levels):  # few levels among many recalls are found sooner than many recalls among few levels
+        return np.stack([np.searchsorted(row, levels, side="left") for row in recall])
+    width = len(levels) + 1
+    passed = np.searchsorted(levels, recall, side="right") + width * np.arange(rows)[:, None]
+    counts = np.bincount(passed.ravel(), minlength=rows * width).reshape(rows, width)
+    return np.asarray(counts[:, :-1].cumsum(axis=1))
 
 
 def average_recall(matches: Matches, weights: Floats | None = None) -> Floats:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from assignbench.config.base import Config
 from assignbench.config.cell import FORMAT
 from assignbench.config.evaluation import Evaluation
@@ -44,11 +46,14 @@ class ImportedData(Config):
 
 
 class ImportedConfig(Config):
-    """The part of a CellConfig that analyses read; `imported` tells the two apart in config.json."""
+    """The part of a CellConfig that analyses read; `imported` tells the two apart in config.json.
+
+    `seed` is the place of the file among those of its method: files of one place are compared with each other.
+    """
 
     format: int = FORMAT
     imported: Literal[True] = True
-    seed: Literal[0] = 0
+    seed: int = Field(0, ge=0)
     detector: ImportedDetector = ImportedDetector()
     method: ImportedMethod
     data: ImportedData

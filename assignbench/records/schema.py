@@ -69,6 +69,14 @@ OBJECTS = TableSchema(
         Column("crowd", "bool", "Whether the annotation marks a crowd region, which is never counted."),
         Column("difficult", "bool", "Whether the annotation says difficult: neither missed nor matched at a cost."),
         Column(
+            "never_found",
+            "bool",
+            "Imported: whether the annotation's id is 0. pycocotools keeps matches by id and reads 0 as none, so that "
+            "nothing finds this object.",
+            "",
+            True,
+        ),
+        Column(
             "acentricity", "float", "Embedded scenes: how far the shape's mass lies off its box's centre.", "", True
         ),
         Column("occlusion", "float", "Embedded scenes: share of the shape that others hide.", "", True),
@@ -169,7 +177,8 @@ ASSIGNMENTS = TableSchema(
 PROBES = TableSchema(
     "probes",
     "probes/visit-{n}.parquet",
-    "A visit to the probe images after step n: per object the priors assigned to it and the ones that overlap it most. "
+    "A visit to the probe images after step n: per object the priors assigned to it or judged for it, and "
+    "the ones that overlap it most. "
     "Boxes are in pixels of the network's input.",
     (
         EPOCH,
@@ -192,6 +201,14 @@ PROBES = TableSchema(
             "loss_cls", "float", "Focal loss of the object's class at this prior, the same formula for all methods."
         ),
         Column("loss_box", "float", "GIoU loss of the prediction, the same formula for all methods."),
+        Column("candidate", "bool", "Whether the rule judged the prior for the object (PAA).", "", True),
+        Column(
+            "rule_loss",
+            "float",
+            "What the rule judged it by, lower is better (PAA: Eq. 3).",
+            optional=True,
+            missing="where the assigner says nothing of the prior",
+        ),
         *_corners("Prior", "prior_"),
         *_corners("Predicted box"),
     ),

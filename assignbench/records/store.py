@@ -93,6 +93,17 @@ class CellRecord:
         return "damaged" if state == "done" else state
 
     @property
+    def lends(self) -> bool:
+        """Whether another cell can take its training: one that came to its end, even if what followed did not."""
+        if self.state in ("done", "damaged"):
+            return self.state == "done"
+        try:
+            newest = max((self.folder / "checkpoint").glob("step-*.json"), default=None)
+            return newest is not None and "weights.safetensors" in read_json(newest).get("files", {})
+        except (InputError, TypeError):
+            return False
+
+    @property
     def reason(self) -> str:
         """Why the cell is not done, with the way out, or what is worth knowing of how it was done; "" for nothing."""
         state, status = self.state, self.status
@@ -196,13 +207,17 @@ class CellRecord:
         """One row per logging step."""
         return pd.DataFrame(read_lines(self.folder / "metrics.jsonl"))
 
+    def holds(self, name: str) -> bool:
+        """Whether a table was recorded: an import comes without those that only a training has."""
+        return (self.folder / f"{name}.parquet").is_file()
+
     def table(self, name: str) -> pd.DataFrame:
         """objects, images, candidates, pre_nms, detections or assignments; empty where an import came without it.
 
         Raises InputError naming the file if it is no parquet table, or a column that does not fit its schema.
         """
         path = self.folder / f"{name}.parquet"
-        if not path.is_file():
+        if not self.holds(name):
             return pd.DataFrame()
         try:
             found = pd.read_parquet(path)
@@ -290,6 +305,10 @@ def read_about(study: Path) -> dict[str, Any]:
     for name in content.get("cells", []):
         if not isinstance(name, str) or not name.isprintable() or Path(name).name != name or name in ("", ".."):
             raise InputError(f"{path}: 'cells' names {name!r}, which is no cell's folder; run the study again")
+    for name, keys in content.get("grid", {}).items():
+        told = keys if isinstance(keys, dict) else {}
+        if not all(isinstance(told.get(k), str) for k in ("data", "detector", "method")):
+            raise InputError(f"{path}: 'grid' does not name data, detector and method of {name!r}; run the study again")
     if content.get("tuned"):
         try:
             Tuned.model_validate(content["tuned"])

@@ -17,7 +17,7 @@ def build_report(folder: Path, tell: Callable[[str], None] = _silent) -> Path:
     """Writes report/index.html and report/report.md under a study's run folder; returns the page's path.
 
     `tell` is told what is being worked on. Raises InputError for an analysis that is not known, and where `report` is
-    a link.
+    a link; Contradiction, after the page was written, where it fails its own check.
     """
     from assignbench.report.page import build
 
@@ -25,7 +25,10 @@ def build_report(folder: Path, tell: Callable[[str], None] = _silent) -> Path:
 
 
 def publish_report(folder: Path, out: Path, tell: Callable[[str], None] = _silent) -> Path:
-    """Writes report.md and its figures for publication: without pictures of images that are not our own scenes."""
+    """Writes report.md, its figures and the numbers of every cell; shows no images but those of our own scenes.
+
+    Raises Contradiction, and publishes nothing, where the page fails its own check.
+    """
     from assignbench.report.page import publish
 
     return publish(folder, out, tell)

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from assignbench.errors import InputError
 
-PARTS = ("figures", "report.md", "index.html")  # what a report consists of; the page that links is moved last
+PARTS = ("figures", "cells", "report.md", "index.html")  # what a report consists of; the page that links is moved last
 LEFTOVER_SECONDS = 3600.0  # an unfinished folder that nobody has touched for so long belongs to a process that died
 _MADE = b"by assignbench "  # what stands in every page of a report
-_PICTURES = (".png", ".jpg")
+_FOLDERS = {"figures": (".png", ".jpg"), "cells": (".parquet",)}
 _RENAME_EXCHANGE, _AT_FDCWD = 2, -100  # linux/fs.h
 
 
@@ -28,12 +28,13 @@ def check_publishable(folder: Path) -> None:
         path = folder / name
         if os.path.lexists(path) and not (path.is_file() and _MADE in path.read_bytes()):
             raise InputError(f"{path}: is no report of AssignBench's; {other}")
-    figures = folder / "figures"
-    if os.path.lexists(figures) and not figures.is_dir():
-        raise InputError(f"{figures}: is no folder of figures; {other}")
-    for path in sorted(figures.iterdir()) if figures.is_dir() else ():
-        if path.suffix not in _PICTURES or not path.is_file():
-            raise InputError(f"{path}: was not written by a report; {other}")
+    for name, endings in _FOLDERS.items():
+        part = folder / name
+        if os.path.lexists(part) and not part.is_dir():
+            raise InputError(f"{part}: is no folder of {name}; {other}")
+        for path in sorted(part.iterdir()) if part.is_dir() else ():
+            if path.suffix not in endings or not path.is_file():
+                raise InputError(f"{path}: was not written by a report; {other}")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,8 +13,11 @@ from assignbench.analysis.configuration import entries, pairs
 from assignbench.analysis.differences import primary_metric
 from assignbench.config.detector import DetectorConfig
 from assignbench.config.tuned import Tuned
-from assignbench.report.tables import Table, difference, tidy_table
+from assignbench.report.lost import lost_methods
+from assignbench.report.tables import Table, difference, seeds_note, tidy_table
 
+READ = "evaluation."  # how a trained network is read, which a study may change for one method
+LONGEST = 400  # characters of a cell's reason
 PAIR_WORDS = {"assigner": "assigner alone", "recipe": "recipe", "import": "not known", "": "–"}
 
 
@@ -27,6 +31,7 @@ def opening(
     verdicts = _by_pair(differences.get("differences", pd.DataFrame()))
     several = len(study.places) > 1
     metric = primary_metric(study)
+    lost = lost_methods(study)
     header = ["method", "compared with", "differs in", "beyond the assigner"]
     rows = []
     for row in table.itertuples(index=False):
@@ -36,17 +41,24 @@ def opening(
             gain, verdict = difference(found.difference, found.half, found.n), str(found.verdict)
             if found.reason:
                 verdict = f"{verdict}: {found.reason}"
+        verdict = lost.get((row.data, row.detector), {}).get(row.method, verdict)
         beyond = row.differs if row.pair == "recipe" else "nothing" if row.pair == "assigner" else "–"
         place = [row.data, row.detector] if several else []
         rows.append([*place, row.method, row.baseline or "–", PAIR_WORDS[row.pair], beyond, gain, verdict])
     where = ["data", "detector"] if several else []
     caption = "Each method and its baseline" if several else f"Each method and its baseline{_where(study)}"
-    tables = [Table(caption, [*where, *header, f"Δ{metric}, points", "verdict (corrected)"], rows)]
+    notes = []
+    if verdicts:
+        seeds = {", ".join(k if several else k[2:]): float(r.n) for k, r in verdicts.items()}
+        notes = [seeds_note(seeds), "±: half of the 95 % interval for other seeds and other test images."]
+    columns = [*where, *header, f"Δ{metric}, points", "verdict (corrected)"]
+    tables = [Table(caption, columns, rows, notes, headline=True)]
     tables += tuning_table(study)
     asked = claims.get("claims", pd.DataFrame())
     if len(asked) and "verdict" in asked:
         shown = [c for c in ("claim", "verdict", "reason") if c in asked]
-        tables.append(tidy_table("The claims that the study tests", asked[shown].drop_duplicates()))
+        told = tidy_table("The claims that the study tests", asked[shown].drop_duplicates())
+        tables.append(replace(told, headline=True))
     return tables
 
 
@@ -108,15 +120,19 @@ def fairness(study: StudyRecord) -> tuple[str, bool]:
     differing = entries(study)
     found = tuning(study)
     swept = [] if found is None else [f"{key}." for key in found.sweep]
-    beyond = [] if differing.empty else [k for k in dict.fromkeys(differing.key) if not k.startswith("method.")]
+    keys = [] if differing.empty else list(dict.fromkeys(differing.key))
+    beyond = [k for k in keys if not k.startswith(("method.", READ))]
     alike = [k for k in beyond if any(f"{k}.".startswith(key) for key in swept)]
     foreign = [k for k in beyond if k not in alike]
     if foreign:
         return f"UNFAIR: more than the method differs: {', '.join(foreign)}.", True
+    told = "Only entries of the method differ between the rows of a table; data, network, schedule and seeds are equal."
     if alike:
         told = f"Only entries of the method differ, and {', '.join(alike)}, which a sweep that was the same for each"
-        return f"{told} method chose on the validation split; data, network and seeds are equal.", False
-    told = "Only entries of the method differ between the rows of a table; data, network, schedule and seeds are equal."
+        told += " method chose on the validation split; data, network and seeds are equal."
+    read = [k for k in keys if k.startswith(READ)]
+    if read:
+        told += f" Some methods are read differently, which makes their pairs ones of recipes: {', '.join(read)}."
     return told, False
 
 
@@ -139,11 +155,12 @@ def sharing(study: StudyRecord) -> str:
 
 
 def warnings(study: StudyRecord) -> list[str]:
-    """What a reader must know first: cells that were damaged, and cells that were made from other inputs than those of
-    now, why, and which of these were accepted.
+    """What a reader must know first: what of imported files counts in no number, cells that were damaged, and cells
+    that were made from other inputs than those of now, why, and which of these were accepted.
     """
     damaged = [c.reason for c in study.cells if c.state == "damaged"] + [reason for _, reason in study.unreadable]
-    lines = [f"Damaged and left out: {reason}." for reason in damaged]
+    lines = [f"Left out: {one}." for one in study.about.get("left_out") or []]
+    lines += [f"Damaged and left out: {reason}." for reason in damaged]
     if study.split == "val":
         lines.append(
             "Measured on the validation split, which is for choosing settings: no number here is of the test split."
@@ -164,9 +181,15 @@ def cell_table(study: StudyRecord) -> Table:
         config = cell.config
         ap = cell.summary.get("AP")
         shown = f"{100 * ap:.1f}" if ap is not None and np.isfinite(ap) else "–"
-        rows.append([cell.id, config.method.name, str(config.seed), cell.state, shown, cell.reason[:400]])
-    rows += [[name, "–", "–", "damaged", "–", reason[:400]] for name, reason in study.unreadable]
-    return Table("Cells of this study", ["cell", "method", "seed", "state", "AP", "reason"], rows, data_notes(study))
+        rows.append([cell.id, config.method.name, str(config.seed), cell.state, shown, _cut(cell.reason)])
+    rows += [[name, "–", "–", "damaged", "–", _cut(reason)] for name, reason in study.unreadable]
+    header = ["cell", "method", "seed", "state", "AP (per cent)", "reason"]
+    return Table("Cells of this study", header, rows, data_notes(study))
+
+
+def _cut(reason: str) -> str:
+    """A reason that fits a table; the whole one stands in the cell's status.json."""
+    return reason if len(reason) <= LONGEST else f"{reason[:LONGEST]}… ({len(reason) - LONGEST} characters more)"
 
 
 def data_notes(study: StudyRecord) -> list[str]:

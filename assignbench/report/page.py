@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 
 from assignbench.analysis import ANALYSES, ORDER, Analysis, Result, StudyRecord, chosen, read_study_record
-from assignbench.errors import InputError
+from assignbench.errors import Contradiction, InputError
 from assignbench.records import write_text
 from assignbench.records.names import file_name
+from assignbench.report.cells import NOTE, write_cells
 from assignbench.report.figures import FIGURES
 from assignbench.report.folder import check_publishable, replaced
+from assignbench.report.lint import lint
+from assignbench.report.lost import lost_methods, lost_note
 from assignbench.report.opening import (
     cell_table,
     environment_table,
@@ -28,7 +31,7 @@ from assignbench.report.opening import (
 from assignbench.report.render.html import to_html
 from assignbench.report.render.markdown import to_markdown
 from assignbench.report.samples import assignment_pictures, detection_pictures
-from assignbench.report.style import Drawn, discard, save
+from assignbench.report.style import Drawn, discard, looks, save
 from assignbench.report.tables import Table, average_tables, result_table
 
 Tell = Callable[[str], None]  # is told what is being worked on
@@ -57,7 +60,10 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A report: plain text throughout, which the renderers escape."""
+    """A report: plain text throughout, which the renderers escape.
+
+    `contradictions`: what is wrong with it (`lint`); `recompute`: where its numbers lie cell by cell, "" for nowhere.
+    """
 
     title: str
     answers: str
@@ -72,6 +78,8 @@ class Page:
     skipped: list[str]
     cells: Table
     runs: Table
+    contradictions: list[str] = field(default_factory=list)
+    recompute: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,7 +117,9 @@ def build(folder: Path, tell: Tell) -> Path:
     """What `report.build_report` does."""
     out = folder / "report"
     with replaced(out) as new:
-        write_report(read_study_record(folder), new, tell=tell)
+        page = write_report(read_study_record(folder), new, tell=tell)
+    if page.contradictions:
+        raise Contradiction(page.contradictions, out / "index.html")
     return out / "index.html"
 
 
@@ -120,20 +130,31 @@ def publish(folder: Path, out: Path, tell: Tell) -> Path:
     kinds = {c.config.data.name: c.config.data.kind for c in study.cells}
     hidden = frozenset(n for n, k in kinds.items() if k != "shapes")
     with replaced(out) as new:
-        write_report(study, new, hidden=hidden, tell=tell).unlink()
+        page = write_report(study, new, hidden=hidden, published=True, tell=tell)
+        if page.contradictions:  # what was published before stays
+            raise Contradiction(page.contradictions)
+        (new / "index.html").unlink()
     return out / "report.md"
 
 
-def write_report(study: StudyRecord, out: Path, *, hidden: frozenset[str] = frozenset(), tell: Tell) -> Path:
+def write_report(
+    study: StudyRecord, out: Path, *, hidden: frozenset[str] = frozenset(), published: bool = False, tell: Tell
+) -> Page:
     """The report of a study record into an empty folder; images of the data sets in `hidden` are not shown.
 
-    `tell` is told what is being worked on. Raises InputError for an analysis that is not known.
+    `tell` is told what is being worked on. A published one gets the numbers of every cell beside it. Raises InputError
+    for an analysis that is not known.
     """
-    page = page_of(study, Target(out, hidden), tell)
+    with looks(study.methods):
+        page = page_of(study, Target(out, hidden), tell)
+    if published:
+        tell("writing the numbers of every cell")
+        write_cells(study, out / "cells")
+        page = replace(page, recompute=NOTE)
     tell("writing the page")
     write_text(out / "index.html", to_html(page, out))
     write_text(out / "report.md", to_markdown(page))
-    return out / "index.html"
+    return page
 
 
 def page_of(study: StudyRecord, target: Target, tell: Tell) -> Page:
@@ -150,12 +171,15 @@ def page_of(study: StudyRecord, target: Target, tell: Tell) -> Page:
     _insert_samples(sections, study, target)
     first = opening(study, _results(answers, "differences", study), _results(answers, "claims", study))
     if first:
-        sections.insert(0, Section("", "What is compared", FIRST_QUESTION, FIRST_DEFINITION, "", first))
-    behind = _appendix(study, answers)
+        told = _with_lost(study, first)
+        sections.insert(0, Section("", "What is compared", FIRST_QUESTION, FIRST_DEFINITION, "", told))
+    behind = _with_lost(study, _appendix(study, answers))
     if behind:
         sections.append(Section("", "Appendix: the tests behind the verdicts", "", APPENDIX_DEFINITION, "", behind))
     fair, unfair = fairness(study)
     about = study.about
+    cells, runs = cell_table(study), environment_table(study)
+    tables = [t for s in sections for t in s.tables] + [cells, runs]
     return Page(
         title=str(about.get("title") or about.get("study") or study.folder.name),
         answers=str(about.get("answers", "")),
@@ -168,8 +192,9 @@ def page_of(study: StudyRecord, target: Target, tell: Tell) -> Page:
         warnings=warnings(study),
         sections=sections,
         skipped=skipped_problems(study),
-        cells=cell_table(study),
-        runs=environment_table(study),
+        cells=cells,
+        runs=runs,
+        contradictions=lint(_all(answers), tables, coco_areas=not about.get("areas")),
     )
 
 
@@ -220,15 +245,22 @@ def _section(analysis: Analysis, study: StudyRecord, answer: list[Result] | str,
 
 
 def _tables(study: StudyRecord, results: list[Result]) -> list[Table]:
-    tables = []
+    tables: list[Table] = []
     for result in results:
-        if result.role != "table" or result.frame.empty:
+        if result.role != "table":
             continue
         if result.key == "averages":
-            tables += average_tables(result.frame, study.methods, study.about.get("published") or {}, study.split)
-        else:
+            published = study.about.get("published") or {}
+            tables += average_tables(result.frame, study.methods, published, lost_methods(study), study.split)
+        elif not result.frame.empty:
             tables.append(result_table(result, study.places))
-    return tables
+    return _with_lost(study, tables)
+
+
+def _with_lost(study: StudyRecord, tables: list[Table]) -> list[Table]:
+    """The tables, each with a note of the cells that are in none of its numbers."""
+    told = lost_note(study)
+    return [replace(table, notes=[*table.notes, told]) for table in tables] if told else tables
 
 
 APPENDIX_DEFINITION = (
@@ -239,8 +271,12 @@ APPENDIX_DEFINITION = (
 
 def _appendix(study: StudyRecord, answers: dict[str, list[Result] | str]) -> list[Table]:
     """What stands behind the verdicts, of all analyses."""
-    results = [r for found in answers.values() if not isinstance(found, str) for r in found]
-    return [result_table(r, study.places) for r in results if r.role == "appendix" and len(r.frame)]
+    return [result_table(r, study.places) for r in _all(answers) if r.role == "appendix" and len(r.frame)]
+
+
+def _all(answers: dict[str, list[Result] | str]) -> list[Result]:
+    """The results of every analysis that did not fail."""
+    return [r for found in answers.values() if not isinstance(found, str) for r in found]
 
 
 def _insert_samples(sections: list[Section], study: StudyRecord, target: Target) -> None:

@@ -6,8 +6,10 @@ import hashlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import matplotlib
@@ -18,6 +20,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -67,14 +70,57 @@ def figure_of(key: str) -> Callable[[Draw], Draw]:
     return enter
 
 
-def _place(method: str) -> int:
-    if method in _FIXED:
-        return _FIXED.index(method)
+# Where the methods of the page that is being drawn have their places; those of single pictures have none.
+_LOOKS: ContextVar[Mapping[str, int]] = ContextVar("looks", default=MappingProxyType({}))
+
+
+def looks_of(methods: Sequence[str]) -> dict[str, int]:
+    """A place for each method of a page: its fixed one, or one whose colour no other method of the page has.
+
+    Unknown methods take the free colours in the study's order, each the one farthest from those taken; once all ten are
+    taken, colours come again with another line style.
+    """
+    found = {m: _FIXED.index(m) for m in methods if m in _FIXED}
+    for method in (m for m in dict.fromkeys(methods) if m not in found):
+        free = [p for p in range(len(_PALETTE) * len(_STYLES)) if p not in found.values()]
+        if not free:
+            found[method] = _hashed(method)
+            continue
+        colours = [p % len(_PALETTE) for p in found.values()]
+        found[method] = min(free, key=lambda p: (colours.count(p % len(_PALETTE)), -_distance(p, colours), p))
+    return found
+
+
+def _distance(place: int, colours: Sequence[int]) -> float:
+    """How far a place's colour lies from the nearest of some others."""
+    own = np.asarray(to_rgb(_PALETTE[place % len(_PALETTE)]))
+    gaps = [float(np.linalg.norm(own - np.asarray(to_rgb(_PALETTE[c])))) for c in colours]
+    return round(min(gaps, default=0.0), 6)
+
+
+@contextmanager
+def looks(methods: Sequence[str]) -> Iterator[None]:
+    """Within the block, the methods of one page look as `looks_of` says."""
+    token = _LOOKS.set(looks_of(methods))
+    try:
+        yield
+    finally:
+        _LOOKS.reset(token)
+
+
+def _hashed(method: str) -> int:
     return int(hashlib.sha256(method.encode()).hexdigest(), 16) % (len(_PALETTE) * len(_STYLES))
 
 
+def _place(method: str) -> int:
+    known = _LOOKS.get()
+    if method in known:
+        return known[method]
+    return _FIXED.index(method) if method in _FIXED else _hashed(method)
+
+
 def colour(method: str) -> str:
-    """The method's colour: fixed for the known ones, from the name's hash for others."""
+    """The method's colour: fixed for the known ones; for others a free one of the page (`looks`), or by its name."""
     return str(_PALETTE[_place(method) % len(_PALETTE)])
 
 
@@ -173,9 +219,9 @@ def method_lines(ax: Axes, table: pd.DataFrame, methods: Sequence[str], x: str, 
         ax.errorbar(mine[x], scale * mine[y], yerr=error, elinewidth=0.7, **look)
 
 
-def legend(ax: Axes) -> None:
-    """The legend to the right of the axes, if anything is labelled."""
-    handles, labels = ax.get_legend_handles_labels()
+def legend(ax: Axes, of: Axes | None = None) -> None:
+    """The legend to the right of the axes, if anything is labelled in them (or in the axes `of` beside them)."""
+    handles, labels = (of or ax).get_legend_handles_labels()
     if handles:
         ax.legend(handles, labels, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
 

@@ -13,25 +13,44 @@ import pandas as pd
 from assignbench.analysis.averages import METRICS
 from assignbench.analysis.estimates import LEAST_SEEDS
 from assignbench.analysis.intervals import over_seeds
-from assignbench.analysis.result import Result
+from assignbench.analysis.power import smallest_told
+from assignbench.analysis.result import SEEDS, Result
 
 ONE_SEED = "†"
+INTERVAL = " ± "
 # Units whose numbers lie in 0..1 and are printed times 100; all others are printed as they are.
 HUNDREDTHS = {"share": "per cent", "AP": "points of AP"}
 _NUMBER = re.compile(r"[+-]?\d[\d.]*†?( ± [\d.]+)?( \(n=.*\))?|n/a")
+Place = tuple[str, str]  # data set and detector
 # What identifies a row stands first.
 KEYS = ("data", "detector", "method", "baseline", "pair")
 FINE = ("p", "p_holm")  # columns with four decimals
+DECIDED = ("higher", "lower", "supported", "contradicted")
+UNPRINTED = ("1", "1e6", "1e9", "1/s")  # units that a heading does not repeat: the name says them
 
 
 @dataclass(frozen=True)
 class Table:
-    """A caption, a header, rows of printable cells, and notes below: plain text, escaped by whoever renders it."""
+    """A caption, a header, rows of printable cells, and notes below: plain text, escaped by whoever renders it.
+
+    `headline`: its verdicts are those of the study, and the only words on the page that stand out.
+    """
 
     caption: str
     header: list[str]
     rows: list[list[str]]
     notes: list[str] = field(default_factory=list)
+    headline: bool = False
+
+    def stands_out(self, column: int, cell: str) -> bool:
+        """Whether a cell is printed bold: a decided verdict in a verdict's column of a table of the headline."""
+        return self.headline and self.header[column].startswith("verdict") and cell in DECIDED
+
+    @property
+    def has_intervals(self) -> bool:
+        """Whether half-widths stand in it, behind ± or in columns of their own."""
+        inside = any(INTERVAL in cell for row in self.rows for cell in row)
+        return inside or any(h == "half" or h.endswith(" half") for h in self.header)
 
     @property
     def numeric(self) -> list[bool]:
@@ -45,8 +64,7 @@ def percent(mean: float | None, half: float | None = None, n: int = 3) -> str:
     if mean is None or np.isnan(mean):
         return "n/a"
     text = f"{100 * mean:.1f}"
-    if n < 2:
-        return text + ONE_SEED
+    text += ONE_SEED if n < 2 else ""
     return text if half is None or np.isnan(half) else f"{text} ± {100 * half:.1f}"
 
 
@@ -55,36 +73,60 @@ def difference(mean: float | None, half: float | None, n: float) -> str:
     if mean is None or np.isnan(mean):
         return "–"
     text = f"{100 * mean:+.1f}"
-    if n < LEAST_SEEDS or half is None or np.isnan(half):
+    if half is None or np.isnan(half):
         return f"{text} (n={int(n)}: not resolvable)"
-    return f"{text} ± {100 * half:.1f}"
+    text = f"{text} ± {100 * half:.1f}"
+    return text if n >= LEAST_SEEDS else f"{text} (n={int(n)}: not resolvable)"
 
 
 def average_tables(
-    averages: pd.DataFrame, methods: Sequence[str], published: Mapping[str, Any], split: str = "test"
+    averages: pd.DataFrame,
+    methods: Sequence[str],
+    published: Mapping[str, Any],
+    lost: Mapping[Place, Mapping[str, str]] | None = None,
+    split: str = "test",
 ) -> list[Table]:
-    """One table per data set and detector: a row per method, ours beside the published numbers if there are any."""
+    """One table per data set and detector: a row per method, ours beside the published numbers if there are any.
+
+    `lost`: by data set and detector the methods without any number and what became of their cells, e.g. "failed".
+    """
     tables = []
-    for (data, detector), group in averages.groupby(["data", "detector"], sort=False):
+    groups = {place: group for place, group in averages.groupby(["data", "detector"], sort=False)}
+    for (data, detector), group in groups.items():
         metrics = [m for m in METRICS if m in set(group.metric)]
         wide = {(r.method, r.metric): r for r in group.itertuples(index=False)}
         voc = ", VOC2007 11-point AP as AP07" if "AP07" in metrics else ""
         rows_of = published.get("rows", {}).get(detector, {}) if published else {}
         columns = list(published.get("metric_names", {})) if rows_of else []
         header = ["method", *metrics, f"Δ{metrics[0]}", "to", *(f"published {c}" for c in columns)]
+        gone = (lost or {}).get((data, detector), {})
         rows = []
         for method in methods:
             cells = [wide.get((method, m)) for m in metrics]
+            theirs = [f"{rows_of[method][c]:.1f}" if method in rows_of else "–" for c in columns]
             if not any(cells):
+                if method in gone:
+                    rows.append([method, *[gone[method]] * len(metrics), "–", "–", *theirs])
                 continue
             shown = [percent(c.mean, c.half, c.n) if c else "n/a" for c in cells]
             first = cells[0]
             gain = difference(first.delta, first.delta_half, first.delta_n) if first else "–"
-            theirs = [f"{rows_of[method][c]:.1f}" if method in rows_of else "–" for c in columns]
             rows.append([method, *shown, gain, compared_to(first.baseline, first.pair) if first else "–", *theirs])
         caption = f"{detector} on {data}, {split} split: COCO AP{voc} in per cent"
         tables.append(Table(caption, header, rows, _average_notes(group, published, rows_of)))
+    for (data, detector), gone in (lost or {}).items():
+        if (data, detector) not in groups:
+            caption = f"{detector} on {data}, {split} split: COCO AP in per cent"
+            tables.append(Table(caption, ["method", "AP"], [[method, state] for method, state in gone.items()]))
     return tables
+
+
+def seeds_note(seeds: Mapping[str, float]) -> str:
+    """On how many seeds a table's rows rest, by method: one number where it is the same for all."""
+    counts = {name: int(n) for name, n in seeds.items() if np.isfinite(n)}
+    if len(set(counts.values())) < 2:
+        return f"n: {next(iter(counts.values()), 0)} seeds."
+    return f"n: {', '.join(f'{n} seeds of {name}' for name, n in counts.items())}."
 
 
 def compared_to(baseline: str, pair: str) -> str:
@@ -95,21 +137,24 @@ def compared_to(baseline: str, pair: str) -> str:
 
 
 def _average_notes(group: pd.DataFrame, published: Mapping[str, Any], rows_of: Mapping[str, Any]) -> list[str]:
-    notes = []
+    notes = [seeds_note(dict(zip(group.method, group.n, strict=True)))]
     if bool((group.pair == "recipe").any()):
         notes.append("recipe: the pair differs in more than the assigner; the first section says in which parts.")
     if bool((group.n < 2).any()):
-        notes.append(f"{ONE_SEED} one seed: no interval, and no verdict can rest on it.")
-    gains = group[(group.metric == "AP") & (group.delta_n >= LEAST_SEEDS)]
+        notes.append(f"{ONE_SEED} one seed: ± is for other test images, these models; no verdict can rest on it.")
+    told = group[group.reason != ""].drop_duplicates("method")
+    notes += [f"Δ of {r.method} to {r.baseline} is not testable: {r.reason}." for r in told.itertuples()]
+    gains = group[(group.metric == group.metric.iloc[0]) & (group.delta_n >= LEAST_SEEDS)]
     if len(gains):
-        least = 100 * gains.detectable.max()
         notes += [
-            f"Smallest difference in AP that such a study resolves for every method in 80 % of its runs: {least:.1f} "
-            "points (before correction for the number of comparisons).",
-            "± of a method: over seeds, on these test images; of Δ: for other seeds and other test images.",
+            smallest_told(gains.detectable, gains.detectable_corrected, str(gains.metric.iloc[0])),
         ]
     else:
         notes.append("Fewer than three seeds: this study cannot resolve any difference between methods.")
+    if bool((group.half.notna() & (group.n > 1)).any()):
+        notes.append(
+            "± of a method: for other seeds, on these test images; of Δ: for other seeds and other test images."
+        )
     if rows_of:
         notes.append(f"Published: {published['source']}; measured on {published['setting']}. Not subtracted from ours.")
     return notes
@@ -124,7 +169,12 @@ def result_table(result: Result, places: Sequence[tuple[str, str]] = ()) -> Tabl
     if len(places) == 1:
         frame = frame.drop(columns=[c for c in ("data", "detector") if c in frame])
     first = [c for c in KEYS if c in frame]
-    return tidy_table(result.caption, frame[[*first, *(c for c in frame if c not in first)]], result.units)
+    ordered = frame[[*first, *(c for c in frame if c not in first)]]
+    table = tidy_table(result.caption, ordered, result.units, result.notes)
+    population = result.population or (SEEDS if "seed" in result.frame else "")
+    if population and table.has_intervals:
+        table.notes.append(f"±: half of the 95 % interval for {population}.")
+    return table
 
 
 def tidy_table(
@@ -164,7 +214,7 @@ def tidy_table(
 def _heading(column: str, unit: str) -> str:
     """The column's name, with the unit where the name does not end with it and it is not one of the hundredths."""
     name = column.replace("_", " ")
-    if not unit or unit in HUNDREDTHS or name.endswith(f" {unit}") or unit in ("1e6", "1e9", "1/s"):
+    if not unit or unit in HUNDREDTHS or unit in UNPRINTED or name.lower().split(" ")[-1] == unit.lower():
         return name
     return f"{name} ({unit})"
 

@@ -27,12 +27,15 @@ class Stale:
 def about(
     study: Study,
     cells: Sequence[str],
+    grid: Mapping[str, Mapping[str, str]],
     baselines: Mapping[str, str],
     stale: Stale | None = None,
     tuned: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The content of study.json; `cells` are the ids of all cells, also of those that --only left out, `tuned` is what
-    its sweep chose.
+    """The content of study.json; `cells` are the ids of all cells, also of those that --only left out.
+
+    `grid` says of every id its data set, detector and method: what can be known of a cell that was never begun. `tuned`
+    is what the study's sweep chose.
     """
     spec = study.spec
     return {
@@ -43,8 +46,10 @@ def about(
         "cost": spec.cost,
         "version": assignbench.__version__,
         "cells": list(cells),
+        "grid": {name: dict(keys) for name, keys in grid.items()},
         "analyses": spec.analyses,
         "claims": [c.model_dump(mode="json") for c in spec.claims],
+        "primary": spec.primary,
         "areas": {k: list(v) for k, v in spec.areas.items()},
         "max_dets": spec.max_dets,
         "published": _content(published_of(study)),

@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from assignbench.config.evaluation import entry_differences
 from assignbench.config.method import MethodConfig, compared_with, differences
+from assignbench.config.recipe import Schedule
 from assignbench.errors import InputError, nearest
 from assignbench.study.checks import belongs, evaluation_of, schedule_of
 from assignbench.study.grid import Resolver
 from assignbench.study.places import Study
 from assignbench.study.spec import MethodEntry
+
+Where = tuple[int, int]  # the places of a detector and of a data set in a study
 
 
 def baselines_of(study: Study, resolver: Resolver) -> dict[str, str]:
@@ -52,32 +55,39 @@ def pair_lines(study: Study, methods: Mapping[str, MethodConfig], baselines: Map
     """The pairs of a study, a line each; one that is not the same at all places (detector and data set) names them."""
     lines = []
     read = {m.name: evaluation_of(study, place, m) for place, m in enumerate(study.spec.methods)}
-    # A method's own entries are the same on every data set; so is what they differ in from another method's.
-    taught = {m.name: schedule_of(study, study.spec.data[0], None, m) for m in study.spec.methods}
     for name, method in methods.items():
-        places: dict[str, list[str]] = {}
+        places: dict[str, list[Where]] = {}
         for place, present in _present(study).items():
             if name in present:
                 places.setdefault(compared_with(name, present, baselines), []).append(place)
-        for other, where in places.items():
+        for other, meets in places.items():
+            where = [f"{study.spec.detectors[d].shown}/{study.spec.data[s].name}" for d, s in meets]
             missing = baselines[name] and other != baselines[name]
             why = f"; its baseline '{baselines[name]}' is not there" if missing else ""
             told = f" (on {', '.join(where)}{why})" if len(places) > 1 or missing else ""
             beyond: tuple[str, ...] = ()
             if other in methods:
-                beyond = entry_differences("schedule", taught[name], taught[other])
+                # A method's own entries, and so what two of them differ in, are the same wherever they meet.
+                one, two = (_taught(study, meets[0], m) for m in (name, other))
+                beyond = entry_differences("schedule", one, two)
                 beyond += entry_differences("evaluation", read[name], read[other])
             lines.append(pair_line(method, methods.get(other), beyond) + told)
     return lines
 
 
-def _present(study: Study) -> dict[str, list[str]]:
+def _taught(study: Study, where: Where, method: str) -> Schedule:
+    """The schedule of a method's cells at a place."""
+    entry = next(m for m in study.spec.methods if m.name == method)
+    return schedule_of(study, study.spec.data[where[1]], study.spec.detectors[where[0]], entry)
+
+
+def _present(study: Study) -> dict[Where, list[str]]:
     """The methods that meet at every place, in the study's order."""
     spec = study.spec
     return {
-        f"{d.shown}/{data.name}": [m.name for m in spec.methods if belongs(d, m, data)]
-        for d in spec.detectors
-        for data in spec.data
+        (one, two): [m.name for m in spec.methods if belongs(d, m, data)]
+        for one, d in enumerate(spec.detectors)
+        for two, data in enumerate(spec.data)
     }
 
 

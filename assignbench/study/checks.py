@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from assignbench.study.places import Place, Study
 from assignbench.study.spec import DataEntry, DetectorEntry, MethodEntry, changed
 
 MOST_CELLS = 10_000
+COCO_DETECTIONS = 100  # of an image and class, which COCO's AP and AR count
 MOST_BYTES = 255  # of a file's name
 _PARTS: dict[str, type[Config]] = {"nms": Nms, "voting": Voting, "head_init": HeadInit, "coder": CoderConfig}
 
@@ -37,12 +39,14 @@ def check(study: Study) -> None:
     _check_paths(study)
     for data in spec.data:
         for detector in spec.detectors:
-            for schedule in _schedules(study, data, detector):
-                _check_size(study, data, schedule)
+            for changing in _changing(study, data, detector):
+                _check_size(study, data, detector, changing)
     _check_parts(study, ("method_defaults",), spec.method_defaults)
     for place, method in enumerate(spec.methods):
         _check_parts(study, ("methods", place), method.overrides())
         evaluation_of(study, place, method)
+    for count in spec.max_dets[-1:]:
+        check_recall(study, count, [m.name for m in spec.methods], study.where("max_dets"))
     _check_tables(study)
     _check_val(study)
     places = sum(belongs(d, m, data) for d in spec.detectors for data in spec.data for m in spec.methods)
@@ -55,28 +59,51 @@ def check(study: Study) -> None:
         )
 
 
-def _schedules(study: Study, data: DataEntry, detector: DetectorEntry) -> Iterator[Schedule]:
-    """Those of the cells of a detector on a data set: the one without a method's own changes first."""
-    yield schedule_of(study, data, detector)
-    for method in study.spec.methods:
+def _changing(study: Study, data: DataEntry, detector: DetectorEntry) -> list[MethodEntry | None]:
+    """Whose changes the schedules of a detector's cells on a data set have: each method's that makes some, and None
+    where a method makes none.
+    """
+    found: list[MethodEntry | None] = []
+    for method in (m for m in study.spec.methods if belongs(detector, m, data)):
         if method.schedule:
-            yield schedule_of(study, data, detector, method)
+            found.append(method)
+        elif None not in found:
+            found.append(None)
+    return found
 
 
-def _check_size(study: Study, data: DataEntry, schedule: Schedule) -> None:
+def _check_size(study: Study, data: DataEntry, detector: DetectorEntry, method: MethodEntry | None) -> None:
     """What depends on how many images there are; known without reading any for embedded scenes alone."""
+    schedule = schedule_of(study, data, detector, method)
     if data.kind != "shapes":
         return
-    written = {*data.schedule, *study.spec.schedule.model_fields_set}
-    written |= {key for method in study.spec.methods for key in method.schedule}
+    own = () if method is None else method.schedule
+    written = {*data.schedule, *detector.schedule, *own, *study.spec.schedule.model_fields_set}
     images = schedule.update_size
     if {"batch_size", "accumulate"} & written and images > data.train_images:
-        where, of = study.where("schedule", "batch_size"), f" (accumulate: {schedule.accumulate})"
+        where, of = scheduled_at(study, data, detector, "batch_size", method), f" (accumulate: {schedule.accumulate})"
         told = f"{where} is {schedule.batch_size}{of if schedule.accumulate > 1 else ''}"
         raise InputError(f"{told}, but data set '{data.name}' has train_images: {data.train_images}")
-    name, _, late = schedule.unreached(max(1, data.train_images // images)).partition(": ")
+    name, _, late = schedule.unreached(schedule.epoch_steps(data.train_images)).partition(": ")
     if late:
-        raise InputError(f"{study.where('schedule', name)}: on data set '{data.name}': {late}")
+        raise InputError(f"{scheduled_at(study, data, detector, name, method)}: on data set '{data.name}': {late}")
+
+
+def scheduled_at(
+    study: Study, data: DataEntry, detector: DetectorEntry, name: str, method: MethodEntry | None = None
+) -> str:
+    """Where an entry of their cells' schedule stands: with the method, with the detector, with the data set, or in the
+    study's own.
+    """
+    if method is not None and name in method.schedule:
+        return study.where("methods", study.spec.methods.index(method), "schedule", name)
+    for part, place, entry in (
+        ("detectors", study.spec.detectors.index(detector), detector),
+        ("data", study.spec.data.index(data), data),
+    ):
+        if name in entry.schedule:
+            return study.where(part, place, "schedule", name)
+    return study.where("schedule", name)
 
 
 def belongs(detector: DetectorEntry, method: MethodEntry, data: DataEntry) -> bool:
@@ -104,22 +131,24 @@ def detector_of(study: Study, place: int, entry: DetectorEntry) -> DetectorConfi
             f"{study.where('detectors', place, 'weights')} is torchvision, which has no weights of {name}; name a "
             "file, or leave weights out"
         )
+    misspelt = get_close_matches(entry.weights.lower(), [detectors.FROM_TORCHVISION], cutoff=0.8)
+    if misspelt and entry.weights != detectors.FROM_TORCHVISION:
+        where = study.where("detectors", place, "weights")
+        told = f"did you mean '{detectors.FROM_TORCHVISION}'? A file is written with its ending, e.g. .pth"
+        raise InputError(f"{where} is '{entry.weights}'; {told}")
     return DetectorConfig(name=entry.name, label=entry.shown, spec=spec, weights=Path(entry.weights).name)
 
 
-def schedule_of(
-    study: Study, data: DataEntry, detector: DetectorEntry | None = None, method: MethodEntry | None = None
-) -> Schedule:
-    """The schedule of a data set's cells, with a detector's own changes over it, and a method's over these.
+def schedule_of(study: Study, data: DataEntry, detector: DetectorEntry, method: MethodEntry | None = None) -> Schedule:
+    """The schedule of the study with the data set's changes over it, the detector's over both, and a method's last.
 
     Raises InputError for what is wrong, and for what would do nothing.
     """
     schedule = study.spec.schedule
-    asked = [("data", study.spec.data.index(data), f"data set '{data.name}'", data.schedule)]
-    if detector is not None:
-        asked += [
-            ("detectors", study.spec.detectors.index(detector), f"detector '{detector.shown}'", detector.schedule)
-        ]
+    asked = [
+        ("data", study.spec.data.index(data), f"data set '{data.name}'", data.schedule),
+        ("detectors", study.spec.detectors.index(detector), f"detector '{detector.shown}'", detector.schedule),
+    ]
     if method is not None:
         asked += [("methods", study.spec.methods.index(method), f"method '{method.name}'", method.schedule)]
     for part, place, what, change in asked:
@@ -129,7 +158,7 @@ def schedule_of(
             where = study.where(part, place, "schedule")
             raise InputError(f"{where} of {what}: {complaints(problem, Schedule)}") from None
     for name, needed in schedule.idle().items():
-        where = study.where("schedule", name)
+        where = scheduled_at(study, data, detector, name, method)
         raise InputError(f"{where} does nothing without {needed}; set that, or leave {name} out")
     return schedule
 
@@ -173,6 +202,20 @@ def _check_there(study: Study, place: Place) -> None:
             raise InputError(
                 f"{study.where(*place)} needs a validation split, and data set '{data.name}' has none; "
                 f"name one under {study.where('data', at, 'val').rpartition(': ')[2]}, as train and test are"
+            )
+
+
+def check_recall(study: Study, count: int, methods: Sequence[str], where: str) -> None:
+    """Raises InputError where AR at `count` detections would be AR at fewer under its name, as no more are kept.
+
+    COCO's own AR100 keeps its name whatever the limit is.
+    """
+    for place, method in enumerate(study.spec.methods):
+        kept = evaluation_of(study, place, method).max_detections
+        if method.name in methods and count > max(COCO_DETECTIONS, kept):
+            raise InputError(
+                f"{where}: AR{count} cannot be measured: of method '{method.name}' {kept} detections of an image are "
+                f"kept; set evaluation: {{max_detections: {count}}}, or ask for fewer"
             )
 
 

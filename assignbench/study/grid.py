@@ -77,6 +77,8 @@ def cells_of(study: Study, resolver: Resolver, *, only: str | None = None, cache
     check_sizes(study, found_detectors)
     _check_pairs(study, methods, found_detectors, resolver)
     _check_idle(study, methods, found_detectors, resolver)
+    _check_quality_layers(study, methods)
+    _check_fused(study, methods, evaluations)
     _check_reached(study, methods)
     found = []
     for seed, (entry, detector), data in product(
@@ -196,10 +198,43 @@ def _check_idle(
             raise InputError(f"{where} does nothing in any method of the study; leave it out")
 
 
+def _check_quality_layers(study: Study, methods: Mapping[str, MethodConfig]) -> None:
+    """Where a quality layer sits is said of a detector that has one, by one of its methods."""
+    for place, entry in enumerate(study.spec.detectors):
+        head = entry.spec.get("head")
+        meets = [m for m in study.spec.methods if any(belongs(entry, m, data) for data in study.spec.data)]
+        if isinstance(head, Mapping) and "quality_on" in head and all(methods[m.name].quality is None for m in meets):
+            where = study.where("detectors", place, "spec", "head", "quality_on")
+            raise InputError(
+                f"{where} does nothing: no method on detector '{entry.shown}' has a quality head; leave it out, or set "
+                "quality of a method"
+            )
+
+
+def _check_fused(study: Study, methods: Mapping[str, MethodConfig], evaluations: Mapping[str, Evaluation]) -> None:
+    """`fuse: voting` does nothing in a method that votes anyway."""
+    spec = study.spec
+    own = [(place, m) for place, m in enumerate(spec.methods) if evaluations[m.name].fuse == "voting"]
+    voting = [(place, m) for place, m in own if methods[m.name].voting is not None]
+    told = "votes by its own voting; leave fuse out, or set voting: null in the method"
+    for place, entry in voting:
+        if "fuse" in entry.evaluation:
+            where = study.where("methods", place, "evaluation", "fuse")
+            raise InputError(f"{where} does nothing: method '{entry.name}' {told}")
+    if own and len(own) == len(voting) and spec.evaluation.fuse == "voting":
+        raise InputError(f"{study.where('evaluation', 'fuse')} does nothing: every method of the study {told}")
+
+
 def _check_reached(study: Study, methods: Mapping[str, MethodConfig]) -> None:
-    """What a method does after some epochs must come; where a study counts steps, `doctor` and the run look at it."""
+    """What a method does after some epochs must come. Where a study counts steps, this is known for embedded scenes
+    alone; for other data `doctor` and the run look at it.
+    """
     for (place, entry), detector, data in product(enumerate(study.spec.methods), study.spec.detectors, study.spec.data):
-        epochs = schedule_of(study, data, detector, entry).epochs if belongs(detector, entry, data) else None
+        if not belongs(detector, entry, data):
+            continue
+        schedule = schedule_of(study, data, detector, entry)
+        images = data.train_images if data.kind == "shapes" else None
+        epochs = schedule.epochs if images is None else schedule.total_epochs(images)
         late = "" if epochs is None else methods[entry.name].unreached(epochs)
         if late:
             raise InputError(f"{study.where('methods', place)}: on data set '{data.name}': {late}")

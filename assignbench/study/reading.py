@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from assignbench.config.base import merge
 from assignbench.config.catalog import CATALOG
 from assignbench.config.data import SIZE_WORDS, data_over
-from assignbench.config.recipe import ALTERNATIVES
+from assignbench.config.recipe import laid_over
 from assignbench.config.recipes import Recipe
 from assignbench.config.words import complaint, plain, shown, words_of
 from assignbench.errors import InputError, nearest
@@ -137,6 +137,8 @@ def _over(
     merged: dict[str, Any] = merge(content, change)
     if isinstance(content.get("data"), dict) and isinstance(change.get("data"), dict):
         merged["data"] = data_over(content["data"], change["data"])
+    if isinstance(content.get("schedule"), dict) and isinstance(change.get("schedule"), dict):
+        merged["schedule"] = laid_over(content["schedule"], change["schedule"])
     moved = {place[2:]: line for place, line in lines.items() if place[:2] == ("presets", name) and len(place) > 2}
     replaced = [place for place in moved if not isinstance(_at(content, place), dict)]
     kept = {k: v for k, v in lines.items() if not any(k[: len(r)] == r for r in replaced)}
@@ -207,7 +209,7 @@ def _with_catalog(entry: dict[str, Any], place: int, path: Path, lines: Lines, r
     if "kind" not in entry:
         here = at_line(path, _data_line(lines, place, "name"))
         known = nearest(str(name), list(CATALOG))
-        raise InputError(f"{here}: unknown data set {shown(name)}{known}; give your own set a `kind`: voc or coco")
+        raise InputError(f"{here}: unknown data set {shown(name)}{known}; give your own set a `kind`: voc, coco or csv")
     return data_over(data_under({}, entry, recipe), entry)
 
 
@@ -233,10 +235,6 @@ def _set(content: dict[str, Any], assignment: str) -> tuple[str, ...]:
         _put(content, [first, *rest], value, assignment)
         if first == "data" and len(rest) > 1:
             _one_size(content["data"][int(rest[0])], rest[1:])
-        if first == "schedule" and rest:
-            # What says the same in another way is replaced, e.g. epochs by steps.
-            aside = [other for pair in ALTERNATIVES for name, other in (pair, pair[::-1]) if name == rest[0]]
-            content["schedule"] = {k: v for k, v in content["schedule"].items() if k not in aside}
         if first == "data" and not rest:
             content["data"] = _data_list(value, Path(), {("data",): f"--set {assignment:.200}"})
     return tuple(steps)
@@ -253,7 +251,11 @@ def _place(step: str) -> bool:
 
 
 def _put(target: Any, keys: list[str], value: Any, assignment: str) -> None:
-    for key in keys[:-1]:
+    for depth, key in enumerate(keys[:-1]):
+        # The study's own, or that of an entry (data.0.schedule).
+        if key == "schedule" and depth in (0, 2) and isinstance(target, dict) and isinstance(target.get(key, {}), dict):
+            target[key] = _rescheduled(target.get(key, {}), keys[depth + 1 :], value, assignment)
+            return
         if isinstance(target, list) and _place(key) and int(key) < len(target):
             target = target[int(key)]
         elif isinstance(target, dict):
@@ -263,6 +265,13 @@ def _put(target: Any, keys: list[str], value: Any, assignment: str) -> None:
     if not isinstance(target, dict):
         raise InputError(_no_mapping(assignment, keys[-1], target))
     target[keys[-1]] = value
+
+
+def _rescheduled(held: dict[str, Any], keys: list[str], value: Any, assignment: str) -> dict[str, Any]:
+    """A schedule with an option over it; its milestones, which have one unit, take the place of others as a whole."""
+    change = {k: v for k, v in held.items() if k == keys[0] != "milestones"}
+    _put(change, keys, value, assignment)
+    return laid_over(held, change)
 
 
 def _no_mapping(assignment: str, key: str, target: Any) -> str:

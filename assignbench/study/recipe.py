@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
-from assignbench.config.data import SIZE_WORDS
-from assignbench.config.recipe import Schedule, laid_over
+from assignbench.config.data import SIZE_WORDS, DataSpec
+from assignbench.config.recipe import laid_over
 from assignbench.config.recipes import RECIPES, Recipe, recipe_of
 from assignbench.errors import InputError
-from assignbench.study.spec import StudySpec
+from assignbench.study.spec import NOT_READ, DataEntry, StudySpec
 from assignbench.study.yaml_lines import Lines, line_of
 
 
@@ -28,39 +27,38 @@ def named_recipe(content: Mapping[str, Any], where: str) -> Recipe | None:
 
 
 def laid_under(content: dict[str, Any], lines: Lines, recipe: Recipe) -> Lines:
-    """Puts the recipe's schedule and evaluation under the study's own; returns the lines, with those of the recipe.
-
-    What the study writes makes some of the recipe idle, e.g. its milestones under a cosine: that is left out.
-    """
+    """Puts the recipe's schedule and evaluation under the study's own; returns the lines, with those of the recipe."""
     found = dict(lines)
     for part, entries in (("schedule", recipe.schedule), ("evaluation", recipe.evaluation)):
         own = content.get(part, {})
         if not isinstance(own, dict):
             continue  # refused with the other keys
-        laid = laid_over(dict(entries), own)
-        idle = _idle(part, laid).keys() - own.keys()
+        laid = _OVER[part](dict(entries), own)
         line = line_of(lines, ("recipe",))
         if line is not None:
             found |= {place: line for place in [(part,), *((part, key) for key in laid)] if place not in lines}
-        content[part] = {key: value for key, value in laid.items() if key not in idle}
+        content[part] = laid
     return found
 
 
-def _idle(part: str, entries: dict[str, Any]) -> dict[str, str]:
-    try:
-        return Schedule.model_validate(entries).idle() if part == "schedule" else {}
-    except ValidationError:
-        return {}  # told when the study is checked
+_OVER: dict[str, Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]] = {
+    "schedule": laid_over,
+    "evaluation": lambda base, own: {**base, **own},
+}
 
 
 def data_under(catalogue: Mapping[str, Any], entry: Mapping[str, Any], recipe: Recipe | None) -> dict[str, Any]:
-    """What lies under a data set's own entry: the catalogue's, with the recipe's in place of it, key by key."""
+    """What lies under a data set's own entry: the catalogue's, with the recipe's in place of it, key by key.
+
+    What the kind of data does not read of a recipe, e.g. `crowd` of VOC, is left out: nobody wrote it for this data.
+    """
     below = dict(catalogue)
+    unread = NOT_READ.get(str(entry.get("kind", catalogue.get("kind"))), ())
     for key, value in ({} if recipe is None else recipe.data).items():
-        if key not in SIZE_WORDS:
+        if key in SIZE_WORDS:
+            below = {k: v for k, v in below.items() if k not in SIZE_WORDS}
+        if key not in unread:
             below[key] = value
-        elif not any(word in entry for word in SIZE_WORDS):
-            below = {k: v for k, v in below.items() if k not in SIZE_WORDS} | {key: value}
     return below
 
 
@@ -77,8 +75,16 @@ def recipe_lines(spec: StudySpec) -> list[str]:
         told.append(
             f"  {part}: {_shown(entries)}" + (f" (the study has its own {', '.join(changed)})" if changed else "")
         )
-    told.append(f"  data: {_shown(recipe.data)}")
+    others = [f"{entry.name} has its own {', '.join(own)}" for entry in spec.data if (own := _own_data(entry, recipe))]
+    told.append(f"  data: {_shown(recipe.data)}" + (f" ({'; '.join(others)})" if others else ""))
     return told
+
+
+def _own_data(entry: DataEntry, recipe: Recipe) -> list[str]:
+    """What the study writes itself of a data set, in place of the recipe's; what its kind does not read is nobody's."""
+    held, wanted = entry.data_set(), DataSpec.model_validate({"name": entry.name, "kind": entry.kind, **recipe.data})
+    read = (key for key in recipe.data if key not in NOT_READ[entry.kind])
+    return sorted(key for key in read if getattr(held, key) != getattr(wanted, key))
 
 
 def _shown(entries: Mapping[str, Any]) -> str:

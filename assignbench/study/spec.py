@@ -24,7 +24,7 @@ _MOVED_METHOD_KEYS = {
 _SCENES = ("train_images", "test_images", "val_images", "scenes_seed", "factors")
 _FILES = ("train", "test", "val", "classes", "use_difficult")  # root and on_bad go to all sets of a study by --set
 # What a kind of data does not read; a value that would do nothing is refused.
-_NOT_READ: dict[str, tuple[str, ...]] = {
+NOT_READ: dict[str, tuple[str, ...]] = {
     "shapes": (*_FILES, "crowd"),
     "voc": (*_SCENES, "crowd"),
     "coco": (*_SCENES, "use_difficult"),
@@ -122,9 +122,9 @@ class MethodEntry(Config):
         return self.preset or self.name
 
     def overrides(self) -> dict[str, Any]:
-        """The parts that this entry changes."""
+        """The parts that this entry changes; `voting: {}` is voting as it is by default, where there was none."""
         given = self.model_dump(include=set(PARTS), exclude_unset=True)
-        return {k: v for k, v in given.items() if v != {}}
+        return {k: v for k, v in given.items() if v != {} or k == "voting"}
 
 
 class DataEntry(DataSpec):
@@ -145,7 +145,7 @@ class DataEntry(DataSpec):
     @model_validator(mode="after")
     def _fits_the_kind(self) -> DataEntry:
         """A kind has what it reads, and nothing is written that it does not read."""
-        for name in _NOT_READ[self.kind]:
+        for name in NOT_READ[self.kind]:
             # Entries of the catalogue and of --set may repeat a default.
             if getattr(self, name) != type(self).model_fields[name].get_default(call_default_factory=True):
                 raise ValueError(f"{name} has no meaning for data of kind '{self.kind}'; leave it out")
@@ -209,6 +209,7 @@ class StudySpec(Config):
     tables: dict[Name, dict[str, list[Row]]] | None = None
     analyses: list[str] = []  # names or module:function; all that come with the package if empty
     claims: list[Claim] = []
+    primary: str = "AP"  # the measure that answers the study's question; others are beside it
     areas: dict[Name, tuple[Area, Area]] = Field({}, max_length=50)  # px² of the original
     # detections per image and class for recall; 1, 10, 100 if empty
     max_dets: list[Annotated[int, Field(ge=1, le=10_000)]] = Field([], max_length=50)

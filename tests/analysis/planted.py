@@ -10,12 +10,15 @@ import pandas as pd
 from assignbench.analysis import StudyRecord, read_study_record
 from assignbench.config import CellConfig, DataSpec, DetectorConfig, MethodConfig, Nms, Part, Schedule, Voting
 from assignbench.config.detector import BackboneSpec, DetectorSpec, HeadSpec, PriorSpec
+from assignbench.config.evaluation import Evaluation
 from assignbench.measure.boxes import aspect_ratio
 from assignbench.measure.coco import coco_numbers
 from assignbench.measure.correlation import rank_correlation
 from assignbench.measure.crowding import crowdedness
 from assignbench.measure.matching import BOX, overlaps_of
 from assignbench.records import TableSchema, finish, write_config, write_json, write_table
+
+READ = Evaluation()
 
 
 def boxes_table(rows: list[tuple], columns: str = "") -> pd.DataFrame:
@@ -52,7 +55,7 @@ def method_of(
     )
 
 
-def config_of(method: MethodConfig, seed: int, detector: str, data: str) -> CellConfig:
+def config_of(method: MethodConfig, seed: int, detector: str, data: str, evaluation: Evaluation = READ) -> CellConfig:
     """A cell's configuration; detector and data are named, never built."""
     priors = PriorSpec(kind="anchor", scales=(2.5,), ratios=(1.0,))
     spec = DetectorSpec(family="retinanet", backbone=BackboneSpec(name="slim"), head=HeadSpec(), priors=priors)
@@ -62,6 +65,7 @@ def config_of(method: MethodConfig, seed: int, detector: str, data: str) -> Cell
         method=method,
         data=DataSpec(name=data, kind="coco", size=100),
         schedule=Schedule(steps=1),
+        evaluation=evaluation,
     )
 
 
@@ -78,6 +82,7 @@ def write_cell(
     quality: str | None = None,
     detector: str = "net",
     data: str = "planted",
+    evaluation: Evaluation = READ,
 ) -> Path:
     """One finished cell; scores apart default to the score."""
     made = method_of(method, quality=quality) if isinstance(method, str) else method
@@ -98,7 +103,7 @@ def write_cell(
     if pre_nms is not None:
         write_table(folder / "pre_nms.parquet", before(pre_nms))
     numbers = coco_numbers(overlaps_of(images, objects, detections, len(classes)))
-    write_config(folder, config_of(made, seed, detector, data))
+    write_config(folder, config_of(made, seed, detector, data, evaluation))
     write_json(folder / "environment.json", {"classes": list(classes), "class_agnostic": False})
     write_json(folder / "summary.json", {k: None if np.isnan(v) else v for k, v in numbers.items()})
     write_table(folder / "images.parquet", images)

@@ -1,5 +1,6 @@
 """Who is compared with whom: the named baseline, else the first; 'assigner' only where nothing else differs."""
 
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -39,6 +40,9 @@ def test_any_other_part_makes_a_recipe(part) -> None:
     assert differing_parts(BASE.model_copy(update={"name": "x", "assigner": Part(name="paa")}), BASE) == ()
 
 
+PLACE = ("planted", "net")  # of planted cells
+
+
 def study(folder, baselines: dict[str, str], *methods: str) -> StudyRecord:
     objects = objects_table([(0, 0, 0.0, 0, 40, 40)])
     for method in methods:
@@ -48,10 +52,8 @@ def study(folder, baselines: dict[str, str], *methods: str) -> StudyRecord:
 
 def test_a_method_goes_with_its_own_baseline_or_the_first(tmp_path) -> None:
     found = study(tmp_path, {"a": "", "b": "a", "c": "b", "d": "gone", "e": "e"}, "a", "b", "c", "d", "e")
-    present = list("abcde")
-    assert [found.baseline_of(m, present) for m in present] == ["", "a", "b", "a", "a"]
-    assert found.baseline_of("c", ["a", "c"]) == "a"  # its own is not at this place
-    assert found.baseline_of("c", ["c"]) == ""
+    assert [found.baseline_of(m, PLACE) for m in "abcde"] == ["", "a", "b", "a", "a"]
+    assert found.baseline_of("c", ("planted", "another net")) == ""
     table = ANALYSES["averages"].run(found)[0].frame
     named = table[table.metric == "AP"].set_index("method").baseline
     assert named.to_dict() == {"a": "", "b": "a", "c": "b", "d": "a", "e": "a"}
@@ -60,7 +62,17 @@ def test_a_method_goes_with_its_own_baseline_or_the_first(tmp_path) -> None:
 def test_no_pair_is_asked_twice(tmp_path) -> None:
     """The first method names the second as its baseline: the second is then not compared with the first again."""
     found = study(tmp_path, {"a": "b", "b": ""}, "a", "b")
-    assert [found.baseline_of(m, ["a", "b"]) for m in "ab"] == ["b", ""]
+    assert [found.baseline_of(m, PLACE) for m in "ab"] == ["b", ""]
+
+
+def test_a_baseline_that_a_detector_does_not_have_is_the_first_one_there(tmp_path) -> None:
+    """Which methods a detector has is the study's own choice; b is not among those of the second one."""
+    study(tmp_path, {}, "a", "b", "c")
+    for method in "ac":
+        objects = objects_table([(0, 0, 0.0, 0, 40, 40)])
+        write_cell(tmp_path, method, 0, objects, boxes_table([(0, 0, 0.0, 0, 40, 40, 0.9)], "score"), detector="wide")
+    found = study_of(tmp_path, ("a", "b", "c"), baselines={"a": "", "b": "a", "c": "b"})
+    assert found.baseline_of("c", PLACE) == "b" and found.baseline_of("c", ("planted", "wide")) == "a"
 
 
 def test_the_difference_is_to_the_own_baseline_and_paired_by_seed(tmp_path) -> None:
@@ -109,3 +121,45 @@ def test_another_way_to_read_the_detector_makes_a_recipe(tmp_path) -> None:
     read = StudyRecord(tmp_path, {}, tuple(cells))  # type: ignore[arg-type]
     assert read.differing("mutual_guidance", "iou", place) == ("evaluation",)
     assert read.pair("mutual_guidance", "iou", place) == "recipe"
+
+
+def without(folder, *gone: str, damaged: tuple[str, ...] = ()) -> StudyRecord:
+    """Three methods of one seed, as `run` tells of them in study.json; the cells of some were never begun."""
+    study(folder, {}, "a", "b", "c")
+    names = {m: f"net-{m}-planted-seed0" for m in "abc"}
+    for method in gone:
+        shutil.rmtree(folder / names[method])
+    for method in damaged:
+        (folder / names[method] / "detections.parquet").write_bytes(b"PAR1")
+    grid = {n: {"data": "planted", "detector": "net", "method": m} for m, n in names.items()}
+    about = {"study": "s", "cells": list(names.values()), "grid": grid, "baselines": {"a": "", "b": "a", "c": "a"}}
+    write_json(folder / "study.json", {**about, "claims": [{"claim": "b > a on AP"}, {"claim": "c > b on AP"}]})
+    return read_study_record(folder)
+
+
+@pytest.mark.parametrize(
+    ("gone", "damaged", "why", "pair"),
+    [
+        (("a",), (), "no finished cell of a (1 not begun)", ""),
+        ((), ("a",), "no finished cell of a (1 damaged)", "assigner"),  # its configuration is whole
+    ],
+)
+def test_nothing_takes_the_place_of_a_baseline_that_is_not_there(tmp_path, gone, damaged, why, pair) -> None:
+    """a is the baseline of both: without it they are not compared with one another."""
+    record = without(tmp_path, *gone, damaged=damaged)
+    assert record.methods == ["a", "b", "c"]
+    table = ANALYSES["differences"].run(record)[0].frame
+    assert set(table.baseline) == {"a"} and set(table.verdict) == {"not testable"} and set(table.reason) == {why}
+    averages = ANALYSES["averages"].run(record)[0].frame
+    assert set(averages.baseline) == {"a"} and set(averages.reason) == {why} and averages.delta.isna().all()
+    claims = ANALYSES["claims"].run(record)[0].frame
+    assert claims.verdict.tolist() == ["not testable", "not resolvable"]  # one seed of b and c
+    assert claims.reason.tolist() == [why, "–"]
+    pairs = ANALYSES["configuration"].run(record)[0].frame.set_index("method")
+    assert pairs.loc["b", ["baseline", "pair"]].tolist() == ["a", pair]
+
+
+def test_a_method_without_a_finished_cell_is_a_row_that_says_so(tmp_path) -> None:
+    table = ANALYSES["differences"].run(without(tmp_path, "b"))[0].frame
+    told = table[table.metric == "AP"].set_index("method")
+    assert told.loc["b"].reason == "no finished cell of b (1 not begun)" and told.loc["c"].reason == ""

@@ -8,6 +8,7 @@ from assignbench.analysis import ANALYSES
 from assignbench.analysis.base import CellData
 from assignbench.analysis.nms import dealt_by_iou, replay
 from assignbench.config import Nms, Voting
+from assignbench.config.evaluation import Evaluation
 from assignbench.measure.matching import BOX
 from assignbench.measure.nms import Boxes, thin_out, vote
 from assignbench.records import CellRecord
@@ -67,6 +68,19 @@ def test_a_replay_gives_the_cells_own_detections(tmp_path, nms: Nms, voting: Vot
     table = {r.key: r.frame for r in ANALYSES["nms"].run(study_of(tmp_path, ("own",)))}["nms.oracle"].iloc[0]
     assert pytest.approx(table.AP, abs=1e-12) == table.AP_replay
     assert table.AP_oracle >= table.AP_replay - 0.02  # a better ranking of every object's boxes seldom hurts
+
+
+def test_a_replay_votes_where_the_views_of_an_image_vote(tmp_path) -> None:
+    """`fuse: voting` moves the boxes of a method without voting; so must its replay."""
+    objects, before = scattered(4)
+    after = detected(before, Nms(), Voting())
+    views = Evaluation(test_flip=True, fuse="voting")
+    folder = write_cell(
+        tmp_path, "own", 0, objects, after, pre_nms=before, classes=("a", "b"), quality="iou", evaluation=views
+    )
+    cell = CellData(CellRecord(folder))
+    columns = ["image_id", "label", "score", *BOX]
+    pd.testing.assert_frame_equal(replay(cell, cell.pre_nms())[columns], after[columns], check_dtype=False)
 
 
 @pytest.mark.parametrize(("nms", "voting"), FLAVOURS)

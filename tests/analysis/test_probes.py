@@ -6,8 +6,18 @@ import pytest
 
 from assignbench.analysis import ANALYSES
 from assignbench.analysis.assignment import size_of
-from assignbench.analysis.probes import cell_churn, learned_anchors, prior_losses, recorded_mixtures, separation
-from assignbench.records import finish, write_json, write_table
+from assignbench.analysis.base import CellData
+from assignbench.analysis.probes import (
+    boundary,
+    cell_churn,
+    learned_anchors,
+    own_candidates,
+    prior_losses,
+    recorded_mixtures,
+    separation,
+)
+from assignbench.config.evaluation import Evaluation
+from assignbench.records import CellRecord, finish, write_config, write_json, write_table
 from assignbench.records.schema import ASSIGNMENTS, PROBE_OBJECTS, PROBES
 from tests.analysis.planted import boxes_table, filled, objects_table, study_of, write_cell
 
@@ -78,6 +88,22 @@ def test_learned_anchors(study) -> None:
     assert rows["1"]["size"] == pytest.approx(1.0) and rows["1"]["share"] == 0.5  # 0.1 is below the least score
 
 
+def read_at(study, scales: list[int]) -> CellData:
+    """The cell as one whose test images were seen at these sizes."""
+    folder = study.done[0].folder
+    config = CellRecord(folder).config
+    evaluation = Evaluation(test_scales=scales, test_flip=True)
+    write_config(folder, config.model_copy(update={"evaluation": evaluation}))
+    return CellData(CellRecord(folder))
+
+
+def test_learned_anchors_at_other_test_sizes(study) -> None:
+    """At 50 px both boxes are half as large there, in a grid of 13 x 13 cells; of several sizes nothing is known."""
+    rows = {r["anchor"]: r for r in learned_anchors(read_at(study, [50]))}
+    assert rows["0"]["size"] == pytest.approx(0.5) and rows["1"]["size"] == pytest.approx(0.5)
+    assert learned_anchors(read_at(study, [50, 100])) == []
+
+
 def test_the_area_of_a_probe_object_comes_from_its_own_record_first(study) -> None:
     """With four times the area recorded for object 1, its peaks are half as many sides apart."""
     folder = study.done[0].folder / "probes"
@@ -138,6 +164,20 @@ def test_the_gap_counts_pooled_deviations(study) -> None:
     assert row.separation == 1.0 and row.objects == 1
     assert row.gap == pytest.approx(3 / np.sqrt(2)) and row.better_share == pytest.approx(0.25)
     assert len(results["scores.mixtures"]) == 3
+
+
+def test_candidates_are_those_that_the_rule_judged() -> None:
+    group = pd.DataFrame({"candidate": [True, False, True], "rule_loss": [0.5, np.nan, 2.0]})
+    costs, positive = own_candidates(group.assign(positive_cls=[True, False, False]))
+    assert costs.tolist() == [0.5, 2.0] and positive.tolist() == [True, False]
+    assert len(own_candidates(pd.DataFrame({"positive_cls": [True]}))[0]) == 0  # nothing was recorded
+
+
+def test_the_boundary_lies_half_way_between_the_dearest_positive_and_the_cheapest_other() -> None:
+    costs = np.array([1.0, 2.0, 3.0, 5.0])
+    assert boundary(costs, np.array([True, True, False, False])) == 2.5
+    assert np.isnan(boundary(costs, np.array([True, False, True, False])))  # costs do not part them
+    assert np.isnan(boundary(costs, np.ones(4, bool))) and np.isnan(boundary(costs, np.zeros(4, bool)))
 
 
 def test_formulas_are_shown_once_as_recorded(study) -> None:

@@ -1,11 +1,15 @@
 """`assignbench analyze` from files to report."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from assignbench.analysis import ANALYSES, read_study_record
 from assignbench.cli import main
+from assignbench.commands.prediction_files import named, read_given
+from assignbench.commands.results_folder import check_results
 from assignbench.records import CellRecord, ImportedConfig, read_json
 from assignbench.records.check import problems_of
 
@@ -86,6 +90,94 @@ def test_mistakes(files, capsys) -> None:
     assert main(["analyze", "--gt", gt, *pair, "--out", str(files / "runs")]) == 0
     names = {p.name for p in (files / "runs" / "analyze-gt").iterdir()}
     assert f"imported-{files.name}-a-gt" in names and "imported-other-a-gt" in names
+
+
+def seeds_of(files, name: str, shift: float) -> str:
+    """Three files of one method, each with its own noise; how the command line names them."""
+    rows = json.loads((files / "a.json").read_text())
+    for seed in range(3):
+        rng = np.random.default_rng([seed, int(shift)])
+        moved = [{**r, "bbox": (np.array(r["bbox"]) + rng.normal(0, shift, 4)).tolist()} for r in rows]
+        (files / f"{name}{seed}.json").write_text(json.dumps(moved))
+    return f"{name}=" + ",".join(str(files / f"{name}{seed}.json") for seed in range(3))
+
+
+def test_several_files_of_a_method_are_its_seeds(files, capsys) -> None:
+    """Verdicts, with the folders, keys and words of several trained models."""
+    gt = str(files / "gt.json")
+    given = [seeds_of(files, "theirs", 6.0), seeds_of(files, "ours", 1.0)]
+    assert main(["analyze", "--gt", gt, "--predictions", *given, "--out", str(files / "runs")]) == 0
+    folder = files / "runs" / "analyze-gt"
+    assert "not everything counts" not in capsys.readouterr().out
+    cells = sorted(p.name for p in folder.glob("imported-*"))
+    assert cells == [f"imported-{m}-gt-seed{k}" for m in ("ours", "theirs") for k in range(3)]
+    assert [problems_of(folder / name) for name in cells] == [[]] * 6
+    study = read_study_record(folder)
+    row = ANALYSES["differences"].run(study)[0].frame.query("metric == 'AP'").iloc[0]
+    assert (row.method, row.baseline, row.n, row.verdict) == ("ours", "theirs", 3, "higher")
+    assert row.population == "other seeds and images" and row.difference > row.half
+    text = (folder / "report" / "report.md").read_text()
+    assert "failed:" not in text and "differences of 3 trained models each" in (folder / "study.json").read_text()
+    assert check_results(folder) is None  # all of it may be replaced
+
+
+def test_a_file_without_partner_and_a_file_given_twice(files, capsys) -> None:
+    gt = str(files / "gt.json")
+    given = [seeds_of(files, "theirs", 3.0), f"ours={files / 'b.json'}"]
+    assert main(["analyze", "--gt", gt, "--predictions", *given, "--out", str(files / "runs")]) == 0
+    told = "ours has 1 files and theirs has 3: their difference rests on the first 1 of each"
+    assert capsys.readouterr().out.count(told) == 2
+    page = (files / "runs" / "analyze-gt" / "report" / "report.md").read_text()
+    assert f"Left out: {told}" in page
+    copy = files / "copy.json"
+    copy.write_text((files / "b.json").read_text())
+    given = [f"ours={files / 'b.json'},{copy}"]
+    assert main(["analyze", "--gt", gt, "--predictions", *given, "--out", str(files / "runs")]) == 0
+    assert "copy.json: holds the same detections as b.json" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["ours=b.json,b.json"], "stands for two seeds"),
+        (["ours=b.json,"], "a comma without a file"),
+        (["=b.json"], "no name stands before '='"),
+        (["b.json,a.json"], "several files of one method are given as NAME=FILE,FILE"),
+        (["a=b.json", "a=a.json"], "two prediction files are called a"),
+        (["ours=gone.json"], "gone.json"),
+        (["b.json", "--candidates", "theirs=b.json"], "stands where b is in --predictions"),
+        (["ours=b.json,a.json", "--candidates", "b.json"], "names 1 files for 2 prediction files"),
+    ],
+)
+def test_methods_and_files_that_are_named_wrongly(files, monkeypatch, capsys, given, told) -> None:
+    monkeypatch.chdir(files)
+    assert main(["analyze", "--gt", "gt.json", "--predictions", *given]) == 2
+    assert told in capsys.readouterr().err.replace("\n", " ") and not (files / "runs").exists()
+
+
+def test_a_file_that_is_there_is_meant_whatever_its_name(files, monkeypatch) -> None:
+    monkeypatch.chdir(files)
+    for name in ("x=1.json", "a,b.json"):
+        (files / name).write_text((files / "b.json").read_text())
+    (one, two) = read_given(["x=1.json", "mine=a,b.json"], "--predictions")
+    assert (one.name, one.files, two.name, two.files) == ("", (Path("x=1.json"),), "mine", (Path("a,b.json"),))
+    assert [m.name for m in named([one, two])] == ["x=1", "mine"]
+
+
+def test_what_counts_in_no_number_is_said_on_the_terminal_on_the_page_and_in_the_report(files, capsys) -> None:
+    """Half of a detector's boxes on a category that the ground truth does not know: AP falls, and everybody is told."""
+    rows = json.loads((files / "a.json").read_text())
+    half = [{**r, "category_id": 55} if i % 2 else r for i, r in enumerate(rows)]
+    (files / "a.json").write_text(json.dumps(half))
+    assert analyze(files) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    told = "a.json: 30 of 60 entries are on categories not in the ground truth (category_id 55) and count in no number"
+    assert f"left out: {told}" in out and out.endswith(f"not everything counts in its numbers: {told}")
+    folder = files / "runs" / "analyze-gt"
+    assert f"Left out: {told}" in (folder / "report" / "index.html").read_text()
+    lines = (folder / "report" / "report.md").read_text().splitlines()
+    assert lines.index(f"Left out: {told}.") < lines.index("## What is compared")
+    assert read_json(folder / "study.json")["left_out"] == [told]
 
 
 def test_the_known_results_of_cocoapi(shared_data, tmp_path) -> None:

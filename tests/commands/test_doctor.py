@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from assignbench.cli import main
 from assignbench.commands import room
 
@@ -40,3 +42,45 @@ def _with_weights(text: str, path: Path) -> str:
 
 def test_sizes_are_told_for_people() -> None:
     assert [room.told(n) for n in (999, 1000, 2.5e6, 4e9, 3e12)] == ["999 bytes", "1 kB", "2 MB", "4 GB", "3.0 TB"]
+
+
+COCO = """\
+study: late
+answers: what is never reached
+cost: nothing
+expect: nothing
+detectors:
+  - {{name: retinanet-slim, schedule: {{milestones: {late}}}}}
+  - retinanet1-slim
+methods: [iou, {{name: mlc, detectors: [retinanet1-slim], assigner: {{start: {{epochs: {start}}}}}}}]
+data:
+  name: mine
+  kind: coco
+  root: {root}
+  train: [[instances.json, images]]
+  test: [[instances.json, images]]
+schedule: {{steps: 9, batch_size: 1, decay: step, milestones: [8]}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("late", "start", "told"),
+    [
+        ("{epochs: [2]}", 2, []),
+        (
+            "{epochs: [3]}",
+            2,
+            ["line 6: detectors.0.schedule.milestones: on data set 'mine': 3 epochs is never reached"],
+        ),
+        ("{epochs: [2]}", 3, ["line 8: methods.1: on data set 'mine': assigner.start: 3 epochs is never reached"]),
+        ("{epochs: [4]}", 5, ["4 epochs is never reached", "5 epochs is never reached"]),
+    ],
+)
+def test_every_schedule_of_a_data_set_is_looked_at(coco_folder, tmp_path, capsys, late, start, told) -> None:
+    """Three images, nine updates: what the detectors' own schedules and each method name must come."""
+    path = tmp_path / "study.yaml"
+    path.write_text(COCO.format(late=late, start=start, root=coco_folder))
+    code = main(["doctor", str(path), "--out", str(tmp_path / "runs")])
+    found = capsys.readouterr().err
+    assert code == (2 if told else 0), found
+    assert all(text in found for text in told) and found.count("never reached") == len(told)

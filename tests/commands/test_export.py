@@ -22,11 +22,12 @@ from assignbench.commands import analyze as analyze_command, export as export_co
 from assignbench.config.evaluation import Evaluation
 from assignbench.data.catalog import load
 from assignbench.engine.run import run_cell
-from assignbench.measure.coco import COCO_NAMES, coco_evaluate, coco_ground_truth, coco_results
+from assignbench.measure.coco import COCO_NAMES, coco_ground_truth, coco_results
 from assignbench.records import CellRecord, read_json, write_json
 from assignbench.records.files import digest_of
 from assignbench.records.identity import read_inputs, write_inputs
 from tests.engine.cells import place, tiny
+from tests.measure.reference import coco_evaluate
 from tests.report.written import CLASSES, METHODS, SIDE, write_study
 
 IDS = {"disc": 90, "bar": 3, "cross": 17}  # of the annotation file, in another order than the classes
@@ -50,7 +51,7 @@ def written(folder: Path, *alterations: Alter) -> Path:
 
     write_study(folder, seeds=1, images=12, methods={"iou": METHODS["iou"]}, alter=alter)
     (cell,) = (p.parent for p in folder.glob("*/config.json"))
-    return cell
+    return cell.rename(cell.with_name(CellRecord(cell).own_id))  # of the configuration that it has now
 
 
 def table(name: str, change: Callable[[pd.DataFrame], pd.DataFrame]) -> Alter:
@@ -141,7 +142,9 @@ def test_other_data_come_with_the_annotations_that_they_fit(name, tmp_path, monk
     cell, out = written(tmp_path / "study", *OTHER_KINDS[name]), tmp_path / "out"
     assert export(cell, out) == 0
     assert sorted(p.name for p in out.iterdir()) == ["annotations.json", "detections.json", "weights.safetensors"]
-    assert f"they fit: {out / 'annotations.json'}" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert f"they fit: {out / 'annotations.json'}" in told
+    assert ("pycocotools by itself counts them" in told) == (name == "voc")
     found = analyzed(out / "annotations.json", out / "detections.json", tmp_path / "runs", monkeypatch)
     for key, value in numbers_of(cell).items():
         if key in COCO_NAMES:
@@ -210,7 +213,7 @@ def test_the_weights_are_readable_without_assignbench(tmp_path) -> None:
     assert json.loads(about["classes"]) == CLASSES and about["cell"] == cell.name and about["format"] == "pt"
     assert json.loads(about["detector"]) == config.detector.model_dump(mode="json")
     assert json.loads(about["method"]) == config.method.model_dump(mode="json")
-    assert json.loads(about["data"])["image_size"] == SIDE and "root" not in json.loads(about["data"])
+    assert json.loads(about["data"])["size"] == SIDE and "root" not in json.loads(about["data"])
     assert json.loads(about["class_agnostic"]) is False
 
 
@@ -261,6 +264,19 @@ def test_only_finished_cells_are_exported_and_nothing_of_others_is_replaced(tmp_
     assert "only finished cells" in capsys.readouterr().err
 
 
+def test_a_link_stays_a_link_and_the_current_folder_where_it_is(tmp_path, capsys, monkeypatch) -> None:
+    cell = written(tmp_path / "study")
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    assert export(cell, tmp_path / "link") == 0
+    assert (tmp_path / "link").is_symlink() and len(list((tmp_path / "there").iterdir())) == 3
+    with monkeypatch.context() as moved:
+        moved.chdir(tmp_path / "here")
+        assert export(cell, Path()) == 2
+    assert "is the current folder" in capsys.readouterr().err
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
     """A cell that was trained for two steps and detects much."""
@@ -272,11 +288,8 @@ def trained(tmp_path_factory) -> Path:
     return folder
 
 
-def test_images_without_annotations_get_their_detections(trained, tmp_path, capsys, monkeypatch) -> None:
+def test_images_without_annotations_get_their_detections(trained, tmp_path, capsys) -> None:
     """The pictures of the test split as a list of their own: the detections are those of the cell's evaluation."""
-    from assignbench.engine import detecting
-
-    monkeypatch.setattr(detecting, "AT_ONCE", 4)
     record = CellRecord(trained)
     data = load(record.trained.data, "test", Path())
     (tmp_path / "pictures").mkdir()

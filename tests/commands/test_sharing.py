@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from assignbench.cli import main
 from assignbench.commands import run as run_command
 from assignbench.config import formats
+from assignbench.engine import detect
+from assignbench.engine.scored import Scored
 from assignbench.records import CellRecord, finish, read_json, write_json
 from assignbench.records.files import digest_of
 from tests.faults.cases import same
@@ -135,3 +140,32 @@ def test_the_report_says_who_shares_a_training(study, monkeypatch) -> None:
     found = cells()
     assert "3 cells, 2 trainings" in page and f"{found['soft'].id} took that of {found['iou'].id}" in page
     assert "| shared" in page and "| own" in page
+
+
+def test_a_reading_that_fails_costs_neither_the_others_nor_the_training(study, capsys, monkeypatch) -> None:
+    """The cell that is trained for both finds no memory for its test images; a smaller batch takes what was trained."""
+    whole = detect.thin_out
+
+    def full(before: Scored, *given: Any) -> Scored:
+        if len(before) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(before, *given)
+
+    study.write_text(study.read_text().replace("[iou, {", "[{name: iou, evaluation: {batch: 4}}, {"))
+    monkeypatch.setattr(detect, "thin_out", full)
+    one = ("--only", "[is]o*", "--set", "evaluation.batch=1")
+    assert run(study, *one) == 1
+    found = cells()
+    assert {n: r.state for n, r in found.items()} == {"iou": "failed", "soft": "done"}
+    assert "a smaller evaluation.batch" in found["iou"].reason
+    assert found["soft"].training["cell"] == found["iou"].id
+    study.write_text(study.read_text().replace("batch: 4", "batch: 2"))
+    monkeypatch.setattr(detect, "thin_out", whole)
+    shutil.rmtree(found["soft"].folder)
+    capsys.readouterr()
+    assert main(["plan", str(study), *one]) == 0
+    assert capsys.readouterr().out.count(f"takes the training of {found['iou'].id}") == 2
+    assert run(study, *one) == 0
+    taken = [CellRecord(p.parent) for p in Path("runs/tiny").glob("*/training.json")]
+    assert len(taken) == 2 and {r.training["cell"] for r in taken} == {found["iou"].id}
+    assert {weights(r) for r in taken} == {weights(found["iou"])}

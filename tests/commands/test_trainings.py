@@ -69,6 +69,23 @@ def test_a_finished_cell_comes_first(cells, tmp_path) -> None:
     assert chosen(folder, cells, waiting) == ["", "iou", "iou", ""]
 
 
+def test_a_finished_training_is_taken_although_its_cell_is_not(cells, tmp_path) -> None:
+    """Its evaluation failed: another reading needs no other training; a finished cell is preferred."""
+    folder = tmp_path / "s"
+    make_done(folder, cells[2])
+    (folder / cells[2].id / "manifest.json").unlink()
+    write_json(folder / cells[2].id / "status.json", {"state": "failed", "reason": "the memory is used up"})
+    about = folder / cells[2].id / "checkpoint" / "step-00000004.json"
+    write_json(about, {"files": {"weights.safetensors": {}}})
+    assert chosen(folder, cells, cells[3:]) == ["tight", ""]
+    assert chosen(folder, cells, cells) == ["tight", "tight", "", "tight", ""]
+    make_done(folder, cells[3])
+    assert chosen(folder, cells, cells[:3]) == ["loose"] * 3
+    (folder / cells[3].id / "manifest.json").unlink()
+    write_json(about, {"files": {"weights-00000004.safetensors": {}}})
+    assert chosen(folder, cells, cells[3:]) == ["", ""]
+
+
 def test_a_cell_that_has_begun_comes_before_the_first(cells, tmp_path) -> None:
     write_json(tmp_path / "s" / cells[1].id / "checkpoint" / "step-00000004.json", {})
     assert chosen(tmp_path / "s", cells, cells) == ["soft", "", "soft", "soft", ""]

@@ -119,3 +119,43 @@ def test_one_mean_of_the_weights_and_no_longer_than_the_run() -> None:
     assert Schedule(epochs=2, average=51).unreached(25).startswith("average: 51 updates are more than the run's 50")
     assert laid_over({"steps": 9, "ema": 0.9}, {"average": 4}) == {"steps": 9, "average": 4}
     assert laid_over({"steps": 9, "average": 4}, {"ema": 0.9}) == {"steps": 9, "ema": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("share", "total", "first"), [(0.55, 100, 55), (0.29, 100, 29), (0.57, 100, 57), (0.07, 1e5, 7e3)]
+)
+def test_a_share_of_whole_updates_begins_there(share, total, first) -> None:
+    """0.55 of 100 is 55.000000000000007 to a computer."""
+    schedule = Schedule.model_validate({"steps": int(total), "decay": "step", "milestones": [share], "warmup": 0.0})
+    rates = [learning_rate(schedule, int(step), int(total)) for step in (first - 1, first)]
+    assert rates == [schedule.lr, pytest.approx(schedule.lr / 10)]
+    ten = Schedule.model_validate({"epochs": 3, "decay": "step", "milestones": {"epochs": [1.1]}})
+    assert ten.milestones.at(30, 10) == [11]
+
+
+@pytest.mark.parametrize("total", [2, 3, 5, 9, 100, 517])
+@pytest.mark.parametrize("shares", [[0.999], [2 / 3, 8 / 9], [0.001, 0.5]])
+def test_every_share_is_reached(total, shares) -> None:
+    schedule = Schedule.model_validate({"steps": total, "decay": "step", "milestones": shares, "warmup": 0.0})
+    last = learning_rate(schedule, total - 1, total)
+    assert last == pytest.approx(schedule.lr * 0.1 ** len(shares)) and schedule.unreached(1) == ""
+    assert learning_rate(schedule, 0, total) == schedule.lr
+
+
+@pytest.mark.parametrize(
+    ("base", "change", "left"),
+    [
+        ({"decay": "step", "milestones": [0.5]}, {"decay": "cosine"}, {"decay": "cosine"}),
+        ({"decay": "cosine", "lr_end": 1e-6}, {"decay": "step"}, {"decay": "step"}),
+        ({"optimizer": "sgd", "momentum": 0.8}, {"optimizer": "adamw"}, {"optimizer": "adamw"}),
+        ({"warmup_steps": 9, "warmup_from": 1e-6}, {"warmup": 0.0}, {"warmup": 0.0}),
+        ({"decay_norm_bias": True}, {"weight_decay": 0.0}, {"weight_decay": 0.0}),
+        # what was idle before, or is written in the change itself, is told of
+        ({"milestones": [0.5]}, {"lr": 0.1}, {"milestones": [0.5], "lr": 0.1}),
+        ({}, {"decay": "cosine", "milestones": [0.5]}, {"decay": "cosine", "milestones": [0.5]}),
+        ({"decay": "step", "milestones": [0.5]}, {"lr": "x"}, {"decay": "step", "milestones": [0.5], "lr": "x"}),
+    ],
+)
+@pytest.mark.parametrize("length", [{}, {"epochs": 12}, {"steps": 100}])
+def test_what_a_change_makes_idle_is_put_aside(base, change, left, length) -> None:
+    assert laid_over({**base, **length}, change) == {**left, **length}

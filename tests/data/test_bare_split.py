@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from assignbench.analysis import ANALYSES
 from assignbench.analysis.base import read_study_record
 from assignbench.cli import main
 from assignbench.config.data import DataSpec
@@ -70,5 +71,19 @@ def test_a_cell_on_a_bare_split_is_detected_on_and_measured_by_nothing(bare_fold
     assert cell.summary["AP"] is None and len(cell.table("detections")) > 0 and not len(cell.table("objects"))
     study = read_study_record(tmp_path / "runs" / "bare")
     assert study.cells and not study.done
+    training, testing = ANALYSES["cost"].run(study)  # costs need no annotations
+    assert training.frame.AP.isna().all() and training.frame.train_s.gt(0).all()
+    assert testing.frame.fps.gt(0).all() and set(testing.frame.pareto) == {""}
     assert any("no annotations" in note and "export" in note for note in data_notes(study))
     assert "not measurable here" in (tmp_path / "runs" / "bare" / "report" / "report.md").read_text()
+    capsys.readouterr()
+    # Its detections are exported by the ids of the file without annotations, which its server knows.
+    assert main(["export", str(folder), "--out", str(tmp_path / "out")]) == 0, capsys.readouterr().err
+    sent = json.loads((tmp_path / "out" / "detections.json").read_text())
+    asked = json.loads((bare_folder / "info.json").read_text())
+    assert len(sent) == len(cell.table("detections"))
+    assert {s["image_id"] for s in sent} <= {i["id"] for i in asked["images"]}
+    assert {s["category_id"] for s in sent} <= {c["id"] for c in asked["categories"]}
+    capsys.readouterr()
+    assert main(["compare", str(folder), str(folder), "--out", str(tmp_path / "compared")]) == 2
+    assert "has no annotations, so nothing can be compared" in capsys.readouterr().err

@@ -45,13 +45,24 @@ def test_what_is_taken(truth, tmp_path) -> None:
     assert not truth.notes
 
 
-def test_what_is_left_out_is_noted(truth, tmp_path) -> None:
-    rows = [entry(), entry(image_id=999), entry(category_id=7), entry(bbox=[1, 1, 0, 5])]
+def test_what_is_left_out_is_said(truth, tmp_path) -> None:
+    rows = [entry(), entry(image_id=999), entry(category_id=7), entry(bbox=[1, 1, 0, 5]), *[entry(category_id=8)] * 2]
     table = read_predictions(write(tmp_path / "a.json", rows), truth)
-    assert len(table) == 1
-    assert any("1 of 4 entries are on images" in n for n in truth.notes)
-    assert any("1 of 4 entries are on categories" in n for n in truth.notes)
-    assert any("1 boxes without area" in n for n in truth.notes)
+    assert truth.left_out == [
+        "a.json: 1 of 6 entries are on images not in the ground truth (image_id 999) and count in no number",
+        "a.json: 3 of 6 entries are on categories not in the ground truth (category_id 7, 8) and count in no number",
+    ]
+    assert len(table) == 2 and (table.x1 == table.x2).tolist() == [False, True]
+    assert truth.notes == ["a.json: 1 boxes without area find no object and count as false alarms, as in pycocotools"]
+    assert len(read_predictions(tmp_path / "a.json", truth, before_nms=True)) == 1
+    assert truth.left_out[-1] == "a.json: 1 boxes without area are left out" and len(truth.notes) == 1
+
+
+def test_more_than_ap_counts_is_said(truth, tmp_path) -> None:
+    rows = [entry(score=k / 200) for k in range(103)] + [entry(category_id=3)] * 2
+    assert len(read_predictions(write(tmp_path / "a.json", rows), truth)) == 105
+    (told,) = truth.left_out
+    assert told.startswith("a.json: 3 of 105 detections lie beyond the best 100 of their image and class")
 
 
 def test_an_empty_list_is_a_result(truth, tmp_path) -> None:
@@ -99,5 +110,5 @@ def test_missing_files_and_broken_ground_truth(coco_folder, truth, tmp_path) -> 
         read_ground_truth(write(tmp_path / "gt.json", content))
     content["annotations"][0].update(category_id=90, bbox=[1, 1, 0, 5])
     found = read_ground_truth(write(tmp_path / "gt.json", content))
-    assert len(found.objects) == 2 and "no area" in found.notes[0]
+    assert len(found.objects) == 2 and "no area" in found.left_out[0] and not found.notes
     assert np.isfinite(found.objects.area).all()

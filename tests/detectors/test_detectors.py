@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models import resnet18
 
-from assignbench.config.detector import DETECTORS, PRIORS_OF, BackboneSpec, resolve
+from assignbench.config.detector import DETECTORS, PRIORS_OF, ROWS, BackboneSpec, resolve
 from assignbench.config.method import CoderConfig, HeadInit
 from assignbench.detectors import Detector, build_detector
 from assignbench.detectors.backbones import VARIANTS, ResNet, SqueezeNet, build_backbone, load_weights, read_weights
@@ -41,7 +41,7 @@ def test_the_names_stay() -> None:
 
 
 # Of all tensors' names, shapes and bytes with 8 classes, an IoU head and seed 0: what these detectors were at version
-# 0.1. A change here changes every number that was ever measured.
+# 0.1 (or when they came). A change here changes every number that was ever measured.
 FINGERPRINTS = {
     "retinanet-slim": "67ac259585580c72",
     "retinanet-squeezenet": "16a2815682591328",
@@ -52,6 +52,14 @@ FINGERPRINTS = {
     "retinanet1-slim": "192b962090e1da1b",
     "rpn-slim": "cb3266b110a7151d",
     "rpn-squeezenet": "433e3c73f2ed4325",
+    # Those of version 0.4.
+    "fssd-slim": "28392571f0186dff",
+    "mg-retinanet-slim": "4db862fa74b92dbf",
+    "rfbnet-slim": "8089e1089d03709e",
+    "fssd-squeezenet": "4a832f6307c3bebb",
+    "mg-retinanet-squeezenet": "dd75c18430267fdb",
+    "rfbnet-squeezenet": "55891e9ee8cb319a",
+    "retinanet1-squeezenet": "2184db70028f477b",
 }
 
 
@@ -143,6 +151,23 @@ def test_anchors_held_within_the_image_take_images_of_one_size(name) -> None:
         built(name)(torch.zeros(2, 3, 64, 64, dtype=torch.uint8), [(64, 64), (64, 40)])
 
 
+@pytest.mark.parametrize("name", ["fcos-slim", "fssd-slim", "mg-retinanet-slim", "rfbnet-slim"])
+def test_one_cell_of_one_image_has_no_spread(name) -> None:
+    detector = built(name).train()
+    side = max(detector.neck.strides)
+    with pytest.raises(InputError, match=f"stride {side} of one image of {side} x {side} px .*batch_size to 2"):
+        detector(torch.zeros(1, 3, side, side, dtype=torch.uint8))
+    detector(torch.zeros(2, 3, side, side, dtype=torch.uint8))
+    detector(torch.zeros(1, 3, side + 32, side, dtype=torch.uint8))
+    detector.eval()(torch.zeros(1, 3, side, side, dtype=torch.uint8))
+    if name == "fcos-slim":
+        detector = built("retinanet-resnet18")
+        with pytest.raises(InputError, match="stride 32 of one image of 32 x 32 px"):
+            detector.train()(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
+        frozen = built("retinanet-resnet18", backbone={"frozen_norm": "statistics"})
+        frozen.train()(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
+
+
 def test_outputs_are_ordered_as_the_priors() -> None:
     """A box head that copies its position must decode to boxes that lie on their priors."""
     detector = built("retinanet-slim", 2, None)
@@ -204,6 +229,26 @@ def test_a_deformable_convolution_begins_as_the_plain_one(masks, share) -> None:
         torch.testing.assert_close(deformed(x), share * (plain(x) - bias) + bias, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("masks", [True, False])
+def test_a_deformable_convolution_survives_what_is_no_number(masks) -> None:
+    """Such offsets are places in memory to torchvision's kernel: the process dies. Here the output says so."""
+    torch.manual_seed(0)
+    layer = DeformConv(16, 16, bias=False, masks=masks)
+    x = torch.randn(2, 16, 12, 12, requires_grad=True)
+    assert layer(x).isfinite().all()
+    for bad in (float("nan"), float("inf"), float("-inf"), 1e38):
+        with torch.no_grad():
+            layer.offset.bias.fill_(bad)
+        out = layer(x)
+        out.sum().backward()
+        assert out.isnan().all() if bad != bad else out.isfinite().all()
+    with torch.no_grad():
+        layer.offset.bias.zero_()
+    broken = x.detach().clone()
+    broken[0, 0, 0, 0] = float("nan")
+    assert layer(broken).isnan().any()
+
+
 def test_deformable_stages_and_towers() -> None:
     """Published weights still fit by their names and shapes; offsets start at zero whatever the seed."""
     with torch.device("meta"):
@@ -234,6 +279,29 @@ def test_the_tower_of_the_quality_layer(place) -> None:
         if id(t) in others
         for p in t.parameters()
     )
+
+
+@pytest.mark.parametrize("family", ROWS)
+def test_methods_of_one_seed_share_their_initial_weights(family) -> None:
+    """All but what a method says of its head's last layers, whether there is a quality head or not."""
+    plain = built(f"{family}-slim", quality=None).state_dict()
+    told = ("head.cls", "head.box", "head.quality")
+    for start, quality in (
+        (HeadInit(prior_prob=0.2, quality_prob=0.3, zero_box=True, box_bias=4.0), "objectness"),
+        (HeadInit(), "iou"),
+    ):
+        detector = build_detector(DETECTORS[f"{family}-slim"], PLAIN, 5, quality)
+        initialise(detector, 0, start)
+        state = detector.state_dict()
+        assert {k for k in state if k not in plain and k.startswith("head.quality")} == set(state) - set(plain)
+        changed = {k for k in plain if not torch.equal(plain[k], state[k])}
+        ends = (".bias", ".weight") if start.zero_box else ()
+        last = {k for k in changed if k.endswith(ends) and k.startswith(told) and "tower" not in k}
+        assert changed == last and bool(changed) == start.zero_box
+    other = built(f"{family}-slim", quality=None, seed=1).state_dict()
+    same = {k for k in plain if torch.equal(plain[k], other[k])}
+    drawn = {k for k, v in plain.items() if k.endswith("weight") and v.ndim > 1}
+    assert drawn and not same & drawn
 
 
 def test_a_fusing_neck_starts_as_torch_does_and_by_the_seed() -> None:

@@ -45,6 +45,56 @@ def test_parameters_of_mutual_guidance(name, voc, coco) -> None:
     assert (trainable(weightless(name, 20)), trainable(weightless(name, 80))) == (voc, coco)
 
 
+CHANNELS = {"vgg16": (512, 512), "resnet18": (128, 256, 512), "resnet50": (512, 1024, 2048)}  # of the maps fused
+
+
+def conv(inputs: int, outputs: int, cells: int = 9) -> int:
+    return inputs * outputs * cells + outputs
+
+
+def block(inputs: int, outputs: int, cells: int = 9) -> int:
+    """A convolution with its bias and a norm."""
+    return conv(inputs, outputs, cells) + 2 * outputs
+
+
+def branch(inputs: int, *steps: tuple[int, int]) -> int:
+    """Of a receptive field: blocks (channels, cells), then a dilated 3 x 3 one."""
+    widths = [inputs, *(width for width, _ in steps)]
+    found = sum(block(before, width, cells) for before, (width, cells) in zip(widths, steps, strict=False))
+    return found + block(widths[-1], widths[-1])
+
+
+def receptive(extra: int) -> int:
+    """RFBNet's neck on VGG-16 by the branches of its blocks, which are counted in eighths of the inputs."""
+    i = 64
+    finest = branch(512, (i, 1)) + 4 * branch(512, (i, 1), (i, 3)) + 2 * branch(512, (32, 1), (48, 3), (i, 3))
+    found = 2 * block(512, 256, 1) + finest + block(7 * i, 512, 1) + block(512, 512, 1)
+    for level, (inputs, outputs) in enumerate([(512, 512), (512, 512), (512, 256), (256, 256)][:extra]):
+        i = inputs // 8
+        parts = [branch(inputs, (2 * i, 1)), branch(inputs, (i, 1), (2 * i, 9))]
+        parts.append(branch(inputs, (i, 1), (i * 3 // 2, 9), (2 * i, 9)))
+        if level < 3:
+            parts.append(branch(inputs, (i, 1), (i * 3 // 2, 7), (2 * i, 7)))
+        found += sum(parts) + block(2 * i * len(parts), outputs, 1) + block(inputs, outputs, 1)
+    return found
+
+
+@pytest.mark.parametrize("extra", [3, 4])
+@pytest.mark.parametrize("classes", [1, 7, 20, 80])
+def test_parameters_of_mutual_guidance_by_hand(classes, extra) -> None:
+    """Any number of classes, with and without a quality head, four and five levels: counted layer by layer."""
+    for quality, values in ((None, classes + 4), ("iou", classes + 5)):
+        wide = {"rfbnet": [512, 512, 512, 256, 256][: extra + 1]}
+        for family, backbone in (*((f, b) for f in ("fssd", "mg-retinanet") for b in CHANNELS), ("rfbnet", "vgg16")):
+            maps = CHANNELS[backbone]
+            fused = sum(block(c, 256, 1) for c in maps) + block(256 * len(maps), 256) + extra * block(256, 256)
+            pyramid = (extra + 1) * (block(256, 256, 1) + block(256, 256))
+            neck = {"fssd": fused, "mg-retinanet": fused + pyramid, "rfbnet": receptive(extra)}[family]
+            head = sum(conv(c, 6 * values) for c in wide.get(family, [256] * (extra + 1)))
+            found = trainable(weightless(f"{family}-{backbone}", classes, quality, neck={"extra": extra}))
+            assert found == BACKBONE_SIZES[backbone] + neck + head
+
+
 MUSU = {1: (32.07, 205.3), 2: (32.27, 209.5), 3: (32.46, 213.7), 4: (32.66, 217.8), 5: (32.85, 222.0)}
 
 

@@ -11,11 +11,14 @@ import torch
 import yaml
 
 from assignbench.cli import main
+from assignbench.config.cell import LocalPaths
 from assignbench.config.detector import DetectorConfig, DetectorSpec, resolve
 from assignbench.config.formats import formats_of
 from assignbench.config.method import CoderConfig
 from assignbench.config.sources import own_parts, sources_of
 from assignbench.detectors import build_detector
+from assignbench.engine.cell import build_cell, seeded_detector
+from assignbench.engine.loop import loop
 from assignbench.engine.seeding import initialise
 from assignbench.errors import InputError
 from tests.conftest import ROOT
@@ -47,13 +50,15 @@ def module(tmp_path, monkeypatch):
 
 
 def test_the_page_of_contributing_works(module, tmp_path, capsys) -> None:
+    """Its module and its entry of a study, as they stand there but for the module's name; and a training."""
     path = f"{module(of_the_page())}:stacked"
-    detectors = [{"name": path, "spec": {"neck": {"width": 24}}}]
+    entry = PAGE.partition("## Add a detector")[2].partition("```yaml\n")[2].partition("```")[0]
+    detectors = yaml.safe_load(entry.replace("my_module:stacked", path))["detectors"]
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study(detectors=detectors, methods=["iou", "paa"])))
     assert main(["plan", "study.yaml"]) == 0, capsys.readouterr().err
     assert "stacked-paa-" in capsys.readouterr().out
-    spec = resolve(path, {"neck": {"width": 24}})
-    assert (spec.family, spec.function, spec.neck.width) == ("own", path, 24)
+    spec = resolve(path, detectors[0]["spec"])
+    assert (spec.family, spec.function, spec.neck.width) == ("own", path, 48)
     assert DetectorSpec.model_validate_json(spec.model_dump_json()) == spec
     for quality in (None, "iou"):
         detector = build_detector(spec, PLAIN, 3, quality).eval()
@@ -66,6 +71,10 @@ def test_the_page_of_contributing_works(module, tmp_path, capsys) -> None:
     assert own_parts(learns) == {f"detector {path}": path.partition(":")[0]}
     assert [p.name for p in sources_of(path.partition(":")[0]).values()] == [f"{path.partition(':')[0]}.py"]
     assert formats_of(learns)["detector own"] == 1
+    cell = build_cell(tmp_path, learns, LocalPaths(), "cpu")
+    before = {k: v.clone() for k, v in cell.learner.detector.named_parameters()}
+    loop(cell.loader.batches(0, 3), [cell.learner], [])
+    assert all(not torch.equal(v, before[k]) for k, v in cell.learner.detector.named_parameters() if v.ndim > 1)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +102,8 @@ from assignbench.detectors.necks import Neck, build_neck
 def mine(spec, backbone, num_classes, *, quality):
     neck = build_neck(spec.neck, backbone)
 """
+MADE = "    return Parts(neck, LevelHead((8, 8, 8), num_classes, 1, quality=quality))"
+GIVEN = "    return Parts(neck, head)"
 
 
 @pytest.mark.parametrize(
@@ -105,12 +116,70 @@ def mine(spec, backbone, num_classes, *, quality):
         ("    return Parts(torch.nn.Identity(), LevelHead((8, 8, 8), num_classes, 1))", "its neck is a Identity"),
         ("    return Parts(Neck(), LevelHead((8, 8, 8), num_classes, 1))", "neck.strides is None; set a tuple"),
         ("    return Parts(neck, LevelHead((8, 8, 8), num_classes, 1))", "has no layer `quality`"),
+        ("    neck.strides = (8, 16)\n" + MADE, r"\(3, 5\)\] cells; neck.strides \(8, 16\) ask for"),
+        ("    neck.strides = (16, 32, 64)\n" + MADE, r"cells; neck.strides \(16, 32, 64\) ask for"),
+        ("    neck.lateral[1] = torch.nn.Conv2d(9, 8, 1)\n" + MADE, "fails on an image of 96 x 160 px: RuntimeError"),
+        (MADE.replace("num_classes", "num_classes + 1"), r"gives \[\(1, 315, 4\), .* must be \[\(1, 315, 3\)"),
+        (MADE.replace(", 1,", ", 2,"), r"must be \[\(1, 315, 3\).* \(1 priors at each place"),
+        (
+            "    head = LevelHead((8, 8, 8), num_classes, 1, quality=quality)\n    head.cls = None\n" + GIVEN,
+            "last layer `cls`",
+        ),
+        (
+            "    head = LevelHead((8, 8, 8), num_classes, 1, quality=quality)\n    head.quality[1].bias = None\n"
+            + GIVEN,
+            "last layer `quality`, a convolution with a bias",
+        ),
     ],
 )
 def test_what_a_function_gives_is_looked_at(module, text, told) -> None:
     spec = resolve(f"{module(MARK + text)}:mine")
     with pytest.raises(InputError, match=told):
         build_detector(spec, PLAIN, 3, "iou")
+
+
+def test_quality_that_nobody_asked_for(module) -> None:
+    spec = resolve(f"{module(MARK + MADE.replace('quality=quality', 'quality=True'))}:mine")
+    build_detector(spec, PLAIN, 3, "iou")
+    with pytest.raises(InputError, match=r"gives .*\(1, 315\)\].* must be .*None\]"):
+        build_detector(spec, PLAIN, 3)
+
+
+LAYERS = """
+class Odd(Neck):
+    def __init__(self, channels, strides):
+        super().__init__()
+        self.channels, self.strides = (8,) * len(channels), strides
+        self.layers = torch.nn.ModuleList([torch.nn.Conv2d(c, 8, 1) for c in channels])
+        self.up, self.act = torch.nn.ConvTranspose2d(8, 8, 2, 2), torch.nn.PReLU(8)
+        self.attention, self.place = torch.nn.MultiheadAttention(8, 2), torch.nn.Parameter(torch.randn(8, 1, 1))
+    def forward(self, maps):
+        fine, middle, coarse = [self.act(layer(x)) for layer, x in zip(self.layers, maps)]
+        return [fine, middle + self.up(coarse)[..., : middle.shape[-2], :] + self.place, coarse]
+"""
+
+
+def test_layers_of_every_kind_start_by_the_seed(module) -> None:
+    text = (
+        MARK.replace("@detector", LAYERS + "@detector") + "    neck = Odd(backbone.channels, backbone.strides)\n" + MADE
+    )
+    path = f"{module(text)}:mine"
+    config = DetectorConfig(name=path, label="mine", spec=resolve(path))
+    states = []
+    for method, seed in (("ltm_af", 0), ("ltm_af", 0), ("fcos", 0), ("ltm_af", 1)):
+        torch.rand(1)  # what was drawn before does not matter
+        before = torch.get_rng_state()
+        cell = tiny(method).model_copy(update={"detector": config, "seed": seed})
+        states.append(seeded_detector(cell, 3).state_dict())
+        assert torch.equal(torch.get_rng_state(), before)
+    first, again, paired, other = states
+    assert all(torch.equal(first[k], again[k]) for k in first)
+    shared = set(first) & set(paired)
+    drawn = {"neck.up.weight", "neck.attention.in_proj_weight", "neck.layers.0.weight", "neck.place"}
+    assert drawn < shared and "head.quality.0.weight" in paired
+    told = {k for k in shared if k.startswith(("head.cls", "head.box")) and k.endswith("bias")}  # by the methods
+    assert all(torch.equal(first[k], paired[k]) for k in shared - told)
+    assert all(not torch.equal(first[k], other[k]) for k in drawn)
 
 
 def test_a_study_without_it_imports_nothing(module, tmp_path, monkeypatch) -> None:

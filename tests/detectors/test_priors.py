@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, strategies as st
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.retinanet import _default_anchorgen
 
-from assignbench.config.detector import DETECTORS
-from assignbench.config.network import PriorSpec
+from assignbench.config.detector import DETECTORS, resolve
+from assignbench.config.method import CoderConfig
+from assignbench.config.network import LEAST_WIDTH, PriorSpec
+from assignbench.detectors import build_detector
 from assignbench.priors import prior_grid
 from tests.conftest import golden
 
@@ -70,3 +73,26 @@ def test_offset_and_order() -> None:
     assert sides(other.boxes[:4]) == [[8, 8], [16, 16], [16, 4], [32, 8]]
     points = prior_grid(PriorSpec(kind="point", offset=0.0, per_location=2), (8, 16), (8,))
     assert points.points.tolist() == [[0, 0], [0, 0], [8, 0], [8, 0]]
+
+
+@given(
+    scales=st.lists(st.floats(0.05, 20), min_size=1, max_size=3, unique=True),
+    ratios=st.lists(st.floats(0.01, 100), min_size=1, max_size=3, unique=True),
+    rounding=st.sampled_from(["none", "torchvision", "freeanchor"]),
+    inclusive=st.booleans(),
+    stride=st.sampled_from([4, 8]),
+)
+def test_the_shortest_side_is_known_before_the_grid_is(scales, ratios, rounding, inclusive, stride) -> None:
+    """By the description alone, which refuses anchors without area."""
+    spec = PriorSpec(scales=scales, ratios=ratios, rounding=rounding, inclusive=inclusive)
+    found = min(min(pair) for pair in sides(prior_grid(spec, (stride, stride), (stride,)).boxes))
+    assert spec.least_side(stride) == pytest.approx(found, rel=1e-4, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["rfbnet-vgg16", "rfbnet-slim"])
+def test_the_narrowest_receptive_fields(name) -> None:
+    with torch.device("meta"):
+        spec = resolve(name, {"neck": {"width": LEAST_WIDTH, "extra": 4}})
+        detector = build_detector(spec, CoderConfig(), 2).eval()
+        maps = detector.neck(detector.backbone(torch.zeros(1, 3, 128, 128)))
+    assert [m.shape[1] for m in maps] == [32, 32, 32, 16, 16]

@@ -13,7 +13,8 @@ from torchvision.models.detection.image_list import ImageList
 from assignbench.config.detector import resolve
 from assignbench.config.method import CoderConfig
 from assignbench.detectors import build_detector
-from assignbench.detectors.base import MEAN, STD
+from assignbench.detectors.base import IMAGENET
+from assignbench.priors import Priors, cells
 
 CLASSES = 3
 # torchvision's names, without what is called the same, to ours. A tower's layer is a convolution of a block (RetinaNet)
@@ -53,6 +54,9 @@ RETINANET: dict[str, Any] = {
 FCOS: dict[str, Any] = {"head": {"bias": True, "level_scale": False}, "priors": {"offset": 0.0}}
 
 
+SIZES = ((64, 128), (96, 160), (160, 96), (32, 416), (75, 101))
+
+
 @pytest.mark.parametrize(
     ("name", "make", "spec", "coder", "quality"),
     [
@@ -61,6 +65,9 @@ FCOS: dict[str, Any] = {"head": {"bias": True, "level_scale": False}, "priors": 
     ],
 )
 def test_raw_outputs_and_boxes(name, make, spec, coder, quality) -> None:
+    """Torchvision spreads a level over the image, a step being side // cells: that is the stride where it divides the
+    side, and less elsewhere. So every output is theirs, and every box is theirs but for that shift of its anchor.
+    """
     torch.manual_seed(0)
     theirs = make(weights=None, weights_backbone=None, num_classes=CLASSES).eval()
     state = theirs.state_dict()
@@ -69,20 +76,38 @@ def test_raw_outputs_and_boxes(name, make, spec, coder, quality) -> None:
             value.copy_(0.05 * torch.randn(value.shape))
     detector = build_detector(resolve(name, spec), coder, CLASSES, quality).eval()
     detector.load_state_dict({ours(key): value for key, value in state.items()})
-    pixels = torch.randint(0, 256, (1, 3, 64, 128), dtype=torch.uint8)
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (MEAN, STD))
-    with torch.no_grad():
-        priors, predictions = detector(pixels)
-        features = list(theirs.backbone((pixels.float() - mean) / std).values())
-        raw = theirs.head(features)
-        anchors = theirs.anchor_generator(ImageList(pixels.float(), [(64, 128)]), features)
-        decode = getattr(theirs.box_coder, "decode", None) if quality else theirs.box_coder.decode_single
-        boxes = decode(raw["bbox_regression"][0], anchors[0])
-    torch.testing.assert_close(predictions.cls_logits, raw["cls_logits"], rtol=1e-5, atol=1e-5)
-    if quality:  # theirs are rectified already
-        torch.testing.assert_close(predictions.deltas.relu(), raw["bbox_regression"], rtol=1e-5, atol=1e-5)
-        torch.testing.assert_close(predictions.quality_logits, raw["bbox_ctrness"][..., 0], rtol=1e-5, atol=1e-5)
-    else:
-        torch.testing.assert_close(priors.boxes, anchors[0])
-        torch.testing.assert_close(predictions.deltas, raw["bbox_regression"], rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(predictions.boxes[0], boxes, rtol=1e-5, atol=1e-3)
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGENET.mean, IMAGENET.std))
+    for hw in SIZES:
+        pixels = torch.randint(0, 256, (2, 3, *hw), dtype=torch.uint8)
+        own = [hw, (32, 32)]  # the second image is padded: outputs are those of the whole batch, some do not count
+        with torch.no_grad():
+            priors, predictions = detector(pixels, own)
+            features = list(theirs.backbone((pixels.float() - mean) / std).values())
+            raw = theirs.head(features)
+            anchors = theirs.anchor_generator(ImageList(pixels.float(), own), features)
+            decode = getattr(theirs.box_coder, "decode", None) if quality else theirs.box_coder.decode_single
+            boxes = torch.stack([decode(raw["bbox_regression"][i], anchors[i]) for i in (0, 1)])
+        deltas = predictions.deltas.relu() if quality else predictions.deltas  # theirs are rectified already
+        torch.testing.assert_close(predictions.cls_logits, raw["cls_logits"], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(deltas, raw["bbox_regression"], rtol=1e-5, atol=1e-5)
+        if quality:
+            torch.testing.assert_close(predictions.quality_logits, raw["bbox_ctrness"][..., 0], rtol=1e-5, atol=1e-5)
+        shift = steps_of_torchvision(priors, hw, detector.neck.strides)
+        torch.testing.assert_close(predictions.boxes + shift, boxes, rtol=1e-5, atol=1e-3)
+        if not quality:
+            torch.testing.assert_close(priors.boxes + shift, anchors[0])
+        aligned = sum(size for size, s in zip(priors.level_sizes, detector.neck.strides, strict=True) if divides(s, hw))
+        assert not shift[:aligned].any() and (aligned > 0 or hw == (75, 101))
+
+
+def divides(stride: int, hw: tuple[int, int]) -> bool:
+    return all(side % stride == 0 for side in hw)
+
+
+def steps_of_torchvision(priors: Priors, hw: tuple[int, int], strides: tuple[int, ...]) -> torch.Tensor:
+    """How far its anchors [A, 4] lie from ours."""
+    shifts = []
+    for stride, points in zip(strides, priors.points.split(list(priors.level_sizes)), strict=True):
+        steps = torch.tensor([float(hw[side] // cells(hw[side], stride)) for side in (1, 0)])
+        shifts.append((points / stride * (steps - stride)).repeat(1, 2))
+    return torch.cat(shifts)

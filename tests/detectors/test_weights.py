@@ -14,7 +14,14 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from safetensors.torch import save_file
 
 from assignbench.config.network import PUBLISHED, BackboneSpec
-from assignbench.detectors.backbones import BACKBONES, check_weights, fetch, load_weights, weights
+from assignbench.detectors.backbones import (
+    BACKBONES,
+    build_backbone,
+    check_weights,
+    fetch,
+    load_weights,
+    weights,
+)
 from assignbench.detectors.backbones.published import address
 from assignbench.errors import InputError
 from assignbench.study.places import weights_path
@@ -89,6 +96,62 @@ def test_another_network_is_named(tmp_path) -> None:
         write(tmp_path, "npz", {"a": torch.ones(3), "b": torch.ones(1)})
     )
     assert "holds no tensor" in refusal(write(tmp_path, "pth", {}))
+
+
+@pytest.mark.parametrize(
+    ("small", "large"),
+    [("resnet18", "resnet34"), ("resnet50", "resnet101"), ("resnext101-32x8d", "resnext152-32x8d")],
+)
+def test_a_larger_network_is_not_taken_for_a_smaller_one(tmp_path, small, large) -> None:
+    """All of the smaller one's tensors are in its file, by name and shape, and mean something else there."""
+    with torch.device("meta"):
+        shapes = {k: v.shape for k, v in BACKBONES[large]().state_dict().items() if "num_batches" not in k}
+    path = tmp_path / "weights.pth"
+    torch.save({name: torch.zeros(1).expand(shape) for name, shape in shapes.items()}, path)
+    check_weights(BackboneSpec(name=large), path)
+    with pytest.raises(InputError, match=rf"larger network than this ResNet, .*look like the weights of {large}\)"):
+        check_weights(BackboneSpec(name=small), path)
+    with torch.device("meta"), pytest.raises(InputError, match="are of a larger network"):
+        load_weights(build_backbone(BackboneSpec(name=small)), path)
+
+
+def test_weights_of_layers_that_a_detector_leaves_out(tmp_path) -> None:
+    """RFBNet takes no map of stride 32; the file of the whole backbone fits."""
+    backbone = build_backbone(SPEC, 8, 16)
+    assert load_weights(backbone, write(tmp_path, "pth", STATE)) < len(STATE)
+    assert torch.equal(backbone.state_dict()["stages.3.0.0.weight"], STATE["stages.3.0.0.weight"])
+
+
+def test_checkpoints_that_hold_a_network(tmp_path) -> None:
+    path = tmp_path / "weights.pth"
+    for key in ("state_dict", "model"):
+        torch.save({key: STATE, "optimizer": {"state": {}, "lr": 0.1}, "epoch": 3}, path)
+        check_weights(SPEC, path)
+    torch.save({"model": STATE, "model_ema": STATE}, path)
+    assert "holds no tensor" in refusal(path)
+    torch.save(BACKBONES["slim"](), path)
+    told = refusal(path)
+    assert "save a state_dict" in told and "weights_only" not in told and told.isprintable()
+
+
+def test_trained_offsets_of_a_file_are_taken_and_checked(tmp_path) -> None:
+    spec = BackboneSpec(name="resnet50", dcn=("c5",))
+    with torch.device("meta"):
+        backbone = build_backbone(spec)
+    state = {k: torch.zeros(1).expand(v.shape) for k, v in backbone.state_dict().items() if "num_batches" not in k}
+    name = "layer4.0.conv2.offset.bias"
+    torch.save({**state, name: torch.full((27,), 0.25)}, tmp_path / "weights.pth")
+    assert weights.fitting(backbone, tmp_path / "weights.pth")[name].tolist() == [0.25] * 27
+    torch.save({**state, name: torch.full((27,), float("nan"))}, tmp_path / "weights.pth")
+    with pytest.raises(InputError, match=f"'{name}' are NaN"):
+        check_weights(spec, tmp_path / "weights.pth")
+    with pytest.raises(InputError, match=r"larger network than this ResNet, first 'layer4\.0\.conv2\.offset"):
+        check_weights(BackboneSpec(name="resnet50"), tmp_path / "weights.pth")
+
+
+def test_suffixes_in_capitals(tmp_path) -> None:
+    for suffix in SUFFIXES:
+        check_weights(SPEC, write(tmp_path, suffix, STATE).rename(tmp_path / f"W.{suffix.upper()}"))
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -19,12 +19,15 @@ def cell(config: CellConfig) -> Cell:
     return build_cell(Path(), config, LocalPaths(), "cpu")
 
 
-def test_the_batches_of_a_step_hold_the_images_of_one_large_batch() -> None:
-    large, small = (cell(tiny(batch_size=b, accumulate=a)).loader for b, a in ((12, 1), (3, 4)))
-    assert large.steps_per_epoch == small.steps_per_epoch == 2
+@pytest.mark.parametrize(("batch", "parts_of", "epoch"), [(3, 4, 2), (5, 2, 2), (7, 3, 1), (1, 5, 4), (16, 2, 1)])
+def test_the_batches_of_a_step_hold_the_images_of_one_large_batch(batch, parts_of, epoch) -> None:
+    """Of 24 images, whatever is left over at the end of an epoch, also where an update takes some of them twice."""
+    shapes = ((batch * parts_of, 1), (batch, parts_of))
+    large, small = (cell(tiny(batch_size=b, accumulate=a)).loader for b, a in shapes)
+    assert large.steps_per_epoch == small.steps_per_epoch == epoch
     parts = list(small.batches(1, 3))
     for step, whole in enumerate(large.batches(1, 3)):
-        mine = parts[4 * step : 4 * step + 4]
+        mine = parts[parts_of * step : parts_of * (step + 1)]
         assert sum((p.image_ids for p in mine), ()) == whole.image_ids and {p.epoch for p in mine} == {whole.epoch}
         assert torch.equal(torch.cat([p.images for p in mine]), whole.images)
     ahead = list(replace(small, workers=2).batches(1, 3))

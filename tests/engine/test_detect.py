@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +16,7 @@ from assignbench.contract import Objects, Predictions
 from assignbench.data.base import DetectionData, ImageRecord
 from assignbench.engine.detect import detect, views_of
 from assignbench.engine.evaluate import object_table, predict
+from assignbench.engine.outcome import Diverged
 from assignbench.methods import resolve
 from assignbench.priors import Priors
 
@@ -106,6 +109,27 @@ def test_voting_moves_the_kept_box_to_the_mean_of_the_views() -> None:
             mine = views.boxes[views.labels == 1]
             assert (voted.boxes[0] >= mine.amin(0) - 1e-4).all() and (voted.boxes[0] <= mine.amax(0) + 1e-4).all()
             assert not torch.equal(voted.boxes[0], plain.boxes[0]) or torch.equal(mine.amin(0), mine.amax(0))
+
+
+@pytest.mark.parametrize("part", ["cls_logits", "quality_logits", "boxes"])
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_outputs_that_are_no_numbers_are_told(part, value) -> None:
+    """A NaN lies above no floor: without a word the image would just have no boxes. Infinities are large numbers."""
+
+    class Spoilt(Seer):
+        def __call__(self, images: torch.Tensor, extents: object) -> tuple[Priors, Predictions]:
+            priors, found = super().__call__(images, extents)
+            found = replace(found, quality_logits=torch.zeros(len(images), 2))
+            getattr(found, part)[-1, 0] = float(value)
+            return priors, found
+
+    spec, evaluation = DataSpec(name="d", kind="coco", size=96), Evaluation(batch=4)
+    (views,) = views_of(data(), spec, evaluation)
+    if value == "inf":
+        assert detect(Spoilt(), resolve("iou"), views, evaluation).after.valid.any()
+        return
+    with pytest.raises(Diverged, match=r"test image 53: the network's (class|quality|box) outputs are not numbers"):
+        detect(Spoilt(), resolve("iou"), views, evaluation)
 
 
 def test_equal_scores_go_to_the_earlier_view() -> None:

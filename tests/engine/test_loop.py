@@ -1,5 +1,6 @@
 """The loop: learners that see the same batches do not see each other; hooks are told everything in order."""
 
+import json
 from copy import deepcopy
 from pathlib import Path
 
@@ -122,13 +123,15 @@ class Poison(Hook):
                 self.learner.detector.head.cls.bias[0] = float("nan")
 
 
+@pytest.mark.parametrize("changes", [{}, {"batch_size": 2, "accumulate": 2}, {"amp": "fp16", "ema": 0.5}])
 @pytest.mark.parametrize("name", BY_CRITERION)
-def test_a_nan_is_told_whatever_the_losses_are(name, tmp_path) -> None:
+def test_a_nan_is_told_whatever_the_losses_are(name, changes, tmp_path) -> None:
     """The step, the losses and the images: none of the criteria swallows what is not a number."""
-    mine = cell(tiny(name, detector_for(name)), tmp_path)
+    mine = cell(tiny(name, detector_for(name), **changes), tmp_path)
     loop(mine.loader.batches(0, 4), [mine.learner], [Guard(mine.learner, tmp_path), Poison(mine.learner, 1)])
     assert mine.learner.stopped is not None
-    assert str(mine.learner.stopped).startswith("step 2: not finite") and "image_ids" in str(mine.learner.stopped)
+    assert str(mine.learner.stopped).startswith("step 2: not finite")
+    assert len(json.loads((tmp_path / "diverged.json").read_text())["image_ids"]) == 4
 
 
 def test_learners_of_one_loop_take_the_same_batches() -> None:

@@ -10,7 +10,8 @@ from assignbench.config.recipe import Schedule, learning_rate
 from assignbench.config.recipes import RECIPES
 
 VOC = 16_551 // 32  # updates of an epoch: 16,551 images of VOC 2007 + 2012 trainval, the rest of 7 images left out
-COCO_32, COCO_16 = 117_266 // 32, 117_266 // 16  # images of train2017 with objects
+COCO_32, COCO_16 = 118_287 // 32, 118_287 // 16  # images of train2017, those without objects too (RC7)
+SKU = 8_219 // 16
 WARM = {"third": 0.01 / 3, "half way from a third": 0.01 * (1 / 3 + (1 - 1 / 3) / 2)}
 
 # (step, rate); what stands in a comment was computed with a pocket calculator.
@@ -30,24 +31,30 @@ TABLES: dict[str, tuple[int, int, list[tuple[int, float]]]] = {
             (129_249, 1e-6),
         ],
     ),
-    "mutual_guidance_coco": (COCO_32, 512_960, [(0, 1e-6), (500, 0.01), (256_730, 0.0050005), (512_959, 1e-6)]),
-    # epochs of 7,329 updates: /10 after epoch 16 (117,264) and 18 (131,922)
+    "mutual_guidance_coco": (COCO_32, 517_440, [(0, 1e-6), (500, 0.01), (258_970, 0.0050005), (517_439, 1e-6)]),
+    # epochs of 7,392 updates: /10 after epoch 16 (118,272) and 18 (133,056)
     "mlc_19e": (
         COCO_16,
-        139_251,
+        140_448,
         [
             (0, WARM["third"]),
             (499, WARM["third"]),
             (500, 0.01),
-            (117_263, 0.01),
-            (117_264, 0.001),
-            (131_921, 0.001),
-            (131_922, 0.0001),
-            (139_250, 0.0001),
+            (118_271, 0.01),
+            (118_272, 0.001),
+            (133_055, 0.001),
+            (133_056, 0.0001),
+            (140_447, 0.0001),
         ],
     ),
-    "mlc_24e": (COCO_16, 175_896, [(131_921, 0.01), (131_922, 0.001), (161_237, 0.001), (161_238, 0.0001)]),
-    "mlc_retinanet_19e": (COCO_16, 139_251, [(0, 1e-5), (250, 0.005005), (500, 0.01), (117_264, 0.001)]),
+    "mlc_24e": (COCO_16, 177_408, [(133_055, 0.01), (133_056, 0.001), (162_623, 0.001), (162_624, 0.0001)]),
+    "mlc_retinanet_19e": (COCO_16, 140_448, [(0, 1e-5), (250, 0.005005), (500, 0.01), (118_272, 0.001)]),
+    "mlc_retinanet_24e": (COCO_16, 177_408, [(499, 0.00998002), (500, 0.01), (133_056, 0.001), (162_624, 0.0001)]),
+    "mlc_rpn_19e": (
+        COCO_16,
+        140_448,
+        [(0, 2e-5), (250, 0.01001), (500, 0.02), (118_271, 0.02), (118_272, 0.002), (133_056, 0.0002)],
+    ),
     "musu_90k": (
         COCO_16,
         90_000,
@@ -70,6 +77,7 @@ TABLES: dict[str, tuple[int, int, list[tuple[int, float]]]] = {
         ],
     ),
     "ltm_180k": (COCO_16, 180_000, [(250, WARM["half way from a third"]), (120_000, 0.001), (179_999, 0.0001)]),
+    "ltm_sku110k": (SKU, 90_000, [(0, WARM["third"]), (500, 0.01), (60_000, 0.001), (80_000, 0.0001)]),
     "paa_135k": (
         COCO_16,
         135_000,

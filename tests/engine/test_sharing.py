@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+import torch
 
 from assignbench.config.cell import CellConfig, LocalPaths
 from assignbench.config.evaluation import Evaluation
@@ -70,6 +71,27 @@ def test_a_taken_training_gives_the_records_of_an_own_one(source, alone) -> None
     assert CellRecord(folder, thorough=True).state == "done"
 
 
+@pytest.mark.parametrize("name", ["detect.thin_out", "cost.speed"])
+def test_a_training_whose_evaluation_failed_is_taken(tmp_path, alone, monkeypatch, name) -> None:
+    """Without memory for the test images a cell fails, says what helps there, and lends its training."""
+
+    def full(*given: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    folder = place(TRAINED, tmp_path / "study" / TRAINED.id)
+    with monkeypatch.context() as patched:
+        patched.setattr(f"assignbench.engine.{name}", full)
+        assert run_cell(folder, "cpu") == "failed"
+    reason = CellRecord(folder).reason
+    assert "the memory of the GPU is used up" in reason and "a smaller evaluation.batch" in reason
+    assert "schedule.batch_size" not in reason and CellRecord(folder).lends
+    reading = borrower(folder)
+    assert run_cell(reading, "cpu") == "done", CellRecord(reading).reason
+    same(alone, reading)
+    about = CellRecord(reading).training
+    assert about["cell"] == TRAINED.id and about["train_seconds"] > 0 and "peak_memory_mib" not in about
+
+
 def test_notes_on_the_training_stay_with_it(source) -> None:
     write_json(source / "status.json", {"state": "done", "notes": ["a checkpoint was damaged"]})
     folder = borrower(source)
@@ -126,9 +148,9 @@ def edited(source: Path, name: str, **changes: object) -> None:
     finish(source)
 
 
-def refused(source: Path) -> str:
+def refused(source: Path, config: CellConfig = READ) -> str:
     """Why a cell that is to take a training has failed; nothing of the training is there."""
-    folder = borrower(source)
+    folder = borrower(source, config)
     assert run_cell(folder, "cpu") == "failed"
     assert not (folder / "checkpoint").exists() and not (folder / "training.json").exists()
     return CellRecord(folder).reason
@@ -147,8 +169,8 @@ def test_a_training_that_is_not_there_is_not_taken(source) -> None:
 
 
 def test_a_training_of_another_configuration_is_not_taken(source) -> None:
-    edited(source, "config.json", probe_images=1)
-    assert "whose configuration is another one" in refused(source)
+    other = READ.model_copy(update={"probe_images": 1})
+    assert "whose configuration is another one" in refused(source, other)
 
 
 def test_a_training_of_other_inputs_is_not_taken(source) -> None:

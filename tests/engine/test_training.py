@@ -101,6 +101,20 @@ def test_a_stopped_cell_goes_on_to_the_same_end(tmp_path, method, changes) -> No
     same_records(whole, halved)
 
 
+def test_a_cell_that_was_stopped_after_its_last_step_leaves_what_others_leave(tmp_path) -> None:
+    """The averaged weights are the final ones, and nothing stays of the checkpoint that was written for resuming."""
+    cell = tiny(ema=0.5)
+    whole, stopped = place(cell, tmp_path / "whole"), place(cell, tmp_path / "stopped")
+    run_cell(whole, "cpu")
+    calls = iter(range(1000))
+    assert run_cell(stopped, "cpu", Wish(lambda: next(calls) < cell.schedule.steps)) == "pending"
+    assert read_json(stopped / "status.json")["reason"] == "stopped; resumes at step 8"
+    assert run_cell(stopped, "cpu") == "done"
+    same_records(whole, stopped)
+    left = [sorted(p.name for p in (folder / "checkpoint").iterdir()) for folder in (whole, stopped)]
+    assert left[0] == left[1] == ["step-00000008.json", "weights.safetensors"]
+
+
 COMMAND = [sys.executable, "-m", "assignbench.engine.run"]
 
 

@@ -43,7 +43,7 @@ class Watched:
     running: dict[Path, int] = field(default_factory=dict)
 
     def submit(self, job: Job) -> Job:
-        assert job.after is None or CellRecord(job.after).state == "done"
+        assert job.after is None or CellRecord(job.after).lends
         assert job.after not in self.running
         self.started.append(job.folder)
         self.running[job.folder] = 0
@@ -95,6 +95,24 @@ def test_a_training_that_ends_badly_ends_so_for_all(jobs, state) -> None:
         assert record.reason == f"its training is that of {jobs[2].folder.name}, which {state}: step 3: not finite"
     Jobs(Watched(), 2).run(jobs)  # the same again: now it does not fail
     assert [CellRecord(j.folder).state for j in jobs] == ["done"] * 3
+
+
+@pytest.mark.parametrize(
+    ("content", "lends"),
+    [
+        ({"files": {"weights.safetensors": {}}}, True),
+        ({"files": {"weights-00000003.safetensors": {}}}, False),
+        ({"files": None}, False),
+        ({}, False),
+    ],
+)
+def test_a_finished_training_is_taken_although_its_own_evaluation_failed(jobs, content, lends) -> None:
+    """One reading that needs too much memory must not cost the others their numbers."""
+    launcher = Watched({jobs[2].folder: (1, "failed", "the memory is used up")})
+    write_json(jobs[2].folder / "checkpoint" / "step-00000003.json", content)
+    Jobs(launcher, 2).run(jobs)
+    states = [CellRecord(j.folder).state for j in jobs]
+    assert states == (["done", "done", "failed"] if lends else ["failed"] * 3)
 
 
 def test_a_training_that_was_stopped_leaves_all_pending(jobs) -> None:

@@ -38,7 +38,7 @@ def _poisoned(text: str, folder: Path) -> list[str]:
     about = json.loads((run / "study.json").read_text())
     for key in ("title", "answers", "expect", "cost"):
         about[key] = text
-    about["notes"] = [text]
+    about["notes"], about["left_out"] = [text], [text]
     entry = {**STUDY, "title": text, "answers": text, "expect": text, "cost": text, "analyses": ["averages"]}
     (folder / "study.yaml").write_text(yaml.safe_dump(entry, allow_unicode=True))
     names = []

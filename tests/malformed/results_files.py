@@ -120,6 +120,19 @@ def options() -> Iterator[Case]:
     yield Case(
         "analyze", "one file twice", lambda f: [*analyze(f, truth(), found())[:5], "found.json"], ("found",), code=(2,)
     )
+    for given, words in (
+        ("=found.json", ("--predictions", "name")),
+        ("a\x1b[31m=found.json", ("--predictions", "name")),
+        ("a=found.json,", ("--predictions", "comma")),
+        ("a=found.json,found.json", ("--predictions", "found.json", "seed")),
+        ("a=found.json,gone.json", ("gone.json",)),
+        ("../a=found.json", ("../a=found.json",)),
+    ):
+        yield Case("analyze", f"--predictions {given!r}", partial(_given, given), words)
+
+
+def _given(text: str, folder: Path) -> list[str]:
+    return [*analyze(folder, truth(), found())[:4], text, "--out", "runs"]
 
 
 def _one_folder(folder: Path, told: Told) -> list[str]:

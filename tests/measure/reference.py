@@ -31,7 +31,11 @@ def evaluated(
         gt = COCO()
         gt.dataset = truth
         gt.createIndex()
-        run = Eval(gt, gt.loadRes(results), "bbox")
+        found = gt.loadRes(results) if results else COCO()  # of an empty list loadRes wants the first
+        if not results:
+            found.dataset = {**truth, "annotations": []}
+            found.createIndex()
+        run = Eval(gt, found, "bbox")
         run.params.maxDets = list(limits)
         if ids is not None:
             run.params.imgIds = list(ids)

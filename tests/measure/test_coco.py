@@ -103,7 +103,8 @@ def test_more_than_a_hundred_detections_count_as_pycocotools_counts_them(most) -
 
 
 def test_at_which_limits_recall_is_measured() -> None:
-    assert recall_limits(50) == recall_limits(100) == (1, 10, 100)
+    assert recall_limits(100) == (1, 10, 100)
+    assert recall_limits(50) == (1, 10, 50, 100) and recall_limits(1) == (1, 10, 100)
     assert recall_limits(299) == (1, 10, 100, 299)
     assert recall_limits(300) == (1, 10, 100, 300)
     assert recall_limits(2000) == (1, 10, 100, 300, 1000, 2000)
@@ -126,3 +127,40 @@ def test_an_empty_result_is_zero_where_objects_are_and_nothing_elsewhere() -> No
     assert found["AP"] == found["APs"] == found["AR300"] == 0.0
     assert found["APm"] is None and found["APl"] is None
     assert found["per_class"] == {"a": 0.0, "b": None}
+
+
+def odd_files(folder, seed: int):
+    """Ground truth with an annotation 0, and results with boxes without area; what pycocotools makes of them."""
+    rng = np.random.default_rng(seed)
+    items, results = [], []
+    for i in range(24):
+        box = [*rng.uniform(0, 150, 2).tolist(), *rng.uniform(10, 120, 2).tolist()]
+        where = {"image_id": i % 5 + 1, "category_id": i % 2 + 1}
+        crowd = int(rng.random() < (0.5 if i == 0 else 0.1))
+        items.append({"id": i, **where, "bbox": box, "area": box[2] * box[3], "iscrowd": crowd})
+        for _ in range(int(rng.integers(1, 3))):
+            near = (np.array(box) + rng.normal(0, 4, 4)).tolist()
+            results.append({**where, "bbox": near, "score": float(rng.random())})
+        results.append({**where, "bbox": [*box[:2], 0.0, box[3]], "score": float(rng.random())})
+    truth = {
+        "images": [{"id": i, "file_name": f"{i}.jpg", "width": 300, "height": 300} for i in range(1, 6)],
+        "annotations": items,
+        "categories": [{"id": c, "name": f"kind{c}"} for c in (1, 2)],
+    }
+    for name, content in (("gt", truth), ("found", results)):
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    return truth, results
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_annotation_0_and_boxes_without_area_count_as_in_pycocotools(tmp_path, seed) -> None:
+    exact = coco_evaluate(*odd_files(tmp_path, seed))
+    truth = read_ground_truth(tmp_path / "gt.json")
+    table = read_predictions(tmp_path / "found.json", truth)
+    assert any("annotation 0 can never be found" in n for n in truth.notes)
+    found = coco_summary(overlaps_of(truth.images, truth.objects, table, 2), truth.classes, 100)
+    for name in COCO_NAMES:
+        assert found[name] == pytest.approx(exact[name], abs=1e-9), name
+    plain = truth.objects.drop(columns="never_found")
+    other = coco_summary(overlaps_of(truth.images, plain, table, 2), truth.classes, 100)["AP"]
+    assert other >= found["AP"]

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from assignbench.config import CellConfig
+from assignbench.config.cell import FORMAT
 from assignbench.config.method import Voting
 from assignbench.errors import InputError
 from assignbench.records import CellRecord, ImportedConfig, ImportedData, ImportedMethod, OldRecords, write_config
@@ -86,12 +87,12 @@ def test_where_things_lie_does_not_change_the_id(path, value) -> None:
         ("method.coder.stds", [1.0, 1.0]),
         ("method.assigner.parameters", {"gamma": 1.0}),
         ("detector.spec.head.depth", 2),
-        ("data.image_size", 64),
+        ("data.size", 64),
         ("data.factors.contrast", 10),
         ("schedule.threads", 2),
         ("schedule.lr", 0.001),
         ("evaluation.floor", 0.05),
-        ("format", 4),
+        ("format", FORMAT - 1),
     ],
 )
 def test_what_makes_a_cell_that_cell_changes_the_id(path, value) -> None:
@@ -124,6 +125,7 @@ def test_an_imported_cell_says_so_and_is_no_trained_one(tmp_path) -> None:
         ('{"seed": 0, "method": {"nms_kind": "soft"}}', "AssignBench 0.1"),
         ('{"format": 1, "seed": 0}', "AssignBench 0.1"),
         ('{"format": 2, "seed": 0}', "AssignBench 0.2"),
+        ('{"format": 3, "seed": 0}', "AssignBench 0.3"),
     ],
 )
 def test_older_folders_are_refused_with_the_way_out(tmp_path, text, said) -> None:
@@ -146,7 +148,7 @@ def test_older_folders_are_refused_with_the_way_out(tmp_path, text, said) -> Non
         (b"[" * 100_000, "config.json"),
         (b"\xff\xfe", "UTF-8"),
         (b"", "config.json"),
-        (b'{"format": 3, "seed": -1}', "seed"),
+        (b'{"format": 4, "seed": -1}', "seed"),
     ],
 )
 def test_a_damaged_configuration_is_told_with_the_way_out(tmp_path, content, said) -> None:

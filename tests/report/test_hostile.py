@@ -67,7 +67,7 @@ def hostile(tmp_path_factory) -> Iterator[Path]:
     written.CLASSES[:] = [f"{ATTACK}$\\frac$", f"{ATTRIBUTE}[/red]", r"$\undefined{$"]
     try:
         folder = write_study(
-            tmp_path_factory.mktemp("hostile") / "runs" / "s", seeds=1, images=8, methods=methods,
+            tmp_path_factory.mktemp("hostile") / "runs" / "s", seeds=1, images=28, methods=methods,
             detectors=("../../../escaped", r"$\frac$" + ATTACK), data="/abs/../\"><i>$_^$",
             title=ATTACK + ATTRIBUTE, answers="\n".join(HOSTILE), alter=spoil_formulas,
             expect=ATTACK, cost=ATTRIBUTE,

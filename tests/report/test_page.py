@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from assignbench.errors import InputError
 from assignbench.records import read_json, write_json
 from assignbench.report import build_report, publish_report
 from assignbench.report.figures import FIGURES
+from assignbench.report.opening import fairness
 from assignbench.report.page import write_report
 from tests.report.written import METHODS, write_study
 
@@ -39,7 +41,7 @@ def rows_under(text: str, caption: str) -> list[list[str]]:
     """The cells of the markdown table with that caption: header first, the ruler left out."""
     lines = text[text.index(f"**{caption}") :].splitlines()[2:]
     table = [line for line in lines[: lines.index("")]]
-    cells = [[c.strip() for c in SEPARATOR.split(line)[1:-1]] for line in table]
+    cells = [[c.strip().strip("*") for c in SEPARATOR.split(line)[1:-1]] for line in table]
     return [cells[0], *cells[2:]]
 
 
@@ -68,14 +70,40 @@ def test_every_section_is_there_and_nothing_failed(report) -> None:
 
 def test_one_place_is_named_once_and_several_in_every_row(report, tmp_path) -> None:
     text = (report / "report.md").read_text()
-    assert all("slim" not in cell for row in rows_under(text, "Paired differences over seeds") for cell in row)
+    assert all("slim" not in cell for row in rows_under(text, "Paired differences") for cell in row)
     study = write_study(tmp_path, seeds=1, images=6, detectors=("slim", "wide"), analyses=["averages", "differences"])
     text = (build_report(study).parent / "report.md").read_text()
-    header, *rows = rows_under(text, "Paired differences over seeds")
+    header, *rows = rows_under(text, "Paired differences")
     assert header[:2] == ["data", "detector"] and {r[1] for r in rows} == {"slim", "wide"}
     header, *rows = rows_under(text, "Each method and its baseline")
     assert header[:3] == ["data", "detector", "method"] and len(rows) == 2 * len(METHODS)
     assert {r[-1] for r in rows if r[3] != "–"} == {"not resolvable"}  # one seed
+
+
+def test_the_first_section_is_about_the_primary_metric_and_says_what_cannot_be_tested(tmp_path) -> None:
+    """No cell of the baseline is there: its row stays, and nobody takes its place."""
+    chosen = {m: METHODS[m] for m in ("iou", "mutual_guidance", "paa")}
+    folder = write_study(
+        tmp_path, seeds=1, images=6, methods=chosen, primary="AR100", analyses=["differences", "claims"],
+        claims=[{"claim": "mutual_guidance > iou on AP"}],
+    )  # fmt: skip
+    content = read_json(folder / "study.json")
+    grid = {
+        c: {"data": "scenes", "detector": "slim", "method": m}
+        for c in content["cells"]
+        for m in chosen
+        if f"-{m}-" in c
+    }
+    write_json(folder / "study.json", content | {"grid": grid})
+    shutil.rmtree(next(folder.glob("*-iou-*")))
+    text = (build_report(folder).parent / "report.md").read_text()
+    header, *rows = rows_under(text, "Each method and its baseline: slim on scenes")
+    assert header[-2:] == ["ΔAR100, points", "verdict (corrected)"]
+    why = "no finished cell of iou (1 not begun)"
+    assert [r[:2] for r in rows] == [["iou", "–"], ["mutual_guidance", "iou"], ["paa", "iou"]]
+    assert [r[-2:] for r in rows[1:]] == [["–", f"not testable: {why}"]] * 2
+    assert rows_under(text, "The claims that the study tests")[1][1:] == ["not testable", why]
+    assert text.index("## Differences between methods") < text.index("## Appendix") or "## Appendix" not in text
 
 
 def test_a_damaged_cell_is_told_first_and_costs_nothing_else(tmp_path) -> None:
@@ -143,6 +171,7 @@ def test_pictures_of_hidden_data_are_not_shown(folder, tmp_path) -> None:
 def test_publishing_shows_our_own_scenes_and_leaves_no_page(folder, tmp_path) -> None:
     assert publish_report(folder, tmp_path) == tmp_path / "report.md"
     assert not (tmp_path / "index.html").exists() and list((tmp_path / "figures").glob("*.jpg"))
+    assert (tmp_path / "cells" / "measures.parquet").is_file()
 
 
 def test_a_difference_of_data_is_called_unfair(tmp_path) -> None:
@@ -231,3 +260,77 @@ def test_a_study_without_cells_still_has_a_page(tmp_path) -> None:
     write_json(tmp_path / "study.json", {"study": "empty", "answers": "?", "version": "1", "cells": []})
     text = (build_report(tmp_path).parent / "report.md").read_text()
     assert "# empty" in text and "## Runs" in text
+
+
+def without_result(study: Path, name: str, seeds: tuple[int, ...], state: str = "failed") -> None:
+    """Takes the results of a method's cells away, as if they had failed."""
+    for folder in study.glob(f"*-{name}-*"):
+        if any(f"-seed{seed}-" in folder.name for seed in seeds):
+            (folder / "manifest.json").unlink()
+            write_json(folder / "status.json", {**read_json(folder / "status.json"), "state": state, "reason": "why"})
+
+
+def noted(text: str, caption: str) -> str:
+    """What stands below the markdown table with that caption."""
+    return text[text.index(f"**{caption}") :].split("\n\n")[2]
+
+
+def test_failed_cells_keep_their_place_in_every_table(tmp_path) -> None:
+    study = write_study(tmp_path, seeds=3, images=6, analyses=["averages", "differences", "cost"])
+    without_result(study, "paa", (0, 1, 2), "diverged")
+    without_result(study, "mutual_guidance", (1,))
+    text = (build_report(study).parent / "report.md").read_text()
+    header, *rows = rows_under(text, "slim on scenes, test split")
+    (gone,) = (row for row in rows if row[0] == "paa")
+    assert set(gone[1 : header.index("ΔAP")]) == {"diverged"}
+    assert [r[-1] for r in rows_under(text, "Each method and its baseline") if r[0] == "paa"] == ["diverged"]
+    told = "mutual_guidance failed for seed 1; paa diverged for seeds 0, 1, 2"
+    captions = re.findall(r"^\*\*(.*?)\*\*$", text, re.MULTILINE)
+    results = [c for c in captions if c not in ("Cells of this study", "What the cells ran on")]
+    assert len(results) > 4 and all(told in noted(text, caption) for caption in results)
+
+
+def test_figures_pass_over_a_place_without_finished_cells(tmp_path) -> None:
+    study = write_study(tmp_path, seeds=1, images=6, detectors=("slim", "wide"), analyses=["divergence"])
+    for cell in study.glob("wide-*"):
+        (cell / "manifest.json").unlink()
+        write_json(cell / "status.json", {"state": "failed", "reason": "the memory is used up"})
+    out = build_report(study).parent
+    assert "failed:" not in (out / "report.md").read_text()
+    assert len(list((out / "figures").glob("divergence-density-*"))) == 1
+
+
+def test_a_place_where_all_cells_failed_is_still_told(tmp_path) -> None:
+    study = write_study(tmp_path, seeds=1, images=6, analyses=["averages"])
+    for name in METHODS:
+        without_result(study, name, (0,))
+    text = (build_report(study).parent / "report.md").read_text()
+    assert [r[:2] for r in rows_under(text, "slim on scenes, test split")[1:]] == [[m, "failed"] for m in METHODS]
+
+
+def test_a_method_that_is_read_differently_is_not_unfair(tmp_path) -> None:
+    """Its pair is one of recipes: nothing else than the method differs."""
+
+    def alter(folder: Path) -> None:
+        if "-paa-" in folder.name:
+            config = read_json(folder / "config.json")
+            config["evaluation"] |= {"test_scales": [64, 96]}
+            write_json(folder / "config.json", config)
+
+    study = write_study(tmp_path, seeds=1, images=6, analyses=["averages"], alter=alter)
+    cells = read_study_record(study).cells
+    assert {bool(c.config.evaluation.test_scales) for c in cells} == {True, False}
+    told, unfair = fairness(read_study_record(study))
+    assert not unfair and "evaluation.test_scales" in told
+
+
+def test_costs_of_a_place_without_ap_leave_the_figures_of_the_others(tmp_path) -> None:
+    def alter(folder: Path) -> None:
+        if folder.name.startswith("wide-"):
+            write_json(folder / "summary.json", {**read_json(folder / "summary.json"), "AP": None})
+
+    study = write_study(tmp_path, seeds=1, images=6, detectors=("slim", "wide"), analyses=["cost"], alter=alter)
+    out = build_report(study).parent
+    header, *rows = rows_under((out / "report.md").read_text(), "AP, and what training takes")
+    assert {(r[1], r[header.index("AP")] == "n/a") for r in rows} == {("slim", False), ("wide", True)}
+    assert "failed" not in (out / "report.md").read_text() and (out / "figures" / "cost.png").is_file()

@@ -1,13 +1,16 @@
 """What a table says about values, intervals and single seeds."""
 
 import math
+import random
 
+import numpy as np
 import pandas as pd
+from matplotlib.colors import to_rgb
 
 from assignbench.analysis.result import Result
 from assignbench.report.render.markdown import escaped, markdown_table, paragraph
-from assignbench.report.style import colour
-from assignbench.report.tables import Table, average_tables, difference, percent, result_table, tidy_table
+from assignbench.report.style import colour, looks, looks_of, style
+from assignbench.report.tables import Table, average_tables, difference, percent, result_table, seeds_note, tidy_table
 
 
 def test_percent_and_difference() -> None:
@@ -15,7 +18,9 @@ def test_percent_and_difference() -> None:
     assert percent(0.4321, None, 1) == "43.2†"
     assert percent(None) == percent(math.nan) == "n/a"
     assert difference(0.02, 0.005, 3) == "+2.0 ± 0.5"
-    assert difference(-0.02, 0.5, 2) == "-2.0 (n=2: not resolvable)"
+    assert percent(0.4321, 0.01, 1) == "43.2† ± 1.0"  # over images
+    assert difference(-0.02, 0.5, 2) == "-2.0 ± 50.0 (n=2: not resolvable)"
+    assert difference(-0.02, None, 1) == "-2.0 (n=1: not resolvable)"
     assert difference(math.nan, None, 0) == "–"
 
 
@@ -24,20 +29,35 @@ def averages(n: int) -> pd.DataFrame:
     for method, mean, delta in (("iou", 0.4, math.nan), ("mg", 0.42, 0.02)):
         row = {"data": "voc0712", "detector": "net", "method": method, "metric": "AP", "mean": mean, "half": 0.01}
         row |= {"baseline": "iou" if method == "mg" else "", "pair": "assigner" if method == "mg" else ""}
-        rows.append({**row, "n": n, "delta": delta, "delta_half": 0.015, "delta_n": n})
+        gain = {"delta": delta, "delta_half": 0.015, "delta_n": n, "detectable": delta + 0.002, "reason": ""}
+        gain["detectable_corrected"] = delta + 0.004
+        rows.append({**row, "n": n, **gain})
     return pd.DataFrame(rows)
 
 
 def test_the_table_ends_with_what_it_could_resolve() -> None:
     (table,) = average_tables(averages(3), ["iou", "mg"], {})
     assert table.rows[1] == ["mg", "42.0 ± 1.0", "+2.0 ± 1.5", "iou"]
-    assert "could have resolved for every method: 1.5 points" in table.notes[-1]
+    assert (
+        "resolves in 80 % of its runs: 2.2 points; after correction, where it is the only one: 2.4." in table.notes[1]
+    )
+    assert table.notes[0] == "n: 3 seeds." and table.notes[-1].startswith("± of a method: for other seeds, on these")
     assert not any(n.startswith("recipe") for n in table.notes)
     (recipe,) = average_tables(averages(3).replace({"pair": {"assigner": "recipe"}}), ["iou", "mg"], {})
-    assert recipe.rows[1][-1] == "iou (recipe)" and recipe.notes[0].startswith("recipe: the pair differs in more")
+    assert recipe.rows[1][-1] == "iou (recipe)" and recipe.notes[1].startswith("recipe: the pair differs in more")
+    (two,) = average_tables(averages(2), ["iou", "mg"], {})
+    assert two.notes[-1].startswith("± of a method") and any("cannot resolve" in n for n in two.notes)
     (single,) = average_tables(averages(1), ["iou", "mg"], {})
-    assert "42.0†" in single.rows[1]
+    assert "42.0† ± 1.0" in single.rows[1]
     assert any("cannot resolve any difference" in n for n in single.notes)
+
+
+def test_a_difference_that_cannot_be_tested_says_why() -> None:
+    failed = averages(3)
+    failed.loc[1, ["delta", "reason"]] = [math.nan, "no finished cell of iou (3 failed)"]
+    (table,) = average_tables(failed, ["iou", "mg"], {})
+    assert table.rows[1][2:] == ["–", "iou"]
+    assert table.notes.count("Δ of mg to iou is not testable: no finished cell of iou (3 failed).") == 1
 
 
 def test_published_numbers_stand_beside_ours() -> None:
@@ -81,11 +101,15 @@ def test_numbers_stand_right_and_texts_left() -> None:
 
 def test_rows_per_seed_are_averaged_and_one_place_is_not_repeated() -> None:
     frame = pd.DataFrame(
-        {"data": "d", "detector": "x", "seed": [0, 1], "value": [0.1, 0.3], "method": "iou", "count": [3, 4]}
+        {
+            **{"data": "d", "detector": "x", "seed": [0, 1], "value": [0.1, 0.3], "method": "iou"},
+            **{"count": [3, 4], "fixed": [7, 7]},
+        }
     )
     table = result_table(Result("k", "c", frame), [("d", "x")])
-    assert table.header == ["method", "count", "value", "n"] and table.rows[0][:2] == ["iou", "3.5"]
-    assert table.rows[0][2].startswith("0.200 ± ") and table.rows[0][3] == "2"
+    assert table.header == ["method", "fixed", "value", "count", "n"] and table.rows[0][:2] == ["iou", "7"]
+    assert table.rows[0][2].startswith("0.200 ± ") and table.rows[0][4] == "2"
+    assert table.rows[0][3] == "3.500 ± 6.353"  # a mean of whole numbers that vary is a mean like another
     assert result_table(Result("k", "c", frame), [("d", "x"), ("e", "x")]).header[:2] == ["data", "detector"]
 
 
@@ -102,3 +126,46 @@ def test_colours_are_fixed_and_differ() -> None:
     known = ["iou", "mutual_guidance", "atss", "paa", "musu", "ltm", "mlc"]
     assert len({colour(m) for m in known}) == len(known)
     assert colour("somebody_elses") == colour("somebody_elses")
+
+
+def test_unknown_methods_of_a_page_have_colours_of_their_own() -> None:
+    """Whatever they are called: by their names' hashes alone, two of eight would share one in 97 pages of 100."""
+    rng = random.Random(3)
+    for _ in range(20):
+        own = ["".join(rng.choices("abcdefgh_", k=6)) for _ in range(8)]
+        with looks(["iou", *own, "paa"]):
+            shown = {m: colour(m) for m in ("iou", *own, "paa")}
+            assert len(set(shown.values())) == len(shown)
+        assert shown["iou"] == colour("iou") and shown["paa"] == colour("paa")  # the same on every page
+    many = [f"method_{k}" for k in range(40)]
+    with looks(many):
+        assert len({(colour(m), style(m)) for m in many}) == 40
+    assert len(looks_of([f"method_{k}" for k in range(50)])) == 50
+
+
+def test_the_first_unknown_method_lies_far_from_the_known_one() -> None:
+    def gap(one: str, other: str) -> float:
+        return float(np.linalg.norm(np.subtract(to_rgb(one), to_rgb(other))))
+
+    with looks(["iou", "mine"]):
+        chosen = gap(colour("iou"), colour("mine"))
+    others = [gap(colour("iou"), colour(m)) for m in ("mutual_guidance", "atss", "paa", "musu", "ltm", "mlc")]
+    assert chosen >= max(others)
+
+
+def test_a_unit_is_not_said_twice() -> None:
+    frame = pd.DataFrame({"iou": [0.5], "objects": [3.0], "score": [0.25], "ratio": [2.5]})
+    units = {"iou": "IoU", "objects": "objects", "score": "1", "ratio": "w:h"}
+    assert tidy_table("t", frame, units).header == ["iou", "objects", "score", "ratio (w:h)"]
+
+
+def test_a_table_says_for_whom_its_intervals_speak() -> None:
+    frame = pd.DataFrame({"method": ["a"], "AP": [0.25], "AP_half": [0.01], "n": [3]})
+    table = result_table(Result("k", "c", frame, {"AP": "AP"}, population="other seeds, these images"))
+    assert table.notes[-1] == "±: half of the 95 % interval for other seeds, these images."
+    assert result_table(Result("k", "c", frame.drop(columns="AP_half"), population="x")).notes == []
+
+
+def test_the_seeds_of_a_table_are_told() -> None:
+    assert seeds_note({"a": 3, "b": 3.0}) == "n: 3 seeds."
+    assert seeds_note({"a": 3, "b": 2, "c": math.nan}) == "n: 3 seeds of a, 2 seeds of b."

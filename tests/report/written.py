@@ -105,7 +105,7 @@ def objects_of(images: int) -> pd.DataFrame:
     table["image_crowdedness"] = table.groupby("image_id").crowdedness.transform("max")
     table["objects_in_image"] = table.groupby("image_id").object_id.transform("size")
     for factor in ("acentricity", "occlusion", "contrast"):
-        table[factor] = rng.uniform(0, 1, len(table))
+        table[factor] = rng.uniform(0, 2, len(table))
     return table.assign(crowd=False, difficult=False)
 
 
@@ -239,6 +239,9 @@ def write_training(folder: Path, method: MethodConfig, truth: pd.DataFrame, rng:
     write_table(folder / "assignments.parquet", telemetry(truth, rng))
     for number, step in enumerate((0, 50, 100)):
         rows = pd.concat([probe_rows(o, number, step, rng) for o in truth[truth.image_id < 4].itertuples()])
+        if method.assigner.name == "paa":  # every second prior a candidate, the positives among them the cheapest
+            cost = np.where(rows.positive_cls, 0.6, 3.0) + rng.normal(0, 0.1, len(rows))
+            rows = rows.assign(candidate=rows.positive_cls | (rows.prior % 2 == 0), rule_loss=cost)
         write_table(folder / "probes" / f"visit-{step:08d}.parquet", rows.reset_index(drop=True))
         seen = truth[truth.image_id < 4][["image_id", "object_id", "label"]].reset_index(drop=True)
         seen = seen.assign(epoch=0, progress=step / 100, object=0, network_area=truth.area[: len(seen)].to_numpy())

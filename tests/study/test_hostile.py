@@ -158,7 +158,7 @@ def test_options(tmp_path, option) -> None:
 def test_an_option_may_name_one_data_set(tmp_path) -> None:
     path = tmp_path / "study.yaml"
     path.write_text(yaml.safe_dump(study(data=["shapes", {"name": "more", "kind": "shapes"}])))
-    sizes = [d.image_size for d in read_study(path, sets=["data.1.image_size=64"]).spec.data]
+    sizes = [d.data_set().size for d in read_study(path, sets=["data.1.image_size=64"]).spec.data]
     assert sizes == [128, 64]
     assert "more" in [d.name for d in read_study(path).spec.data]
     with pytest.raises(InputError, match=r"--set data\.1\.image_size=5: data\.1\.image_size is 5"):

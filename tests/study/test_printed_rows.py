@@ -135,6 +135,7 @@ def test_the_cell_is_what_the_row_says(row) -> None:
     config, columns = cell.config, row.columns
     assert config.data.name == SETS[columns["dataset"]]
     check_detector(row, config)
+    check_anchors(row, config)
     check_length(row, config)
     for text in filter(None, columns["parameters"].split(";")):
         check_parameter(text, config)
@@ -170,6 +171,17 @@ def check_detector(row: Row, config: CellConfig) -> None:
     assert bool(spec.backbone.dcn) == name.endswith("-DCN")
     frozen = 0 if row.table.startswith("mutual_guidance") else 1
     assert spec.backbone.frozen_stages == frozen and (spec.backbone.frozen_norm == "none") == (not frozen)
+
+
+def check_anchors(row: Row, config: CellConfig) -> None:
+    """They lie where the paper's code or its toolbox has them, and are counted as the method counts pixels."""
+    priors = config.detector.spec.priors
+    assert priors.inclusive == (config.method.coder.legacy_plus_one != "none")
+    if priors.kind == "point" or priors.count == 1:
+        assert priors.offset == 0.5 and priors.rounding == "none"
+        return
+    of_paper = {"mut": (0.5, "none", True), "mlc": (0.0, "none", False), "ltm": (0.5, "freeanchor", False)}
+    assert (priors.offset, priors.rounding, priors.clamp) == of_paper[row.table[:3]]
 
 
 def check_length(row: Row, config: CellConfig) -> None:

@@ -64,6 +64,20 @@ def test_an_entry_that_does_nothing_is_refused(planned, content, place, remedy) 
     assert code == 2 and f"methods.0.{place} does nothing in method 'probe'" in told and remedy in told
 
 
+VOTES = {"evaluation": {"fuse": "voting", "test_flip": True}}
+
+
+def test_views_that_vote_do_nothing_where_the_method_votes(planned) -> None:
+    """`voting: {}` is voting with its defaults, not nothing."""
+    code, told = planned(one(voting={}, **VOTES))
+    assert code == 2 and "methods.0.evaluation.fuse does nothing: method 'probe' votes by its own voting" in told
+    code, told = planned({**one("paa_voting", "retinanet1-slim"), **VOTES})
+    assert code == 2 and "evaluation.fuse does nothing: every method of the study votes" in told
+    assert planned({**one(), **VOTES})[0] == planned(one(**VOTES))[0] == 0
+    assert planned({**one("paa_voting", "retinanet1-slim", voting=None), **VOTES})[0] == 0
+    assert planned({**study(methods=["iou", {"name": "probe", "preset": "iou", "voting": {}}]), **VOTES})[0] == 0
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -77,6 +91,51 @@ def test_an_entry_that_does_nothing_is_refused(planned, content, place, remedy) 
 )
 def test_an_entry_that_acts_is_not(planned, content) -> None:
     assert planned(content)[0] == 0
+
+
+@pytest.mark.parametrize("place", ["box", "cls"])
+def test_the_place_of_a_quality_layer_that_no_method_has(planned, place) -> None:
+    detectors = ["retinanet-slim", {"name": "fcos-slim", "label": "mine", "spec": {"head": {"quality_on": place}}}]
+    kept = {"name": "paa", "detectors": ["retinanet-slim"]}
+    code, told = planned(study(detectors=detectors, methods=["iou", kept]))
+    assert code == 2 and "detectors.1.spec.head.quality_on does nothing: no method on detector 'mine'" in told
+    assert planned(study(detectors=detectors, methods=["iou", "paa"]))[0] == 0
+
+
+INCLUSIVE = {"name": "retinanet-slim", "spec": {"priors": {"inclusive": True}}}
+
+
+def test_inclusive_anchors_need_a_method_that_counts_so(planned) -> None:
+    """Elsewhere they would be one px too small, by neither way of counting."""
+    code, told = planned({**one(), "detectors": [INCLUSIVE]})
+    assert code == 2 and "spec.priors.inclusive" in told and "legacy_plus_one" in told
+    assert planned({**one(coder={"legacy_plus_one": "freeanchor"}), "detectors": [INCLUSIVE]})[0] == 0
+
+
+AR300 = [{"claim": "iou > atss on AR300"}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "needed"),
+    [
+        ({"max_dets": [1, 10, 300]}, "max_dets: AR300 cannot be measured: of method 'iou' 100"),
+        ({"claims": AR300, "methods": ["iou", "atss"]}, "claims.0: AR300 cannot be measured: of method 'iou' 100"),
+        (
+            {"claims": AR300, "methods": [{"name": "iou", "evaluation": {"max_detections": 300}}, "atss"]},
+            "of method 'atss' 100",
+        ),
+        (
+            {"claims": [{"claim": "AR200 gain of atss > AR300 gain"}], "methods": ["iou", "atss"]},
+            "claims.0: AR200 cannot be measured",
+        ),
+        ({"max_dets": [1, 100], "evaluation": {"max_detections": 20}}, ""),  # COCO's own name
+        ({"max_dets": [300], "evaluation": {"max_detections": 300}, "claims": AR300, "methods": ["iou", "atss"]}, ""),
+    ],
+)
+def test_recall_is_asked_for_at_no_more_detections_than_are_kept(planned, changes, needed) -> None:
+    code, told = planned(study(**changes))
+    assert code == (2 if needed else 0) and needed in told, told
+    assert not needed or "set evaluation: {max_detections:" in told
 
 
 def test_a_default_must_act_on_one_method(planned) -> None:
@@ -115,6 +174,7 @@ def test_a_default_must_act_on_one_method(planned) -> None:
         ({"methods": [{"name": "iou", "assigner": 5}]}, "methods.0.assigner is 5 (allowed: text or a mapping)"),
         ({"methods": [{"name": "iou", "assigner": "a:b:c"}]}, "'a:b:c'"),
         ({"areas": {"": [0, 5]}}, "areas"),
+        ({"detectors": [{"name": "retinanet-resnet18", "weights": "torchvison"}]}, "did you mean 'torchvision'?"),
         ({"presets": {"p": None}}, "presets.p is None"),
         ({"presets": {"p": {"schedul": {}}}}, "did you mean 'schedule'"),
         ({"presets": {"p": {"methods": ["iuo"]}}}, "did you mean 'iou'"),

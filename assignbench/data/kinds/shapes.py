@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ def read_shapes(
 
 def _save(path: Path, pixels: Pixels, table: npt.NDArray[np.float64]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial.npz")
+    partial = path.with_name(f"{path.stem}.{os.getpid()}.partial.npz")  # runs side by side share a study's folder
     np.savez(partial, pixels=pixels, table=table)
     partial.replace(path)
 

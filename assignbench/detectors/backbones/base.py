@@ -21,6 +21,7 @@ class Backbone(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self._first, self._last = 1, 4
+        self._taken_out: tuple[str, ...] = ()
         self._frozen: tuple[nn.Module, ...] = ()
         self._frozen_norms: tuple[nn.Module, ...] = ()
 
@@ -43,6 +44,7 @@ class Backbone(nn.Module):
         """Makes `forward` return the maps of these strides alone; layers that only coarser ones need are taken out."""
         self._first, self._last = (stride.bit_length() for stride in (finest // 8, coarsest // 4))
         unused = {layer for step in self.steps[self._last :] for layer in step}
+        self._taken_out += tuple(f"{name}." for name, module in self.named_modules() if module in unused)
         for parent in self.modules():
             for name, child in parent.named_children():
                 if child in unused:
@@ -94,3 +96,7 @@ class Backbone(nn.Module):
     def is_added(self, name: str) -> bool:
         """Whether no published file has this tensor, since it was added here and starts by itself."""
         return ".offset." in name
+
+    def is_taken_out(self, name: str) -> bool:
+        """Whether `keep` took out the layer that a tensor of this name belongs to."""
+        return name.startswith(self._taken_out)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 import stat
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """Tensors of an npz, safetensors or pth file by their names there. Raises InputError for anything else."""
     _check_file(path)
     try:
-        if path.suffix == ".npz":
+        if path.suffix.lower() == ".npz":
             return _arrays(path)
-        if path.suffix == ".safetensors":
+        if path.suffix.lower() == ".safetensors":
             from safetensors.torch import load_file
 
             return load_file(path)
@@ -34,21 +35,31 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except InputError:
         raise
+    except pickle.UnpicklingError as problem:  # torch's own words advise to run what is in the file
+        why = "it is damaged, or holds more than tensors, and nothing else is read from a file"
+        raise InputError(f"{path}: not a readable weights file ({why}); save a state_dict, or {_REMEDY}") from problem
     except Exception as problem:
         told = str(problem).strip().splitlines() or [type(problem).__name__]
         raise InputError(f"{path}: not a readable weights file ({told[0]:.200}); {_REMEDY}") from problem
-    if isinstance(loaded, dict):
-        loaded = loaded.get("state_dict", loaded)
+    loaded = _state_of(loaded)
     if not isinstance(loaded, dict):
         raise InputError(f"{path}: holds a {type(loaded).__name__}, not a dictionary of tensors; {_REMEDY}")
     return {k: v for k, v in loaded.items() if isinstance(k, str) and isinstance(v, Tensor)}
 
 
+def _state_of(loaded: object) -> object:
+    """What a checkpoint holds of a network: its `state_dict`, or the one entry that is a mapping with tensors."""
+    if not isinstance(loaded, dict) or any(isinstance(v, Tensor) for v in loaded.values()):
+        return loaded
+    inner = [v for v in loaded.values() if isinstance(v, dict) and any(isinstance(t, Tensor) for t in v.values())]
+    return loaded.get("state_dict", inner[0] if len(inner) == 1 else loaded)
+
+
 def fitting(backbone: Backbone, path: Path) -> dict[str, Tensor]:
     """The file's tensors that the backbone takes, by the backbone's names and of its types.
 
-    Raises InputError if one is missing, of another shape or type, or holds values that no trained network has; the
-    error's `place` is the tensor's name where the fault is in its values.
+    Raises InputError if one is missing, of another shape or type, or holds values that no trained network has, and if
+    the file is of a larger network; the error's `place` is the tensor's name where the fault is in its values.
     """
     given = {backbone.published_name(name): (name, tensor) for name, tensor in read_weights(path).items()}
     own = _needed(backbone)
@@ -61,11 +72,25 @@ def fitting(backbone: Backbone, path: Path) -> dict[str, Tensor]:
             f"{path}: {len(wrong)} of {len(own)} tensors of {kind} are missing or of another shape, first '{first}', "
             f"which {there} and should have {list(own[first].shape)}; give the weights of this backbone"
         )
-    counts = {n: t for n, t in backbone.state_dict().items() if n not in own and n in given}
+    strange = _strange(backbone, given)
+    if strange:
+        raise InputError(
+            f"{path}: {len(strange)} tensors are of a larger network than this {kind}, first "
+            f"'{given[strange[0]][0]}'; give the weights of this backbone"
+        )
+    others = {n: t for n, t in backbone.state_dict().items() if n not in own and n in given}
+    fit = {n: t.dtype for n, t in {**own, **others}.items() if given[n][1].shape == t.shape}
     return {
-        **{name: _checked(path, *given[name], tensor.dtype) for name, tensor in own.items()},
-        **{name: given[name][1] for name, count in counts.items() if given[name][1].shape == count.shape},
+        name: _checked(path, *given[name], dtype) if dtype.is_floating_point else given[name][1]
+        for name, dtype in fit.items()
     }
+
+
+def _strange(backbone: Backbone, given: Collection[str]) -> list[str]:
+    """Names that belong to a part of the backbone and are not there: resnet101's blocks beyond those of resnet50."""
+    parts = {name for name, _ in backbone.named_children()}
+    known = backbone.state_dict()
+    return [n for n in given if n.partition(".")[0] in parts and n not in known and not backbone.is_taken_out(n)]
 
 
 def _needed(backbone: Backbone) -> dict[str, Tensor]:
@@ -154,7 +179,8 @@ def looks_like(path: Path, networks: Mapping[str, Callable[[], Backbone]]) -> st
         with torch.device("meta"):
             backbone = make()
         shapes = {backbone.published_name(key): shape for key, shape in given.items()}
-        if all(shapes.get(key) == tuple(tensor.shape) for key, tensor in _needed(backbone).items()):
+        whole = all(shapes.get(key) == tuple(tensor.shape) for key, tensor in _needed(backbone).items())
+        if whole and not _strange(backbone, shapes):
             return f" (these look like the weights of {name})"
     if not given:
         return " (the file holds no tensor)"

@@ -14,6 +14,8 @@ from assignbench.measure.groups import ELONGATION
 from assignbench.report.panels import gain_figure, per_place
 from assignbench.report.style import Drawn, Found, colour, figure_of, method_bars, plain, style
 
+SHOWN = 24  # categories in the bars
+
 
 @figure_of("aspect_ratio")
 def aspect_ratio(study: StudyRecord, found: Found) -> list[Drawn]:
@@ -21,7 +23,7 @@ def aspect_ratio(study: StudyRecord, found: Found) -> list[Drawn]:
     categories = found.get("aspect_ratio.categories", pd.DataFrame())
     lines = found.get("aspect_ratio.lines", pd.DataFrame())
     by_object = gain_figure(found["aspect_ratio"], study, ELONGATION.names, "aspect ratio of the object")
-    caption = "Gain in AP over the baseline by aspect ratio of the object, mean over seeds with the 95 % t-interval."
+    caption = "Gain in AP over the baseline by aspect ratio of the object, with its 95 % interval."
     made = [Drawn("aspect_ratio", caption, by_object)]
     if len(categories):  # a line needs three categories
         several = categories.groupby(["data", "detector"]).category.transform("nunique") > 2
@@ -29,9 +31,15 @@ def aspect_ratio(study: StudyRecord, found: Found) -> list[Drawn]:
     if len(categories):
         caption = "Gain in AP of every category against its mean aspect ratio, with the fitted line (LTM, Fig. 7)."
         made.append(Drawn("aspect_ratio-categories", caption, _category_lines(categories, lines, study.methods)))
-        caption = "Gain in AP by category, the most slender one first (LTM, Fig. 8)."
+        caption = f"Gain in AP by category, the most slender one first{_cut(categories)} (LTM, Fig. 8)."
         made.append(Drawn("aspect_ratio-bars", caption, _category_bars(categories, study.methods)))
     return made
+
+
+def _cut(categories: pd.DataFrame) -> str:
+    """Says what the bars leave out."""
+    most = int(categories.groupby(["data", "detector"]).category.nunique().max())
+    return f"; {SHOWN} of {most} are shown, the table has all" if most > SHOWN else ""
 
 
 def _category_lines(categories: pd.DataFrame, lines: pd.DataFrame, methods: Sequence[str]) -> Figure | None:
@@ -57,7 +65,7 @@ def _category_lines(categories: pd.DataFrame, lines: pd.DataFrame, methods: Sequ
 
 def _category_bars(categories: pd.DataFrame, methods: Sequence[str]) -> Figure | None:
     def draw(ax: Axes, part: pd.DataFrame, names: list[str]) -> None:
-        order = part.groupby("category").aspect_ratio.mean().sort_values(ascending=False).index.tolist()[:24]
+        order = part.groupby("category").aspect_ratio.mean().sort_values(ascending=False).index.tolist()[:SHOWN]
         method_bars(ax, part.rename(columns={"category": "group"}), order, names, "gain")
         ax.tick_params(axis="x", rotation=60 if len(order) > 10 else 0, labelsize=7)
         ax.set_ylabel("gain in AP, points")

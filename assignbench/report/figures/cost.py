@@ -16,14 +16,18 @@ from assignbench.report.style import Drawn, Found, colour, figure_of, plain
 @figure_of("cost")
 def cost(study: StudyRecord, found: Found) -> list[Drawn]:
     """AP against training time."""
-    return [_against("cost", found["cost"], study, "train_s", "training seconds of a cell", "training time")]
+    table = found["cost"]
+    table = table[table.AP.notna()]
+    if table.empty:
+        return []
+    return [_against("cost", table, study, "train_s", "training seconds of a cell", "training time")]
 
 
 @figure_of("cost.test")
 def speed(study: StudyRecord, found: Found) -> list[Drawn]:
     """AP against the speed at test time, where it was measured."""
     table = found["cost.test"]
-    table = table[table.fps.notna()]
+    table = table[table.fps.notna() & table.AP.notna()]
     label = "test images per second, one at a time"
     return [_against("speed", table, study, "fps", label, "test speed")] if len(table) else []
 
@@ -38,7 +42,7 @@ def _against(name: str, table: pd.DataFrame, study: StudyRecord, column: str, la
         where: Literal["pre", "post"] = "pre" if column == "fps" else "post"
         ax.step(front[column], 100 * front.AP, where=where, color="grey", lw=0.8, zorder=0)
         ax.set_xlabel(label)
-        ax.set_ylabel("AP")
+        ax.set_ylabel("AP, per cent")
 
     caption = f"AP against {what}; outlined methods are dominated by no other."
     if bool((table.pareto == NOT_COMPARED).any()):

@@ -1,4 +1,4 @@
-"""Forest plot of the differences in AP."""
+"""Forest plot of the differences in the primary metric."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from assignbench.analysis import StudyRecord
+from assignbench.analysis.differences import primary_metric
 from assignbench.report.panels import per_place
 from assignbench.report.style import Drawn, Found, colour, figure_of, plain
 
 
 @figure_of("differences")
 def differences(study: StudyRecord, found: Found) -> list[Drawn]:
-    """Forest plot of the differences in AP."""
-    shown = found["differences"].query("metric == 'AP' and reason == ''")
+    """Forest plot of the differences in the primary metric."""
+    metric = primary_metric(study)
+    shown = found["differences"].query("metric == @metric and reason == ''")
 
     def draw(ax: Axes, part: pd.DataFrame, methods: list[str]) -> None:
         for y, method in enumerate(methods):
@@ -30,11 +32,11 @@ def differences(study: StudyRecord, found: Found) -> list[Drawn]:
         ax.axvline(0, color="black", lw=0.8)
         ax.set_yticks(range(len(methods)), [_pair(part, m) for m in methods])
         ax.set_ylim(-0.6, len(methods) - 0.4)
-        ax.set_xlabel("difference in AP, points")
+        ax.set_xlabel(f"difference in {plain(metric)}, points")
 
     caption = (
-        "Differences in AP of each method to its own baseline: the thin line is the 95 % interval for other seeds "
-        "and other test images, on which verdicts rest; the thick one for other seeds alone."
+        f"Differences in {metric} of each method to its own baseline: the thin line is the 95 % interval for other "
+        "seeds and other test images, on which verdicts rest; the thick one for other seeds alone."
     )
     return [Drawn("differences", caption, per_place(shown, study.methods, draw))]
 

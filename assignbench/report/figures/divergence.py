@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from assignbench.analysis import StudyRecord
+from assignbench.analysis.divergence import DENSITY_POINTS
 from assignbench.report.panels import per_place
 from assignbench.report.style import Drawn, Found, colour, figure_of, finished, panels, place_name, plain, present
 
@@ -25,7 +26,7 @@ def divergence(study: StudyRecord, found: Found) -> list[Drawn]:
                     mine.spearman, 100 * mine.AP.astype(float), "o", ms=5, color=colour(method), label=plain(method)
                 )
             ax.set_xlabel("Spearman of ranking score and IoU, mean over objects (J_k)")
-            ax.set_ylabel("AP")
+            ax.set_ylabel("AP, per cent")
 
         caption = "Divergence against AP, a point per cell: does the one predict the other (MLC, Table 1)?"
         made.append(Drawn("divergence", caption, per_place(cells, study.methods, draw)))
@@ -38,6 +39,8 @@ def _densities(study: StudyRecord, table: pd.DataFrame) -> list[Drawn]:
     for place in study.places if len(table) else []:
         here = table[(table.data == place[0]) & (table.detector == place[1])]
         names = present(study.methods, here)
+        if not names:  # no cell of the place is finished
+            continue
         figure, axes = panels(len(names), columns=4, size=(2.2, 2.2))
         reach = np.array([[0.1, 1.0], [0.0, 1.0]])
         for ax, method in zip(axes, names, strict=True):
@@ -47,8 +50,8 @@ def _densities(study: StudyRecord, table: pd.DataFrame) -> list[Drawn]:
             ax.set_xlabel("IoU")
         axes[0].set_ylabel("ranking score")
         caption = (
-            "Ranking score and IoU of the recorded predictions with IoU ≥ 0.1, log density, first seed"
-            f"{place_name(study, place)}."
+            "Ranking score and IoU of the recorded predictions with IoU ≥ 0.1, log density, all seeds, of each cell at "
+            f"most {DENSITY_POINTS} evenly taken ones{place_name(study, place)}."
         )
         made.append(Drawn(f"divergence-density-{place[0]}-{place[1]}", caption, finished(figure)))
     return made

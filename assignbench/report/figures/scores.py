@@ -2,40 +2,64 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 
 from assignbench.analysis import StudyRecord
 from assignbench.analysis.base import keys_of
-from assignbench.analysis.probes import prior_losses, visits
+from assignbench.analysis.probes import Floats, boundary, own_candidates, prior_losses, visits
 from assignbench.records import CellRecord
 from assignbench.report.samples import probed
-from assignbench.report.style import BLUE, Drawn, Found, figure_of, finished, panels, place_name, plain
+from assignbench.report.style import BLUE, RED, Drawn, Found, figure_of, finished, legend, panels, place_name, plain
 
 
 @figure_of("scores")
 def scores(study: StudyRecord, found: Found) -> list[Drawn]:
-    """Histograms of one object's priors, positives apart (PAA, Fig. 1); beside them the mixture that a rule fitted."""
+    """One object's priors, positives apart; beside them a rule's own candidates and mixture (PAA, Fig. 1)."""
     mixtures = found.get("scores.mixtures", pd.DataFrame())
     made = []
     for (data, detector), usable, chosen in probed(study):
-        fitted = {c.id: m for c in usable if len(m := _mixture(mixtures, c, chosen))}
-        figure, axes = panels(len(usable) + len(fitted), columns=4, size=(2.4, 2.1))
+        own = {c.id: _own(c, mixtures, chosen) for c in usable}
+        figure, axes = panels(len(usable) + sum(o.known for o in own.values()), columns=4, size=(2.4, 2.1))
         left = iter(axes)
         for cell in usable:
             table = visits(cell)[-1]
             _histogram(next(left), table[table.object_id == chosen], cell.config.method.name)
-            if cell.id in fitted:
-                _densities(next(left), fitted[cell.id].iloc[0], f"{cell.config.method.name}: its mixture")
-        axes[0].legend(frameon=False, fontsize=7)
+            if own[cell.id].known:
+                _judged(next(left), own[cell.id], f"{cell.config.method.name}: its own")
+        legend(axes[-1], axes[0])
         caption = (
             f"−ln(class score × IoU) of the priors of one probe object at the end of training"
-            f"{place_name(study, (data, detector))}: positives for classification and others. Where the rule fits a "
-            "mixture to its own costs, that mixture (solid: the better component)."
+            f"{place_name(study, (data, detector))}: positives for classification and others. 'its own': the "
+            "candidates that a rule judged, by the cost that it gave them (PAA, Eq. 3; lower is better), as a density; "
+            "the mixture that it fitted to them (solid: the better component); dotted: its boundary, half-way between "
+            "the dearest positive and the cheapest other candidate."
         )
         made.append(Drawn(f"scores-{data}-{detector}", caption, finished(figure)))
     return made
+
+
+@dataclass(frozen=True)
+class Own:
+    """What a rule itself said of an object: the costs of its candidates, the positives, its mixture (or no row)."""
+
+    costs: Floats
+    positive: npt.NDArray[np.bool_]
+    mixture: pd.DataFrame
+
+    @property
+    def known(self) -> bool:
+        """Whether there is anything to draw."""
+        return bool(len(self.costs) or len(self.mixture))
+
+
+def _own(cell: CellRecord, mixtures: pd.DataFrame, chosen: int) -> Own:
+    table = visits(cell)[-1]
+    return Own(*own_candidates(table[table.object_id == chosen]), _mixture(mixtures, cell, chosen))
 
 
 def _mixture(mixtures: pd.DataFrame, cell: CellRecord, chosen: int) -> pd.DataFrame:
@@ -56,12 +80,24 @@ def _histogram(ax: Axes, table: pd.DataFrame, title: str) -> None:
     ax.set_title(plain(title))
 
 
-def _densities(ax: Axes, mixture: pd.Series, title: str) -> None:
+def _judged(ax: Axes, own: Own, title: str) -> None:
+    """The candidates by their cost, the fitted components, and the boundary where costs part the positives."""
+    if len(own.costs):
+        edges = np.linspace(own.costs.min(), own.costs.max() + 1e-9, 16)
+        for mine, shade, alpha in ((~own.positive, "lightgrey", 1.0), (own.positive, BLUE, 0.7)):
+            share = np.full(int(mine.sum()), 1 / (len(own.costs) * (edges[1] - edges[0])))
+            ax.hist(own.costs[mine], bins=edges.tolist(), weights=share, color=shade, alpha=alpha)
+        ax.axvline(boundary(own.costs, own.positive), color=RED, ls=":", lw=1.2)
+    for _, mixture in own.mixture.iterrows():
+        _densities(ax, mixture)
+    ax.set_title(plain(title))
+    ax.set_xlabel("cost")
+
+
+def _densities(ax: Axes, mixture: pd.Series) -> None:
     spread = [float(mixture[f"variance_{k}"]) ** 0.5 for k in (0, 1)]
     x = np.linspace(float(mixture.mean_0) - 3 * spread[0], float(mixture.mean_1) + 3 * spread[1], 200)
     for k, line in ((0, "-"), (1, "--")):
         z = (x - float(mixture[f"mean_{k}"])) / spread[k]
         density = float(mixture[f"weight_{k}"]) * np.exp(-(z**2) / 2) / (spread[k] * np.sqrt(2 * np.pi))
-        ax.plot(x, density, line, color=BLUE, lw=1.2)
-    ax.set_title(plain(title))
-    ax.set_xlabel("cost")
+        ax.plot(x, density, line, color="black", lw=1.0)

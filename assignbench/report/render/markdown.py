@@ -41,12 +41,15 @@ def markdown_table(table: Table) -> str:
     """A table with its caption above and its notes below."""
 
     def line(cells: list[str]) -> str:
-        return "| " + " | ".join(escaped(c) for c in cells) + " |"
+        return "| " + " | ".join(cells) + " |"
+
+    def shown(column: int, cell: str) -> str:
+        return f"**{escaped(cell)}**" if table.stands_out(column, cell) else escaped(cell)
 
     body = [
-        line(table.header),
+        line([escaped(c) for c in table.header]),
         "|" + "".join("---:|" if n else "---|" for n in table.numeric),
-        *(line(r) for r in table.rows),
+        *(line([shown(i, c) for i, c in enumerate(r)]) for r in table.rows),
     ]
     notes = [f"{paragraph(n)}  " for n in table.notes]
     return "\n".join([f"**{escaped(table.caption)}**", "", *(body if table.rows else []), "", *notes])
@@ -56,7 +59,7 @@ def to_markdown(page: Page) -> str:
     """The whole page; figures are linked."""
     lines = [f"# {escaped(page.title)}", "", paragraph(page.answers), ""]
     lines += [f"Built on {page.date} by assignbench {escaped(page.version)}.", "", paragraph(page.fair), ""]
-    for line in page.warnings:
+    for line in (*page.warnings, *(f"CONTRADICTION: {told}" for told in page.contradictions)):
         lines += [paragraph(line), ""]
     for section in page.sections:
         lines += _section(section)
@@ -64,6 +67,8 @@ def to_markdown(page: Page) -> str:
         lines += ["## Left out of the data", "", f"{len(page.skipped)} problem(s):", ""]
         lines += [f"- {paragraph(s)}" for s in page.skipped] + [""]
     lines += ["## Runs", "", markdown_table(page.cells), "", markdown_table(page.runs), ""]
+    if page.recompute:
+        lines += ["## Numbers of every cell", "", paragraph(page.recompute), ""]
     return "\n".join(lines)
 
 

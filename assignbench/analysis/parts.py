@@ -1,0 +1,238 @@
+"""AP on parts of a test split: what each method reaches there and gains, with what seeds and images leave open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from assignbench.analysis import measures
+from assignbench.analysis.base import CellData, StudyRecord
+from assignbench.analysis.estimates import Estimate, Floats, Measured, estimates
+from assignbench.analysis.pairs import Pair, over_pairs, pairs_of
+from assignbench.measure.coco import AREAS
+from assignbench.measure.groups import Grouping, group_precision
+from assignbench.measure.matching import average_precision, match, mean_over_classes
+
+INTERVALS = (
+    "±: 95 % interval for the population that the row names: with one trained model for other test images, with "
+    f"several for other seeds and other test images. Where fewer than {measures.LEAST_IMAGES} images hold such an "
+    "object, nothing is said about other images."
+)
+Key = tuple[str, str, str]  # data set, detector, method
+STANDARD_AREAS = {"small": AREAS["s"], "medium": AREAS["m"], "large": AREAS["l"]}
+NUMBERS = {"AP": slice(None), "AP50": slice(0, 1), "AP75": slice(5, 6)}  # of COCO's ten thresholds
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a cell's test split. `about` are numbers that are printed beside it (objects, images, their mean).
+
+    `images` is how many hold one of its objects. `judge` gives its AP [R, T, C] for weights [R, I] of the images; `key`
+    tells it from the other parts of a cell.
+    """
+
+    name: str
+    about: Mapping[str, float]
+    images: int
+    key: Hashable
+    judge: Callable[[CellData, Floats], Floats]
+
+
+Parts = Callable[[CellData], list[Part]]
+
+
+def object_groups(grouping: Grouping, cell: CellData) -> list[Part]:
+    """The groups of objects that hold one which counts, each with its balanced AP (`measure.groups`)."""
+    if grouping.column not in cell.objects:
+        return []
+    place, counted = grouping.place(cell.objects[grouping.column]), ~cell.overlaps.left_out
+    parts = []
+    for number, name in enumerate(grouping.names):
+        inside = place == number
+        if (inside & counted).any():
+            middle = float(cell.objects[grouping.column][inside].mean())
+            about = {"middle": middle, "objects": int((inside & counted).sum())}
+            images = measures.images_with(cell, inside)
+            parts.append(Part(name, about, images, ("objects", grouping, number), partial(_of_objects, inside)))
+    return parts
+
+
+def image_groups(grouping: Grouping, cell: CellData) -> list[Part]:
+    """The groups of whole images, which belong to that of their objects' common value: evaluated on them alone.
+
+    Images in which no object counts belong to none, as in trends.
+    """
+    place = np.where(cell.overlaps.left_out, -1, grouping.place(cell.objects[grouping.column]))
+    parts = []
+    for number, name in enumerate(grouping.names):
+        member = np.zeros(len(cell.overlaps.images))
+        member[cell.overlaps.object_image[place == number]] = 1.0
+        if member.any():
+            images = int(member.sum())
+            about = {"images": images, "objects": int((place == number).sum())}
+            parts.append(Part(name, about, images, ("images", grouping, number), partial(_of_images, member)))
+    return parts
+
+
+def area_groups(ranges: Mapping[str, tuple[float, float]], cell: CellData) -> list[Part]:
+    """The ranges of area, by COCO's own rule."""
+    o = cell.overlaps
+    parts = []
+    for name, area in ranges.items():
+        inside = (o.object_area >= area[0]) & (o.object_area <= area[1]) & ~o.left_out
+        about, images = {"objects": int(inside.sum())}, measures.images_with(cell, inside)
+        parts.append(Part(name, about, images, ("area", area), partial(_of_area, area)))
+    return parts
+
+
+def _of_objects(inside: np.ndarray, cell: CellData, weights: Floats) -> Floats:
+    return group_precision(cell.overlaps, inside, weights=weights, matches=cell.matches)
+
+
+def _of_images(member: Floats, cell: CellData, weights: Floats) -> Floats:
+    return average_precision(cell.matches, weights * member)
+
+
+def _of_area(area: tuple[float, float], cell: CellData, weights: Floats) -> Floats:
+    matches = cell.once(("matches by area", area), lambda: match(cell.overlaps, area=area, max_detections=cell.most))
+    return average_precision(matches, weights)
+
+
+def curve(cell: CellData, part: Part) -> Floats:
+    """AP, AP50 and AP75 [1 + R, 3] of a part, on all images and on their bootstrap replicates."""
+    return cell.once(("part", part.key), partial(_curve, cell, part))
+
+
+def _curve(cell: CellData, part: Part) -> Floats:
+    count = len(cell.overlaps.images)
+    weights = np.concatenate([measures.whole(count).rows, measures.bootstrap(count).rows])
+    found = part.judge(cell, weights)
+    return np.stack([mean_over_classes(found[:, t]) for t in NUMBERS.values()], axis=1)
+
+
+def _curves(cells: Iterable[CellData], part: Part) -> Floats:
+    """The curves [1 + R, S, 3] of several seeds."""
+    return np.stack([curve(c, part) for c in cells], axis=1)
+
+
+def by_method(study: StudyRecord) -> dict[Key, dict[int, CellData]]:
+    """The finished cells of each method at each data set and detector, by seed; in the study's order."""
+    found: dict[Key, dict[int, CellData]] = {}
+    for cell in study.data():
+        k = cell.keys
+        found.setdefault((k["data"], k["detector"], k["method"]), {})[k["seed"]] = cell
+    return found
+
+
+def sampled(curves: Floats, images: int) -> Measured:
+    """A measure by seed from curves [1 + R, S], whose first entry is the whole test split; of too few images nothing is
+    known of others.
+    """
+    if images < measures.LEAST_IMAGES:
+        return Measured(curves[0])
+    return Measured(curves[0], curves[1:], images - 1.0)
+
+
+def own_estimates(keys: Sequence[Key], samples: Sequence[Measured]) -> list[Estimate]:
+    """What each method's own numbers are worth; seed variances are moderated over the methods of a data set."""
+    found: dict[int, Estimate] = {}
+    for data in dict.fromkeys(k[0] for k in keys):
+        mine = [n for n, k in enumerate(keys) if k[0] == data]
+        found |= zip(mine, estimates([samples[n] for n in mine], [keys[n] for n in mine]), strict=True)
+    return [found[n] for n in range(len(keys))]
+
+
+def part_table(study: StudyRecord, parts_of: Parts) -> pd.DataFrame:
+    """One row per data set, detector, method and part: AP, AP50 and AP75, and the paired gain over the baseline in AP
+    and relative to the baseline's AP, each with the half-width of its 95 % interval; n seeds, and for whom it speaks.
+    """
+    cells = by_method(study)
+    parts = {key: parts_of(next(iter(of_method.values()))) for key, of_method in cells.items()}
+    named = {(p.data, p.detector, p.method): p for p in pairs_of(study)}
+    pairs = {key: p for key, p in named.items() if p.seeds}
+    rows = {(key, part.name): _head(key, part, named.get(key)) for key in cells for part in parts[key]}
+    for name in dict.fromkeys(p.name for mine in parts.values() for p in mine):
+        here = {key: part for key, mine in parts.items() for part in mine if part.name == name}
+        for key, row in _reached(here, cells).items():
+            rows[key, name] |= row
+        for key, row in _gained(here, {k: pairs[k] for k in here if k in pairs}).items():
+            rows[key, name] |= row
+    return without_repeats(pd.DataFrame(list(rows.values())), "gain")
+
+
+def without_repeats(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The table without NAME_n and NAME_population where they say of every row what n and population say, and without
+    columns of empty texts.
+    """
+    for column in ("n", "population"):
+        own = f"{name}_{column}"
+        if own in table and bool((table[own].isna() | (table[own] == table[column].astype(str))).all()):
+            table = table.drop(columns=own)
+    return table[[c for c in table if not table[c].eq("").all()]]
+
+
+def _head(key: Key, part: Part, pair: Pair | None) -> dict[str, object]:
+    """What a row is about; a baseline is named also where nothing can be compared with it."""
+    row: dict[str, object] = dict(zip(("data", "detector", "method"), key, strict=True))
+    row |= {"baseline": pair.baseline if pair else "", "pair": pair.kind if pair else ""}
+    return {**row, "group": part.name, **part.about}
+
+
+def _reached(parts: Mapping[Key, Part], cells: Mapping[Key, Mapping[int, CellData]]) -> dict[Key, dict[str, object]]:
+    """What the methods reach on a part."""
+    keys = list(parts)
+    rows: dict[Key, dict[str, object]] = {k: {} for k in keys}
+    for number, name in enumerate(NUMBERS):
+        samples = [sampled(_curves(cells[k].values(), parts[k])[..., number], parts[k].images) for k in keys]
+        for key, estimate in zip(keys, own_estimates(keys, samples), strict=True):
+            rows[key] |= {name: estimate.mean, f"{name}_half": estimate.half}
+            rows[key] |= {"n": estimate.n, "population": estimate.population if estimate.n else ""}
+    return rows
+
+
+def _gained(parts: Mapping[Key, Part], pairs: Mapping[Key, Pair]) -> dict[Key, dict[str, object]]:
+    """What the methods gain on a part over their baselines."""
+    keys = list(pairs)
+    own, relative = [], []
+    for key in keys:
+        part, pair = parts[key], pairs[key]
+        ours, theirs = (_curves([c[s] for s in pair.seeds], part)[..., 0] for c in (pair.ours, pair.theirs))
+        base = theirs.mean(axis=1, keepdims=True)
+        gain = ours - theirs
+        own.append(sampled(gain, part.images))
+        share = np.divide(gain, base, out=np.full_like(gain, np.nan), where=base > 0)
+        relative.append(sampled(share, part.images))
+    rows: dict[Key, dict[str, object]] = {}
+    estimated = zip(*(over_pairs([pairs[k] for k in keys], samples) for samples in (own, relative)), strict=True)
+    for key, (gain_of, share_of) in zip(keys, estimated, strict=True):
+        row: dict[str, object] = {"gain": gain_of.mean, "gain_half": gain_of.half}
+        row |= {"relative_gain": share_of.mean, "relative_gain_half": share_of.half}
+        row |= {"gain_n": str(gain_of.n), "gain_population": gain_of.population}
+        rows[key] = row
+    return rows
+
+
+def measured_table(study: StudyRecord, names: Sequence[str]) -> pd.DataFrame:
+    """One row per data set, detector and method: measures by name, each with its half-width; n, and for whom it is."""
+    cells = by_method(study)
+    rows: dict[Key, dict[str, object]] = {k: dict(zip(("data", "detector", "method"), k, strict=True)) for k in cells}
+    ends: dict[Key, dict[str, object]] = {k: {"n": 0, "population": ""} for k in cells}
+    for name in names:
+        samples = [of_measure(list(of_method.values()), name) for of_method in cells.values()]
+        for key, estimate in zip(cells, own_estimates(list(cells), samples), strict=True):
+            rows[key] |= {name: estimate.mean, f"{name}_half": estimate.half}
+            ends[key] |= {"n": estimate.n, "population": estimate.population} if estimate.n else {}
+    return pd.DataFrame([{**rows[k], **ends[k]} for k in cells])
+
+
+def of_measure(cells: Sequence[CellData], measure: str) -> Measured:
+    """A measure of a method's cells, seed by seed, and its replicates over test images."""
+    values = np.asarray([measures.measured(c, measure) for c in cells], float)
+    if measures.too_few_images(cells[0], measure):
+        return Measured(values)
+    replicates = np.stack([measures.replicated(c, measure) for c in cells], axis=1)
+    return Measured(values, replicates, max(1.0, len(cells[0].images) - 1.0))

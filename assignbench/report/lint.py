@@ -1,0 +1,189 @@
+"""Does a finished page contradict itself, and does it say of every number what it is?
+
+A page is read by people who look at one table and quote it. So two tables that name one number must agree to what
+rounding does, a verdict must have the sign of its number, a slope may not hide that its outer groups go the other way,
+an interval says for whom it speaks and on how many seeds it rests, and a number has a unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from assignbench.analysis import ORDER
+from assignbench.analysis.result import Result
+from assignbench.report.facts import Fact, Name, facts_of, slope_name
+from assignbench.report.tables import Table
+
+ROUNDING = 0.05  # half of the last digit that is printed of points and per cents
+FINE_ROUNDING = 0.0005  # of correlations
+AGAINST = "against the slope"  # what a trend's own row says of a group that goes the other way
+UP, DOWN = ("higher", "supported"), ("lower", "contradicted")
+VALUES = ("difference", "slope", "value")  # what a verdict is about
+
+
+def lint(results: Sequence[Result], tables: Sequence[Table], *, coco_areas: bool = True) -> list[str]:
+    """What is wrong with a page, a sentence each: its results, and all of its tables as they are printed."""
+    facts = facts_of(results, coco_areas=coco_areas)
+    return [
+        *disagreements([*facts, *_derived(facts)]),
+        *(told for r in results for told in wrong_verdicts(r)),
+        *hidden_turns(results, facts),
+        *(told for r in results for told in without_unit(r)),
+        *(told for t in tables for told in without_population(t)),
+    ]
+
+
+def disagreements(facts: Sequence[Fact]) -> list[str]:
+    """Numbers that two tables state differently: in sign, or by more than rounding.
+
+    Means over different numbers of seeds are different numbers, which the tables' n tells.
+    """
+    known: dict[Name, list[Fact]] = {}
+    found: list[str] = []
+    for fact in facts:
+        for other in known.setdefault(fact.name, []):
+            if fact.where != other.where and _comparable(fact.n, other.n):
+                found += _disagreement(other, fact)
+        known[fact.name].append(fact)
+    return list(dict.fromkeys(found))
+
+
+def _comparable(one: float, other: float) -> bool:
+    return one == other or np.isnan(one) or np.isnan(other)
+
+
+def _rounding(name: Name) -> float:
+    return FINE_ROUNDING if "spearman" in name or name[0].startswith("correlation") else ROUNDING
+
+
+def _disagreement(one: Fact, other: Fact) -> Iterator[str]:
+    least = _rounding(one.name)
+    about = told(one.name)
+    if abs(one.value - other.value) > least:
+        what = "in sign" if one.value * other.value < 0 else "by more than rounding"
+        yield (
+            f"{about}: '{one.where}' has {one.value:+.2f}, '{other.where}' has {other.value:+.2f}; "
+            f"two tables disagree {what}"
+        )
+    # Only the tables that verdicts rest on print the combined interval of a gain; the groups' is over seeds alone.
+    if one.name[0] == "gain in" and abs(one.half - other.half) > least:
+        yield f"{about}: '{one.where}' has ± {one.half:.2f}, '{other.where}' has ± {other.half:.2f}"
+
+
+def told(name: Name) -> str:
+    """A fact's name in words."""
+    quantity, measure, *keys = name
+    return f"{quantity} {measure} ({', '.join(keys)})"
+
+
+def _derived(facts: Sequence[Fact]) -> list[Fact]:
+    """The difference of two gains that a claim is about, from the gains that other tables hold."""
+    gains = {f.name: f for f in facts if f.name[0] == "gain in" and f.where}
+    found = []
+    for fact in facts:
+        first, _, second = fact.name[1].partition(" less ")
+        pair = [gains.get((fact.name[0], m, *fact.name[2:])) for m in (first, second)]
+        if second and pair[0] is not None and pair[1] is not None:
+            where = f"{pair[0].where} (of {first} and {second})"
+            found.append(Fact(fact.name, pair[0].value - pair[1].value, where, pair[0].n))
+    return found
+
+
+def wrong_verdicts(result: Result) -> Iterator[str]:
+    """Verdicts whose number has the other sign, or whose interval holds 0."""
+    frame = result.frame
+    column = next((c for c in VALUES if c in frame), "")
+    if not column or "verdict" not in frame:
+        return
+    for _, row in frame.iterrows():
+        way = 1 if row["verdict"] in UP else -1 if row["verdict"] in DOWN else 0
+        everywhere = str(row.get("claim", "")).endswith(" for every detector")  # one verdict on several rows
+        value, half = float(row[column]), float(row[f"{column}_half" if f"{column}_half" in row else "half"])
+        if not way or (everywhere and way < 0):
+            continue
+        who = ", ".join(str(row[k]) for k in ("claim", "data", "detector", "method", "metric", "factor") if k in row)
+        if not way * value > 0:
+            yield f"'{result.caption}' ({who}): the verdict is '{row['verdict']}', its number {value:+.4g}"
+        elif abs(value) < half:
+            yield f"'{result.caption}' ({who}): '{row['verdict']}', but {value:+.4g} ± {half:.4g} holds 0"
+
+
+def hidden_turns(results: Sequence[Result], facts: Sequence[Fact]) -> list[str]:
+    """Trends with a verdict whose outer groups, in any table by that factor, go the other way: by more than their
+    intervals, or without the trend's own row saying so.
+    """
+    curves: dict[tuple[Name, str], list[Fact]] = {}
+    for fact in facts:
+        if fact.name[0] == "gain by group of":
+            name = ("slope over", *fact.name[1:-1])
+            curves.setdefault((name, fact.where), []).append(fact)
+    found = []
+    for name, way, where, said in _decided_slopes(results):
+        for (of, table), groups in curves.items():
+            if of != name or len(groups) < 2:
+                continue
+            first, last = groups[0], groups[-1]
+            turn = way * (last.value - first.value)
+            clear = turn < -float(np.hypot(np.nan_to_num(first.half), np.nan_to_num(last.half)))
+            if turn < 0 and (clear or AGAINST not in said):
+                found.append(
+                    f"{told(name)}: '{where}' gives it a verdict as {'growing' if way > 0 else 'falling'}, but "
+                    f"'{table}' goes from {first.value:+.1f} ({first.name[-1]}) to {last.value:+.1f} ({last.name[-1]})"
+                )
+    return found
+
+
+def _decided_slopes(results: Sequence[Result]) -> Iterator[tuple[Name, int, str, str]]:
+    """Name, direction, table and detail of every slope with a verdict, of factors and of claims."""
+    for result in results:
+        read = _SLOPES.get(result.key)
+        if read is None:
+            continue
+        for _, row in result.frame.iterrows():
+            factor, said = read(row)
+            way = 1 if row["verdict"] in UP else -1 if row["verdict"] in DOWN else 0
+            if factor and way:
+                yield slope_name(factor, row), way, result.caption, said
+
+
+def _of_factor(row: pd.Series) -> tuple[str, str]:
+    return str(row["factor"]), str(row["by_group"])
+
+
+def _of_claim(row: pd.Series) -> tuple[str, str]:
+    from assignbench.analysis.claims import parse
+
+    return parse(str(row["claim"])).factor, str(row["detail"])
+
+
+_SLOPES: Mapping[str, Callable[[pd.Series], tuple[str, str]]] = {"factors": _of_factor, "claims.tests": _of_claim}
+
+
+def without_unit(result: Result) -> Iterator[str]:
+    """Printed columns of fractions without a unit; analyses of others choose for themselves."""
+    if result.role == "figure" or result.key.split(".")[0] not in ORDER or "unit" in result.frame:
+        return
+    for column in result.frame.select_dtypes("floating"):
+        name = str(column).removesuffix("_half")
+        said = column in result.units or name in result.units or _is_known(str(column))
+        if not said and result.frame[column].notna().any():
+            yield f"'{result.caption}': the numbers of '{column}' have no unit"
+
+
+def _is_known(column: str) -> bool:
+    """Counts of seeds, probabilities, and the half-width beside the number whose unit it has."""
+    return column in ("n", "p", "p_holm", "half") or column.endswith("_n")
+
+
+def without_population(table: Table) -> Iterator[str]:
+    """A printed interval that does not say on how many seeds it rests, or for whom it speaks."""
+    if not table.has_intervals:
+        return
+    seeds = any(h == "n" or h.startswith("n (") for h in table.header)
+    if not seeds and not any(note.startswith("n: ") for note in table.notes):
+        yield f"'{table.caption}': prints intervals without n"
+    if "population" not in table.header and not any("±" in note for note in table.notes):
+        yield f"'{table.caption}': prints intervals without saying for which population"

@@ -1,0 +1,81 @@
+"""Moderated variances: Smyth's formulas (2004, section 6.2) written again beside scipy, and what they must not do."""
+
+import numpy as np
+import pytest
+from scipy import optimize, special, stats
+
+from assignbench.analysis.estimates import Measured, estimates
+from assignbench.analysis.moderation import moderated
+
+
+def smyth(variances: np.ndarray, freedom: float) -> tuple[float, float]:
+    """s0² and d0 as the paper has them: z = log s², e = z - digamma(d/2) + log(d/2)."""
+    e = np.log(variances) - special.digamma(freedom / 2) + np.log(freedom / 2)
+    target = np.mean((e - e.mean()) ** 2 * len(e) / (len(e) - 1) - special.polygamma(1, freedom / 2))
+    half = optimize.brentq(lambda x: special.polygamma(1, x) - target, 1e-3, 1e6)
+    return float(np.exp(e.mean() + special.digamma(half) - np.log(half))), 2 * half
+
+
+def test_it_is_smyths() -> None:
+    variances = np.array([0.2, 9.0, 1.1, 0.05, 3.0, 0.7])
+    prior, prior_freedom = smyth(variances, 4.0)
+    found = moderated(variances, [4] * 6, list("abcdef"))
+    assert 0.5 < prior_freedom < 20
+    np.testing.assert_allclose(found.variance, (prior_freedom * prior + 4 * variances) / (prior_freedom + 4))
+    np.testing.assert_allclose(found.freedom, min(prior_freedom + 4, 24))
+
+
+def test_variances_that_agree_are_pooled() -> None:
+    """Less spread than chance would give: the prior is certain, the degrees of freedom are those of all together."""
+    found = moderated([1.0, 1.1, 0.9, 1.0], [2, 2, 2, 2], list("abcd"))
+    assert np.ptp(found.variance) == 0 and found.freedom.tolist() == [8.0] * 4
+    bias = np.exp(np.log(1.0) - special.digamma(1.0))  # of the mean of log variances with two degrees of freedom
+    assert found.variance[0] == pytest.approx(0.99**0.25 * bias)
+
+
+def test_pairs_of_one_baseline_are_no_independent_witnesses() -> None:
+    """Two differences to one baseline correlate by a half, their variances by a quarter: 4 x 2 / (1 + 3/4)."""
+    found = moderated([1.0, 1.1, 0.9, 1.0], [2, 2, 2, 2], ["base"] * 4)
+    assert found.freedom.tolist() == pytest.approx([8 / 1.75] * 4)
+
+
+def test_what_cannot_be_moderated_is_left_as_it_is() -> None:
+    nan = float("nan")
+    found = moderated([1.0, nan, 0.0, 2.0], [2, 0, 2, 2], list("abcd"))
+    assert np.isnan(found.variance[1]) and found.freedom[1] == 0  # one seed
+    assert (found.variance[2], found.freedom[2]) == (0.0, 2.0)  # never differ: exact, and no witness
+    assert found.freedom[0] == found.freedom[3] == 4.0
+    lonely = moderated([1.0, nan], [2, 0], list("ab"))
+    assert lonely.variance[0] == 1.0 and lonely.freedom[0] == 2.0
+    assert len(moderated([], [], []).variance) == 0
+
+
+def test_more_seeds_are_moderated_less() -> None:
+    """A variance of nine degrees of freedom weighs more beside the prior than one of two."""
+    variances = [0.05, 0.05, 2.0, 1.0, 6.0]
+    found = moderated(variances, [2, 9, 2, 9, 2], list("abcde"))
+    assert abs(found.variance[1] - 0.05) < abs(found.variance[0] - 0.05)
+    assert found.freedom[1] > found.freedom[0]
+
+
+def studies(pairs: int, effect: float, count: int) -> tuple[float, float]:
+    """The share of pairs that moderated intervals resolve, and that plain ones do."""
+    rng = np.random.default_rng(pairs)
+    told = plain = 0
+    for values in rng.normal(effect, 1, (count, pairs, 3)):
+        measured = [Measured(v) for v in values]
+        told += sum(abs(e.mean) > e.half for e in estimates(measured, range(pairs)))
+        own = stats.t.ppf(0.975, 2) * values.std(axis=1, ddof=1) / 3**0.5
+        plain += int((abs(values.mean(axis=1)) > own).sum())
+    return told / count / pairs, plain / count / pairs
+
+
+@pytest.mark.parametrize("pairs", [2, 3, 6, 12])
+def test_identical_methods_are_rarely_called_different(pairs) -> None:
+    assert 0.035 <= studies(pairs, 0.0, 3600 // pairs)[0] <= 0.065
+
+
+def test_twelve_pairs_of_three_seeds_gain_power() -> None:
+    """A difference of two seed deviations: 1.6 times the power of plain t and more."""
+    told, plain = studies(12, 2.0, 200)
+    assert told > 1.6 * plain > 1.6 * 0.4

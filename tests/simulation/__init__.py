@@ -1,0 +1,1 @@
+"""Error rates of verdicts on generated studies whose truth is known: `python -m tests.simulation`."""

@@ -1,0 +1,66 @@
+"""The worlds that are run, and what is asked in each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tests.simulation import questions
+from tests.simulation.questions import Answers
+from tests.simulation.tally import Rate, rates, ratio
+from tests.simulation.worlds import EQUAL, ZIPF, World
+
+Ask = Callable[[World, np.random.Generator], Answers]
+# What makes two results differ: other trainings, other test images, or both about alike.
+SEEDS = World(seed=0.07, own=0.1, luck=0.2)
+IMAGES = World(seed=0.01, own=0.7, luck=0.1)
+BOTH = World(seed=0.05, own=0.5, luck=0.2)
+
+
+@dataclass(frozen=True)
+class Design:
+    """A world and what is asked of its studies."""
+
+    world: World
+    ask: Ask
+
+    def answers(self, first: int, last: int) -> list[Answers]:
+        """The answers of studies with the numbers first .. last - 1; a number always gives the same study."""
+        return [self.ask(self.world, np.random.default_rng([31, number])) for number in range(first, last)]
+
+
+def table_of(answers: list[Answers]) -> list[Rate]:
+    """The rates of a design, and how much more moderation finds, where that was asked."""
+    found = rates(answers)
+    by_question = {r.question: r for r in found}
+    with_, without = (by_question.get(f"told: power {name}") for name in ("with moderation", "by plain t"))
+    if with_ and without:
+        found.append(ratio(with_, without, "ratio: power with moderation over that by plain t"))
+    return found
+
+
+def _compared(world: World, seeds: int, classes: tuple[float, ...], *, skewed: bool) -> Design:
+    return Design(replace(world, seeds=seeds, classes=classes, skewed=skewed), questions.compared)
+
+
+DESIGNS: dict[str, Design] = {
+    "seeds dominate, 3 seeds, equal classes": _compared(SEEDS, 3, EQUAL, skewed=False),
+    "seeds dominate, 5 seeds, Zipf classes, skewed errors": _compared(SEEDS, 5, ZIPF, skewed=True),
+    "images dominate, 3 seeds, Zipf classes": _compared(IMAGES, 3, ZIPF, skewed=False),
+    "images dominate, 5 seeds, equal classes, skewed errors": _compared(IMAGES, 5, EQUAL, skewed=True),
+    "both matter, 3 seeds, equal classes, skewed errors": _compared(BOTH, 3, EQUAL, skewed=True),
+    "both matter, 5 seeds, Zipf classes": _compared(BOTH, 5, ZIPF, skewed=False),
+    "trends, even groups, images dominate, 5 seeds": Design(
+        replace(IMAGES, images=70, seeds=5, own=0.4), questions.trending
+    ),
+    "trends, uneven groups, both matter, 3 seeds": Design(
+        replace(BOTH, images=120, own=0.3, even=False), questions.trending
+    ),
+    "trends of nothing, uneven groups, some harder, skewed errors": Design(
+        replace(BOTH, images=120, even=False, hard=0.5, skewed=True), questions.trending_twins
+    ),
+    "divergence, 3 seeds": Design(replace(SEEDS, images=30), questions.predicting),
+    "moderation, 12 pairs, 3 seeds": Design(SEEDS, questions.moderating),
+}
