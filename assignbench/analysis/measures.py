@@ -44,10 +44,13 @@ AT_LIMIT = re.compile(r"AR([1-9]\d{0,4})")  # at any number of detections per im
 
 @dataclass(frozen=True, eq=False)
 class ImageWeights:
-    """What every test image counts: rows [R, I] over `CellData.overlaps.images`; `name` tells sets apart."""
+    """What every test image counts: rows [R, I] over `CellData.overlaps.images`; `name` tells sets apart, `draws` says
+    whether they stand for other draws of the images.
+    """
 
     name: str
     rows: Floats
+    draws: bool = False
 
 
 Weighted = Callable[[CellData, ImageWeights], Floats]  # -> the measure [R]
@@ -67,7 +70,7 @@ def bootstrap(images: int, replicates: int = REPLICATES) -> ImageWeights:
     s²/n; Rubin's shape 1 gives (n - 1)/(n + 1) of it.
     """
     drawn = np.random.default_rng([17, images]).gamma(_shape(images), size=(replicates, images))
-    return ImageWeights(f"bootstrap {replicates}", drawn * (images / drawn.sum(axis=1, keepdims=True)))
+    return ImageWeights(f"bootstrap {replicates}", drawn * (images / drawn.sum(axis=1, keepdims=True)), draws=True)
 
 
 def recall_at(measure: str) -> int | None:
@@ -81,9 +84,32 @@ def _shape(images: int) -> float:
     return 1 - 2 / images if images > 2 else 1.0
 
 
-def stretch(images: int, of: Floats) -> Floats:
-    """By how much replicates of a mean over some of the images vary too little, as a factor: fewer images, more."""
-    return np.asarray(np.sqrt((of * _shape(images) + 1) / (of - 1)))
+def stretch(cell: CellData, inside: Bools | None = None) -> Floats:
+    """By how much replicates vary too little, as a factor [C] for each class of all objects or of those `inside` [M] a
+    part; NaN where it has none.
+
+    The weights of the n images that hold a class vary by less than those of all: the variance of a mean over them is
+    (n - 1)/(n α + 1) of what it is, α being the weights' shape. A single image says nothing of others: 1.
+    """
+    o = cell.overlaps
+    counted = ~o.left_out if inside is None else inside & ~o.left_out
+    places = np.unique(np.stack([o.object_label[counted], o.object_image[counted]]), axis=1)
+    held = np.bincount(places[0], minlength=o.classes).astype(float)
+    factors = np.where(held > 0, 1.0, np.nan)
+    several = held > 1
+    factors[several] = np.sqrt((held[several] * _shape(len(o.images)) + 1) / (held[several] - 1))
+    return factors
+
+
+def stretched(replicates: Floats, factors: Floats) -> Floats:
+    """Replicates [R, ..., K] that lie farther from their means by factors [K]."""
+    centre = replicates.mean(axis=0)
+    return np.asarray(centre + (replicates - centre) * factors)
+
+
+def _over_classes(cell: CellData, values: Floats, weights: ImageWeights, inside: Bools | None = None) -> Floats:
+    """The mean [R] over classes and thresholds of a measure [R, T, C]."""
+    return mean_over_classes(stretched(values, stretch(cell, inside)) if weights.draws else values)
 
 
 def images_with(cell: CellData, inside: Bools) -> int:
@@ -138,7 +164,12 @@ def weighted(cell: CellData, measure: str, weights: ImageWeights) -> Floats:
 
 def precision_by_class(cell: CellData, weights: ImageWeights) -> Floats:
     """AP [R, T, C] at COCO's thresholds."""
-    return cell.once(("precision", weights.name), lambda: average_precision(cell.matches, weights.rows))
+
+    def compute() -> Floats:
+        found = average_precision(cell.matches, weights.rows)
+        return stretched(found, stretch(cell)) if weights.draws else found
+
+    return cell.once(("precision", weights.name), compute)
 
 
 def _precision(thresholds: slice, cell: CellData, weights: ImageWeights) -> Floats:
@@ -150,16 +181,18 @@ def _by_area(area: str, cell: CellData) -> Matches:
 
 
 def _precision_by_area(area: str, cell: CellData, weights: ImageWeights) -> Floats:
-    return mean_over_classes(average_precision(_by_area(area, cell), weights.rows))
+    matches = _by_area(area, cell)
+    return _over_classes(cell, average_precision(matches, weights.rows), weights, matches.counted)
 
 
 def _recall_by_area(area: str, cell: CellData, weights: ImageWeights) -> Floats:
-    return mean_over_classes(average_recall(_by_area(area, cell), weights.rows))
+    matches = _by_area(area, cell)
+    return _over_classes(cell, average_recall(matches, weights.rows), weights, matches.counted)
 
 
 def _recall(limit: int, cell: CellData, weights: ImageWeights) -> Floats:
     matches = cell.matches if limit <= cell.most else match(cell.overlaps, max_detections=limit)
-    return mean_over_classes(average_recall(matches.first(limit), weights.rows))
+    return _over_classes(cell, average_recall(matches.first(limit), weights.rows), weights)
 
 
 def _voc(thresholds: slice, interpolation: Interpolation, cell: CellData, weights: ImageWeights) -> Floats:
@@ -167,7 +200,8 @@ def _voc(thresholds: slice, interpolation: Interpolation, cell: CellData, weight
         matches = cell.once("voc matches", partial(_voc_matches, cell))
         return average_precision(matches, weights.rows, interpolation=interpolation)
 
-    return mean_over_classes(cell.once(("voc", interpolation, weights.name), compute)[:, thresholds])
+    found = cell.once(("voc", interpolation, weights.name), compute)
+    return _over_classes(cell, found[:, thresholds], weights)
 
 
 def _voc_matches(cell: CellData) -> Matches:
@@ -177,7 +211,8 @@ def _voc_matches(cell: CellData) -> Matches:
 
 def _crowding(name: str, cell: CellData, weights: ImageWeights) -> Floats:
     inside = CROWDING.place(cell.objects.crowdedness) == CROWDING.names.index(name)
-    return mean_over_classes(group_precision(cell.overlaps, inside, weights=weights.rows, matches=cell.matches))
+    found = group_precision(cell.overlaps, inside, weights=weights.rows, matches=cell.matches)
+    return _over_classes(cell, found, weights, inside)
 
 
 def _lrp(part: LrpPart, cell: CellData, weights: ImageWeights) -> Floats:

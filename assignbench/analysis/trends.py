@@ -180,20 +180,19 @@ def trend_sample(pair: Pair, factor: str) -> TrendSample:
         gained = np.divide(gained, base, out=np.full_like(gained, np.nan), where=base > 0)
     if not np.isfinite(gained).all():
         return _without(groups, len(seeds), "the baseline finds nothing in a group")
-    count = len(pair.ours[seeds[0]].overlaps.images)
-    gained[1:] = stretched(gained[1:], measures.stretch(count, groups.images))
+    gained[1:] = measures.stretched(gained[1:], _stretch(pair.ours[seeds[0]], groups))
     return TrendSample(slopes_of(gained, groups.middles, groups.images), groups, gained[0], gained[1:])
+
+
+def _stretch(cell: CellData, groups: Groups) -> Floats:
+    """By how much replicates of each group's gain [G], a mean over its classes, vary too little."""
+    by_class = [measures.stretch(cell, groups.place == number) for number in range(len(groups.names))]
+    return np.array([np.nanmean(factors**2) ** 0.5 for factors in by_class])
 
 
 def _without(groups: Groups, seeds: int, reason: str) -> TrendSample:
     nothing = np.full((1, seeds, len(groups.names)), np.nan)
     return TrendSample(Measured(np.full(seeds, np.nan)), groups, nothing[0], nothing, reason)
-
-
-def stretched(replicates: Floats, factors: Floats) -> Floats:
-    """Replicates [R, S, G] of groups that lie farther from their means by a factor [G]."""
-    centre = replicates.mean(axis=0)
-    return np.asarray(centre + (replicates - centre) * factors)
 
 
 def slopes_of(gained: Floats, middles: Floats, images: Floats) -> Measured:

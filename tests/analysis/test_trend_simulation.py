@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from assignbench.analysis.estimates import estimates
-from assignbench.analysis.measures import bootstrap, stretch
-from assignbench.analysis.trends import slopes_of, stretched
+from assignbench.analysis.measures import bootstrap, stretch, stretched
+from assignbench.analysis.trends import slopes_of
 from assignbench.analysis.verdicts import decided
 from assignbench.measure.groups import GroupRule, group_precision
 from assignbench.measure.matching import average_precision, match
 from tests.analysis.simulation import IMAGES, PLAIN, THRESHOLDS, UNIFORM, Design, groups_of, studies
+from tests.simulation.records import BASE, simulated
+from tests.simulation.worlds import Method, World
 
 pytestmark = pytest.mark.slow
 STUDIES = 100
@@ -75,18 +77,21 @@ def test_slopes_weigh_groups_by_their_images() -> None:
     assert found.freedom == pytest.approx(parts.sum() ** 2 / (parts**2 / (w - 1)).sum())
 
 
-def test_a_group_of_few_images_is_stretched_to_the_variance_that_it_has() -> None:
+def test_a_class_in_few_images_is_stretched_to_the_variance_that_it_has() -> None:
     """The variance of a mean over 12 of 60 images, over many sets of numbers: s²/12."""
     rng = np.random.default_rng(20)
+    cell = simulated(World(images=60), {"net": {BASE: Method()}}, rng).data()[0]
+    inside = cell.overlaps.object_image < 12
     rows, drawn, wanted = bootstrap(60, 2000).rows[:, :12], [], []
     for _ in range(30):
         numbers = rng.normal(size=12)
         means = rows @ numbers / rows.sum(axis=1)
-        far = stretched(means[:, None, None], stretch(60, np.array([12.0])))
-        drawn.append(far.var())
+        drawn.append(stretched(means[:, None], stretch(cell, inside)).var())
         wanted.append(numbers.var(ddof=1) / 12)
     assert np.mean(drawn) == pytest.approx(np.mean(wanted), rel=0.03)
-    assert stretch(60, np.array([60.0])) == pytest.approx(1.0)
+    assert stretch(cell) == pytest.approx([1.0])
+    assert np.isnan(stretch(cell, inside & False)).all()
+    assert stretch(cell, cell.overlaps.object_image == 3).tolist() == [1.0]
 
 
 @pytest.mark.parametrize("what", ["better boxes", "more found"])
