@@ -176,9 +176,9 @@ class Jobs(Generic[Handle]):
     def _read(self, job: Job) -> Progress:
         status = CellRecord(job.folder).status
         step, steps, now = int(status.get("step", 0)), int(status.get("steps", 0)), time.monotonic()
-        if job.folder not in self._speeds and step:
-            self._speeds[job.folder] = (now, step)
         begun, first = self._speeds.get(job.folder, (now, step))
+        if step and (job.folder not in self._speeds or step < first):  # one that goes on from a checkpoint steps back
+            self._speeds[job.folder] = begun, first = now, step
         rate = (step - first) / max(now - begun, 1e-9)
         speed = rate * job.config.schedule.update_size
         left = (steps - step) / rate if rate > 0 else None

@@ -138,6 +138,16 @@ def test_progress_tells_speed_and_what_is_left(jobs) -> None:
     assert progress.seconds_left == pytest.approx(30, rel=0.1)
 
 
+def test_progress_of_a_cell_that_steps_back_to_its_checkpoint_is_never_negative(jobs) -> None:
+    job, runner = jobs[0], Jobs(Pretended(), 1)
+    for step in (325, 250, 251, 300, 330):
+        write_json(job.folder / "status.json", {"state": "running", "phase": "training", "step": step, "steps": 400})
+        runner._seen.clear()
+        progress = runner._progress(job)
+        assert progress.images_per_second >= 0
+    assert progress.seconds_left is not None and progress.seconds_left > 0
+
+
 def test_a_local_process_is_the_engines_command_line(jobs, monkeypatch, tmp_path) -> None:
     told = {}
 
