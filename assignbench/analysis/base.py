@@ -15,6 +15,7 @@ import pandas as pd
 
 from assignbench.analysis.result import Result
 from assignbench.config.cell import CellConfig
+from assignbench.config.evaluation import LEAST_OBJECTS
 from assignbench.config.method import compared_with, differing_parts
 from assignbench.errors import InputError, nearest
 from assignbench.measure.coco import COCO_LIMITS
@@ -159,6 +160,11 @@ class StudyRecord:
         """The split that the numbers are of: "val" where the study chooses settings, else "test"."""
         read = (c.config.evaluation.split for c in self.cells if isinstance(c.config, CellConfig))
         return next(iter(read), "test")
+
+    @property
+    def least_objects(self) -> int:
+        """How many objects a group that a trend rests on has."""
+        return int(self.about.get("least_objects", LEAST_OBJECTS))
 
     @cached_property
     def methods(self) -> list[str]:

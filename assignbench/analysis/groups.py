@@ -21,8 +21,9 @@ from assignbench.analysis.parts import (
     part_table,
 )
 from assignbench.analysis.result import Result
-from assignbench.analysis.trends import FACTORS, LEAST_OBJECTS, LEAST_RANGE, trends, unit_of_gain
+from assignbench.analysis.trends import FACTORS, LEAST_IMAGES, LEAST_RANGE, trends, unit_of_gain
 from assignbench.analysis.verdicts import with_verdicts
+from assignbench.config.evaluation import LEAST_OBJECTS
 from assignbench.measure.groups import CROWDING, ELONGATION, IMAGE_CROWDING, PER_IMAGE, Grouping
 
 GROUP_RULE = (
@@ -160,13 +161,12 @@ def size(study: StudyRecord) -> list[Result]:
     question="Does a method's gain grow with what makes a scene hard?",
     definition=(
         "Objects are cut by a factor that the scenes control (or that the boxes show) into LTM's groups where it has "
-        "some and into up to four of equal size otherwise; groups of fewer than "
-        f"{LEAST_OBJECTS} objects are left out (equal ones are fewer where they would be so small). "
-        + GROUP_RULE
-        + "Images are cut by their number of objects and their "
+        "some and into up to four of equal size otherwise; groups of fewer objects than the study's `least_objects` "
+        f"({LEAST_OBJECTS} unless it says so) or in fewer than {LEAST_IMAGES} images are left out (equal ones are "
+        "fewer where they would be so small). " + GROUP_RULE + "Images are cut by their number of objects and their "
         "crowdedness: a group's AP is that of its images, its gain relative to the baseline's AP. Slope: of the paired "
-        "gain against the group's mean factor, fitted for each seed, a group weighing one over the variance of its "
-        "gain over images. Its 95 % interval speaks for other seeds and other test images, as that of a difference "
+        "gain against the group's mean factor, fitted for each seed, a group weighing as many as it has images. "
+        "Its 95 % interval speaks for other seeds and other test images, as that of a difference "
         "does. Verdicts are corrected (Holm) over all slopes of the table; none is given where the outer groups lie "
         f"less than {LEAST_RANGE} units of the factor apart. by_group: the gains that make the slope, and where one "
         "goes against it."

@@ -12,6 +12,7 @@ from assignbench.analysis import measures
 from assignbench.analysis.base import CellData, StudyRecord
 from assignbench.analysis.estimates import Estimate, Floats, Measured, estimates
 from assignbench.analysis.moderation import related
+from assignbench.config.evaluation import LEAST_OBJECTS
 
 KEYS = ["data", "detector", "method", "baseline", "pair"]
 
@@ -31,6 +32,7 @@ class Pair:
     ours: dict[int, CellData]
     theirs: dict[int, CellData]
     untestable: str = ""
+    least_objects: int = LEAST_OBJECTS  # in a group that a trend rests on
 
     @property
     def keys(self) -> dict[str, str]:
@@ -64,7 +66,8 @@ def pair_of(study: StudyRecord, method: str, baseline: str, place: tuple[str, st
     missing = [_missing(study, n, place) for n, cells in ((method, ours), (baseline, theirs)) if not cells]
     if not missing and not set(ours) & set(theirs):
         missing = [f"{method} and {baseline} have no finished seed in common"]
-    return Pair(*place, method, baseline, study.pair(method, baseline, place), ours, theirs, "; ".join(missing))
+    kind, reason = study.pair(method, baseline, place), "; ".join(missing)
+    return Pair(*place, method, baseline, kind, ours, theirs, reason, study.least_objects)
 
 
 def pairs_of(study: StudyRecord) -> list[Pair]:

@@ -17,6 +17,7 @@ from assignbench.analysis.base import CellData
 from assignbench.analysis.estimates import Estimate, Floats, Measured
 from assignbench.analysis.lines import slope
 from assignbench.analysis.pairs import Pair, over_pairs
+from assignbench.config.evaluation import LEAST_OBJECTS
 from assignbench.measure.groups import (
     ELONGATION,
     IMAGE_CROWDING,
@@ -29,7 +30,6 @@ from assignbench.measure.matching import average_precision, mean_over_classes
 
 FACTORS = ("crowdedness", "aspect_ratio", "acentricity", "occlusion", "contrast", "objects_in_image")
 FACTOR_BINS = 4
-LEAST_OBJECTS = 30  # in a group, or its AP says nothing
 LEAST_IMAGES = 10  # that hold objects of a group: with five, 8 to 16 % of trends were false in simulations
 LEAST_RANGE = 0.5  # between the means of the outer groups, in units of the factor
 # LTM's groups where it has some; groups of equal size otherwise. By image: those of a whole image.
@@ -89,24 +89,26 @@ def column_of(factor: str) -> str:
     return fixed.column if fixed else factor
 
 
-def grouping_of(cell: CellData, factor: str) -> Grouping | None:
-    """The groups that a factor cuts a test set into; None if it is not there or never varies."""
+def grouping_of(cell: CellData, factor: str, least: int = LEAST_OBJECTS) -> Grouping | None:
+    """The groups that a factor cuts a test set into; None if it is not there or never varies. Equal groups are as many
+    as hold `least` objects.
+    """
     if column_of(factor) not in cell.objects:
         return None
     fixed = BY_IMAGE.get(factor) or BY_OBJECT.get(factor)
     if fixed:
         return fixed
     values = cell.objects[factor].to_numpy(np.float64)[~cell.overlaps.left_out]
-    return quantile_grouping(factor, values, max(1, min(FACTOR_BINS, len(values) // LEAST_OBJECTS)))
+    return quantile_grouping(factor, values, max(1, min(FACTOR_BINS, len(values) // least)))
 
 
-def groups_of(cell: CellData, factor: str) -> Groups:
-    """The groups of a factor on a cell's test set, which are those of every cell on it."""
-    return cell.once(("groups", factor), partial(_groups_of, cell, factor))
+def groups_of(cell: CellData, factor: str, least: int = LEAST_OBJECTS) -> Groups:
+    """The groups of a factor with `least` objects on a cell's test set, which are those of every cell on it."""
+    return cell.once(("groups", factor, least), partial(_groups_of, cell, factor, least))
 
 
-def _groups_of(cell: CellData, factor: str) -> Groups:
-    grouping, by_image = grouping_of(cell, factor), factor in BY_IMAGE
+def _groups_of(cell: CellData, factor: str, least: int) -> Groups:
+    grouping, by_image = grouping_of(cell, factor, least), factor in BY_IMAGE
     if grouping is None:
         missing = column_of(factor) not in cell.objects
         reason = f"the objects have no {factor}" if missing else f"{factor} is the same for all objects"
@@ -117,25 +119,25 @@ def _groups_of(cell: CellData, factor: str) -> Groups:
     image = cell.overlaps.object_image
     sizes = np.bincount(place[place >= 0], minlength=len(grouping.names))
     images = np.array([len(np.unique(image[place == k])) for k in range(len(grouping.names))])
-    kept = np.flatnonzero((sizes >= LEAST_OBJECTS) & (images >= LEAST_IMAGES))
+    kept = np.flatnonzero((sizes >= least) & (images >= LEAST_IMAGES))
     renamed = np.full(len(grouping.names) + 1, -1)
     renamed[kept] = np.arange(len(kept))
     place = renamed[place]
     middles = np.array([values[place == k].mean() for k in range(len(kept))])
     names = tuple(grouping.names[k] for k in kept)
     held = (sizes[kept].astype(float), images[kept].astype(float))
-    return Groups(place, names, middles, *held, by_image, _too_few(factor, names, middles))
+    return Groups(place, names, middles, *held, by_image, _too_few(factor, names, middles, least))
 
 
 def _no_groups(by_image: bool, objects: int, reason: str) -> Groups:
     return Groups(np.full(objects, -1), (), np.zeros(0), np.zeros(0), np.zeros(0), by_image, reason)
 
 
-def _too_few(factor: str, names: tuple[str, ...], middles: Floats) -> str:
+def _too_few(factor: str, names: tuple[str, ...], middles: Floats, least: int) -> str:
     """Why no trend can be seen over these groups; "" where one can."""
     if len(names) < 2:
         which = f"only {names[0]}" if names else "none"
-        enough = f"{LEAST_OBJECTS} objects in {LEAST_IMAGES} images"
+        enough = f"{least} objects in {LEAST_IMAGES} images"
         return f"of the groups of {factor} {which} holds {enough}, and a trend needs two"
     wide = float(middles.max() - middles.min())
     if wide < LEAST_RANGE:
@@ -143,13 +145,13 @@ def _too_few(factor: str, names: tuple[str, ...], middles: Floats) -> str:
     return ""
 
 
-def group_curve(cell: CellData, factor: str) -> Floats:
+def group_curve(cell: CellData, factor: str, least: int = LEAST_OBJECTS) -> Floats:
     """AP [1 + R, G] of every group, on all images and on their bootstrap replicates."""
-    return cell.once(("group curve", factor), partial(_group_curve, cell, factor))
+    return cell.once(("group curve", factor, least), partial(_group_curve, cell, factor, least))
 
 
-def _group_curve(cell: CellData, factor: str) -> Floats:
-    groups, count = groups_of(cell, factor), len(cell.overlaps.images)
+def _group_curve(cell: CellData, factor: str, least: int) -> Floats:
+    groups, count = groups_of(cell, factor, least), len(cell.overlaps.images)
     weights = np.concatenate([measures.whole(count).rows, measures.bootstrap(count).rows])
     columns = []
     for number in range(len(groups.names)):
@@ -169,11 +171,15 @@ def trend_sample(pair: Pair, factor: str) -> TrendSample:
 
     Each seed's slope is fitted with the groups' numbers of images as weights: the AP of a small group is a rough one.
     """
-    seeds = pair.seeds
-    groups = groups_of(pair.ours[seeds[0]], factor) if seeds else _no_groups(factor in BY_IMAGE, 0, pair.untestable)
+    seeds, least = pair.seeds, pair.least_objects
+    groups = (
+        groups_of(pair.ours[seeds[0]], factor, least) if seeds else _no_groups(factor in BY_IMAGE, 0, pair.untestable)
+    )
     if pair.untestable or groups.untestable:
         return _without(groups, len(seeds), pair.untestable or groups.untestable)
-    ours, theirs = (np.stack([group_curve(c[s], factor) for s in seeds], axis=1) for c in (pair.ours, pair.theirs))
+    ours, theirs = (
+        np.stack([group_curve(c[s], factor, least) for s in seeds], axis=1) for c in (pair.ours, pair.theirs)
+    )
     gained = ours - theirs  # [1 + R, S, G]
     if groups.by_image:
         base = theirs.mean(axis=1, keepdims=True)

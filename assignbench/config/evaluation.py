@@ -11,6 +11,7 @@ from assignbench.config.images import AspectSize, Side
 from assignbench.config.method import Voting
 
 Fusion = Literal["nms", "voting"]
+LEAST_OBJECTS = 30  # in a group that a trend rests on, unless a study says another number: the AP of fewer says little
 
 
 class Evaluation(Config):

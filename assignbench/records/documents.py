@@ -283,6 +283,7 @@ STUDY = TableSchema(
         Column("analyses", "list", "Names of the analyses, empty for all.", "", True),
         Column("claims", "list", "The claims that get a verdict.", "", True),
         Column("primary", "text", "The measure that answers the question, AP if absent.", "", True),
+        Column("least_objects", "int", "Objects in a group that a trend rests on, 30 if absent.", "", True),
         Column("areas", "object", "Ranges of area by name, in px².", "", True),
         Column("max_dets", "list", "Detections per image for recall, empty for 1, 10 and 100.", "", True),
         Column("published", "object", "Published numbers.", "", True, missing="where the study names none"),

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from assignbench.config.base import Config
 from assignbench.config.cell import LARGEST_SEED
 from assignbench.config.data import DataSpec
-from assignbench.config.evaluation import Evaluation
+from assignbench.config.evaluation import LEAST_OBJECTS, Evaluation
 from assignbench.config.images import Side
 from assignbench.config.method import QualityKind, Ranking
 from assignbench.config.recipe import Schedule, laid_over
@@ -209,6 +209,7 @@ class StudySpec(Config):
     tables: dict[Name, dict[str, list[Row]]] | None = None
     analyses: list[str] = []  # names or module:function; all that come with the package if empty
     claims: list[Claim] = []
+    least_objects: int = Field(LEAST_OBJECTS, ge=1, le=1_000_000)  # in a group that a trend rests on
     primary: str = "AP"  # the measure that answers the study's question; others are beside it
     areas: dict[Name, tuple[Area, Area]] = Field({}, max_length=50)  # px² of the original
     # detections per image and class for recall; 1, 10, 100 if empty

@@ -1,5 +1,7 @@
 """Groups of a factor: which hold enough, which say nothing, and the gains that make a slope."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -95,3 +97,15 @@ def test_equal_groups_are_as_many_as_hold_enough(tmp_path, objects, groups) -> N
     study = made(tmp_path, {"contrast": np.linspace(0, 3, objects)}, {"iou": hit, "ltm": hit})
     found = groups_of(study.data()[0], "contrast")
     assert (len(found.names) if not found.untestable else 0) == groups
+
+
+@pytest.mark.parametrize(("least", "groups"), [(30, 0), (20, 2), (15, 3), (1, 4)])
+def test_a_study_says_what_is_enough(tmp_path, least, groups) -> None:
+    values = {"contrast": np.linspace(0, 3, 59), "aspect_ratio": np.repeat([1.2, 2.0, 5.0], [29, 15, 15])}
+    hit = np.ones(59, bool)
+    asked = made(tmp_path, values, {"iou": hit, "ltm": hit})
+    study = replace(asked, about={**asked.about, "least_objects": least})
+    found = sample(study, "contrast")
+    assert (len(found.groups.names) if not found.untestable else 0) == groups
+    assert f"{least} objects" in found.untestable or groups
+    assert bool(sample(study, "aspect_ratio").untestable) == (least > 15)
