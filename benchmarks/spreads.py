@@ -88,12 +88,16 @@ def record_of(folder: Path) -> StudyRecord:
 
 
 def collected(folders: Sequence[Path]) -> pd.DataFrame:
-    """The spreads of all pairs of the folders, in their order."""
+    """The spreads of all pairs of the folders, in their order; a sweep on the validation split is passed over."""
     tables = []
     for folder in folders:
-        tables.append(measured_spreads(record_of(folder), METRICS))
+        record = record_of(folder)
+        if record.split != "test":
+            print(f"{folder}: passed over, its numbers are of the {record.split} split", file=sys.stderr)
+            continue
+        tables.append(measured_spreads(record, METRICS))
         print(f"{folder}: {len(tables[-1])} rows", file=sys.stderr)
-    return pd.concat(tables, ignore_index=True)[COLUMNS]
+    return pd.concat(tables, ignore_index=True)[COLUMNS] if tables else pd.DataFrame(columns=COLUMNS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -148,6 +148,17 @@ def test_the_table_is_made_from_folders_old_and_new(tmp_path, capsys) -> None:
     assert old[len(head) :] == [*body, *body[1:]]
 
 
+def test_a_sweep_on_the_validation_split_is_not_in_the_table(tmp_path, capsys) -> None:
+    swept = planted(tmp_path / "study-tune")
+    for cell in swept.glob("*/config.json"):
+        config = json.loads(cell.read_text())
+        cell.write_text(json.dumps({**config, "evaluation": {**config["evaluation"], "split": "val"}}))
+    table = spreads.collected([planted(tmp_path / "study"), swept])
+    assert set(table.study) == {"planted"} and len(table) == 3
+    assert "passed over, its numbers are of the val split" in capsys.readouterr().err
+    assert spreads.collected([swept]).empty
+
+
 def test_a_study_of_many_seeds_is_counted(tmp_path, capsys) -> None:
     assert counting.main([str(planted(tmp_path / "few"))]) == 0
     assert "no pair has six seeds" in capsys.readouterr().out
