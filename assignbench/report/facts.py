@@ -97,6 +97,13 @@ def _differences(result: Result) -> Facts:
         yield _gain(str(row["metric"]), row, "difference", result.caption, "half")
 
 
+def _printed(result: Result) -> Facts:
+    """Ours beside a paper's numbers, which its tables print as they are here but for their unit."""
+    for row in _rows(result):
+        scale = HUNDRED if row["scale"] == HUNDRED else 1.0
+        yield _value(str(row["measure"]), row, "value", f"table {row['table']}", scale)
+
+
 def _values(measures: Mapping[str, str], only: Mapping[str, str] | None = None, scale: float = HUNDRED) -> Reader:
     """A reader of columns that hold measures, of the rows with the texts of `only`."""
 
@@ -232,6 +239,8 @@ READERS: Mapping[str, Reader] = {
     "averages": _averages,
     "averages.cells": _cells,
     "differences": _differences,
+    "printed.numbers": _printed,
+    "printed.across": _differences,
     "claims.tests": _claims,
     "metrics": _metrics,
     "size": _by_group(lambda group: f"AP{SIZES[group]}" if group in SIZES else ""),
