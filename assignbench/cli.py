@@ -28,6 +28,7 @@ EXAMPLES = """examples:
   assignbench power my.yaml --detect 1                          the seeds that a difference of 1 point needs
   assignbench doctor my.yaml                                    environment, data paths, all annotation problems
   assignbench list methods
+  assignbench list tables                                       the papers' tables: rows, study, what was run
   assignbench analyze --gt instances.json --predictions ours.json theirs.json
   assignbench analyze --gt instances.json --predictions theirs=t0.json,t1.json,t2.json ours=o0.json,o1.json,o2.json
   assignbench compare runs/quickstart/CELL-A runs/quickstart/CELL-B

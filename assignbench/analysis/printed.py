@@ -103,7 +103,8 @@ def _as_printed(key: str, table: Mapping[str, Any], beside: Sequence[Beside]) ->
     for one in beside:
         found: dict[str, Any] = {"row": str(one.row["row"]), "entry": _entry(one.row, table)}
         found |= {name: one.row["features"].get(name) or "–" for name in table["features"]}
-        found |= {"data": one.data, "detector": one.cell[0], "method": one.cell[1], "n": str(one.n or "")}
+        found |= {"data": one.data, "detector": one.cell[0], "method": one.cell[1]}
+        found["n"] = float(one.n) if one.cell[1] else float("nan")
         for line in one.lines(table):
             name, print_scale = line["column"], 1 / HUNDRED if line["scale"] == HUNDRED else 1.0
             ours = line["scale"] * print_scale
