@@ -154,9 +154,9 @@ def _of_factor(row: pd.Series) -> tuple[str, str]:
 
 
 def _of_claim(row: pd.Series) -> tuple[str, str]:
-    from assignbench.analysis.claims import parse
+    from assignbench.analysis.claim_forms import grouped_factor, parse
 
-    return parse(str(row["claim"])).factor, str(row["detail"])
+    return grouped_factor(parse(str(row["claim"]))), str(row["detail"])
 
 
 _SLOPES: Mapping[str, Callable[[pd.Series], tuple[str, str]]] = {"factors": _of_factor, "claims.tests": _of_claim}

@@ -65,6 +65,11 @@ DESIGNS: dict[str, Design] = {
     "trends of nothing, uneven groups, some harder, skewed errors": Design(
         replace(BOTH, images=120, even=False, hard=0.5, skewed=True), questions.trending_twins
     ),
+    "at the bound, seeds dominate, 3 seeds": Design(replace(SEEDS, images=100), questions.bounded),
+    "at the bound, images dominate, 5 seeds": Design(replace(IMAGES, seeds=5, images=100), questions.bounded),
+    "categories, Zipf, both matter, 3 seeds": Design(
+        replace(BOTH, images=120, own=0.3, classes=ZIPF, kinds=True), questions.over_categories
+    ),
     "divergence, 3 seeds": Design(replace(SEEDS, images=30), questions.predicting),
     "moderation, 12 pairs, 3 seeds": Design(SEEDS, questions.moderating),
 }
