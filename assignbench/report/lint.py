@@ -56,7 +56,8 @@ def _comparable(one: float, other: float) -> bool:
 
 
 def _rounding(name: Name) -> float:
-    return FINE_ROUNDING if "spearman" in name or name[0].startswith("correlation") else ROUNDING
+    fine = any(part.startswith("spearman") for part in name) or name[0].startswith("correlation")
+    return FINE_ROUNDING if fine else ROUNDING
 
 
 def _disagreement(one: Fact, other: Fact) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from zlib import crc32
@@ -73,3 +74,12 @@ DESIGNS: dict[str, Design] = {
     "divergence, 3 seeds": Design(replace(SEEDS, images=30), questions.predicting),
     "moderation, 12 pairs, 3 seeds": Design(SEEDS, questions.moderating),
 }
+
+
+def answered(task: tuple[str, int, int]) -> tuple[str, int, list[Answers], float]:
+    """Name, first study, answers and CPU seconds of some studies of a design; a spawned process finds it here, where it
+    would not in the module that is run.
+    """
+    name, first, last = task
+    begun = time.process_time()
+    return name, first, DESIGNS[name].answers(first, last), time.process_time() - begun
