@@ -153,17 +153,17 @@ def _check_primary(study: Study) -> None:
 
 def _check_claims(study: Study, methods: Sequence[str]) -> None:
     """Each must be a claim, and none be there twice: its tests would count twice in the correction of all verdicts."""
-    from assignbench.analysis.claims import parse
+    from assignbench.analysis.claim_forms import parse
     from assignbench.analysis.measures import recall_at
 
-    everywhere = {d.name for d in study.spec.data}
+    everywhere, detectors = {d.name for d in study.spec.data}, [d.shown for d in study.spec.detectors]
     first: dict[tuple[Hashable, str], int] = {}
     for place, entry in enumerate(study.spec.claims):
         try:
-            claim = parse(entry.claim, methods)
+            claim = parse(entry.claim, methods, detectors)
         except InputError as problem:
             raise InputError(f"{study.where('claims', place)}: {problem}") from None
-        asked = [n for n in (claim.method, claim.other) if n] or methods
+        asked = [name for _, name in claim.sides] or methods
         for count in filter(None, map(recall_at, (claim.measure, claim.second))):
             check_recall(study, count, asked, study.where("claims", place))
         # "for every detector" makes no other tests, so two claims that differ in it alone are one.
