@@ -21,12 +21,14 @@ EXAMPLES = """examples:
   assignbench run studies/bccd.yaml --only '*mutual*' --seeds 3 three seeds of one method
   assignbench run studies/voc_table1.yaml --preset rehearse     the same study on embedded scenes, in minutes
   assignbench run studies/voc_table1.yaml --data voc_mini       the same study on another data set
+  assignbench run studies/ltm_1x.yaml --table 3                 only the cells of the paper's Table 3
   assignbench run my.yaml --set schedule.epochs=6 --set data.root=~/data/mine
   assignbench tune my.yaml                                      the study's sweep: the same settings for each method
   assignbench plan studies/quickstart.yaml                      cells, ids, what is done; runs nothing
   assignbench power my.yaml --detect 1                          the seeds that a difference of 1 point needs
   assignbench doctor my.yaml                                    environment, data paths, all annotation problems
   assignbench list methods
+  assignbench list tables                                       the papers' tables: rows, study, what was run
   assignbench analyze --gt instances.json --predictions ours.json theirs.json
   assignbench analyze --gt instances.json --predictions theirs=t0.json,t1.json,t2.json ours=o0.json,o1.json,o2.json
   assignbench compare runs/quickstart/CELL-A runs/quickstart/CELL-B
@@ -133,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     run = _command(commands, "run", "train every cell of a study that is not done, then write the report")
-    _study_options(run)
+    _study_options(run, table=True)
     _training_options(run)
 
     tune = _command(commands, "tune", "train a study's sweep and choose a setting for each method on val")
@@ -143,10 +145,10 @@ def _parser() -> argparse.ArgumentParser:
     _planning(commands)
 
     status = _command(commands, "status", "show where the cells of a study stand")
-    _study_options(status)
+    _study_options(status, table=True)
 
     report = _command(commands, "report", "write the report again from the run folder")
-    _study_options(report)
+    _study_options(report, table=True)
     report.add_argument(
         "--publish",
         type=Path,
@@ -154,8 +156,7 @@ def _parser() -> argparse.ArgumentParser:
         help="write report.md, figures and the numbers of every cell there, without pictures of data sets",
     )
 
-    listing = _command(commands, "list", "list what there is")
-    listing.add_argument("what", choices=("detectors", "methods", "datasets", "recipes", "analyses", "studies"))
+    _listing(commands)
 
     show = _command(commands, "show", "draw what methods assign on an image, or an object's anchors")
     show.add_argument("what", choices=("assign", "anchors"))
@@ -207,10 +208,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _listing(commands: argparse._SubParsersAction[_Parser]) -> None:
+    """What there is."""
+    listing = _command(commands, "list", "list what there is")
+    kinds = ("detectors", "methods", "datasets", "recipes", "analyses", "studies", "tables")
+    listing.add_argument("what", choices=kinds)
+    where = "for tables: the run folder (default: runs)"
+    listing.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help=where)
+
+
 def _planning(commands: argparse._SubParsersAction[_Parser]) -> None:
     """What is asked before a run."""
     plan = _command(commands, "plan", "show the cells of a study, their ids, what is done and the cost")
-    _study_options(plan)
+    _study_options(plan, table=True)
     plan.add_argument("--detect", type=_difference, metavar="D", help="also say how many seeds a difference of D needs")
 
     power = _command(commands, "power", "say how many seeds a study needs to resolve differences")
@@ -229,7 +239,7 @@ def _command(commands: argparse._SubParsersAction[_Parser], name: str, text: str
     return parser
 
 
-def _study_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+def _study_options(parser: argparse.ArgumentParser, *, required: bool = True, table: bool = False) -> None:
     parser.add_argument("study", type=Path, metavar="STUDY", nargs=None if required else "?", help="a study file")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="sets",
                         help="change an entry of the study, e.g. schedule.steps=500 (repeatable)")  # fmt: skip
@@ -238,6 +248,8 @@ def _study_options(parser: argparse.ArgumentParser, *, required: bool = True) ->
     parser.add_argument("--data", metavar="NAME", help="another data set: see `assignbench list datasets`")
     parser.add_argument("--preset", metavar="NAME", help="one of the study's own variants, e.g. rehearse")
     parser.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="run folder (default: runs)")
+    if table:
+        parser.add_argument("--table", metavar="N", help="only the cells of one printed table, e.g. 3 (`list tables`)")
 
 
 def _training_options(parser: argparse.ArgumentParser) -> None:

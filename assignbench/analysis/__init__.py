@@ -16,6 +16,7 @@ from assignbench.analysis import (
     intervals,
     metrics,
     nms,
+    printed,
     probes,
     quality,
     summary,
@@ -27,6 +28,7 @@ from assignbench.analysis.result import Result
 ORDER = (
     *(
         "averages",
+        "printed",
         "summary",
         "claims",
         "differences",
@@ -65,6 +67,7 @@ __all__ = [
     "intervals",
     "metrics",
     "nms",
+    "printed",
     "probes",
     "quality",
     "read_study_record",

@@ -10,6 +10,7 @@ from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.result import Result
 
 BINS = 12
+TASKS = ("cls", "box")
 
 
 @analysis(
@@ -31,7 +32,7 @@ def positives(study: StudyRecord) -> Result:
             continue
         last = max(1, int(table.step.max()))
         table["progress"] = (np.floor(table.step / (last + 1) * BINS) + 0.5) / BINS
-        for task in ("cls", "box"):
+        for task in TASKS:
             column = f"positives_{task}"
             grouped = table.groupby("progress")[column]
             found = pd.DataFrame(

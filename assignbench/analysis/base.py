@@ -247,7 +247,7 @@ def read_study_record(folder: Path) -> StudyRecord:
     Raises InputError for a broken study.json and for records of an earlier version; a damaged cell costs the others
     nothing.
     """
-    about = read_about(folder)
+    about = _of_table(read_about(folder))
     names = about.get("cells", [c.id for c in read_cells(folder)])
     cells, unreadable, opened = [], [], {}
     for record in (CellRecord(folder / n, thorough=True) for n in names if (folder / n).is_dir()):
@@ -262,6 +262,17 @@ def read_study_record(folder: Path) -> StudyRecord:
             if record.state != "pending":  # one that was never begun says nothing
                 unreadable.append((record.id, str(problem)))
     return StudyRecord(folder, about, tuple(cells), tuple(unreadable), opened)
+
+
+def _of_table(about: dict[str, Any]) -> dict[str, Any]:
+    """What was asked, kept to the cells of the printed table that alone the page is about (`--table`), if it is so."""
+    table = about.get("table") or ""
+    if table not in about.get("printed", {}):
+        return about
+    printed, grid = about["printed"][table], about.get("grid", {})
+    wanted = {tuple(cell) for row in printed["rows"] for cell in row["cells"]}
+    cells = [i for i in about.get("cells", []) if i in grid and (grid[i]["detector"], grid[i]["method"]) in wanted]
+    return {**about, "cells": cells, "printed": {table: printed}}
 
 
 def keys_of(cell: CellRecord) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from assignbench.analysis.base import StudyRecord, analysis
-from assignbench.analysis.lines import fitted_line
+from assignbench.analysis.categories import LEAST_CATEGORIES, category_trends, class_means, population_of
 from assignbench.analysis.pairs import KEYS, gains, over_pairs, pairs_of
 from assignbench.analysis.parts import (
     INTERVALS,
@@ -34,15 +34,12 @@ GROUP_RULE = (
 UNITS = {name: "AP" for name in ("AP", "AP50", "AP75", "gain")} | {"relative_gain": "share"}
 UNITS |= {"middle": "of the factor", "objects": "objects", "images": "images", "gain_n": "seeds"}
 CATEGORY_UNITS = {"objects": "objects", "aspect_ratio": "w:h", "AP": "AP", "gain": "AP"}
-LINE_UNITS = {"intercept": "AP", "slope": "AP", "n": "categories"}
+LINE_UNITS = {"intercept": "AP", "slope": "AP", "categories": "categories"}
 
 
 def units_of(table: pd.DataFrame) -> dict[str, str]:
     """Of the columns that a table of groups has."""
     return {name: unit for name, unit in UNITS.items() if name in table}
-
-
-CATEGORIES = "other categories, these models and images"
 
 
 def group_table(study: StudyRecord, grouping: Grouping) -> pd.DataFrame:
@@ -84,28 +81,28 @@ def crowdedness(study: StudyRecord) -> list[Result]:
     question="Does a method help more where objects are slender?",
     definition=(
         "Aspect ratio: max(w/h, h/w). " + GROUP_RULE + "By category: gain in AP (mean over seeds) against the "
-        "category's mean aspect ratio; a line through the categories with the 95 % interval of its slope over them. "
+        f"category's mean aspect ratio; a line through the categories that {LEAST_IMAGES} images hold, where there are "
+        f"{LEAST_CATEGORIES} of them, with the 95 % interval of its slope for other seeds, images and categories. "
         + INTERVALS
     ),
     paper="LTM, Figs. 7 and 8",
 )
 def aspect_ratio(study: StudyRecord) -> list[Result]:
     """AP by aspect ratio of the object; per category gain and mean aspect ratio; the fitted lines."""
-    categories = category_gains(study)
-    lines = []
-    if len(categories):
-        for key, group in categories.groupby(["data", "detector", "method", "baseline"], sort=False):
-            line = fitted_line(group.aspect_ratio.tolist(), group.gain.tolist())
-            row = dict(zip(("data", "detector", "method", "baseline"), key, strict=True))
-            half = np.nan if line.half is None else line.half
-            rows = {"intercept": line.intercept, "slope": line.slope, "slope_half": half, "n": line.n}
-            lines.append({**row, **rows})
+    categories, told = category_gains(study), category_trends(pairs_of(study), "aspect_ratio")
+    lines = [
+        {**pair.keys, "intercept": sample.line.intercept, "slope": estimate.mean, "slope_half": estimate.half}
+        | {"categories": len(sample.names), "n": estimate.n, "population": population_of(estimate)}
+        for pair, sample, estimate in told
+        if not sample.untestable
+    ]
+    without = [f"No line for {p.method} on {p.detector}, {p.data}: {s.untestable}." for p, s, _ in told if s.untestable]
     by_object = group_table(study, ELONGATION)
     return [
         Result("aspect_ratio", "By aspect ratio of the object", by_object, units_of(by_object)),
         Result("aspect_ratio.categories", "By category", categories, CATEGORY_UNITS),
         Result(
-            "aspect_ratio.lines", "Lines through the categories", pd.DataFrame(lines), LINE_UNITS, population=CATEGORIES
+            "aspect_ratio.lines", "Lines through the categories", pd.DataFrame(lines), LINE_UNITS, notes=tuple(without)
         ),
     ]
 
@@ -120,12 +117,11 @@ def category_gains(study: StudyRecord) -> pd.DataFrame:
         if cell.agnostic:
             continue
         by_class = cell.precision().mean(axis=0)
-        grouped = cell.objects.groupby("label")
-        mean, count = grouped.aspect_ratio.mean(), grouped.size()
+        held = class_means(cell, "aspect_ratio")
         for label, name in enumerate(cell.classes):
             if np.isfinite(by_class[label]):
-                row = {**cell.keys, "category": name, "objects": int(count[label])}
-                rows.append({**row, "aspect_ratio": float(mean[label]), "AP": float(by_class[label])})
+                row = {**cell.keys, "category": name, "objects": int(held.objects[label])}
+                rows.append({**row, "aspect_ratio": float(held.means[label]), "AP": float(by_class[label])})
     gained = gains(pd.DataFrame(rows), study)
     if gained.empty:
         return pd.DataFrame()

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from assignbench.analysis.base import CellData, StudyRecord, analysis
+from assignbench.analysis.candidates import sorted_by
 from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.result import SEEDS, Result
 from assignbench.measure.matching import BOX, Overlaps, average_precision, match, mean_over_classes, overlaps_of
@@ -102,7 +103,7 @@ def dealt_by_iou(cell: CellData, boxes: pd.DataFrame) -> pd.DataFrame:
     A box belongs to the object of its class that it overlaps most, if by 0.5 or more. Nothing else changes: neither
     which scores an object's boxes have, nor any other box, nor NMS itself.
     """
-    column = "quality_score" if cell.config.method.nms.kind == "iou_guided" else "ranking_score"
+    column = sorted_by(cell)
     before = overlaps_of(cell.images, cell.objects, ranked(boxes), len(cell.classes), least=OWN_IOU)
     pairs = pd.DataFrame(
         {"row": before.row[before.pair_detection], "object": before.pair_object, "iou": before.pair_iou}

@@ -13,6 +13,7 @@ from assignbench.analysis import measures
 from assignbench.analysis.base import CellData, StudyRecord
 from assignbench.analysis.estimates import Estimate, Floats, Measured, estimates
 from assignbench.analysis.pairs import Pair, over_pairs, pairs_of
+from assignbench.analysis.trends import LEAST_BASE
 from assignbench.measure.coco import AREAS
 from assignbench.measure.groups import Grouping, group_precision
 from assignbench.measure.matching import average_precision, match, mean_over_classes
@@ -20,7 +21,8 @@ from assignbench.measure.matching import average_precision, match, mean_over_cla
 INTERVALS = (
     "±: 95 % interval for the population that the row names: with one trained model for other test images, with "
     f"several for other seeds and other test images. Where fewer than {measures.LEAST_IMAGES} images hold such an "
-    "object, nothing is said about other images."
+    "object, nothing is said about other images. A relative gain is over the baseline's AP, where that has "
+    f"{100 * LEAST_BASE:g} points at least."
 )
 Key = tuple[str, str, str]  # data set, detector, method
 STANDARD_AREAS = {"small": AREAS["s"], "medium": AREAS["m"], "large": AREAS["l"]}
@@ -204,7 +206,8 @@ def _gained(parts: Mapping[Key, Part], pairs: Mapping[Key, Pair]) -> dict[Key, d
         base = theirs.mean(axis=1, keepdims=True)
         gain = ours - theirs
         own.append(sampled(gain, part.images))
-        share = np.divide(gain, base, out=np.full_like(gain, np.nan), where=base > 0)
+        enough = (base > 0) & (base[0] >= LEAST_BASE)
+        share = np.divide(gain, base, out=np.full_like(gain, np.nan), where=enough)
         relative.append(sampled(share, part.images))
     rows: dict[Key, dict[str, object]] = {}
     estimated = zip(*(over_pairs([pairs[k] for k in keys], samples) for samples in (own, relative)), strict=True)

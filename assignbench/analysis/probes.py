@@ -13,14 +13,18 @@ from assignbench.analysis.base import CellData, StudyRecord, analysis, keys_of
 from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.result import SEEDS, Result
 from assignbench.config.images import HW, network_hw, padded_hw
+from assignbench.config.method import Ranking
+from assignbench.measure.ranking import ranking_score
 from assignbench.records import CellRecord
 
 LEAST_SCORES = 8  # priors of an object below which its scores are not looked at
 TINY = 1e-12
+LATE = 0.5  # of the progress: the second half of training
 SCORE_UNITS = {"cls_score": "1", "iou": "IoU"}
 # A gap of two means in pooled standard deviations, and a chance.
 MIXTURE_UNITS = {"separation": "1", "gap": "deviations", "better_share": "share", "objects": "objects"}
-PEAK_UNITS = {"distance": "√area", "iou_lost": "IoU", "objects": "objects"}
+PEAK_UNITS = {f"distance{kind}": "√area" for kind in ("", "_cls")} | {"objects": "objects"}
+PEAK_UNITS |= {f"iou_lost{kind}": "IoU" for kind in ("", "_cls")}
 ANCHOR_UNITS = {"share": "share", "size": "strides", "ratio": "w:h"}
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -53,12 +57,19 @@ def churn(study: StudyRecord) -> list[Result]:
         return []
     table = pd.DataFrame(rows)
     keys = ["data", "detector", "method", "seed", "task"]
-    late = table[table.progress > 0.5].groupby(keys, sort=False, as_index=False).churn.mean()
+    late = table[table.progress > LATE].groupby(keys, sort=False, as_index=False).churn.mean()
     units = {"churn": "share", "progress": "share"}
     return [
         Result("churn", "Second half of training", over_seeds(late) if len(late) else late, units, population=SEEDS),
         Result("churn.course", "Churn over training", table, units, "figure"),
     ]
+
+
+def late_churn(cell: CellRecord) -> dict[str, float]:
+    """Churn by task, mean over the visits of the second half of training; nothing where there are none."""
+    table = pd.DataFrame(cell_churn(cell), columns=["task", "progress", "churn"])
+    late = table[table.progress > LATE].groupby("task").churn.mean()
+    return {str(task): float(value) for task, value in late.items()}
 
 
 def cell_churn(cell: CellRecord) -> list[dict[str, object]]:
@@ -211,19 +222,20 @@ def mixture_means(fitted: pd.DataFrame) -> dict[str, float]:
     definition=(
         "Over the priors of a probe object at the last visit: distance between the best-scored prior and the one of "
         "largest IoU in square roots of the object's area, and how far the best-scored one's IoU stays behind the "
-        "largest; mean over the probe objects. The picture shows score and IoU at the priors' places."
+        "largest; mean over the probe objects. Scored by the ranking score, which NMS sorts by; _cls: by the class "
+        "score alone. The picture shows score and IoU at the priors' places."
     ),
     paper="MuSu, Fig. 1",
 )
 def maps(study: StudyRecord) -> Result:
-    """Per cell: distance of the two peaks, and the IoU lost by following the score."""
+    """Per cell: distance of the two peaks, and the IoU lost by following the score; of both scores."""
     rows = []
     for cell in study.done:
         tables = visits(cell)
         if not tables:
             continue
-        areas = cell_areas(cell)
-        found = [m for i, g in tables[-1].groupby("object_id") if (m := _peaks(g, areas.get(int(i)))) is not None]
+        areas, last = cell_areas(cell), tables[-1].assign(ranking_score=probe_ranking(cell, tables[-1]))
+        found = [m for i, g in last.groupby("object_id") if (m := _peaks(g, areas.get(int(i)))) is not None]
         if found:
             mean = pd.DataFrame(found).mean()
             rows.append({**keys_of(cell), **{k: float(v) for k, v in mean.items()}, "objects": len(found)})
@@ -241,15 +253,26 @@ def cell_areas(cell: CellRecord) -> dict[int, float]:
     return {int(k): float(v) for k, v in table.groupby("object_id").network_area.median().items()}
 
 
+def probe_ranking(cell: CellRecord, probes: pd.DataFrame) -> Floats:
+    """The ranking score of every row of a visit's table: what NMS would sort these predictions by."""
+    method = cell.config.method
+    ranking: Ranking = "quality" if method.nms.kind == "iou_guided" else method.ranking
+    return ranking_score(ranking, probes.cls_score.to_numpy(float), probes.quality_score.to_numpy(float))
+
+
 def _peaks(group: pd.DataFrame, area: float | None) -> dict[str, float] | None:
-    best, widest = group.loc[group.cls_score.idxmax()], group.loc[group.iou.idxmax()]
+    widest = group.loc[group.iou.idxmax()]
     # An object that no sampled batch held: the best prediction's own area.
     area = area or float((widest.x2 - widest.x1) * (widest.y2 - widest.y1))
     if not area > 0:
         return None
-    gap = np.hypot(*((best[f"prior_{a}1"] + best[f"prior_{a}2"] - widest[f"prior_{a}1"] - widest[f"prior_{a}2"]) / 2
-                     for a in "xy"))  # fmt: skip
-    return {"distance": float(gap) / area**0.5, "iou_lost": float(widest.iou - best.iou)}
+    found: dict[str, float] = {}
+    for kind, score in (("", "ranking_score"), ("_cls", "cls_score")):
+        best = group.loc[group[score].idxmax()]
+        gap = (best[f"prior_{a}1"] + best[f"prior_{a}2"] - widest[f"prior_{a}1"] - widest[f"prior_{a}2"] for a in "xy")
+        found |= {f"distance{kind}": float(np.hypot(*gap)) / 2 / area**0.5}
+        found |= {f"iou_lost{kind}": float(widest.iou - best.iou)}
+    return found
 
 
 @analysis(

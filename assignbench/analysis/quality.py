@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -14,8 +12,10 @@ from assignbench.analysis.nms import own_precision, replayed_precision
 from assignbench.analysis.result import SEEDS, Result
 from assignbench.config.method import Ranking
 from assignbench.measure.matching import mean_over_classes, overlaps_of
+from assignbench.measure.ranking import ranking_score
 
 BINS = 10
+GOOD_IOU = 0.5  # a box from this IoU on counts in the error of the predicted one
 Floats = npt.NDArray[np.float64]
 
 
@@ -29,19 +29,6 @@ def true_iou(cell: CellData, boxes: pd.DataFrame) -> Floats:
     best = np.zeros(len(boxes))
     np.maximum.at(best, overlaps.row[overlaps.pair_detection], overlaps.pair_iou)
     return best
-
-
-def rescored(ranking: Ranking, cls: Floats, quality: Floats) -> Floats:
-    """The method's ranking score with another quality."""
-    return _SCORES[ranking](cls, quality)
-
-
-_SCORES: dict[Ranking, Callable[[Floats, Floats], Floats]] = {
-    "cls": lambda cls, quality: cls,
-    "cls*quality": lambda cls, quality: cls * quality,
-    "sqrt(cls*quality)": lambda cls, quality: np.sqrt(cls * quality),
-    "quality": lambda cls, quality: quality,
-}
 
 
 def predicts_iou(cell: CellData) -> bool:
@@ -90,7 +77,7 @@ def quality(study: StudyRecord) -> list[Result]:
 
 
 def _error(true: Floats, predicted: Floats, name: str) -> dict[str, float]:
-    good = true >= 0.5
+    good = true >= GOOD_IOU
     gap = predicted[good] - true[good]
     nothing = float("nan")
     mean, bias = (float(np.abs(gap).mean()), float(gap.mean())) if good.any() else (nothing, nothing)
@@ -114,7 +101,7 @@ def _oracle(cell: CellData, boxes: pd.DataFrame, true: Floats) -> dict[str, floa
     """AP as recorded, as replayed through the cell's NMS, and the same with the true IoU in the ranking."""
     method = cell.config.method
     ranking: Ranking = method.ranking if predicts_iou(cell) and method.ranking != "cls" else "cls*quality"
-    score = rescored(ranking, boxes.cls_score.to_numpy(float), true)
+    score = ranking_score(ranking, boxes.cls_score.to_numpy(float), true)
     ideal = replayed_precision(cell, boxes.assign(ranking_score=score, quality_score=true))
     own, recorded = own_precision(cell), float(mean_over_classes(cell.precision()))
     return {"AP": recorded, "AP_replay": own, "AP_oracle": ideal, "room": ideal - own}

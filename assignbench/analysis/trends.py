@@ -32,6 +32,7 @@ FACTORS = ("crowdedness", "aspect_ratio", "acentricity", "occlusion", "contrast"
 FACTOR_BINS = 4
 LEAST_IMAGES = 10  # that hold objects of a group: with five, 8 to 16 % of trends were false in simulations
 LEAST_RANGE = 0.5  # between the means of the outer groups, in units of the factor
+LEAST_BASE = 0.05  # AP of the baseline in a group: a share of less is ruled by chance
 # LTM's groups where it has some; groups of equal size otherwise. By image: those of a whole image.
 BY_IMAGE = {"crowdedness": IMAGE_CROWDING, "objects_in_image": PER_IMAGE}
 BY_OBJECT = {"aspect_ratio": ELONGATION}
@@ -78,9 +79,9 @@ class TrendSample:
         return f"{told}; against the slope at {', '.join(against)}" if against else told
 
 
-def unit_of_gain(factor: str) -> str:
+def unit_of_gain(factor: str, *, relative: bool = False) -> str:
     """What a gain over the groups of a factor is counted in."""
-    return "per cent of the baseline's AP" if factor in BY_IMAGE else "points"
+    return "per cent of the baseline's AP" if relative or factor in BY_IMAGE else "points"
 
 
 def column_of(factor: str) -> str:
@@ -166,10 +167,11 @@ def _group_curve(cell: CellData, factor: str, least: int) -> Floats:
     return np.stack(columns, axis=-1) if columns else np.zeros((len(weights), 0))
 
 
-def trend_sample(pair: Pair, factor: str) -> TrendSample:
+def trend_sample(pair: Pair, factor: str, *, relative: bool = False) -> TrendSample:
     """How the gain of a pair changes over the groups of a factor.
 
     Each seed's slope is fitted with the groups' numbers of images as weights: the AP of a small group is a rough one.
+    Gains by groups of images are shares of the baseline's AP there, others are if they are asked for as `relative`.
     """
     seeds, least = pair.seeds, pair.least_objects
     groups = (
@@ -181,8 +183,12 @@ def trend_sample(pair: Pair, factor: str) -> TrendSample:
         np.stack([group_curve(c[s], factor, least) for s in seeds], axis=1) for c in (pair.ours, pair.theirs)
     )
     gained = ours - theirs  # [1 + R, S, G]
-    if groups.by_image:
+    if relative or groups.by_image:
         base = theirs.mean(axis=1, keepdims=True)
+        low = [n for n, b in zip(groups.names, base[0, 0], strict=True) if b < LEAST_BASE]
+        if low:
+            told = f"below {100 * LEAST_BASE:g} points in {', '.join(low)}, and shares of so little say nothing"
+            return _without(groups, len(seeds), f"the baseline's AP is {told}")
         gained = np.divide(gained, base, out=np.full_like(gained, np.nan), where=base > 0)
     if not np.isfinite(gained).all():
         return _without(groups, len(seeds), "the baseline finds nothing in a group")
@@ -216,8 +222,8 @@ def slopes_of(gained: Floats, middles: Floats, images: Floats) -> Measured:
     return Measured(slopes[0], slopes[1:], float(parts.sum() ** 2 / known) if known > 0 else float("inf"))
 
 
-def trends(pairs: list[Pair], factor: str) -> list[tuple[Pair, TrendSample, Estimate]]:
+def trends(pairs: list[Pair], factor: str, *, relative: bool = False) -> list[tuple[Pair, TrendSample, Estimate]]:
     """The trend of every pair's gain over a factor, seed variances moderated over the pairs of a data set."""
-    samples = [trend_sample(p, factor) for p in pairs]
+    samples = [trend_sample(p, factor, relative=relative) for p in pairs]
     found = over_pairs(pairs, [s.slopes for s in samples])
     return list(zip(pairs, samples, found, strict=True))

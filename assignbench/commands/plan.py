@@ -18,7 +18,7 @@ from assignbench.config.images import AspectSize
 from assignbench.errors import InputError
 from assignbench.records import CellRecord
 from assignbench.study.baselines import pair_lines
-from assignbench.study.published import printed_rows
+from assignbench.study.printed import printed_rows
 from assignbench.study.recipe import recipe_lines
 from assignbench.study.trainings import counted, trainings_of
 from assignbench.study.tuning import named
@@ -76,8 +76,12 @@ def _asked(opened: Opened) -> Iterator[str]:
     for detector in {c.config.detector.label: c.config.detector for c in opened.cells}.values():
         if detector.warning:
             yield f"note: detector '{detector.label}': {detector.warning}"
-    for table, rows in printed_rows(spec).items():
-        yield f"printed rows of {table}: " + ", ".join(f"{row} {cell}" for row, cell in rows.items())
+    if spec.published:
+        yield f"published numbers: {spec.published}"
+    for table, rows in printed_rows(spec, readings=True).items():
+        if not opened.table or table == opened.table:
+            told = (f"{row} {' or '.join('/'.join(cell) for cell in cells)}" for row, cells in rows.items())
+            yield f"printed rows of {table}: " + ", ".join(told)
 
 
 def _sweep(opened: Opened) -> str:

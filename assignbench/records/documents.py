@@ -286,7 +286,17 @@ STUDY = TableSchema(
         Column("least_objects", "int", "Objects in a group that a trend rests on, 30 if absent.", "", True),
         Column("areas", "object", "Ranges of area by name, in px².", "", True),
         Column("max_dets", "list", "Detections per image for recall, empty for 1, 10 and 100.", "", True),
-        Column("published", "object", "Published numbers.", "", True, missing="where the study names none"),
+        Column(
+            "printed",
+            "object",
+            "Per printed table that the study answers to: its title, its head (source, settings, errata), its columns "
+            "with our measure, and its rows as printed with split, origin, parameters, legible, values and cells.",
+            "",
+            True,
+            missing="in earlier versions",
+        ),
+        Column("unpublished", "text", "Why the study's rows are printed nowhere, empty where they are.", "", True),
+        Column("table", "text", "The printed table that alone the page is about, empty for all.", "", True),
         Column("tuned", "object", "What `tune` chose, with the sweep and its numbers.", "", True, missing="untuned"),
         Column("left_out", "list", "Imported: what of the files counts in no number.", "", True),
         Column("notes", "list", "Imported: what looks wrong in the files, or is counted in a peculiar way.", "", True),

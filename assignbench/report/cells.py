@@ -14,7 +14,7 @@ import pandas as pd
 from assignbench.analysis import StudyRecord
 from assignbench.analysis.averages import METRICS
 from assignbench.analysis.base import CellData
-from assignbench.analysis.claims import parse
+from assignbench.analysis.claim_forms import parse
 from assignbench.analysis.differences import METRICS as COMPARED, primary_metric
 from assignbench.analysis.measures import measured, replicated
 from assignbench.analysis.parts import NUMBERS, curve, image_groups, object_groups

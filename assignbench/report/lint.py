@@ -56,7 +56,8 @@ def _comparable(one: float, other: float) -> bool:
 
 
 def _rounding(name: Name) -> float:
-    return FINE_ROUNDING if "spearman" in name or name[0].startswith("correlation") else ROUNDING
+    fine = any(part.startswith("spearman") for part in name) or name[0].startswith("correlation")
+    return FINE_ROUNDING if fine else ROUNDING
 
 
 def _disagreement(one: Fact, other: Fact) -> Iterator[str]:
@@ -154,9 +155,9 @@ def _of_factor(row: pd.Series) -> tuple[str, str]:
 
 
 def _of_claim(row: pd.Series) -> tuple[str, str]:
-    from assignbench.analysis.claims import parse
+    from assignbench.analysis.claim_forms import grouped_factor, parse
 
-    return parse(str(row["claim"])).factor, str(row["detail"])
+    return grouped_factor(parse(str(row["claim"]))), str(row["detail"])
 
 
 _SLOPES: Mapping[str, Callable[[pd.Series], tuple[str, str]]] = {"factors": _of_factor, "claims.tests": _of_claim}

@@ -250,8 +250,7 @@ def _tables(study: StudyRecord, results: list[Result]) -> list[Table]:
         if result.role != "table":
             continue
         if result.key == "averages":
-            published = study.about.get("published") or {}
-            tables += average_tables(result.frame, study.methods, published, lost_methods(study), study.split)
+            tables += average_tables(result.frame, study.methods, lost_methods(study), study.split)
         elif not result.frame.empty:
             tables.append(result_table(result, study.places))
     return _with_lost(study, tables)

@@ -82,11 +82,10 @@ def difference(mean: float | None, half: float | None, n: float) -> str:
 def average_tables(
     averages: pd.DataFrame,
     methods: Sequence[str],
-    published: Mapping[str, Any],
     lost: Mapping[Place, Mapping[str, str]] | None = None,
     split: str = "test",
 ) -> list[Table]:
-    """One table per data set and detector: a row per method, ours beside the published numbers if there are any.
+    """One table per data set and detector: a row per method.
 
     `lost`: by data set and detector the methods without any number and what became of their cells, e.g. "failed".
     """
@@ -96,24 +95,21 @@ def average_tables(
         metrics = [m for m in METRICS if m in set(group.metric)]
         wide = {(r.method, r.metric): r for r in group.itertuples(index=False)}
         voc = ", VOC2007 11-point AP as AP07" if "AP07" in metrics else ""
-        rows_of = published.get("rows", {}).get(detector, {}) if published else {}
-        columns = list(published.get("metric_names", {})) if rows_of else []
-        header = ["method", *metrics, f"Δ{metrics[0]}", "to", *(f"published {c}" for c in columns)]
+        header = ["method", *metrics, f"Δ{metrics[0]}", "to"]
         gone = (lost or {}).get((data, detector), {})
         rows = []
         for method in methods:
             cells = [wide.get((method, m)) for m in metrics]
-            theirs = [f"{rows_of[method][c]:.1f}" if method in rows_of else "–" for c in columns]
             if not any(cells):
                 if method in gone:
-                    rows.append([method, *[gone[method]] * len(metrics), "–", "–", *theirs])
+                    rows.append([method, *[gone[method]] * len(metrics), "–", "–"])
                 continue
             shown = [percent(c.mean, c.half, c.n) if c else "n/a" for c in cells]
             first = cells[0]
             gain = difference(first.delta, first.delta_half, first.delta_n) if first else "–"
-            rows.append([method, *shown, gain, compared_to(first.baseline, first.pair) if first else "–", *theirs])
+            rows.append([method, *shown, gain, compared_to(first.baseline, first.pair) if first else "–"])
         caption = f"{detector} on {data}, {split} split: COCO AP{voc} in per cent"
-        tables.append(Table(caption, header, rows, _average_notes(group, published, rows_of)))
+        tables.append(Table(caption, header, rows, _average_notes(group)))
     for (data, detector), gone in (lost or {}).items():
         if (data, detector) not in groups:
             caption = f"{detector} on {data}, {split} split: COCO AP in per cent"
@@ -136,7 +132,7 @@ def compared_to(baseline: str, pair: str) -> str:
     return f"{baseline} (recipe)" if pair == "recipe" else baseline
 
 
-def _average_notes(group: pd.DataFrame, published: Mapping[str, Any], rows_of: Mapping[str, Any]) -> list[str]:
+def _average_notes(group: pd.DataFrame) -> list[str]:
     notes = [seeds_note(dict(zip(group.method, group.n, strict=True)))]
     if bool((group.pair == "recipe").any()):
         notes.append("recipe: the pair differs in more than the assigner; the first section says in which parts.")
@@ -155,8 +151,6 @@ def _average_notes(group: pd.DataFrame, published: Mapping[str, Any], rows_of: M
         notes.append(
             "± of a method: for other seeds, on these test images; of Δ: for other seeds and other test images."
         )
-    if rows_of:
-        notes.append(f"Published: {published['source']}; measured on {published['setting']}. Not subtracted from ours.")
     return notes
 
 

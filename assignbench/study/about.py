@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import assignbench
-from assignbench.errors import InputError, nearest
-from assignbench.study.published import PUBLISHED, Published
+from assignbench.study.printed import printed_content
 from assignbench.study.reading import Study
 
 
@@ -31,11 +30,12 @@ def about(
     baselines: Mapping[str, str],
     stale: Stale | None = None,
     tuned: Mapping[str, Any] | None = None,
+    table: str = "",
 ) -> dict[str, Any]:
     """The content of study.json; `cells` are the ids of all cells, also of those that --only left out.
 
     `grid` says of every id its data set, detector and method: what can be known of a cell that was never begun. `tuned`
-    is what the study's sweep chose.
+    is what the study's sweep chose, `table` the printed table that alone the page is about.
     """
     spec = study.spec
     return {
@@ -53,34 +53,12 @@ def about(
         "least_objects": spec.least_objects,
         "areas": {k: list(v) for k, v in spec.areas.items()},
         "max_dets": spec.max_dets,
-        "published": _content(published_of(study)),
+        "printed": printed_content(study),
+        "unpublished": spec.published.removeprefix("none: "),
+        "table": table,
         "baselines": dict(baselines),
         "tuned": dict(tuned) if tuned else None,
         "notes": [],
         "imported": False,
         **asdict(stale or Stale()),
-    }
-
-
-def published_of(study: Study) -> Published | None:
-    """The printed table that the study answers to. Raises InputError for a name that is not known."""
-    name = study.spec.published
-    if not name:
-        return None
-    if name not in PUBLISHED:
-        raise InputError(f"{study.where('published')}: unknown table '{name}'{nearest(name, list(PUBLISHED))}")
-    return PUBLISHED[name]
-
-
-def _content(published: Published | None) -> dict[str, Any] | None:
-    if published is None:
-        return None
-    rows: dict[str, dict[str, dict[str, float]]] = {}
-    for (detector, method), values in published.rows.items():
-        rows.setdefault(detector, {})[method] = values
-    return {
-        "source": published.source,
-        "setting": published.setting,
-        "metric_names": published.metric_names,
-        "rows": rows,
     }

@@ -20,6 +20,7 @@ from assignbench.config.words import complaint, plain, shown, words_of
 from assignbench.errors import InputError, nearest
 from assignbench.study.checks import check
 from assignbench.study.places import Place, Study, at_line, where
+from assignbench.study.printed import check_printed, stand_in
 from assignbench.study.recipe import data_under, laid_under, named_recipe
 from assignbench.study.spec import MOST_NAME, StudySpec
 from assignbench.study.yaml_lines import Lines, complaint as yaml_complaint, line_of, parse, read
@@ -102,8 +103,13 @@ def _checked(content: dict[str, Any], lines: Lines, path: Path, sets: Sequence[s
         spec = StudySpec.model_validate(content)
     except ValidationError as problem:
         raise InputError(_explain(problem, path, lines, content)) from None
+    if any(d.stands_for for d in spec.detectors):
+        # Where one detector stands for two, claims about each may come to be the same.
+        claims = {c.claim: c for c in (stand_in(c, spec) for c in reversed(spec.claims))}
+        spec = spec.model_copy(update={"claims": list(reversed(claims.values()))})
     study = Study(spec, path, lines)
     check(study)
+    check_printed(study)
     return study
 
 

@@ -93,10 +93,12 @@ def test_divergence(path) -> None:
     )
     expected = case.expected["divergence"]
     found = summarise(case.objects, table)
-    assert found["spearman"] == pytest.approx(number(expected["mean_over_objects"]), abs=1e-9, nan_ok=True)
-    assert found["pooled"] == pytest.approx(number(expected["pooled"]), abs=1e-9, nan_ok=True)
+    assert found["spearman_rank"] == pytest.approx(number(expected["mean_over_objects"]), abs=1e-9, nan_ok=True)
+    assert found["pooled_rank"] == pytest.approx(number(expected["pooled"]), abs=1e-9, nan_ok=True)
     assert found["objects"] == expected["objects_used"]
-    assert found["cls_spearman"] == pytest.approx(-found["spearman"], abs=1e-9, nan_ok=True)  # planted as its mirror
+    assert found["spearman_cls"] == pytest.approx(
+        -found["spearman_rank"], abs=1e-9, nan_ok=True
+    )  # planted as its mirror
     if len(table):
         by_object = rank_correlation(table).set_index("object_id").spearman
         wanted = [number(o["spearman"]) for o in expected["per_object"]]

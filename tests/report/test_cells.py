@@ -13,6 +13,7 @@ from assignbench.analysis import ANALYSES, read_study_record
 from assignbench.analysis.estimates import Measured, estimates
 from assignbench.errors import InputError
 from assignbench.report import publish_report
+from assignbench.report.cells import REPLICATES
 from assignbench.report.folder import check_publishable
 from tests.report.test_page import rows_under
 from tests.report.written import write_study
@@ -87,6 +88,11 @@ def test_groups_and_classes_make_the_tables_of_groups_and_ap_itself(published) -
         assert row[header.index("objects")] == str(cells["count"].iloc[0])
     whole = measures[measures.measure == "AP"].set_index(["method", "seed"]).value
     assert np.allclose(classes.groupby(["method", "seed"]).AP.mean().sort_index(), whole.sort_index(), atol=1e-12)
+
+
+def test_a_column_may_be_of_one_class() -> None:
+    covered = [c for c in REPLICATES.columns if c.covers("AP[traffic light]")]
+    assert [c.name for c in covered] == ["{measure}"] and not any(c.covers("AP[") for c in REPLICATES.columns)
 
 
 def test_measures_of_claims_are_there_and_the_page_says_where(published) -> None:

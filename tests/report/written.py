@@ -77,7 +77,6 @@ def write_study(
         "analyses": [],
         "claims": [],
         "areas": {},
-        "published": None,
         "notes": [],
         "imported": False,
     }
