@@ -34,7 +34,7 @@ def _exists(path: Path) -> bool:
 def missing(spec: DataSpec, gone: Sequence[Path]) -> InputError:
     """The error for a data set of which `gone` are not there: what it lacks, and how to get it."""
     more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
-    told = f"no folder {gone[0]}" if not gone[0].suffix else f"no file {gone[0]}"
+    told = f"no folder {gone[0]}" if not gone[0].suffix else f"no annotation file {gone[0]}"
     return InputError(
         f"data set '{spec.name}': {told}{more}\n{spec.obtain + chr(10) if spec.obtain else ''}"
         "Else put the data there, name another folder with --set data.root=DIR, or point the environment variable "
