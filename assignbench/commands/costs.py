@@ -9,6 +9,7 @@ from pathlib import Path
 from assignbench.commands import room
 from assignbench.commands.opening import Opened
 from assignbench.config.cell import CellConfig
+from assignbench.config.detector import FROM_TORCHVISION
 from assignbench.config.images import AspectSize
 from assignbench.data.presence import absent, images_of
 from assignbench.downloads import Offer, offer_of, offers_of
@@ -83,9 +84,10 @@ def data_lines(cells: Sequence[Cell]) -> Iterator[str]:
         gone = absent(config.data, config.splits, root)
         if gone:
             yield f"  not there: {gone[0]}; {config.data.obtain or 'put it there, or set data.root'}{_size(config)}"
-    for path in dict.fromkeys(Path(c.paths.weights) for c in cells if c.paths.weights):
+    for path, named in {Path(c.paths.weights): c.config.detector.weights for c in cells if c.paths.weights}.items():
         if not path.exists():
-            yield f"weights: not there: {path}{remedy(path)}"
+            told = "; a run downloads it" if named == FROM_TORCHVISION else remedy(path)
+            yield f"weights: not there: {path}{told}"
 
 
 def remedy(weights: Path) -> str:

@@ -48,7 +48,8 @@ def test_hours_are_those_of_the_images_and_the_speed(tmp_path, capsys) -> None:
     study = tmp_path / "two.yaml"
     study.write_text(
         "study: two\nanswers: what it costs\ncost: see plan\nexpect: nothing\ndetectors: [retinanet-resnet50]\n"
-        "methods: [iou, mutual_guidance]\ndata: {name: coco2017, size: {short: 800, long: 1333}, augment: {ssd: false}}\n"
+        "methods: [iou, mutual_guidance]\n"
+        "data: {name: coco2017, size: {short: 800, long: 1333}, augment: {ssd: false}}\n"
         "seeds: 1\nschedule: {steps: 90000, batch_size: 16, lr: 0.01}\n"
     )
     assert main(["plan", str(study), "--out", str(tmp_path / "runs")]) == 0
