@@ -27,6 +27,7 @@ EXAMPLES = """examples:
   assignbench plan studies/quickstart.yaml                      cells, ids, what is done; runs nothing
   assignbench power my.yaml --detect 1                          the seeds that a difference of 1 point needs
   assignbench doctor my.yaml                                    environment, data paths, all annotation problems
+  assignbench data get bccd squeezenet                          download what a study needs, check and unpack it
   assignbench list methods
   assignbench list tables                                       the papers' tables: rows, study, what was run
   assignbench analyze --gt instances.json --predictions ours.json theirs.json
@@ -36,7 +37,7 @@ EXAMPLES = """examples:
   assignbench show assign studies/quickstart.yaml --methods iou,atss --picture both.png
 
 exit codes: 0 every requested cell is done · 1 a cell failed · 2 something that you have to mend
-Data is looked for as the study says, and under the folder that ASSIGNBENCH_DATA names."""
+Data lies below the folder that ASSIGNBENCH_DATA names (default: assignbench/data in the user's cache)."""
 
 
 # Where the function of a command's file is not called like the command.
@@ -205,6 +206,10 @@ def _parser() -> argparse.ArgumentParser:
 
     doctor = _command(commands, "doctor", "check the environment and, for a study, its data")
     _study_options(doctor, required=False)
+
+    data = _command(commands, "data", "download public data sets and weights, or list what there is")
+    data.add_argument("what", choices=("get", "list"))
+    data.add_argument("names", nargs="*", metavar="NAME", help="what to get, e.g. voc2007 squeezenet; see `data list`")
     return parser
 
 

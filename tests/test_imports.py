@@ -55,6 +55,7 @@ ALLOWED: dict[str, set[str]] = {
     "analysis": {"analysis", "plugins", *BELOW_ANALYSIS},
     "report": {"report", "analysis", "characters", *BELOW_ANALYSIS},
     "launch": {"launch", "records", "config", "errors"},
+    "downloads": {"downloads", "records", "errors"},
     # what trains: knows no single paper
     "engine": {
         *{"engine", "config", "errors", "data", "detectors", "measure", "records", "methods", *TENSORS},
@@ -64,6 +65,7 @@ ALLOWED: dict[str, set[str]] = {
     "commands": {
         *{"commands", "config", "errors", "registry", "study", "records", "launch", "data", "methods", "detectors"},
         *{"contract", "engine", "measure", "analysis", "report", "examples", "characters", "json_files", "__init__"},
+        "downloads",
     },
     "commands.status": {"commands", "config", "errors", "study", "records", "launch", "__init__"},
     "commands.report": {"commands", "config", "errors", "study", "records", "report", "analysis", "__init__"},
