@@ -10,6 +10,7 @@ import assignbench
 from assignbench.errors import InputError, nearest
 from assignbench.study.published import PUBLISHED, Published
 from assignbench.study.reading import Study
+from assignbench.study.spec import StudySpec
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def about(
     return {
         "study": spec.study,
         "title": spec.title or spec.study,
-        "answers": spec.answers,
+        "answers": question_of(spec),
         "expect": spec.expect,
         "cost": spec.cost,
         "version": assignbench.__version__,
@@ -60,6 +61,18 @@ def about(
         "imported": False,
         **asdict(stale or Stale()),
     }
+
+
+def question_of(spec: StudySpec) -> str:
+    """The question that a study answers; of one that does not say it, how its methods differ on its data."""
+    if spec.answers:
+        return spec.answers
+    names, where = [m.name for m in spec.methods], _listed([d.name for d in spec.data])
+    return f"How do {_listed(names)} differ on {where}?" if len(names) > 1 else f"What does {names[0]} reach on {where}?"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:-1]) + f" and {names[-1]}" if len(names) > 1 else names[0]
 
 
 def published_of(study: Study) -> Published | None:
