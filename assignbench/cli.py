@@ -38,7 +38,7 @@ Data is looked for as the study says, and under the folder that ASSIGNBENCH_DATA
 
 
 # Where the function of a command's file is not called like the command.
-_FUNCTIONS = {"list": "listing"}
+_FUNCTIONS = {"list": "listing", "open": "open_report", "init": "initialise"}
 
 
 # As a shell tells of a program that ended because nobody read on, e.g. behind `| head -1`: 128 + SIGPIPE.
@@ -157,16 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     listing = _command(commands, "list", "list what there is")
     listing.add_argument("what", choices=("detectors", "methods", "datasets", "recipes", "analyses", "studies"))
 
-    show = _command(commands, "show", "draw what methods assign on an image, or an object's anchors")
-    show.add_argument("what", choices=("assign", "anchors"))
-    show.add_argument(
-        "target", type=Path, metavar="CELL|STUDY", help="a finished cell's folder, or a study (untrained)"
-    )
-    show.add_argument("--methods", metavar="A,B", help="methods to draw; two are compared (default: the cell's own)")
-    show.add_argument("--image", metavar="NAME", help="file name or id of an image of the data set")
-    show.add_argument("--object", type=_whole, default=0, metavar="N", help="for anchors: which object of the image")
-    show.add_argument("--data", metavar="NAME", help="another data set for a study")
-    show.add_argument("--picture", type=Path, default=Path("assignment.png"), metavar="FILE", help="where the PNG goes")
+    _showing(commands)
 
     analyze = _command(commands, "analyze", "analyse any detector's COCO-style predictions")
     files: dict[str, Any] = {"nargs": "+", "metavar": "[NAME=]FILE[,FILE...]"}
@@ -216,6 +207,33 @@ def _planning(commands: argparse._SubParsersAction[_Parser]) -> None:
     power = _command(commands, "power", "say how many seeds a study needs to resolve differences")
     _study_options(power)
     power.add_argument("--detect", type=_difference, metavar="D", help="a difference in points (default: 0.5, 1 and 2)")
+
+
+def _showing(commands: argparse._SubParsersAction[_Parser]) -> None:
+    """What is looked at: one image or object, or the whole report."""
+    show = _command(commands, "show", "draw what methods assign on an image, or what a cell recorded of one")
+    show.add_argument(
+        "what",
+        choices=("assign", "anchors", "detections", "maps", "evolution", "scores"),
+        help="assign, anchors: what a rule does now; the others: what a finished cell recorded",
+    )
+    show.add_argument(
+        "target", type=Path, metavar="CELL|STUDY", help="a finished cell's folder, or a study (untrained)"
+    )
+    show.add_argument(
+        "--methods", metavar="A,B", help="methods of the study, or presets; two are compared (default: the study's)"
+    )
+    show.add_argument("--image", metavar="NAME", help="file name or id of an image")
+    show.add_argument("--object", type=_whole, metavar="N", help="which object of the image, counted from 0")
+    show.add_argument("--vs", type=Path, metavar="CELL", help="a second finished cell beside the first")
+    show.add_argument("--data", metavar="NAME", help="another data set for a study")
+    show.add_argument("--picture", type=Path, metavar="FILE", help="where the PNG goes (default: e.g. maps.png)")
+
+    opening = _command(commands, "open", "open the report of a study in the browser")
+    opening.add_argument("study", type=Path, metavar="STUDY", help="a study file, or a run folder")
+    opening.add_argument("--preset", metavar="NAME", help="the report of one of the study's variants")
+    opening.add_argument("--data", metavar="NAME", help="the report of another data set")
+    opening.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="run folder (default: runs)")
 
 
 def _command(commands: argparse._SubParsersAction[_Parser], name: str, text: str) -> argparse.ArgumentParser:

@@ -68,7 +68,9 @@ def question_of(spec: StudySpec) -> str:
     if spec.answers:
         return spec.answers
     names, where = [m.name for m in spec.methods], _listed([d.name for d in spec.data])
-    return f"How do {_listed(names)} differ on {where}?" if len(names) > 1 else f"What does {names[0]} reach on {where}?"
+    return (
+        f"How do {_listed(names)} differ on {where}?" if len(names) > 1 else f"What does {names[0]} reach on {where}?"
+    )
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -199,7 +199,7 @@ class StudySpec(Config):
     method_defaults: dict[str, Any] = {}
     data: list[DataEntry] = Field(min_length=1, max_length=50)
     seeds: list[Seed] = Field([0], min_length=1, max_length=MOST_SEEDS)
-    # A named one, which lies under the schedule, the evaluation and the data sets; without a schedule the detectors' own.
+    # A named one, under the schedule, the evaluation and the data sets; without a schedule that of the detectors.
     recipe: str = ""
     schedule: Schedule
     evaluation: Evaluation = Evaluation()
