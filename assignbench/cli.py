@@ -17,6 +17,7 @@ from assignbench.characters import printable
 from assignbench.errors import InputError, Unread
 
 EXAMPLES = """examples:
+  assignbench init --coco annotations/train.json                a study on your own images
   assignbench run studies/quickstart.yaml                       train, measure, write the report (resumes by itself)
   assignbench run studies/bccd.yaml --only '*mutual*' --seeds 3 three seeds of one method
   assignbench run studies/voc_table1.yaml --preset rehearse     the same study on embedded scenes, in minutes
@@ -32,6 +33,8 @@ EXAMPLES = """examples:
   assignbench compare runs/quickstart/CELL-A runs/quickstart/CELL-B
   assignbench export runs/quickstart/CELL-A --out exported      a COCO result file, and the weights
   assignbench show assign studies/quickstart.yaml --methods iou,atss --picture both.png
+  assignbench show evolution runs/quickstart/CELL-A --vs runs/quickstart/CELL-B
+  assignbench open studies/quickstart.yaml                      the report in the browser
 
 exit codes: 0 every requested cell is done · 1 a cell failed · 2 something that you have to mend
 Data is looked for as the study says, and under the folder that ASSIGNBENCH_DATA names."""
@@ -132,6 +135,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"assignbench {assignbench.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
+    _beginning(commands)
+
     run = _command(commands, "run", "train every cell of a study that is not done, then write the report")
     _study_options(run)
     _training_options(run)
@@ -196,6 +201,25 @@ def _parser() -> argparse.ArgumentParser:
     doctor = _command(commands, "doctor", "check the environment and, for a study, its data")
     _study_options(doctor, required=False)
     return parser
+
+
+def _beginning(commands: argparse._SubParsersAction[_Parser]) -> None:
+    """From annotations to a study."""
+    init = _command(commands, "init", "write a study on your own annotations, which runs as it is")
+    data = init.add_mutually_exclusive_group(required=True)
+    data.add_argument("--coco", type=Path, metavar="FILE", help="a COCO instances JSON to train on")
+    data.add_argument("--voc", type=Path, metavar="DIR", help="a VOC folder, with or without lists of images")
+    init.add_argument("--images", type=Path, metavar="DIR", help="where the pictures lie (default: found nearby)")
+    init.add_argument(
+        "--test", type=Path, metavar="FILE", help="a COCO file to test on (default: found nearby, else parted)"
+    )
+    init.add_argument("--test-images", type=Path, metavar="DIR", help="where its pictures lie (default: found nearby)")
+    init.add_argument("--detector", default="retinanet-slim", metavar="NAME", help="default: retinanet-slim, for CPUs")
+    init.add_argument("--weights", metavar="FILE", help="of its backbone: a file, or torchvision (default: random)")
+    init.add_argument("--methods", metavar="A,B", help="presets; the first is the baseline (default: three light ones)")
+    init.add_argument("--seeds", type=_positive, metavar="N", help="default: 3")
+    init.add_argument("--name", metavar="NAME", help="of study and data set (default: after the folder of the data)")
+    init.add_argument("--study", type=Path, metavar="FILE", help="where the study is written (default: NAME.yaml)")
 
 
 def _planning(commands: argparse._SubParsersAction[_Parser]) -> None:
