@@ -164,12 +164,19 @@ def _parser() -> argparse.ArgumentParser:
 
     _showing(commands)
 
-    analyze = _command(commands, "analyze", "analyse any detector's COCO-style predictions")
+    analyze = _command(commands, "analyze", "analyse the predictions of any detector of any framework")
     files: dict[str, Any] = {"nargs": "+", "metavar": "[NAME=]FILE[,FILE...]"}
     analyze.add_argument("--gt", type=Path, required=True, metavar="FILE", help="ground truth, a COCO instances JSON")
     of_method = "result JSONs; the first is the baseline; several files of a method are its seeds, paired in order"
     analyze.add_argument("--predictions", required=True, **files, help=of_method)
     analyze.add_argument("--candidates", **files, help="boxes before NMS, one file per prediction file, in order")
+    analyze.add_argument(
+        "--format",
+        choices=("auto", "coco", "mmdet", "ultralytics", "huggingface"),
+        default="auto",
+        help="whose files these are (default: auto, by what they hold)",
+    )
+    analyze.add_argument("--classes", metavar="A,B", help="the classes in the order of the detector's own numbers")
     analyze.add_argument(
         "--nms", type=_share, default=0.5, metavar="IOU", help="IoU of the detector's NMS (default: 0.5)"
     )

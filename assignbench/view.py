@@ -76,6 +76,10 @@ class View:
         moment = 1.0 if self.trained else 0.0
         return Context(progress=moment, image_ids=self.batch.image_ids, image_hw=self.batch.sizes[0])
 
+    def fitting(self) -> list[str]:
+        """The names of all methods that work on this detector and its quality head: the view's own, and presets."""
+        return [name for name in dict.fromkeys((*self.methods, *PRESETS)) if not self._unfit(name)]
+
     def shown_methods(self) -> list[str]:
         """The names of `methods` that work on this detector, the first few."""
         return [name for name in self.methods if not self._unfit(name)][:MOST_METHODS]

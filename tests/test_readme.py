@@ -160,6 +160,8 @@ def test_public_names() -> None:
 
     for name in assignbench.__all__:
         assert getattr(assignbench, name) is not None
+        assert name.strip("_") == "version" or name in (assignbench.__doc__ or "")
+    assert dir(assignbench) == sorted(assignbench.__all__)
     assert (Path(assignbench.__file__).parent / "py.typed").is_file()
     with pytest.raises(AttributeError):
         assignbench.nothing  # noqa: B018

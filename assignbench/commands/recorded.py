@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,9 @@ from assignbench.errors import InputError, nearest
 from assignbench.measure.boxes import pairwise_iou
 from assignbench.measure.matching import BOX, Floats
 from assignbench.records import CellRecord
+
+if TYPE_CHECKING:
+    from assignbench.report.single import ProbeView
 
 MOMENTS = 6  # visits that `evolution` shows
 MANY = 4  # objects of an image that is shown without having been named
@@ -122,7 +126,7 @@ def _test_image(cell: CellData, wanted: str | None) -> int:
 
 
 def _maps(cells: dict[str, CellRecord], options: argparse.Namespace, console: Console) -> Path:
-    from assignbench.report.single import ProbeView, maps_picture
+    from assignbench.report.single import maps_picture
 
     image, number = _probe_object(cells, options)
     views = []
@@ -131,12 +135,12 @@ def _maps(cells: dict[str, CellRecord], options: argparse.Namespace, console: Co
         best, widest = mine.loc[mine.cls_score.idxmax()], mine.loc[mine.iou.idxmax()]
         told = f"the best-scored prior ({best.cls_score:.2f}) has IoU {best.iou:.2f}, the largest is {widest.iou:.2f}"
         console.print(f"{name}: {told}", markup=False)
-        views.append(ProbeView(name, _probe_pixels(cell, image), _truth(cell, mine), mine))
+        views.append(_view(name, cell, mine))
     return maps_picture(views, options.picture)
 
 
 def _evolution(cells: dict[str, CellRecord], options: argparse.Namespace, console: Console) -> Path:
-    from assignbench.report.single import ProbeView, evolution_picture
+    from assignbench.report.single import evolution_picture
 
     image, number = _probe_object(cells, options)
     table = Table(title=f"image {image}, object {number} over training", box=None)
@@ -153,14 +157,14 @@ def _evolution(cells: dict[str, CellRecord], options: argparse.Namespace, consol
             positive = mine[mine.positive_cls]
             means = (positive.cls_score, positive.iou, mine[~mine.positive_cls].cls_score)
             table.add_row(name, when, str(len(positive)), *("-" if m.empty else f"{m.mean():.2f}" for m in means))
-            views.append(ProbeView(f"{name}, {when}", _probe_pixels(cell, image), _truth(cell, mine), mine))
+            views.append(_view(f"{name}, {when}", cell, mine))
         rows[name] = views
     console.print(table, soft_wrap=True)
     return evolution_picture(rows, options.picture)
 
 
 def _scores(cells: dict[str, CellRecord], options: argparse.Namespace, console: Console) -> Path:
-    from assignbench.report.single import ProbeView, scores_picture
+    from assignbench.report.single import scores_picture
 
     image, number = _probe_object(cells, options)
     views = []
@@ -169,7 +173,7 @@ def _scores(cells: dict[str, CellRecord], options: argparse.Namespace, console: 
         chance = separation(mine)
         told = "has positives alone, or none" if np.isnan(chance) else f"separation {chance:.2f} (0.5 none, 1 complete)"
         console.print(f"{name}: {told}", markup=False)
-        views.append(ProbeView(name, _probe_pixels(cell, image), _truth(cell, mine), mine))
+        views.append(_view(name, cell, mine))
     return scores_picture(views, options.picture)
 
 
@@ -233,15 +237,19 @@ def _rows(table: pd.DataFrame, image: int, number: int) -> pd.DataFrame:
     return mine
 
 
-def _truth(cell: CellRecord, mine: pd.DataFrame) -> tuple[float, float, float, float]:
-    """The object's box as the network saw it; of records that do not hold it, the best prediction."""
+def _view(title: str, cell: CellRecord, mine: pd.DataFrame) -> ProbeView:
+    """An object at a visit, with its box as the network saw it; of records that do not hold it, the best prediction."""
+    from assignbench.report.single import ProbeView
+
+    pixels = _probe_pixels(cell, int(mine.image_id.iloc[0]))
     told = sorted((cell.folder / "probes").glob("objects-*.parquet"))
     if told:
         objects = pd.read_parquet(told[-1])
         own = objects[objects.object_id == mine.object_id.iloc[0]]
         if set(_CORNERS) <= set(objects) and len(own):
-            return _box(next(own.itertuples()))
-    return _box(next(mine.loc[[mine.iou.idxmax()]].itertuples()))
+            return ProbeView(title, pixels, _box(next(own.itertuples())), mine)
+    best = next(mine.loc[[mine.iou.idxmax()]].itertuples())
+    return ProbeView(title, pixels, _box(best), mine, annotated=False)
 
 
 def _box(row: object) -> tuple[float, float, float, float]:

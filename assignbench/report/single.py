@@ -21,6 +21,7 @@ from assignbench.report.style import AMBER, BLUE, GREEN, RED, WHITE, finished, p
 Pixels = npt.NDArray[np.uint8]
 Box = tuple[float, float, float, float]
 TASK_COLOURS = {"cls": AMBER, "box": BLUE}
+RING = "#00e5ff"  # around the priors that learn an object: bright on any picture, and no colour of the scale
 LEAST_REACH = 12.0  # px around an object that a cut-out shows at least
 
 
@@ -43,12 +44,16 @@ class Detected:
 
 @dataclass(frozen=True)
 class ProbeView:
-    """An object of a probe image as a cell saw it at one visit: the image, where the object lies, its priors."""
+    """An object of a probe image as a cell saw it at one visit: the image, where the object lies, its priors.
+
+    `annotated`: the box is the object's own; else it is the best prediction, where the records hold nothing better.
+    """
 
     title: str
     pixels: Pixels
     box: Box
     table: pd.DataFrame
+    annotated: bool = True
 
 
 def detections_picture(
@@ -71,22 +76,21 @@ def detections_picture(
 def maps_picture(views: Sequence[ProbeView], path: Path) -> Path:
     """Class score and IoU of an object's priors at their places, a row per cell."""
     figure, axes = panels(2 * len(views), columns=2, size=(3.6, 3.6))
+    top = _largest(views)
     for i, view in enumerate(views):
-        for ax, (value, name) in zip(
-            axes[2 * i : 2 * i + 2], (("cls_score", "class score"), ("iou", "IoU")), strict=True
-        ):
-            _dots(ax, view, value, f"{view.title}: {name}")
+        _dots(axes[2 * i], view, "cls_score", f"{view.title}: class score", top)
+        _dots(axes[2 * i + 1], view, "iou", f"{view.title}: IoU", 1.0)
     return _saved(figure, path)
 
 
 def evolution_picture(rows: Mapping[str, Sequence[ProbeView]], path: Path) -> Path:
     """Class scores of an object's priors over training: a row per cell, a column per visit."""
-    columns = max(len(views) for views in rows.values())
+    columns, top = max(len(views) for views in rows.values()), _largest([v for views in rows.values() for v in views])
     figure, axes = panels(columns * len(rows), columns=columns, size=(2.3, 2.5))
     for row, views in enumerate(rows.values()):
         line = axes[row * columns : (row + 1) * columns]
         for ax, view in zip(line, views, strict=False):
-            _dots(ax, view, "cls_score", view.title)
+            _dots(ax, view, "cls_score", view.title, top)
         for ax in line[len(views) :]:
             ax.axis("off")
     return _saved(figure, path)
@@ -124,23 +128,30 @@ def draw_positives(ax: Axes, pixels: Pixels, boxes: Sequence[Sequence[float]], t
         ax.plot((p.prior_x1 + p.prior_x2) / 2, (p.prior_y1 + p.prior_y2) / 2, ".", ms=4, color=colour)
 
 
-def _dots(ax: Axes, view: ProbeView, value: str, title: str) -> None:
-    """The cut-out with a dot per prior, coloured by a column between 0 and 1; a ring marks the priors that learn it."""
+def _largest(views: Sequence[ProbeView]) -> float:
+    """The class score that is drawn brightest: the largest one of all panels, so that they can be compared."""
+    return max(float(view.table.cls_score.max()) for view in views)
+
+
+def _dots(ax: Axes, view: ProbeView, value: str, title: str, top: float) -> None:
+    """The cut-out with a dot per prior, coloured by a column from 0 to `top`; a ring marks the priors that learn it."""
     _cut_out(ax, view, title)
     table = view.table.sort_values(value)
     x, y = (table.prior_x1 + table.prior_x2) / 2, (table.prior_y1 + table.prior_y2) / 2
     positive = table.positive_cls.to_numpy(bool)
-    rings = np.where(positive, RED, "white")
-    ax.scatter(x, y, c=table[value], vmin=0, vmax=1, cmap="cividis", s=26, edgecolors=rings.tolist(), linewidths=0.8)
-    best = table.iloc[-1]
-    _note(ax, f"largest {best[value]:.2f}; {int(positive.sum())} of {len(table)} learn the class (red rings)")
+    ax.scatter(x, y, c=table[value], vmin=0, vmax=top, cmap="inferno", s=26, edgecolors="white", linewidths=0.5)
+    ax.scatter(x[positive], y[positive], s=70, facecolors="none", edgecolors=RING, linewidths=1.6)
+    _note(ax, f"black 0, yellow {top:.2f}, here up to {table[value].max():.2f}; rings: {int(positive.sum())} learn it")
 
 
 def _cut_out(ax: Axes, view: ProbeView, title: str) -> None:
     """The image around an object, with the object's box."""
     picture(ax, view.pixels, title)
     x1, y1, x2, y2 = view.box
-    ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, ec=WHITE, lw=1.4, ls="--"))
+    line = "--" if view.annotated else ":"
+    ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, ec=WHITE, lw=1.4, ls=line))
+    if not view.annotated:
+        _note(ax, "dotted: best prediction", top=True)
     reach = max(LEAST_REACH, 0.6 * max(x2 - x1, y2 - y1))
     height, width = view.pixels.shape[:2]
     ax.set_xlim(max(0.0, x1 - reach), min(float(width), x2 + reach))
@@ -152,9 +163,10 @@ def _legend(ax: Axes, entries: Mapping[str, tuple[str, str]]) -> None:
     ax.legend(handles=lines, loc="lower left", fontsize=6, framealpha=0.8)
 
 
-def _note(ax: Axes, text: str) -> None:
+def _note(ax: Axes, text: str, *, top: bool = False) -> None:
     paper = {"fc": "black", "alpha": 0.65, "lw": 0, "pad": 1.5}
-    ax.text(0.02, 0.02, plain(text), transform=ax.transAxes, color="white", fontsize=5.5, va="bottom", bbox=paper)
+    place, side = (0.98, "top") if top else (0.02, "bottom")
+    ax.text(0.02, place, text, transform=ax.transAxes, color="white", fontsize=5.5, va=side, bbox=paper)
 
 
 def _saved(figure: Figure, path: Path) -> Path:
