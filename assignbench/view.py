@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ from assignbench.methods import PRESETS, Built, build, resolve
 from assignbench.records import CellRecord, read_json
 from assignbench.records.store import REDO
 from assignbench.study.grid import cells_of, methods_of
-from assignbench.study.reading import read_study
+from assignbench.study.reading import Study, read_study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -134,12 +134,14 @@ def open_view(
     image: str | None = None,
     data: str | None = None,
     method: str | None = None,
+    sets: Sequence[str] = (),
     cache: Path | None = None,
 ) -> View:
     """The view of an image of a finished cell (its folder), or of a study (a file, or the name of one of the package).
 
     `image` is a file name or an id of the test or training split; without it an image with several objects. `data` is
-    another data set for a study, by its name in the catalogue; `method` chooses the cell of a study by its method.
+    another data set for a study, by its name in the catalogue; `method` chooses the cell of a study by its method; `sets`
+    are changes of a study as `--set` has them.
     Embedded scenes are kept in `cache`. Raises InputError for what is unknown, and for what does not fit together.
     """
     target = Path(target)
@@ -148,7 +150,7 @@ def open_view(
         cell = _trained(target, cache)
         methods = {cell.config.method.name: cell.config.method}
     else:
-        cell, methods = _untrained(target, data, method, cache)
+        cell, methods = _untrained(read_study(target, data=data, sets=sets), method, cache)
     images, index = _find(cell, image)
     (batch,) = evaluation_batches(images, [index], cell.config.data, 1, training=True)
     return View(cell, batch, images.images[index].name, trained, methods)
@@ -167,11 +169,8 @@ def _trained(folder: Path, cache: Path | None) -> Cell:
     return cell
 
 
-def _untrained(
-    target: Path, data: str | None, method: str | None, cache: Path | None
-) -> tuple[Cell, dict[str, MethodConfig]]:
+def _untrained(study: Study, method: str | None, cache: Path | None) -> tuple[Cell, dict[str, MethodConfig]]:
     """The first cell of a study, or the first one of a method, with its initial weights; and the study's methods."""
-    study = read_study(target, data=data)
     found = cells_of(study, known_methods, cache=cache)
     chosen = next((c for c in found if c.config.method.name == method), found[0])
     return build_cell(Path(), chosen.config, chosen.paths, "cpu"), methods_of(study, known_methods)
