@@ -140,7 +140,7 @@ def open_view(
     """The view of an image of a finished cell (its folder), or of a study (a file, or the name of one of the package).
 
     `image` is a file name or an id of the test or training split; without it an image with several objects. `data` is
-    another data set for a study, by its name in the catalogue; `method` chooses the cell of a study by its method; `sets`
+    another data set for a study, by its catalogue name; `method` chooses the cell of a study by its method; `sets`
     are changes of a study as `--set` has them.
     Embedded scenes are kept in `cache`. Raises InputError for what is unknown, and for what does not fit together.
     """
