@@ -288,7 +288,7 @@ def test_the_examples_of_its_tables_are_accepted() -> None:
     for key, text in examples("| key of `data` |", "A detector is `<family>-<backbone>`", 3):
         DataSpec.model_validate({"name": "mine", "kind": "coco", key: yaml.safe_load(text)})
         seen += 1
-    for key, text in examples("| key of a detector |", "How the test split is read", 3):
+    for key, text in examples("| key of a detector |", "How the test split", 3):
         if key.startswith("spec."):
             anchors = "scales" in text or "offset" in text
             resolve("retinanet1-resnet50" if anchors else "fcos-resnet50", {key[5:]: yaml.safe_load(text)})
