@@ -14,6 +14,7 @@ from assignbench.commands.power import power_lines
 from assignbench.commands.staleness import look
 from assignbench.commands.trainings import Trainings
 from assignbench.records import CellRecord
+from assignbench.study.about import question_of
 from assignbench.study.baselines import pair_lines
 from assignbench.study.printed import printed_rows
 from assignbench.study.recipe import recipe_lines
@@ -52,7 +53,9 @@ def plan(options: argparse.Namespace, console: Console) -> int:
 def _asked(opened: Opened) -> Iterator[str]:
     """What the study asks for: its recipe, its pairs, its detectors' beginnings, the printed rows that it has."""
     spec = opened.study.spec
-    yield f"{spec.study}: {spec.title}\nanswers: {spec.answers}\ncost: {spec.cost}"
+    yield f"{spec.study}: {spec.title}\nanswers: {question_of(spec)}"
+    if spec.cost:
+        yield f"cost: {spec.cost}"
     yield from recipe_lines(spec)
     yield "methods and what they are compared with:"
     for line in pair_lines(opened.study, opened.methods, opened.baselines):
@@ -60,6 +63,7 @@ def _asked(opened: Opened) -> Iterator[str]:
     if opened.trials:
         yield _sweep(opened)
     for detector in {c.config.detector.label: c.config.detector for c in opened.cells}.values():
+        yield f"detector {detector.label}: {detector.beginning}"
         if detector.warning:
             yield f"note: detector '{detector.label}': {detector.warning}"
     if spec.published:

@@ -17,6 +17,7 @@ import torch
 
 from assignbench.config.recipe import Schedule
 from assignbench.engine import checkpoint
+from assignbench.engine.board import Board
 from assignbench.engine.cell import Cell, prepare
 from assignbench.engine.cost import cost_at_test, peak_memory, training_cost
 from assignbench.engine.environment import environment
@@ -110,17 +111,21 @@ def train(cell: Cell, status: Status, wish: Wish) -> float:
     status.note(*resumed.warnings)
     first = resumed.step
     probes = probe_batches(cell.train, cell.config.data, cell.config.probe_images)
-    saving = Checkpoint(learner, folder, resumed.seconds)
+    saving, board = Checkpoint(learner, folder, resumed.seconds), Board(folder, first)
     hooks = [
         Guard(learner, folder),
         Idle(learner, status.note),
-        Log(learner, folder),
+        Log(learner, folder, board),
         Probes(learner, folder / "probes", probes, loader.steps_per_epoch),
         saving,
         Heartbeat(learner, status),
     ]
-    with wish.patient():
-        loop(loader.batches(first, learner.steps), [learner], hooks, first, lambda: wish.wanted)
+    status.note(*([board.problem] if board.problem else []))
+    try:
+        with wish.patient():
+            loop(loader.batches(first, learner.steps), [learner], hooks, first, lambda: wish.wanted)
+    finally:
+        board.close()
     if learner.stopped is not None:
         raise learner.stopped
     return saving.seconds
@@ -151,6 +156,11 @@ def evaluate(cell: Cell, seconds: float) -> None:
         **predicted.cost,
         **cost_at_test(cell),
     }
+    board = Board(folder, learner.steps)
+    for name in ("AP", "AP50", "AP75"):
+        if summary[name] is not None:
+            board.scalar(f"test/{name}", summary[name], learner.steps)
+    board.close()
     SUMMARY.mapping(summary, str(folder / "summary.json"))
     write_json(folder / "summary.json", summary)
 

@@ -279,6 +279,7 @@ OTHER_FILES = {
     "probes/*.png": "The probe images as the network sees them, by image id.",
     "examples/*.png": "The first test images, by image id, for the report's pictures.",
     "assignments/part-*.parquet": "Rows of assignments.parquet, written at each checkpoint.",
+    "tensorboard/*": "Metrics for TensorBoard, where it is installed; nothing reads them back.",
     "checkpoint/*": "Weights as safetensors; two generations of the state of training, each with its checksums.",
 }
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "records.md"

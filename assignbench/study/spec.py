@@ -213,15 +213,16 @@ class StudySpec(Config):
 
     study: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=MOST_NAME)
     title: str = ""
-    answers: str
-    cost: str
-    expect: str
+    answers: str = ""  # the question; asked of all methods alike if empty
+    cost: str = ""
+    expect: str = ""
     detectors: list[DetectorEntry] = Field(min_length=1, max_length=50)
     methods: list[MethodEntry] = Field(min_length=1, max_length=200)
     method_defaults: dict[str, Any] = {}
     data: list[DataEntry] = Field(min_length=1, max_length=50)
     seeds: list[Seed] = Field([0], min_length=1, max_length=MOST_SEEDS)
-    recipe: str = ""  # a named one, which lies under the schedule, the evaluation and the data sets
+    # A named one, under the schedule, the evaluation and the data sets; without a schedule that of the detectors.
+    recipe: str = ""
     schedule: Schedule
     evaluation: Evaluation = Evaluation()
     tune: Tune | None = None
