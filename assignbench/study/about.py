@@ -53,6 +53,7 @@ def about(
         "least_objects": spec.least_objects,
         "areas": {k: list(v) for k, v in spec.areas.items()},
         "max_dets": spec.max_dets,
+        "pictures": [p.model_dump(mode="json") for p in spec.pictures],
         "published": _content(published_of(study)),
         "baselines": dict(baselines),
         "tuned": dict(tuned) if tuned else None,

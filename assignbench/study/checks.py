@@ -48,6 +48,7 @@ def check(study: Study) -> None:
     for count in spec.max_dets[-1:]:
         check_recall(study, count, [m.name for m in spec.methods], study.where("max_dets"))
     _check_tables(study)
+    _check_pictures(study)
     _check_val(study)
     places = sum(belongs(d, m, data) for d in spec.detectors for data in spec.data for m in spec.methods)
     if not places:
@@ -239,6 +240,21 @@ def _check_tables(study: Study) -> None:
                 if row in first:
                     raise InputError(f"{where}: row {row} is {first[row]} already; a row is one cell")
                 first[row] = cell
+
+
+def _check_pictures(study: Study) -> None:
+    """Every picture is of a data set that the study has; where it has several, the picture names its own."""
+    names = [d.name for d in study.spec.data]
+    for place, picture in enumerate(study.spec.pictures):
+        if picture.data and picture.data not in names:
+            raise InputError(
+                f"{study.where('pictures', place, 'data')}: no data set '{picture.data}'{nearest(picture.data, names)}"
+            )
+        if not picture.data and len(names) > 1:
+            raise InputError(
+                f"{study.where('pictures', place)}: image '{picture.image}' names no data set, and the study has "
+                f"{len(names)}; add data: one of {', '.join(names)}"
+            )
 
 
 def check_sizes(study: Study, detectors: Sequence[DetectorConfig]) -> None:

@@ -12,6 +12,7 @@ from assignbench.config.data import DataSpec
 from assignbench.config.evaluation import LEAST_OBJECTS, Evaluation
 from assignbench.config.images import Side
 from assignbench.config.method import QualityKind, Ranking
+from assignbench.config.pictured import MOST_PICTURES, Pictured
 from assignbench.config.recipe import Schedule, laid_over
 from assignbench.config.words import complaints
 
@@ -174,6 +175,12 @@ class Claim(Config):
     data: list[str] = []  # names of data sets that it is tested on; all if empty
 
 
+class PictureEntry(Pictured):
+    """An image of a data set, whose name may be left out where the study has only one, and an object of it."""
+
+    data: Name | Literal[""] = ""
+
+
 class Tune(Config):
     """A sweep that is the same for each method, on the validation split, with seeds that no verdict rests on.
 
@@ -204,6 +211,7 @@ class StudySpec(Config):
     evaluation: Evaluation = Evaluation()
     tune: Tune | None = None
     probe_images: int = Field(8, ge=0, le=1000)
+    pictures: list[PictureEntry] = Field([], max_length=MOST_PICTURES)  # what the report shows of images
     published: str = ""
     # By printed table: which cells are which of its rows, e.g. {mlc_table1: {fcos-resnet50/mlc_fcos: [3]}}.
     tables: dict[Name, dict[str, list[Row]]] | None = None
