@@ -21,6 +21,8 @@ from assignbench.report.scenes import (
     BOX,
     DPI,
     ENLARGED,
+    LARGE,
+    SMALL,
     Place,
     Scene,
     beside,
@@ -40,6 +42,7 @@ IMAGES = 4  # test images in a figure
 CONFIDENT = 0.7  # LTM, Fig. 9
 HIT = 0.5  # IoU from which two boxes are of one object
 MOST_PAIRS = 6
+MOST_ROWS = 4  # methods in a figure of detections
 # Mutual Guidance, Fig. 4: red where only the baseline is positive, green (class) and yellow (box) only the method.
 ONLY_BASELINE, ONLY_CLS, ONLY_BOX = "#d7191c", "#2ca25f", "#ffd92f"
 TASKS = (("cls", "classification", ONLY_CLS), ("box", "box", ONLY_BOX))
@@ -52,9 +55,9 @@ def assignment_pictures(study: StudyRecord) -> list[Drawn]:
     made = []
     for scene in scenes(study):
         caption = (
-            f"Priors that learn an object{place_name(study, scene.place)}, before training and at the end; the number "
-            "of them for each task stands in the corner. A red cross marks an object without one for a task, the "
-            f"dashed box is the object.{scene.note}"
+            f"Priors that learn an object{place_name(study, scene.place)}, at the end and, of the first object, before "
+            "training; the number of them for each task stands in the corner. A red cross marks an object without one "
+            f"for a task, the dashed box is the object.{scene.note}"
         )
         name = f"assignment-{scene.place[0]}-{scene.place[1]}"
         made.append(Drawn(name, caption, _assigned(scene), scene.place[0]))
@@ -88,7 +91,7 @@ def _compared(scene: Scene, ours: CellRecord, theirs: CellRecord) -> Figure:
     tables = [pd.read_parquet(c.probe_visits()[-1]) for c in (ours, theirs)]
     pixels = [scene.pixels(o.image_id) for o in scene.objects]
     regions = [region_of(o.box, *p.shape[:2]) for o, p in zip(scene.objects, pixels, strict=True)]
-    side = panel_side(regions)
+    side = panel_side(regions, len(regions))
     figure, axes = picture_grid(2, len(regions), (side, side))
     for line, (task, word, edge) in zip(axes, TASKS, strict=True):
         beside(line[0], word)
@@ -105,21 +108,20 @@ def _compared(scene: Scene, ours: CellRecord, theirs: CellRecord) -> Figure:
 
 
 def _assigned(scene: Scene) -> Figure:
-    """A row per method; for each object a column before training and one at the end."""
+    """A row per method; the first object before training, then every object at the end."""
     pixels = [scene.pixels(o.image_id) for o in scene.objects]
     regions = [region_of(o.box, *p.shape[:2]) for o, p in zip(scene.objects, pixels, strict=True)]
-    side = panel_side(regions)
-    figure, axes = picture_grid(len(scene.drawn), 2 * len(regions), (side, side))
+    side = panel_side(regions, 1 + len(regions))
+    figure, axes = picture_grid(len(scene.drawn), 1 + len(regions), (side, side))
+    everything = list(zip(scene.objects, pixels, regions, strict=True))
     for line, cell in zip(axes, scene.drawn, strict=True):
         beside(line[0], cell.config.method.name)
-        tables = [pd.read_parquet(cell.probe_visits()[when]) for when in (0, -1)]
-        left = iter(line)
-        for shown, image, region in zip(scene.objects, pixels, regions, strict=True):
-            for table, when in zip(tables, (shown.title, "at the end"), strict=True):
-                ax = next(left)
-                show(ax, image, region, when if line is axes[0] else "")
-                draw_assignment(ax, table[table.object_id == shown.object_id])
-                truth(ax, shown)
+        before, after = (pd.read_parquet(cell.probe_visits()[when]) for when in (0, -1))
+        columns = [(before, *everything[0], "before training"), *((after, *e, e[0].title) for e in everything)]
+        for ax, (table, shown, image, region, title) in zip(line, columns, strict=True):
+            show(ax, image, region, title if line is axes[0] else "")
+            draw_assignment(ax, table[table.object_id == shown.object_id])
+            truth(ax, shown)
     key(figure, [(edge, text) for text, edge in KINDS])
     return figure
 
@@ -134,9 +136,16 @@ def detection_pictures(study: StudyRecord) -> list[Drawn]:
     for place, cells in first_seed(study).items():
         where = place_name(study, place)
         name = f"detections-{place[0]}-{place[1]}"
-        made.append(Drawn(name, caption.format(where), _detections(study, cells), photo_of=place[0]))
+        for number, some in enumerate(_parts(cells)):
+            figure = _detections(study, some)
+            made.append(Drawn(f"{name}-{number + 1}" if number else name, caption.format(where), figure, place[0]))
         made += [_confident(study, ours, theirs, place) for ours, theirs in _pairs(study, cells, place)]
     return made
+
+
+def _parts(cells: Sequence[CellRecord]) -> list[Sequence[CellRecord]]:
+    """The cells of one figure each: one with all methods would be too tall to be read."""
+    return [cells[i : i + MOST_ROWS] for i in range(0, len(cells), MOST_ROWS)]
 
 
 def _pairs(study: StudyRecord, cells: Sequence[CellRecord], place: Place) -> list[tuple[CellRecord, CellRecord]]:
@@ -165,7 +174,7 @@ def example_files(study: StudyRecord, cell: CellRecord, most: int = IMAGES) -> l
 def _columns(files: Sequence[Path]) -> tuple[float, float]:
     """Inches of a panel for pictures: small ones are enlarged."""
     sizes = [Image.open(path).size for path in files]
-    wide = float(np.clip(ENLARGED * min(w for w, _ in sizes) / DPI, 2.3, 3.3))
+    wide = float(np.clip(ENLARGED * min(w for w, _ in sizes) / DPI, SMALL, LARGE))
     return wide, wide * max(h / w for w, h in sizes)
 
 

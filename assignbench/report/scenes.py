@@ -30,11 +30,11 @@ BOX = ["x1", "y1", "x2", "y2"]
 ORDER = ("named", "crowded", "slender", "small", "large")
 MOST_OBJECTS = 4
 MOST_METHODS = 6  # in a figure of single objects; the records hold the others too
-ROOM = 0.45  # of the object's longer side, left around it
+ROOM = 0.3  # of the object's longer side, left around it
 LEAST_REGION = 32.0  # px of the image that are shown at least
 ENLARGED = 3.0  # how many points of a figure a pixel of a small image has at least, each way
 DPI = 130.0  # of a saved figure
-SMALL, LARGE = 1.75, 3.2  # inches of a panel
+SMALL, LARGE, WIDEST = 1.75, 3.0, 12.0  # inches of a panel, and of a row of them
 
 
 @dataclass(frozen=True)
@@ -150,10 +150,12 @@ def region_of(box: Box, height: int, width: int) -> Box:
     return left, top, right, bottom
 
 
-def panel_side(regions: Sequence[Box]) -> float:
-    """Inches of the panels for regions (px): small ones are enlarged `ENLARGED` times at least, as far as they fit."""
+def panel_side(regions: Sequence[Box], columns: int = 1) -> float:
+    """Inches of the panels for regions (px): small ones are enlarged `ENLARGED` times at least, as far as so many fit
+    into a row.
+    """
     longest = max((max(x2 - x1, y2 - y1) for x1, y1, x2, y2 in regions), default=0.0)
-    return float(np.clip(ENLARGED * longest / DPI, SMALL, LARGE))
+    return float(np.clip(ENLARGED * longest / DPI, SMALL, max(SMALL, min(LARGE, WIDEST / columns))))
 
 
 def picture_grid(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, list[list[Axes]]]:

@@ -12,7 +12,19 @@ from assignbench.analysis.probes import recorded
 from assignbench.measure.ranking import ranking_score
 from assignbench.records import CellRecord
 from assignbench.report.drawing import corner_text
-from assignbench.report.scenes import Box, Scene, beside, frame, panel_side, region_of, scenes, show, truth
+from assignbench.report.scenes import (
+    MOST_OBJECTS,
+    WIDEST,
+    Box,
+    Scene,
+    beside,
+    frame,
+    panel_side,
+    region_of,
+    scenes,
+    show,
+    truth,
+)
 from assignbench.report.style import Drawn, Found, figure_of, place_name
 
 MAP = "magma"
@@ -56,15 +68,15 @@ def _grid(cell: CellRecord) -> pd.DataFrame:
 def _figure(scene: Scene, grids: dict[str, pd.DataFrame]) -> Figure:
     """The objects on top, below them two panels per object for every method."""
     regions = [region_of(o.box, *scene.pixels(o.image_id).shape[:2]) for o in scene.objects]
-    side = max(1.3, 0.7 * panel_side(regions))
     count, rows = len(regions), 1 + len(scene.drawn)
-    figure = Figure(figsize=(2 * side * count, side * rows))
+    top, side = panel_side(regions, count), WIDEST / (2 * MOST_OBJECTS)
+    figure = Figure(figsize=(2 * side * count, side * (rows - 1) + top))
     room = {"wspace": 0.04, "hspace": 0.04, "left": 0.0, "right": 1.0, "bottom": 0.0, "top": 1.0}
-    grid = figure.add_gridspec(rows, 2 * count, **room)
+    grid = figure.add_gridspec(rows, 2 * count, height_ratios=[top, *[side] * (rows - 1)], **room)
     for place, (shown, region) in enumerate(zip(scene.objects, regions, strict=True)):
-        top = figure.add_subplot(grid[0, 2 * place : 2 * place + 2])
-        show(top, scene.pixels(shown.image_id), region, shown.title)
-        truth(top, shown)
+        above = figure.add_subplot(grid[0, 2 * place : 2 * place + 2])
+        show(above, scene.pixels(shown.image_id), region, shown.title)
+        truth(above, shown)
         for row, cell in enumerate(scene.drawn, start=1):
             table = grids[cell.id]
             mine = table[table.object_id == shown.object_id] if len(table) else table
