@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +25,11 @@ from assignbench.report.scenes import (
     ENLARGED,
     LARGE,
     SMALL,
+    WIDEST,
     Place,
     Scene,
     beside,
+    differing_objects,
     first_seed,
     key,
     panel_side,
@@ -72,17 +76,37 @@ def lost_and_gained(study: StudyRecord) -> list[Drawn]:
     for scene in scenes(study):
         cells = {c.config.method.name: c for c in scene.cells}
         pairs = [(cells[m], cells.get(study.baseline_of(m, scene.place))) for m in cells]
-        for ours, theirs in [(a, b) for a, b in pairs if b is not None][:MOST_PAIRS]:
-            method, baseline = ours.config.method.name, theirs.config.method.name
-            caption = (
-                f"What {method} assigns and {baseline} does not, and the other way round, at the end of training"
-                f"{place_name(study, scene.place)} (Mutual Guidance, Fig. 4). Red: positive only with {baseline}; "
-                f"green (classification) and yellow (box): only with {method}; in the corner how many, and how many "
-                "both share. The dashed box is the object."
-            )
-            name = f"gained-{method}-{scene.place[0]}-{scene.place[1]}"
-            made.append(Drawn(name, caption, _compared(scene, ours, theirs), scene.place[0]))
+        made += [_difference(study, scene, a, b) for a, b in [(a, b) for a, b in pairs if b is not None][:MOST_PAIRS]]
     return made
+
+
+def _difference(study: StudyRecord, scene: Scene, ours: CellRecord, theirs: CellRecord) -> Drawn:
+    """What only one of two methods assigns to the objects on which they differ most, or to those that are named."""
+    method, baseline = ours.config.method.name, theirs.config.method.name
+    name, where = f"gained-{method}-{scene.place[0]}-{scene.place[1]}", place_name(study, scene.place)
+    mine, other = (_owned(pd.read_parquet(c.probe_visits()[-1])) for c in (ours, theirs))
+    apart = Counter(object_id for object_id, _, _ in mine ^ other)
+    objects = differing_objects(scene, lambda i: apart[i])
+    if not apart or not objects:
+        told = f"{method} and {baseline} assign the same priors to every probe object at the end of training{where}."
+        return Drawn(name, "", None, scene.place[0], told)
+    caption = (
+        f"What {method} assigns and {baseline} does not, and the other way round, at the end of training{where} "
+        "(Mutual Guidance, Fig. 4), on the objects that are named or on which they differ most; a task in which they do "
+        f"not differ is left out. Red: positive only with {baseline}; green (classification) and yellow (box): only "
+        f"with {method}; in the corner how many, and how many both share. The dashed box is the object."
+    )
+    figure = _compared(replace(scene, objects=objects), ours, theirs)
+    return Drawn(name, caption, figure, scene.place[0])
+
+
+def _owned(table: pd.DataFrame) -> set[tuple[int, str, int]]:
+    """Object, task and prior of all positives."""
+    found = set()
+    for task, _, _ in TASKS:
+        mine = table[table[f"positive_{task}"]]
+        found |= {(int(o), task, int(p)) for o, p in zip(mine.object_id, mine.prior, strict=True)}
+    return found
 
 
 def _compared(scene: Scene, ours: CellRecord, theirs: CellRecord) -> Figure:
@@ -92,15 +116,18 @@ def _compared(scene: Scene, ours: CellRecord, theirs: CellRecord) -> Figure:
     pixels = [scene.pixels(o.image_id) for o in scene.objects]
     regions = [region_of(o.box, *p.shape[:2]) for o, p in zip(scene.objects, pixels, strict=True)]
     side = panel_side(regions, len(regions))
-    figure, axes = picture_grid(2, len(regions), (side, side))
-    for line, (task, word, edge) in zip(axes, TASKS, strict=True):
+    ids = {o.object_id for o in scene.objects}
+    apart = {task for object_id, task, _ in _owned(tables[0]) ^ _owned(tables[1]) if object_id in ids}
+    tasks = [t for t in TASKS if t[0] in apart] or list(TASKS)
+    figure, axes = picture_grid(len(tasks), [side] * len(regions), side)
+    for line, (task, word, edge) in zip(axes, tasks, strict=True):
         beside(line[0], word)
         for ax, shown, image, region in zip(line, scene.objects, pixels, regions, strict=True):
             show(ax, image, region, shown.title if line is axes[0] else "")
             mine, other = (t[(t.object_id == shown.object_id) & t[f"positive_{task}"]] for t in tables)
             lost, gained = other[~other.prior.isin(mine.prior)], mine[~mine.prior.isin(other.prior)]
-            outlines(ax, lost[PRIOR].to_numpy(float), ONLY_BASELINE, 1.0)
-            outlines(ax, gained[PRIOR].to_numpy(float), edge, 1.0)
+            outlines(ax, lost[PRIOR].to_numpy(float), ONLY_BASELINE, 1.4)
+            outlines(ax, gained[PRIOR].to_numpy(float), edge, 1.4)
             truth(ax, shown)
             corner_text(ax, f"−{len(lost)}  +{len(gained)}  both {len(mine) - len(gained)}")
     key(figure, [(ONLY_BASELINE, f"only {names[1]}"), *((edge, f"only {names[0]}, {word}") for _, word, edge in TASKS)])
@@ -112,7 +139,7 @@ def _assigned(scene: Scene) -> Figure:
     pixels = [scene.pixels(o.image_id) for o in scene.objects]
     regions = [region_of(o.box, *p.shape[:2]) for o, p in zip(scene.objects, pixels, strict=True)]
     side = panel_side(regions, 1 + len(regions))
-    figure, axes = picture_grid(len(scene.drawn), 1 + len(regions), (side, side))
+    figure, axes = picture_grid(len(scene.drawn), [side] * (1 + len(regions)), side)
     everything = list(zip(scene.objects, pixels, regions, strict=True))
     for line, cell in zip(axes, scene.drawn, strict=True):
         beside(line[0], cell.config.method.name)
@@ -171,11 +198,13 @@ def example_files(study: StudyRecord, cell: CellRecord, most: int = IMAGES) -> l
     return [files[i] for i in order if i in files][: max(most, len(named))]
 
 
-def _columns(files: Sequence[Path]) -> tuple[float, float]:
-    """Inches of a panel for pictures: small ones are enlarged."""
+def _sizes(files: Sequence[Path]) -> tuple[list[float], float]:
+    """Widths and height in inches of pictures side by side; small ones are enlarged, as far as they fit into a row."""
     sizes = [Image.open(path).size for path in files]
-    wide = float(np.clip(ENLARGED * min(w for w, _ in sizes) / DPI, SMALL, LARGE))
-    return wide, wide * max(h / w for w, h in sizes)
+    ratios = [w / h for w, h in sizes]
+    high = float(np.clip(ENLARGED * min(h for _, h in sizes) / DPI, SMALL, LARGE))
+    high = min(high, WIDEST / sum(ratios))
+    return [high * r for r in ratios], high
 
 
 def _detections(study: StudyRecord, cells: Sequence[CellRecord]) -> Figure | None:
@@ -185,7 +214,7 @@ def _detections(study: StudyRecord, cells: Sequence[CellRecord]) -> Figure | Non
         return None
     objects, classes = cells[0].table("objects"), cells[0].environment["classes"]
     rows = [("ground truth", None), *((c.config.method.name, c.table("detections")) for c in cells)]
-    figure, axes = picture_grid(len(rows), len(files), _columns(files))
+    figure, axes = picture_grid(len(rows), *_sizes(files))
     for line, (name, table) in zip(axes, rows, strict=True):
         beside(line[0], name)
         for ax, path in zip(line, files, strict=True):
@@ -225,9 +254,9 @@ def _confident(study: StudyRecord, ours: CellRecord, theirs: CellRecord, place: 
         )
         return Drawn(name, "", None, place[0], told)
     classes = ours.environment["classes"]
-    figure, axes = picture_grid(2, len(files), _columns(files))
-    for line, name in zip(axes, (baseline, method), strict=True):
-        beside(line[0], name)
+    figure, axes = picture_grid(2, *_sizes(files))
+    for line, of in zip(axes, (baseline, method), strict=True):
+        beside(line[0], of)
     for above, below, path in zip(*axes, files, strict=True):
         mine, other = (t[t.image_id == int(path.stem)] for t in sure)
         edges = [BLUE if known else RED for known in _same(mine, other)]

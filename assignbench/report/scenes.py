@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
@@ -106,14 +106,36 @@ def scenes(study: StudyRecord, least: int = 1) -> Iterator[Scene]:
 
 def shown_objects(cell: CellRecord) -> tuple[ShownObject, ...]:
     """The objects that a cell's last visit marks to be shown, named ones first; of an older one the largest object."""
-    tables = recorded(cell, "objects")
-    if not tables or not {"shown", *BOX} <= set(tables[-1].columns):
+    table = _annotated(cell)
+    if table is None:
         return _largest(cell)
-    table, classes = tables[-1], cell.environment["classes"]
-    marked = table[table.shown != ""]
-    marked = marked.assign(rank=marked.shown.map({kind: i for i, kind in enumerate(ORDER)}))
+    rank = table.shown.map({kind: i for i, kind in enumerate(ORDER)})
+    marked = table.assign(rank=rank)[rank.notna()].sort_values("rank", kind="stable")
+    return _made(cell, table, marked.head(MOST_OBJECTS))
+
+
+def differing_objects(scene: Scene, count: Callable[[int], int]) -> tuple[ShownObject, ...]:
+    """The probe objects of which `count` is largest and not 0, unless the study names some; those of the scene where
+    the records hold no boxes.
+    """
+    table = _annotated(scene.cells[0])
+    if table is None or (table.shown == "named").any():
+        return scene.objects
+    counts = table.object_id.map(lambda i: count(int(i)))
+    ordered = table.assign(counts=counts)[counts > 0].sort_values("counts", ascending=False, kind="stable")
+    return _made(scene.cells[0], table, ordered.head(MOST_OBJECTS))
+
+
+def _annotated(cell: CellRecord) -> pd.DataFrame | None:
+    """The probe objects of the last visit with their boxes and marks; None in records of an earlier version."""
+    tables = recorded(cell, "objects")
+    return tables[-1] if tables and {"shown", *BOX} <= set(tables[-1].columns) else None
+
+
+def _made(cell: CellRecord, table: pd.DataFrame, rows: pd.DataFrame) -> tuple[ShownObject, ...]:
+    classes = cell.environment["classes"]
     found = []
-    for row in marked.sort_values("rank", kind="stable").head(MOST_OBJECTS).to_dict("records"):
+    for row in rows.to_dict("records"):
         others = table[(table.image_id == row["image_id"]) & (table.object_id != row["object_id"])]
         boxes = tuple(_box(r) for r in others.to_dict("records"))
         why = "" if row["shown"] == "named" else str(row["shown"])
@@ -158,11 +180,12 @@ def panel_side(regions: Sequence[Box], columns: int = 1) -> float:
     return float(np.clip(ENLARGED * longest / DPI, SMALL, max(SMALL, min(LARGE, WIDEST / columns))))
 
 
-def picture_grid(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, list[list[Axes]]]:
+def picture_grid(rows: int, widths: Sequence[float], height: float) -> tuple[Figure, list[list[Axes]]]:
     """A figure of pictures of so many inches close to each other, row by row; titles stand above the first row only."""
-    room = {"wspace": 0.03, "hspace": 0.03, "left": 0.0, "right": 1.0, "bottom": 0.0, "top": 1.0}
-    shape = (size[0] * columns, size[1] * rows)
-    figure, grid = plt.subplots(rows, columns, figsize=shape, squeeze=False, gridspec_kw=room)
+    room: dict[str, Any] = {"wspace": 0.03, "hspace": 0.03, "left": 0.0, "right": 1.0, "bottom": 0.0, "top": 1.0}
+    room["width_ratios"] = list(widths)
+    shape = (sum(widths), height * rows)
+    figure, grid = plt.subplots(rows, len(widths), figsize=shape, squeeze=False, gridspec_kw=room)
     return figure, [list(line) for line in grid]
 
 

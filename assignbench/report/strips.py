@@ -87,7 +87,7 @@ def _figure(pixels: Pixels, cell: CellRecord, shown: ShownObject, rows: dict[str
     moments = _moments(cell, shown.object_id, min(MOMENTS, len(cell.probe_visits())))
     most = max((float(_confidence(table).max()) for _, table in moments if len(table)), default=0.0)
     side = panel_side([region], len(moments))
-    figure, axes = picture_grid(len(rows), len(moments), (side, side))
+    figure, axes = picture_grid(len(rows), [side] * len(moments), side)
     for line, (what, paint) in zip(axes, rows.items(), strict=True):
         beside(line[0], what)
         for ax, (progress, table) in zip(line, moments, strict=True):

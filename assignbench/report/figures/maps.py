@@ -46,8 +46,9 @@ def maps(study: StudyRecord, found: Found) -> list[Drawn]:
         caption = (
             f"Ranking score, by which NMS sorts, and IoU of every prior of the level on which an object is learned"
             f"{place}, at the end of training (MuSu, Figs. 1 and 4): the best of each location, brighter for more, up "
-            "to the largest in the panel, which is written in it. A cross marks where it lies; where the two crosses "
-            "of a pair lie apart, the box that NMS keeps is not the best one. The dashed box is the object."
+            "to the largest in the panel, which is written in it. A cross marks the best one inside the object; where "
+            "the two crosses of a pair lie apart, the box that NMS keeps is not the best one. The dashed box is the "
+            "object."
             f"{scene.note}"
         )
         made.append(Drawn(name, caption, _figure(scene, grids), scene.place[0]))
@@ -82,7 +83,7 @@ def _figure(scene: Scene, grids: dict[str, pd.DataFrame]) -> Figure:
             mine = table[table.object_id == shown.object_id] if len(table) else table
             for column, (name, value) in enumerate(VALUES):
                 ax = figure.add_subplot(grid[row, 2 * place + column])
-                _heat(ax, mine, value, region)
+                _heat(ax, mine, value, region, shown.box)
                 frame(ax, shown.box, "white", 1.0, "--")
                 if cell is scene.drawn[-1]:
                     ax.set_xlabel(name, fontsize=7)
@@ -91,8 +92,8 @@ def _figure(scene: Scene, grids: dict[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-def _heat(ax: Axes, table: pd.DataFrame, value: str, region: Box) -> None:
-    """The best prior of every location, as cells of the level's stride."""
+def _heat(ax: Axes, table: pd.DataFrame, value: str, region: Box, box: Box) -> None:
+    """The best prior of every location, as cells of the level's stride; a cross on the best one inside the object."""
     x1, y1, x2, y2 = region
     ax.set_facecolor("black")
     ax.set_xticks([])
@@ -102,11 +103,19 @@ def _heat(ax: Axes, table: pd.DataFrame, value: str, region: Box) -> None:
         best = table.pivot_table(index="y", columns="x", values=value, aggfunc="max")
         half = float(table.stride.iloc[0]) / 2
         across, down = best.columns.to_numpy(float), best.index.to_numpy(float)
-        most = float(np.nanmax(best.to_numpy()))
+        seen, inside = (_within(table, of) for of in (region, box))
+        most = float((seen if len(seen) else table)[value].max())
         extent = (across[0] - half, across[-1] + half, down[-1] + half, down[0] - half)
         ax.imshow(best.to_numpy(), extent=extent, cmap=MAP, vmin=0, vmax=most or 1.0, interpolation="nearest")
-        peak = table.loc[table[value].idxmax()]
-        ax.plot(peak.x, peak.y, "+", ms=8, mew=1.6, color="#00e5ff")
+        if len(inside):
+            peak = inside.loc[inside[value].idxmax()]
+            ax.plot(peak.x, peak.y, "+", ms=8, mew=1.6, color="#00e5ff")
         corner_text(ax, f"max {most:.2f}, stride {2 * half:g}")
     ax.set_xlim(x1, x2)
     ax.set_ylim(y2, y1)
+
+
+def _within(table: pd.DataFrame, box: Box) -> pd.DataFrame:
+    """The priors whose point lies in a box."""
+    x1, y1, x2, y2 = box
+    return table[table.x.between(x1, x2) & table.y.between(y1, y2)]
