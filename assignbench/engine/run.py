@@ -25,10 +25,10 @@ from assignbench.engine.evaluate import image_table, object_table, predict
 from assignbench.engine.failure import reason_of
 from assignbench.engine.hooks import Checkpoint, Guard, Heartbeat, Idle, Log, Probes
 from assignbench.engine.hooks.heartbeat import Status
-from assignbench.engine.hooks.probes import probe_batches
 from assignbench.engine.inputs import begin, confirm
 from assignbench.engine.loop import loop
 from assignbench.engine.outcome import Diverged
+from assignbench.engine.pictured import check_named, example_images, probe_set
 from assignbench.engine.pictures import save_picture
 from assignbench.engine.sharing import take_training
 from assignbench.engine.stopping import Stopped, Wish
@@ -40,8 +40,6 @@ from assignbench.records.claim import EXIT_CLAIMED, EXIT_FAILED, EXIT_STOPPED, C
 from assignbench.records.documents import ENVIRONMENT, SUMMARY
 from assignbench.records.manifest import MANIFEST
 from assignbench.records.schema import FORMULAS, IMAGES, OBJECTS
-
-EXAMPLES = 6  # test images that are kept as pictures
 
 
 def run_cell(folder: Path, device: str, wish: Wish | None = None) -> str:
@@ -106,11 +104,12 @@ def train(cell: Cell, status: Status, wish: Wish) -> float:
 
     Raises Diverged, and Stopped, with a checkpoint written, if that is the wish.
     """
-    folder, learner, loader = cell.folder, cell.learner, cell.loader
+    folder, learner, loader, config = cell.folder, cell.learner, cell.loader, cell.config
+    check_named(cell.train, cell.test, config.data, config.pictures)
     resumed = checkpoint.restore(folder, learner)
     status.note(*resumed.warnings)
     first = resumed.step
-    probes = probe_batches(cell.train, cell.config.data, cell.config.probe_images)
+    probes = probe_set(cell.train, config.data, config.probe_images, config.pictures)
     saving, board = Checkpoint(learner, folder, resumed.seconds), Board(folder, first)
     hooks = [
         Guard(learner, folder),
@@ -144,7 +143,7 @@ def evaluate(cell: Cell, seconds: float) -> None:
     formulas = learner.method.assigner.formulas()
     if formulas:
         write_table(folder / "formulas.parquet", pd.DataFrame(formulas), FORMULAS)
-    for index in range(min(EXAMPLES, len(cell.test))):
+    for index in example_images(cell.test, config.pictures):
         save_picture(folder / "examples" / f"{cell.test.images[index].id}.png", cell.test.read(index))
     overlaps = overlaps_of(images, judged, predicted.detections, len(classes))
     summary: dict[str, Any] = coco_summary(overlaps, classes, config.evaluation.max_detections)

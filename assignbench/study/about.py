@@ -54,6 +54,7 @@ def about(
         "least_objects": spec.least_objects,
         "areas": {k: list(v) for k, v in spec.areas.items()},
         "max_dets": spec.max_dets,
+        "pictures": [p.model_dump(mode="json") for p in spec.pictures],
         "printed": printed_content(study),
         "unpublished": spec.published.removeprefix("none: "),
         "table": table,
