@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from assignbench.analysis.base import StudyRecord, analysis
-from assignbench.analysis.lines import fitted_line
+from assignbench.analysis.lines import Line, fitted_line
 from assignbench.analysis.pairs import KEYS, gains, over_pairs, pairs_of
 from assignbench.analysis.parts import (
     INTERVALS,
+    LEAST_AP,
     STANDARD_AREAS,
     area_groups,
     image_groups,
@@ -42,6 +43,7 @@ def units_of(table: pd.DataFrame) -> dict[str, str]:
     return {name: unit for name, unit in UNITS.items() if name in table}
 
 
+LEAST_CATEGORIES = 5  # for a line through them
 CATEGORIES = "other categories, these models and images"
 
 
@@ -62,7 +64,8 @@ def image_group_table(study: StudyRecord, grouping: Grouping) -> pd.DataFrame:
     definition=(
         "Crowdedness of an object: its largest IoU with any other object of its image; sparse [0, 0.2), medium "
         "[0.2, 0.5), dense [0.5, 1]. Of an image: the maximum over its objects. " + GROUP_RULE + "Image groups are "
-        "evaluated on their images alone. gain: paired difference in AP to the baseline; relative gain: over its AP. "
+        "evaluated on their images alone. gain: paired difference in AP to the baseline; relative gain: over its "
+        f"AP, where that is {100 * LEAST_AP:g} points or more. "
         + INTERVALS
     ),
     paper="LTM, Table 2 and Fig. 5",
@@ -74,8 +77,25 @@ def crowdedness(study: StudyRecord) -> list[Result]:
         ("crowdedness.image", "By crowdedness of the image", image_group_table, IMAGE_CROWDING),
         ("crowdedness.per_image", "By objects per image", image_group_table, PER_IMAGE),
     )
-    found = [(key, caption, make(study, by)) for key, caption, make, by in tables]
-    return [Result(key, caption, frame, units_of(frame)) for key, caption, frame in found]
+    return [result for key, caption, make, by in tables for result in results_of(key, caption, make(study, by))]
+
+
+def results_of(key: str, caption: str, table: pd.DataFrame) -> list[Result]:
+    """A table of parts in print, and the p values behind its verdicts."""
+    shown = table.drop(columns=[c for c in ("p", "p_holm") if c in table])
+    results = [Result(key, caption, shown, units_of(shown), notes=_suppressed(shown))]
+    if "p" in table and table.p.notna().any():
+        behind = table[table.p.notna()]
+        kept = ["data", "detector", "method", "baseline", "group", "n", "p", "p_holm"]
+        results.append(Result(f"{key}.p", f"The p values: {caption.lower()}", behind[kept], {}, "appendix"))
+    return results
+
+
+def _suppressed(table: pd.DataFrame) -> tuple[str, ...]:
+    """Why a gain stands there and no relative one."""
+    if "relative_gain" not in table or not (table.gain.notna() & table.relative_gain.isna()).any():
+        return ()
+    return (f"relative gain n/a: the baseline's AP there is below {100 * LEAST_AP:g} points.",)
 
 
 @analysis(
@@ -84,7 +104,8 @@ def crowdedness(study: StudyRecord) -> list[Result]:
     question="Does a method help more where objects are slender?",
     definition=(
         "Aspect ratio: max(w/h, h/w). " + GROUP_RULE + "By category: gain in AP (mean over seeds) against the "
-        "category's mean aspect ratio; a line through the categories with the 95 % interval of its slope over them. "
+        "category's mean aspect ratio; a line through the categories with the 95 % interval of its slope over them, "
+        f"where there are {LEAST_CATEGORIES} or more that lie {LEAST_RANGE} or more apart. "
         + INTERVALS
     ),
     paper="LTM, Figs. 7 and 8",
@@ -97,17 +118,25 @@ def aspect_ratio(study: StudyRecord) -> list[Result]:
         for key, group in categories.groupby(["data", "detector", "method", "baseline"], sort=False):
             line = fitted_line(group.aspect_ratio.tolist(), group.gain.tolist())
             row = dict(zip(("data", "detector", "method", "baseline"), key, strict=True))
-            half = np.nan if line.half is None else line.half
-            rows = {"intercept": line.intercept, "slope": line.slope, "slope_half": half, "n": line.n}
-            lines.append({**row, **rows})
-    by_object = group_table(study, ELONGATION)
+            lines.append({**row, **_told(line, group.aspect_ratio)})
     return [
-        Result("aspect_ratio", "By aspect ratio of the object", by_object, units_of(by_object)),
+        *results_of("aspect_ratio", "By aspect ratio of the object", group_table(study, ELONGATION)),
         Result("aspect_ratio.categories", "By category", categories, CATEGORY_UNITS),
         Result(
             "aspect_ratio.lines", "Lines through the categories", pd.DataFrame(lines), LINE_UNITS, population=CATEGORIES
         ),
     ]
+
+
+def _told(line: Line, x: pd.Series) -> dict[str, object]:
+    """A fitted line, or why a slope would tell nothing."""
+    few, narrow = line.n < LEAST_CATEGORIES, float(x.max() - x.min()) < LEAST_RANGE
+    reason = f"fewer than {LEAST_CATEGORIES} categories" if few else ""
+    reason = reason or (f"the categories lie less than {LEAST_RANGE} apart" if narrow else "")
+    if reason:
+        return {"intercept": np.nan, "slope": np.nan, "slope_half": np.nan, "n": line.n, "reason": reason}
+    half = np.nan if line.half is None else line.half
+    return {"intercept": line.intercept, "slope": line.slope, "slope_half": half, "n": line.n, "reason": ""}
 
 
 def category_gains(study: StudyRecord) -> pd.DataFrame:
@@ -150,7 +179,7 @@ def size(study: StudyRecord) -> list[Result]:
     table = part_table(study, partial(area_groups, ranges or STANDARD_AREAS))
     recall = {name: "share" for name in names}
     return [
-        Result("size", "By area of the object", table, units_of(table)),
+        *results_of("size", "By area of the object", table),
         Result("size.recall", "Recall by detections per image and class", measured_table(study, names), recall),
     ]
 

@@ -13,6 +13,7 @@ from assignbench.analysis import measures
 from assignbench.analysis.base import CellData, StudyRecord
 from assignbench.analysis.estimates import Estimate, Floats, Measured, estimates
 from assignbench.analysis.pairs import Pair, over_pairs, pairs_of
+from assignbench.analysis.verdicts import with_verdicts
 from assignbench.measure.coco import AREAS
 from assignbench.measure.groups import Grouping, group_precision
 from assignbench.measure.matching import average_precision, match, mean_over_classes
@@ -20,8 +21,10 @@ from assignbench.measure.matching import average_precision, match, mean_over_cla
 INTERVALS = (
     "±: 95 % interval for the population that the row names: with one trained model for other test images, with "
     f"several for other seeds and other test images. Where fewer than {measures.LEAST_IMAGES} images hold such an "
-    "object, nothing is said about other images."
+    "object, nothing is said about other images, and nothing is tested. Verdicts: of the gains, after Holm's correction "
+    "over all groups and methods of the table; three seeds are needed."
 )
+LEAST_AP = 0.05  # of a baseline: a gain relative to less tells nothing
 Key = tuple[str, str, str]  # data set, detector, method
 STANDARD_AREAS = {"small": AREAS["s"], "medium": AREAS["m"], "large": AREAS["l"]}
 NUMBERS = {"AP": slice(None), "AP50": slice(0, 1), "AP75": slice(5, 6)}  # of COCO's ten thresholds
@@ -148,7 +151,8 @@ def own_estimates(keys: Sequence[Key], samples: Sequence[Measured]) -> list[Esti
 
 def part_table(study: StudyRecord, parts_of: Parts) -> pd.DataFrame:
     """One row per data set, detector, method and part: AP, AP50 and AP75, and the paired gain over the baseline in AP
-    and relative to the baseline's AP, each with the half-width of its 95 % interval; n seeds, and for whom it speaks.
+    and relative to the baseline's AP, each with the half-width of its 95 % interval; n seeds, for whom it speaks, and
+    the corrected verdict of the gain with its p values. A gain relative to a baseline's AP below 5 points is NaN.
     """
     cells = by_method(study)
     parts = {key: parts_of(next(iter(of_method.values()))) for key, of_method in cells.items()}
@@ -161,7 +165,15 @@ def part_table(study: StudyRecord, parts_of: Parts) -> pd.DataFrame:
             rows[key, name] |= row
         for key, row in _gained(here, {k: pairs[k] for k in here if k in pairs}).items():
             rows[key, name] |= row
-    return without_repeats(pd.DataFrame(list(rows.values())), "gain")
+    table = pd.DataFrame(list(rows.values()))
+    return without_repeats(_judged(table) if "gain" in table else table, "gain")
+
+
+def _judged(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with p_holm and verdict, "" where a row has no baseline: one family of tests."""
+    judged = with_verdicts(table.assign(untestable=table.untestable.fillna("")), "gain")
+    judged = judged.assign(verdict=judged.verdict.where(judged.baseline != "", ""))
+    return judged.rename(columns={"untestable": "reason"})
 
 
 def without_repeats(table: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -179,6 +191,7 @@ def _head(key: Key, part: Part, pair: Pair | None) -> dict[str, object]:
     """What a row is about; a baseline is named also where nothing can be compared with it."""
     row: dict[str, object] = dict(zip(("data", "detector", "method"), key, strict=True))
     row |= {"baseline": pair.baseline if pair else "", "pair": pair.kind if pair else ""}
+    row["untestable"] = pair.untestable if pair else ""
     return {**row, "group": part.name, **part.about}
 
 
@@ -204,7 +217,7 @@ def _gained(parts: Mapping[Key, Part], pairs: Mapping[Key, Pair]) -> dict[Key, d
         base = theirs.mean(axis=1, keepdims=True)
         gain = ours - theirs
         own.append(sampled(gain, part.images))
-        share = np.divide(gain, base, out=np.full_like(gain, np.nan), where=base > 0)
+        share = np.divide(gain, base, out=np.full_like(gain, np.nan), where=base[:1] >= LEAST_AP)
         relative.append(sampled(share, part.images))
     rows: dict[Key, dict[str, object]] = {}
     estimated = zip(*(over_pairs([pairs[k] for k in keys], samples) for samples in (own, relative)), strict=True)
@@ -212,6 +225,9 @@ def _gained(parts: Mapping[Key, Part], pairs: Mapping[Key, Pair]) -> dict[Key, d
         row: dict[str, object] = {"gain": gain_of.mean, "gain_half": gain_of.half}
         row |= {"relative_gain": share_of.mean, "relative_gain_half": share_of.half}
         row |= {"gain_n": str(gain_of.n), "gain_population": gain_of.population}
+        row |= {"p": gain_of.p, "untestable": ""}
+        if parts[key].images < measures.LEAST_IMAGES:
+            row |= {"p": np.nan, "untestable": f"fewer than {measures.LEAST_IMAGES} images hold one"}
         rows[key] = row
     return rows
 
