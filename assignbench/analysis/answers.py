@@ -160,7 +160,7 @@ def _metrics(frame: pd.DataFrame) -> str:
     if against.empty:
         return f"Every measure puts each method on the side of its baseline on which {first} does."
     named = [f"{m} ({', '.join(dict.fromkeys(part.method))})" for m, part in against.groupby("measure", sort=False)]
-    return f"Another side than {first}, resolved or not, has {listed(named)}."
+    return f"Not every measure has the sign of {first}: the other one, resolved or not, has {listed(named)}."
 
 
 def _factors(frame: pd.DataFrame) -> str:
@@ -185,8 +185,12 @@ def _errors(frame: pd.DataFrame) -> str:
         costs = {m: 100 * float(part[part.method == m][k].iloc[0]) for m, k in worst.items()}
         if len(set(worst.values())) == 1 and len(worst) > 1:
             kind = next(iter(worst.values()))
-            return f"{_KINDS[kind]} cost every method most: {min(costs.values()):.1f} to {max(costs.values()):.1f} points"
-        return "what costs most is " + listed([f"{_KINDS[k]} for {m} ({costs[m]:.1f} points)" for m, k in worst.items()])
+            return (
+                f"{_KINDS[kind]} cost every method most: {min(costs.values()):.1f} to {max(costs.values()):.1f} points"
+            )
+        return "what costs most is " + listed(
+            [f"{_KINDS[k]} for {m} ({costs[m]:.1f} points)" for m, k in worst.items()]
+        )
 
     return _by_place(say)(frame)
 
@@ -203,7 +207,8 @@ _KINDS = {
 
 def _summary(frame: pd.DataFrame) -> str:
     told = [
-        f"{r.method} gains {100 * r.gain:+.1f} points over {r.baseline} (95 %: {100 * r.low:+.1f} to {100 * r.high:+.1f})"
+        f"{r.method} gains {100 * r.gain:+.1f} points over {r.baseline} "
+        f"(95 %: {100 * r.low:+.1f} to {100 * r.high:+.1f})"
         for r in frame.itertuples()
     ]
     return _sentence(f"over all places, {listed(told)}")

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from assignbench.analysis.base import StudyRecord, analysis, keys_of
-from assignbench.analysis.intervals import Interval, t_interval
 from assignbench.analysis.estimates import ALPHA
+from assignbench.analysis.intervals import Interval, t_interval
 from assignbench.analysis.pairs import estimated, pair_of, pairs_of
 from assignbench.analysis.parts import by_method, of_measure, own_estimates
 from assignbench.analysis.result import Result
@@ -57,8 +57,8 @@ def cell_averages(study: StudyRecord) -> pd.DataFrame:
         "over seeds, on these test images; of a single trained model (†) it is that for other test images. Δ is "
         "the paired difference to the method's own baseline over the seeds that both have, its ± for other seeds and "
         "other test images (of a single trained model for other test images alone); where the baseline differs in more "
-        "than the assigner it is marked 'recipe', since the assigner alone does not explain it. Bold: the highest mean, "
-        "where the paired test of three seeds or more tells it from the second (p below 0.05)."
+        "than the assigner it is marked 'recipe', since the assigner alone does not explain it. Bold: the highest "
+        "mean, where the paired test of three seeds or more tells it from the second (p below 0.05)."
     ),
 )
 def averages(study: StudyRecord) -> list[Result]:

@@ -65,8 +65,7 @@ def image_group_table(study: StudyRecord, grouping: Grouping) -> pd.DataFrame:
         "Crowdedness of an object: its largest IoU with any other object of its image; sparse [0, 0.2), medium "
         "[0.2, 0.5), dense [0.5, 1]. Of an image: the maximum over its objects. " + GROUP_RULE + "Image groups are "
         "evaluated on their images alone. gain: paired difference in AP to the baseline; relative gain: over its "
-        f"AP, where that is {100 * LEAST_AP:g} points or more. "
-        + INTERVALS
+        f"AP, where that is {100 * LEAST_AP:g} points or more. " + INTERVALS
     ),
     paper="LTM, Table 2 and Fig. 5",
 )
@@ -105,8 +104,7 @@ def _suppressed(table: pd.DataFrame) -> tuple[str, ...]:
     definition=(
         "Aspect ratio: max(w/h, h/w). " + GROUP_RULE + "By category: gain in AP (mean over seeds) against the "
         "category's mean aspect ratio; a line through the categories with the 95 % interval of its slope over them, "
-        f"where there are {LEAST_CATEGORIES} or more that lie {LEAST_RANGE} or more apart. "
-        + INTERVALS
+        f"where there are {LEAST_CATEGORIES} or more that lie {LEAST_RANGE} or more apart. " + INTERVALS
     ),
     paper="LTM, Figs. 7 and 8",
 )

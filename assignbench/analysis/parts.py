@@ -21,8 +21,8 @@ from assignbench.measure.matching import average_precision, match, mean_over_cla
 INTERVALS = (
     "±: 95 % interval for the population that the row names: with one trained model for other test images, with "
     f"several for other seeds and other test images. Where fewer than {measures.LEAST_IMAGES} images hold such an "
-    "object, nothing is said about other images, and nothing is tested. Verdicts: of the gains, after Holm's correction "
-    "over all groups and methods of the table; three seeds are needed."
+    "object, nothing is said about other images, and nothing is tested. Verdicts: of the gains, after Holm's "
+    "correction over all groups and methods of the table; three seeds are needed."
 )
 LEAST_AP = 0.05  # of a baseline: a gain relative to less tells nothing
 Key = tuple[str, str, str]  # data set, detector, method

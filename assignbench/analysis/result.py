@@ -20,9 +20,9 @@ class Result:
     `key` is unique in the package: the analysis' name, or "<analysis>.<part>" where it has several. `units` says what
     the columns' numbers are ("AP", "px", "share", ...; "1" for a pure number), which every printed column of fractions
     must have. `role`: "table" is printed, "figure" only drawn, "appendix" printed at the end of the page (raw p values,
-    on which no headline may rest). `answer`: the one sentence that the table comes to; where it is "", `answers`
-    may know one. `population`: for whom the intervals in it speak, where no column of that name says it. A column `seed` marks one row per cell, which the report averages over. `notes` are sentences that stand below
-    the printed table.
+    on which no headline may rest). `population`: for whom the intervals in it speak, where no column of that name says
+    it. A column `seed` marks one row per cell, which the report averages over. `notes` are sentences that stand below
+    the printed table. `answer`: the one sentence that the table comes to; where it is "", `answers` may know one.
     """
 
     key: str

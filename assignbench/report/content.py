@@ -78,8 +78,8 @@ class Page:
     """A report: plain text throughout, which the renderers escape.
 
     `date`: when its cells were made, from their records. `contradictions`: what is wrong with it (`lint`);
-    `recompute`: where its numbers lie cell by cell, "" for nowhere. `colours`: of the methods, as in the figures. `forest` and
-    `lost`: the pictures that stand first.
+    `recompute`: where its numbers lie cell by cell, "" for nowhere. `colours`: of the methods, as in the figures.
+    `forest` and `lost`: the pictures that stand first.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""The picture that stands first: which priors a method gives to an object that its baseline does not, and the reverse."""
+"""The picture that stands first: priors that a method gives to an object and its baseline does not, and the reverse."""
 
 from __future__ import annotations
 
@@ -79,16 +79,18 @@ def _of_pair(ours: CellRecord, theirs: CellRecord, data: str) -> Figure | None:
 
 def _count(mine: pd.DataFrame, task: str) -> str:
     ours, theirs = mine[f"positive_{task}"], mine[f"positive_{task}_theirs"]
-    return f"{int((ours & ~theirs).sum())} gained, {int((theirs & ~ours).sum())} lost, {int((ours & theirs).sum())} kept"
+    return (
+        f"{int((ours & ~theirs).sum())} gained, {int((theirs & ~ours).sum())} lost, {int((ours & theirs).sum())} kept"
+    )
 
 
 def _draw(ax: Axes, mine: pd.DataFrame, task: str) -> None:
     """The priors of an object and its surroundings."""
     ours, theirs = mine[f"positive_{task}"], mine[f"positive_{task}_theirs"]
-    for colour, name, part, width in (
-        (KEPT, "kept", mine[ours & theirs], 1.0),
-        (LOST, "lost", mine[theirs & ~ours], 1.5),
-        (GAINED, "gained", mine[ours & ~theirs], 1.5),
+    for colour, part, width in (
+        (KEPT, mine[ours & theirs], 1.0),
+        (LOST, mine[theirs & ~ours], 1.5),
+        (GAINED, mine[ours & ~theirs], 1.5),
     ):
         for x1, y1, x2, y2 in part[PRIOR].to_numpy(float):
             ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, ec=colour, lw=width, alpha=0.9))

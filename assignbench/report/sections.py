@@ -131,4 +131,3 @@ def sample_sections(study: StudyRecord, target: Target) -> list[Section]:
         if section.pictures or section.tables:
             sections.append(section)
     return sections
-

@@ -28,6 +28,7 @@ class Value:
     half: str = ""
     verdict: str = ""
     signed: bool = False  # a difference, which a baseline does not have
+    family: str = "the whole table"  # over which its verdicts are corrected
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,10 @@ class Layout:
 _GAIN = Value("gain", "gain over the baseline", "gain_half", "verdict", signed=True)
 _GROUPS = Layout("group", (_GAIN, Value("AP", "AP", "AP_half")))
 LAYOUTS: Mapping[str, Layout] = {
-    "differences": Layout("metric", (Value("difference", "method minus baseline", "half", "verdict", signed=True),)),
+    "differences": Layout(
+        "metric",
+        (Value("difference", "method minus baseline", "half", "verdict", True, "the comparisons of each metric"),),
+    ),
     "metrics": Layout(
         "measure",
         (
@@ -190,7 +194,8 @@ class _Wide:
 
     def _constants(self) -> list[str]:
         """What is the same for the whole table."""
-        told = [self.constant[k] for k in ("baseline", "pair", "n") if k in self.constant]
+        known = ("baseline", "pair", "n") if self.value.signed else ("n",)
+        told = [self.constant[k] for k in known if k in self.constant]
         if "n" in self.frame:
             seeds = self.frame[self.frame.n.astype(float) > 0].groupby("method", sort=False).n.max()
             told.append(seeds_note({str(m): float(n) for m, n in seeds.items()}))
@@ -198,8 +203,8 @@ class _Wide:
 
     def _notes(self, marked: bool) -> list[str]:
         if self.value.verdict and self.value.verdict in self.frame:
-            what = "Coloured: resolved" if marked else "Nothing here is resolved"
-            return [f"{what} after Holm's correction over the whole table.", *self.result.notes]
+            what = "Marked: resolved" if marked else "Nothing here is resolved"
+            return [f"{what} after Holm's correction over {self.value.family}.", *self.result.notes]
         return list(self.result.notes)
 
     def _population(self) -> list[str]:

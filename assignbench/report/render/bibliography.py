@@ -25,7 +25,12 @@ class Entry:
     def text(self) -> str:
         """As BibTeX."""
         field = {"article": "journal", "inproceedings": "booktitle", "misc": "howpublished"}[self.kind]
-        lines = [("title", f"{{{self.title}}}"), ("author", self.authors), (field, self.where), ("year", str(self.year))]
+        lines = [
+            ("title", f"{{{self.title}}}"),
+            ("author", self.authors),
+            (field, self.where),
+            ("year", str(self.year)),
+        ]
         body = ",\n".join(f"  {name} = {{{value}}}" for name, value in lines)
         return f"@{self.kind}{{{self.key},\n{body}\n}}\n"
 

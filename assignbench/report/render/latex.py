@@ -21,16 +21,13 @@ _SPECIAL = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': "{''}",
     "'": r"\textquotesingle{}",
     "`": r"\textasciigrave{}",
     "-": "{-}",  # two of them would be a dash
     "[": "{[}",  # behind a line's end it would be an argument
     "]": "{]}",
     "*": "{*}",
-    "?": "{?}",
-    "!": "{!}",
-    ",": "{,}",
 }
 # Signs of our own texts; any other one outside of ASCII is written as its number, which every engine prints.
 _SIGNS = {
