@@ -23,7 +23,7 @@ from assignbench.report.style import WHITE, Drawn, finished, picture, place_name
 LOST, GAINED, KEPT = "#d7301f", "#1a9850", "#bdbdbd"
 TASKS = {"cls": "classification", "box": "box"}
 PRIOR = ["prior_x1", "prior_y1", "prior_x2", "prior_y2"]
-SIDE = 4.2  # inches of a panel
+SIDE = 3.4  # inches of a panel
 
 
 def lost_and_gained(study: StudyRecord, preferred: Sequence[str]) -> list[Drawn]:

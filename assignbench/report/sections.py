@@ -91,6 +91,7 @@ def tables_of(study: StudyRecord, results: list[Result]) -> tuple[list[Table], l
         elif not result.frame.empty:
             whole = result_table(result, study.places)
             laid_out = wide_tables(result, study.places)
+            whole = replace(whole, headline=result.key == "claims")  # whose verdicts are the study's
             tables += laid_out or ([] if _is_raw(result, whole) else [whole])
             raw += [whole] if laid_out or _is_raw(result, whole) else []
     return with_lost(study, tables), raw

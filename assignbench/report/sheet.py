@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from assignbench.analysis import CellData
 from assignbench.measure.matching import match
@@ -23,6 +24,14 @@ def difference_sheet(
     pixels: Callable[[int], npt.NDArray[np.uint8]],
     path: Path,
 ) -> Path:
+    """Writes what `difference_figure` draws."""
+    save(difference_figure(first, second, images, pixels), path)
+    return path
+
+
+def difference_figure(
+    first: CellData, second: CellData, images: pd.DataFrame, pixels: Callable[[int], npt.NDArray[np.uint8]]
+) -> Figure:
     """One row per image (columns image_id, first, second): objects, then each cell's n best detections for n objects.
 
     Green: matched at IoU 0.5; dashed red: not.
@@ -43,8 +52,7 @@ def difference_sheet(
             ax = axes[3 * row + column]
             picture(ax, canvas, f"{cell.keys['method']}: {100 * score:.0f} % found")
             _detections(ax, cell, image_id, len(objects))
-    save(finished(figure), path)
-    return path
+    return finished(figure)
 
 
 def _detections(ax: Axes, cell: CellData, image_id: int, count: int) -> None:

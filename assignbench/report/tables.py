@@ -194,7 +194,7 @@ def result_table(result: Result, places: Sequence[tuple[str, str]] = ()) -> Tabl
     if len(places) == 1:
         frame = frame.drop(columns=[c for c in ("data", "detector") if c in frame])
     frame, constant = without_constants(frame)
-    first = [c for c in KEYS if c in frame]
+    first = [c for c in KEYS if c in frame] if "method" in frame else []
     ordered = frame[[*first, *(c for c in frame if c not in first)]]
     table = tidy_table(result.caption, ordered, result.units, result.notes)
     table = replace(table, constants=list(constant.values()))

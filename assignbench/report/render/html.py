@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 MIME = {".png": "image/png", ".jpg": "image/jpeg", ".svg": "image/svg+xml"}
 MINUS = "\u2212"
+_NEGATIVE = re.compile(r"(?<=[ (:])-(?=\d)")
 
 
 def to_html(page: Page, folder: Path) -> str:
@@ -32,6 +34,7 @@ def to_html(page: Page, folder: Path) -> str:
     environment.filters["by_code"] = lambda text: text.split("`")
     environment.filters["data_address"] = lambda file: data_address(folder / file)
     environment.filters["number"] = number
+    environment.filters["minus"] = minus
     environment.filters["ending"] = lambda file: Path(file).suffix.removeprefix(".")
     script, sheet = _part("page.js"), _part("page.css") + _dots(page)
     known = {"page": page, "groups": GROUPS, "script": Markup(script), "sheet": Markup(sheet)}  # noqa: S704
@@ -62,6 +65,11 @@ def number(cell: str) -> str:
     if plain.startswith("-") and plain[1:].replace(".", "", 1).isdigit():
         return MINUS + cell[1:]
     return cell
+
+
+def minus(text: str) -> str:
+    """A sentence of ours, its numbers with a real minus."""
+    return _NEGATIVE.sub(MINUS, text)
 
 
 def _visible(value: object) -> object:

@@ -105,7 +105,7 @@ def _section(section: Section, page: Page) -> list[str]:
     if section.question:
         lines += [f"*{escaped(section.question)}*", ""]
     if section.answer:
-        lines += [f"**{escaped(section.answer)}**", ""]
+        lines += [f"> {escaped(section.answer)}", ""]
     if section.definition:
         lines += [paragraph(section.definition), ""]
     for table in section.tables:
