@@ -23,7 +23,7 @@ NAMES = st.one_of(
 )
 # What an escaped text may consist of: letters, commands of our own, and groups of these.
 _WRITTEN = sorted({*_SPECIAL.values(), *_SIGNS.values()}, key=len, reverse=True)
-_ACCENT = r"\\[%s]\{(?:\\[ij]|[A-Za-z])\}" % re.escape("".join(_ACCENTS.values()))
+_ACCENT = rf"\\[{re.escape(''.join(_ACCENTS.values()))}]\{{(?:\\[ij]|[A-Za-z])\}}"
 _PLAIN = r"[A-Za-z0-9 .,:;!?@/()=+]"
 ALLOWED = re.compile(f"(?:{'|'.join(map(re.escape, _WRITTEN))}|{_ACCENT}|{_PLAIN})*")
 
