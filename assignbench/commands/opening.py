@@ -116,7 +116,7 @@ def asked(study: Study, table: str) -> Study:
     """The study with the claims that the cells of a printed table can tell of; the whole one without a table."""
     if not table:
         return study
-    from assignbench.analysis.claims import parse
+    from assignbench.analysis.claim_forms import parse
 
     there = {method for _, method in cells_of_table(study, table)}
     claims = [c for c in study.spec.claims if {parse(c.claim).method, parse(c.claim).other} <= {"", *there}]
