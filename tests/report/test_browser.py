@@ -49,7 +49,7 @@ frame.src = "%s";
 def page(tmp_path_factory) -> Path:
     """A report with long names: what is too wide for a phone must scroll in its own place."""
     methods = {k: m for k, m in METHODS.items() if k != "paa"}
-    long = METHODS["paa"].model_copy(update={"name": "a_name_of_" + "x" * 290})
+    long = METHODS["paa"].model_copy(update={"name": "a_name_of_" + "x" * 110})
     folder = write_study(
         tmp_path_factory.mktemp("browser"), seeds=1, images=6, methods={**methods, long.name: long},
         analyses=["averages", "differences", "size"], title="A title of " + "y" * 289,
