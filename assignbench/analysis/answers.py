@@ -57,7 +57,8 @@ def _by_place(say: Answer) -> Answer:
     def said(frame: pd.DataFrame) -> str:
         told = [f"{where}{text}" for where, part in _places(frame) if (text := say(part))]
         rest = f"; {len(told) - MOST} more places below" if len(told) > MOST else ""
-        return _sentence("; ".join(told[:MOST]) + rest)
+        sentence = "; ".join(told[:MOST]) + rest
+        return f"{sentence}." if len(told) > 1 else _sentence(sentence)  # a detector's name keeps its letters
 
     return said
 

@@ -76,12 +76,8 @@ def images(study: StudyRecord) -> Result:
 def _answer(frame: pd.DataFrame) -> str:
     if frame.empty:
         return ""
-    best = frame.loc[frame.difference.idxmax()]
-    least = frame.loc[frame.difference.idxmin()]
-    told = [
-        f"{'most' if row.difference > 0 else 'least'} against its baseline finds {row.method} in {row['name']} "
-        f"({100 * row.difference:+.0f} per cent of the objects)"
-        for row in ([best] if best.name == least.name else [best, least])
-    ]
-    said = "; ".join(told)
-    return f"{said[:1].upper()}{said[1:]}."
+    told = []
+    for what, row in (("gain", frame.loc[frame.difference.idxmax()]), ("loss", frame.loc[frame.difference.idxmin()])):
+        if (row.difference > 0) == (what == "gain"):
+            told.append(f"{what}: {row.method} in {row['name']}, {100 * row.difference:+.0f} per cent of its objects")
+    return f"The largest {'; the largest '.join(told)}."

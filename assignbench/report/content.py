@@ -46,9 +46,9 @@ class Section:
 
     @property
     def anchor(self) -> str:
-        """Where links to it lead: letters, digits and dashes of its title."""
-        kept = "".join(c if c.isascii() and c.isalnum() else "-" for c in self.title.lower())
-        return "-".join(filter(None, kept.split("-"))) or "section"
+        """Where links to it lead: letters, digits and dashes of its name, or of its title where it has none."""
+        kept = "".join(c if c.isascii() and c.isalnum() else "-" for c in (self.name or self.title).lower())
+        return "-".join(["section", *filter(None, kept.split("-"))])
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from assignbench.report.scenes import first_seed
 from assignbench.report.style import WHITE, Drawn, finished, picture, place_name, plain
 
 # Mutual Guidance, Fig. 4: red is lost, green is gained; what both give is grey.
-LOST, GAINED, KEPT = "#d7301f", "#1a9850", "#bdbdbd"
+LOST, GAINED, KEPT, INK = "#d7301f", "#1a7f45", "#8a8f98", "#1d2228"
 TASKS = {"cls": "classification", "box": "box"}
 PRIOR = ["prior_x1", "prior_y1", "prior_x2", "prior_y2"]
 SIDE = 3.4  # inches of a panel
@@ -44,7 +44,10 @@ def lost_and_gained(study: StudyRecord, preferred: Sequence[str]) -> list[Drawn]
     return []
 
 
-_HOW = "Green: priors that only the method gives to it; red: priors that only the baseline gives; grey: both."
+_HOW = (
+    "Green: priors that only the method gives to it; red: priors that only the baseline gives; grey: both; dashed: the "
+    "object, where the records hold its box."
+)
 
 
 def _of_pair(ours: CellRecord, theirs: CellRecord, data: str) -> Figure | None:
@@ -71,6 +74,7 @@ def _of_pair(ours: CellRecord, theirs: CellRecord, data: str) -> Figure | None:
     figure, axes = plt.subplots(1, 2, figsize=(2 * SIDE, SIDE + 0.35))
     for ax, (task, words) in zip(axes, TASKS.items(), strict=True):
         picture(ax, np.asarray(Image.open(pixels).convert("RGB")), "")
+        ax.add_patch(Rectangle((0, 0), 1, 1, transform=ax.transAxes, fc=WHITE, alpha=0.3, lw=0))  # colours stand out
         _draw(ax, mine, task)
         ax.set_title(f"{words}: {plain(_count(mine, task))}", fontsize=9)
     _truth(axes, ours, image, chosen)
@@ -106,7 +110,7 @@ def _draw(ax: Axes, mine: pd.DataFrame, task: str) -> None:
     ax.set_xlim(x - reach, x + reach)
     ax.set_ylim(y + reach, y - reach)
     handles = [Line2D([], [], color=c, lw=2, label=n) for c, n in ((GAINED, "gained"), (LOST, "lost"), (KEPT, "kept"))]
-    ax.legend(handles=handles, loc="lower right", fontsize=7, framealpha=0.85)
+    ax.legend(handles=handles, loc="lower right", fontsize=8, framealpha=0.9)
 
 
 def _truth(axes: Sequence[Axes], cell: CellRecord, image: int, chosen: int) -> None:
@@ -116,4 +120,4 @@ def _truth(axes: Sequence[Axes], cell: CellRecord, image: int, chosen: int) -> N
         return
     for o in table[(table.image_id == image) & (table.object_id == chosen)].itertuples():
         for ax in axes:
-            ax.add_patch(Rectangle((o.x1, o.y1), o.x2 - o.x1, o.y2 - o.y1, fill=False, ec=WHITE, lw=1.6, ls="--"))
+            ax.add_patch(Rectangle((o.x1, o.y1), o.x2 - o.x1, o.y2 - o.y1, fill=False, ec=INK, lw=1.6, ls="--"))

@@ -21,7 +21,7 @@ ROUNDING = 0.05  # half of the last digit that is printed of points and per cent
 FINE_ROUNDING = 0.0005  # of correlations
 AGAINST = "against the slope"  # what a trend's own row says of a group that goes the other way
 UP, DOWN = ("higher", "supported"), ("lower", "contradicted")
-VALUES = ("difference", "slope", "value")  # what a verdict is about
+VALUES = ("difference", "slope", "value", "gain")  # what a verdict is about
 
 
 def lint(results: Sequence[Result], tables: Sequence[Table], *, coco_areas: bool = True) -> list[str]:

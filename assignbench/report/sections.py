@@ -19,14 +19,14 @@ from assignbench.report.wide import wide_tables
 
 Answers = Mapping[str, list[Result] | str]  # by analysis; a text says where it failed
 LONG = 40  # rows from which on a table is folded
-_WHERE = ("classes", "size", "crowdedness", "aspect_ratio", "factors", "errors", "images")
-_WHY = ("divergence", "nms", "quality", "positives", "orphans", "levels", "churn", "evolution", "scores", "maps")
-_APPENDIX = ("anchors", "curves", "cost", "formulas", "configuration")
-# In which part of the page an analysis stands; those of others, which somebody asked for by name, belong to the answer.
-GROUP_OF: Mapping[str, Group] = {
-    **dict.fromkeys(_WHERE, "Where"),
-    **dict.fromkeys(_WHY, "Why"),
-    **dict.fromkeys(_APPENDIX, "Appendix"),
+# In which part of the page an analysis stands; any other one, which somebody asked for by name, belongs to the answer.
+ANALYSES_OF: Mapping[Group, tuple[str, ...]] = {
+    "Where": ("classes", "size", "crowdedness", "aspect_ratio", "factors", "errors", "images"),
+    "Why": (
+        *("divergence", "nms", "quality", "positives", "orphans", "levels", "churn", "evolution", "scores", "maps"),
+        "anchors",
+    ),
+    "Appendix": ("curves", "cost", "formulas", "configuration"),
 }
 RAW = ("claims.tests",)  # tables of all that stands behind another one
 
@@ -58,9 +58,14 @@ def all_results(answers: Answers) -> list[Result]:
     return [r for found in answers.values() if not isinstance(found, str) for r in found]
 
 
+def group_of(name: str) -> Group:
+    """The part of the page that an analysis stands in."""
+    return next((group for group, names in ANALYSES_OF.items() if name in names), "Answer")
+
+
 def section_of(analysis: Analysis, study: StudyRecord, answer: list[Result] | str, target: Target) -> Section | None:
     """An analysis with its tables and figures; None where the records hold nothing for it."""
-    group = GROUP_OF.get(analysis.name, "Answer")
+    group = group_of(analysis.name)
     empty = Section(analysis.name, analysis.title, analysis.question, analysis.definition, analysis.paper, group=group)
     if isinstance(answer, str):
         return replace(empty, tables=[Table(f"This analysis failed: {answer}", ["failed"], [])])

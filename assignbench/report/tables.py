@@ -125,7 +125,9 @@ def average_tables(
             shown = [percent(c.mean, c.half, c.n) if c else "n/a" for c in cells]
             first = cells[0]
             gain = difference(first.delta, first.delta_half, first.delta_n) if first else "–"
-            marks |= {(len(rows), 1 + k): "best" for k, c in enumerate(cells) if c and getattr(c, "leads", False)}
+            for column, cell in enumerate(cells, start=1):
+                if cell and getattr(cell, "leads", False):
+                    marks[len(rows), column] = "best"
             rows.append([method, *shown, gain, compared_to(first.baseline, first.pair) if first else "–"])
         caption = f"{detector} on {data}, {split} split: COCO AP{voc} in points"
         owners = [row[0] for row in rows]

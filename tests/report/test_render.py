@@ -29,7 +29,7 @@ ALLOWED = re.compile(f"(?:{'|'.join(map(re.escape, _WRITTEN))}|{_ACCENT}|{_PLAIN
 
 
 @given(NAMES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_no_name_is_a_command(text) -> None:
     written = escaped(text)
     assert written.isascii() and "\n" not in written
