@@ -12,7 +12,7 @@ import pandas as pd
 from assignbench.analysis import measures
 from assignbench.analysis.base import CellData, StudyRecord, analysis
 from assignbench.analysis.intervals import Interval, t_interval
-from assignbench.analysis.pairs import Pair, estimated
+from assignbench.analysis.pairs import Pair, estimated, pair_across
 from assignbench.analysis.parts import Key, by_method
 from assignbench.analysis.result import SEEDS, Result
 from assignbench.analysis.verdicts import with_verdicts
@@ -60,7 +60,7 @@ def printed(study: StudyRecord) -> list[Result]:
     if not results:
         return []
     numbers = Result("printed.numbers", "Numbers beside printed ones", pd.DataFrame(long), role="figure")
-    compared = _across(tables, study, cells)
+    compared = _across(tables, study)
     return [*results, numbers, *([] if compared is None else [compared])]
 
 
@@ -171,11 +171,11 @@ def _measured(cell: CellData, measure: str) -> float:
     return measures.measured(cell, measure)
 
 
-def _across(tables: Mapping[str, Any], study: StudyRecord, cells: Cells) -> Result | None:
+def _across(tables: Mapping[str, Any], study: StudyRecord) -> Result | None:
     """Rows of two detectors, paired by seed, in every measure that is counted in points."""
     found = []
     for table in tables.values():
-        asked = _pairs(table, study, cells)
+        asked = _pairs(table, study)
         for column in (c for c in table["columns"] if measures.in_points(c["measure"])):
             told = estimated([pair for *_, pair in asked], column["measure"])
             for (row, other, pair), estimate in zip(asked, told, strict=True):
@@ -205,9 +205,7 @@ def _across(tables: Mapping[str, Any], study: StudyRecord, cells: Cells) -> Resu
     return Result("printed.across", "Rows of two detectors, paired by seed", frame.drop(columns=["p", "p_holm"]), units)
 
 
-def _pairs(
-    table: Mapping[str, Any], study: StudyRecord, cells: Cells
-) -> list[tuple[Mapping[str, Any], Mapping[str, Any], Pair]]:
+def _pairs(table: Mapping[str, Any], study: StudyRecord) -> list[tuple[Mapping[str, Any], Mapping[str, Any], Pair]]:
     """The rows that a study compares across detectors; none of two that one detector stands for."""
     by_number = {row["row"]: row for row in table["rows"]}
     found = []
@@ -215,23 +213,9 @@ def _pairs(
         for one, two in table["across"]:
             ours, theirs = by_number[one]["cells"][:1], by_number[two]["cells"][:1]
             if ours and theirs and ours != theirs:
-                pair = _pair(study, cells, data, ours[0], theirs[0])
+                pair = pair_across(study, data, tuple(ours[0]), tuple(theirs[0]))
                 found.append((by_number[one], by_number[two], pair))
     return found
-
-
-def _pair(study: StudyRecord, cells: Cells, data: str, ours: Sequence[str], theirs: Sequence[str]) -> Pair:
-    """Two cells of one data set: by seed they see the same images in the same order, with different networks."""
-    one, two = (dict(cells.get((data, side[0], side[1]), {})) for side in (ours, theirs))
-    missing = [
-        f"no finished cell of {method} on {detector}"
-        for (detector, method), mine in ((ours, one), (theirs, two))
-        if not mine
-    ]
-    if not missing and not set(one) & set(two):
-        missing = ["the two have no finished seed in common"]
-    named = f"{theirs[1]} on {theirs[0]}"
-    return Pair(data, ours[0], ours[1], named, "detector", one, two, "; ".join(missing), study.least_objects)
 
 
 def _published(name: str, row: Mapping[str, Any], other: Mapping[str, Any]) -> float:
