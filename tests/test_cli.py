@@ -227,6 +227,22 @@ def test_show_draws_a_trained_cell_and_an_untrained_study(finished, tiny_study, 
     assert code == 2 and "did you mean 'iou'" in err
 
 
+def test_show_assign_knows_the_study_s_own_methods(tiny_study, tmp_path, capsys) -> None:
+    own = "methods: [iou, {name: strict, preset: iou, assigner: {positive: 0.9, negative: 0.8}}, mutual_guidance, paa]"
+    tiny_study.write_text(tiny_study.read_text().replace("methods: [iou, mutual_guidance]", own))
+    picture = str(tmp_path / "shown.png")
+    code, out, err = run(capsys, "show", "assign", str(tiny_study), "--picture", picture)
+    assert code == 0, err
+    rows = [line.split() for line in out.splitlines() if " strict " in line or " iou " in line]
+    counts = {name: sum(int(r[3]) for r in rows if r[2] == name) for name in ("iou", "strict")}
+    assert counts["iou"] > counts["strict"] > 0
+    assert "not drawn: paa" in out  # whose quality head the first cell's detector does not have
+    code, out, _ = run(capsys, "show", "assign", str(tiny_study), "--methods", "strict,atss", "--picture", picture)
+    assert code == 0 and " strict " in out and " atss " in out
+    code, _, err = run(capsys, "show", "assign", str(tiny_study), "--methods", "stric", "--picture", picture)
+    assert code == 2 and "did you mean 'strict'" in err
+
+
 def test_compare_two_cells(finished, tiny_study, tmp_path, capsys) -> None:
     first, second = sorted(p for p in (finished / "tiny").iterdir() if (p / "config.json").is_file())
     out = tmp_path / "comparison"
@@ -293,7 +309,7 @@ def test_folders_of_earlier_versions_are_refused_in_one_line(finished, tiny_stud
     assert run(capsys, "plan", str(tiny_study), "--out", str(finished))[0] == 0  # speeds of old cells are passed over
 
 
-COMMANDS = ("run", "plan", "status", "report", "list", "show", "analyze", "compare", "doctor")
+COMMANDS = ("run", "plan", "status", "report", "list", "show", "analyze", "compare", "doctor", "open", "init")
 
 
 def modules_after(*arguments: str, folder: Path, ends: int = 0) -> set[str]:

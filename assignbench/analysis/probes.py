@@ -31,14 +31,26 @@ Ints = npt.NDArray[np.int64]
 
 
 def visits(cell: CellRecord) -> list[pd.DataFrame]:
-    """The probe tables in the order of training."""
-    return [pd.read_parquet(path) for path in cell.probe_visits()]
+    """The probe tables in the order of training, of the images that every cell of the study probes."""
+    return [counted(pd.read_parquet(path)) for path in cell.probe_visits()]
+
+
+def counted(table: pd.DataFrame) -> pd.DataFrame:
+    """A probe table without the images that are probed only to be shown."""
+    return table[~table.extra.astype(bool)].reset_index(drop=True) if "extra" in table else table
 
 
 def probe_objects(cell: CellRecord) -> pd.DataFrame:
     """What the rule noted of every probe object (its diagnostics) at the last visit; empty where it notes nothing."""
-    paths = sorted((cell.folder / "probes").glob("objects-*.parquet"))
-    return pd.read_parquet(paths[-1]) if paths else pd.DataFrame()
+    found = recorded(cell, "objects")
+    return counted(found[-1]) if found else pd.DataFrame()
+
+
+def recorded(cell: CellRecord, name: str) -> list[pd.DataFrame]:
+    """The tables objects, shapes or grid of the visits to the probe images, in the order of training; none in records
+    of earlier versions.
+    """
+    return [pd.read_parquet(path) for path in sorted((cell.folder / "probes").glob(f"{name}-*.parquet"))]
 
 
 @analysis(

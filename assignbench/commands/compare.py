@@ -17,15 +17,12 @@ from assignbench.analysis import CellData
 from assignbench.analysis.estimates import Measured, estimates
 from assignbench.analysis.measures import bootstrap
 from assignbench.commands.folders import check_there
-from assignbench.commands.scenes import scene_cache
-from assignbench.config import CellConfig, LocalPaths
-from assignbench.data.base import DetectionData
-from assignbench.data.catalog import load
+from assignbench.commands.pixels import Pixels
 from assignbench.errors import InputError
 from assignbench.measure.coco import AREAS
 from assignbench.measure.groups import CROWDING, ELONGATION, group_precision
 from assignbench.measure.matching import Floats, average_precision, match, mean_over_classes
-from assignbench.records import CellRecord, read_json, write_table, write_text
+from assignbench.records import CellRecord, write_table, write_text
 from assignbench.report.render.markdown import markdown_table
 from assignbench.report.tables import tidy_table
 
@@ -60,7 +57,7 @@ def compare(options: argparse.Namespace, console: Console) -> int:
 
     chosen = pd.concat([images.nlargest(SHEET_IMAGES, "difference"), images.nsmallest(SHEET_IMAGES, "difference")])
     # First of all, because a picture may be missing: then nothing is printed or written.
-    path = difference_sheet(first, second, chosen, _Pixels(first, options.images), out / "compare.jpg")
+    path = difference_sheet(first, second, chosen, Pixels(first, options.images), out / "compare.jpg")
     console.print(text, markup=False)
     write_text(out / "compare.md", text + "\n")
     write_table(out / "images.parquet", images)
@@ -169,29 +166,3 @@ def image_differences(first: CellData, second: CellData) -> pd.DataFrame:
     a, b = image_scores(first), image_scores(second)
     table = pd.DataFrame({"image_id": first.overlaps.images, "first": a, "second": b, "difference": b - a})
     return table.dropna().merge(first.images[["image_id", "name"]], on="image_id")
-
-
-class _Pixels:
-    """Pixels of a test image by id: from the cell's data set, from a folder of pictures, or a grey ground."""
-
-    def __init__(self, cell: CellData, folder: Path | None) -> None:
-        self.cell, self.folder = cell, folder
-        self.data: DetectionData | None = None
-        written = read_json(cell.cell.folder / "local.json")
-        if folder is None and written and isinstance(cell.config, CellConfig):
-            root = Path(LocalPaths.model_validate(written).root or ".")
-            self.data = load(cell.config.data, cell.config.evaluation.split, root, scene_cache(cell.cell.folder))
-        self.place = {} if self.data is None else {r.id: i for i, r in enumerate(self.data.images)}
-
-    def __call__(self, image_id: int) -> npt.NDArray[np.uint8]:
-        if image_id in self.place and self.data is not None:
-            return self.data.read(self.place[image_id])
-        about = self.cell.images.set_index("image_id").loc[image_id]
-        if self.folder is not None:
-            from PIL import Image
-
-            path = self.folder / Path(str(about["name"])).name
-            if not path.is_file():
-                raise InputError(f"--images {self.folder}: no picture {path.name}")
-            return np.asarray(Image.open(path).convert("RGB"))
-        return np.full((int(about.height), int(about.width), 3), 160, np.uint8)

@@ -144,7 +144,7 @@ def _weights(opened: Opened, console: Console, wrong: list[str]) -> None:
 
 def _room(opened: Opened, out: Path, test_images: dict[str, int], console: Console, wrong: list[str]) -> None:
     """Compares the room that the unfinished cells need with what is free."""
-    need = room.needed(opened.cells, opened.folder, test_images, _parameters(opened))
+    need = room.needed(opened.cells, opened.folder, test_images, room.parameters(opened.cells))
     free = room.free(out)
     console.print(f"disk: about {room.told(need)} for the records of what is not done, {room.told(free)} free at {out}")
     if need > free:
@@ -152,17 +152,3 @@ def _room(opened: Opened, out: Path, test_images: dict[str, int], console: Conso
             f"{out}: the study needs about {room.told(need)}, {room.told(free)} are free; make room, name another "
             "--out, or run part of it with --only or --seeds"
         )
-
-
-def _parameters(opened: Opened) -> dict[str, int]:
-    """Parameters of every detector, built for one class and without memory."""
-    import torch
-
-    from assignbench.detectors import build_detector
-
-    found = {}
-    for config in {c.config.detector.label: c.config for c in opened.cells}.values():
-        with torch.device("meta"):
-            detector = build_detector(config.detector.spec, config.method.coder, 1, config.method.quality, None)
-        found[config.detector.label] = sum(p.numel() for p in detector.parameters())
-    return found

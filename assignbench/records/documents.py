@@ -286,6 +286,7 @@ STUDY = TableSchema(
         Column("least_objects", "int", "Objects in a group that a trend rests on, 30 if absent.", "", True),
         Column("areas", "object", "Ranges of area by name, in px².", "", True),
         Column("max_dets", "list", "Detections per image for recall, empty for 1, 10 and 100.", "", True),
+        Column("pictures", "list", "Images and objects that the report shows: image, object, data.", "", True),
         Column(
             "printed",
             "object",

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from assignbench.config.base import Config
-from assignbench.config.cell import FORMAT
+from assignbench.config.cell import FORMAT, LARGEST_SEED
 from assignbench.config.evaluation import Evaluation
 from assignbench.config.method import Nms, QualityKind, Ranking, Voting
 
@@ -53,7 +53,7 @@ class ImportedConfig(Config):
 
     format: int = FORMAT
     imported: Literal[True] = True
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=LARGEST_SEED)
     detector: ImportedDetector = ImportedDetector()
     method: ImportedMethod
     data: ImportedData

@@ -16,7 +16,10 @@ from assignbench.records.files import digest_of, read_json, write_json
 
 MANIFEST = "manifest.json"
 # What may change when a cell is finished (where its data lies, who looks at it), or tells nothing that is counted on.
-NOT_LISTED = (MANIFEST, "status.json", "claim.json", "local.json", "log.txt", "error.txt", "*.partial")
+NOT_LISTED = (
+    *(MANIFEST, "status.json", "claim.json", "local.json", "log.txt", "error.txt", "*.partial"),
+    "tensorboard/*",
+)
 
 _TOLD = {"bytes", "sha256", "modified"}  # of every file
 

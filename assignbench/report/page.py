@@ -17,6 +17,7 @@ from assignbench.records.names import file_name
 from assignbench.report.cells import NOTE, write_cells
 from assignbench.report.figures import FIGURES
 from assignbench.report.folder import check_publishable, replaced
+from assignbench.report.hues import looks, rules_of
 from assignbench.report.lint import lint
 from assignbench.report.lost import lost_methods, lost_note
 from assignbench.report.opening import (
@@ -31,7 +32,7 @@ from assignbench.report.opening import (
 from assignbench.report.render.html import to_html
 from assignbench.report.render.markdown import to_markdown
 from assignbench.report.samples import assignment_pictures, detection_pictures
-from assignbench.report.style import Drawn, discard, looks, save
+from assignbench.report.style import Drawn, discard, save
 from assignbench.report.tables import Table, average_tables, result_table
 
 Tell = Callable[[str], None]  # is told what is being worked on
@@ -145,7 +146,7 @@ def write_report(
     `tell` is told what is being worked on. A published one gets the numbers of every cell beside it. Raises InputError
     for an analysis that is not known.
     """
-    with looks(study.methods):
+    with looks(study.methods, rules_of(study)):
         page = page_of(study, Target(out, hidden), tell)
     if published:
         tell("writing the numbers of every cell")

@@ -9,6 +9,7 @@ from typing import Any
 import assignbench
 from assignbench.study.printed import printed_content
 from assignbench.study.reading import Study
+from assignbench.study.spec import StudySpec
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def about(
     return {
         "study": spec.study,
         "title": spec.title or spec.study,
-        "answers": spec.answers,
+        "answers": question_of(spec),
         "expect": spec.expect,
         "cost": spec.cost,
         "version": assignbench.__version__,
@@ -53,6 +54,7 @@ def about(
         "least_objects": spec.least_objects,
         "areas": {k: list(v) for k, v in spec.areas.items()},
         "max_dets": spec.max_dets,
+        "pictures": [p.model_dump(mode="json") for p in spec.pictures],
         "printed": printed_content(study),
         "unpublished": spec.published.removeprefix("none: "),
         "table": table,
@@ -62,3 +64,17 @@ def about(
         "imported": False,
         **asdict(stale or Stale()),
     }
+
+
+def question_of(spec: StudySpec) -> str:
+    """The question that a study answers; of one that does not say it, how its methods differ on its data."""
+    if spec.answers:
+        return spec.answers
+    names, where = [m.name for m in spec.methods], _listed([d.name for d in spec.data])
+    return (
+        f"How do {_listed(names)} differ on {where}?" if len(names) > 1 else f"What does {names[0]} reach on {where}?"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:-1]) + f" and {names[-1]}" if len(names) > 1 else names[0]

@@ -47,6 +47,7 @@ def check(study: Study) -> None:
         evaluation_of(study, place, method)
     for count in spec.max_dets[-1:]:
         check_recall(study, count, [m.name for m in spec.methods], study.where("max_dets"))
+    _check_pictures(study)
     _check_val(study)
     places = sum(belongs(d, m, data) for d in spec.detectors for data in spec.data for m in spec.methods)
     if not places:
@@ -215,6 +216,21 @@ def check_recall(study: Study, count: int, methods: Sequence[str], where: str) -
             raise InputError(
                 f"{where}: AR{count} cannot be measured: of method '{method.name}' {kept} detections of an image are "
                 f"kept; set evaluation: {{max_detections: {count}}}, or ask for fewer"
+            )
+
+
+def _check_pictures(study: Study) -> None:
+    """Every picture is of a data set that the study has; where it has several, the picture names its own."""
+    names = [d.name for d in study.spec.data]
+    for place, picture in enumerate(study.spec.pictures):
+        if picture.data and picture.data not in names:
+            raise InputError(
+                f"{study.where('pictures', place, 'data')}: no data set '{picture.data}'{nearest(picture.data, names)}"
+            )
+        if not picture.data and len(names) > 1:
+            raise InputError(
+                f"{study.where('pictures', place)}: image '{picture.image}' names no data set, and the study has "
+                f"{len(names)}; add data: one of {', '.join(names)}"
             )
 
 

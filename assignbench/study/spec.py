@@ -13,6 +13,7 @@ from assignbench.config.data import DataSpec
 from assignbench.config.evaluation import LEAST_OBJECTS, Evaluation
 from assignbench.config.images import Side
 from assignbench.config.method import QualityKind, Ranking
+from assignbench.config.pictured import MOST_PICTURES, Pictured
 from assignbench.config.recipe import Schedule, laid_over
 from assignbench.config.words import complaints
 
@@ -196,6 +197,12 @@ class NotRun(Config):
     why: str = Field(min_length=1)
 
 
+class PictureEntry(Pictured):
+    """An image of a data set, whose name may be left out where the study has only one, and an object of it."""
+
+    data: Name | Literal[""] = ""
+
+
 class Tune(Config):
     """A sweep that is the same for each method, on the validation split, with seeds that no verdict rests on.
 
@@ -213,19 +220,21 @@ class StudySpec(Config):
 
     study: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=MOST_NAME)
     title: str = ""
-    answers: str
-    cost: str
-    expect: str
+    answers: str = ""  # the question; asked of all methods alike if empty
+    cost: str = ""
+    expect: str = ""
     detectors: list[DetectorEntry] = Field(min_length=1, max_length=50)
     methods: list[MethodEntry] = Field(min_length=1, max_length=200)
     method_defaults: dict[str, Any] = {}
     data: list[DataEntry] = Field(min_length=1, max_length=50)
     seeds: list[Seed] = Field([0], min_length=1, max_length=MOST_SEEDS)
-    recipe: str = ""  # a named one, which lies under the schedule, the evaluation and the data sets
+    # A named one, under the schedule, the evaluation and the data sets; without a schedule that of the detectors.
+    recipe: str = ""
     schedule: Schedule
     evaluation: Evaluation = Evaluation()
     tune: Tune | None = None
     probe_images: int = Field(8, ge=0, le=1000)
+    pictures: list[PictureEntry] = Field([], max_length=MOST_PICTURES)  # what the report shows of images
     published: str = ""  # "none: REASON" where its rows are printed nowhere that we know of
     tables: Tables | None = None
     # Cells that are the same rows by another reading of the paper, where it leaves open what it ran.

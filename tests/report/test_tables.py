@@ -1,15 +1,11 @@
 """What a table says about values, intervals and single seeds."""
 
 import math
-import random
 
-import numpy as np
 import pandas as pd
-from matplotlib.colors import to_rgb
 
 from assignbench.analysis.result import Result
 from assignbench.report.render.markdown import escaped, markdown_table, paragraph
-from assignbench.report.style import colour, looks, looks_of, style
 from assignbench.report.tables import Table, average_tables, difference, percent, result_table, seeds_note, tidy_table
 
 
@@ -112,37 +108,6 @@ def test_bare_addresses_become_no_links() -> None:
 
 def test_control_characters_are_written_out() -> None:
     assert escaped("a\x1b[31mb\u202ec") == "a\\\\x1b\\[31mb\\\\u202ec"
-
-
-def test_colours_are_fixed_and_differ() -> None:
-    known = ["iou", "mutual_guidance", "atss", "paa", "musu", "ltm", "mlc"]
-    assert len({colour(m) for m in known}) == len(known)
-    assert colour("somebody_elses") == colour("somebody_elses")
-
-
-def test_unknown_methods_of_a_page_have_colours_of_their_own() -> None:
-    """Whatever they are called: by their names' hashes alone, two of eight would share one in 97 pages of 100."""
-    rng = random.Random(3)
-    for _ in range(20):
-        own = ["".join(rng.choices("abcdefgh_", k=6)) for _ in range(8)]
-        with looks(["iou", *own, "paa"]):
-            shown = {m: colour(m) for m in ("iou", *own, "paa")}
-            assert len(set(shown.values())) == len(shown)
-        assert shown["iou"] == colour("iou") and shown["paa"] == colour("paa")  # the same on every page
-    many = [f"method_{k}" for k in range(40)]
-    with looks(many):
-        assert len({(colour(m), style(m)) for m in many}) == 40
-    assert len(looks_of([f"method_{k}" for k in range(50)])) == 50
-
-
-def test_the_first_unknown_method_lies_far_from_the_known_one() -> None:
-    def gap(one: str, other: str) -> float:
-        return float(np.linalg.norm(np.subtract(to_rgb(one), to_rgb(other))))
-
-    with looks(["iou", "mine"]):
-        chosen = gap(colour("iou"), colour("mine"))
-    others = [gap(colour("iou"), colour(m)) for m in ("mutual_guidance", "atss", "paa", "musu", "ltm", "mlc")]
-    assert chosen >= max(others)
 
 
 def test_a_unit_is_not_said_twice() -> None:

@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 
 from assignbench.analysis import StudyRecord
 from assignbench.analysis.cost import NOT_COMPARED
+from assignbench.report.hues import colour, marker
 from assignbench.report.panels import per_place
-from assignbench.report.style import Drawn, Found, colour, figure_of, plain
+from assignbench.report.style import Drawn, Found, figure_of, plain
 
 
 @figure_of("cost")
@@ -37,7 +38,7 @@ def _against(name: str, table: pd.DataFrame, study: StudyRecord, column: str, la
         for method in methods:
             row = part[part.method == method].iloc[0]
             edge: dict[str, Any] = {"mec": "black", "mew": 1.2} if row.pareto == "yes" else {}
-            ax.plot(row[column], 100 * row.AP, "o", ms=7, color=colour(method), label=plain(method), **edge)
+            ax.plot(row[column], 100 * row.AP, marker(method), ms=7, color=colour(method), label=plain(method), **edge)
         front = part[part.pareto == "yes"].sort_values(column)
         where: Literal["pre", "post"] = "pre" if column == "fps" else "post"
         ax.step(front[column], 100 * front.AP, where=where, color="grey", lw=0.8, zorder=0)

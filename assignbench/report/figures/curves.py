@@ -10,7 +10,8 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 from assignbench.analysis import StudyRecord
-from assignbench.report.style import Drawn, Found, colour, figure_of, finished, plain, style
+from assignbench.report.hues import colour, style
+from assignbench.report.style import Drawn, Found, figure_of, finished, plain
 
 
 def curve_figure(curves: pd.DataFrame, methods: Sequence[str]) -> Figure | None:

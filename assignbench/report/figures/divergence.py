@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from assignbench.analysis import StudyRecord
 from assignbench.analysis.divergence import DENSITY_POINTS
+from assignbench.report.hues import colour, marker
 from assignbench.report.panels import per_place
-from assignbench.report.style import Drawn, Found, colour, figure_of, finished, panels, place_name, plain, present
+from assignbench.report.style import Drawn, Found, figure_of, finished, panels, place_name, plain, present
 
 
 @figure_of("divergence.cells")
@@ -22,9 +25,8 @@ def divergence(study: StudyRecord, found: Found) -> list[Drawn]:
         def draw(ax: Axes, part: pd.DataFrame, methods: list[str]) -> None:
             for method in methods:
                 mine = part[part.method == method]
-                ax.plot(
-                    mine.spearman, 100 * mine.AP.astype(float), "o", ms=5, color=colour(method), label=plain(method)
-                )
+                look: dict[str, Any] = {"color": colour(method), "label": plain(method), "ms": 5}
+                ax.plot(mine.spearman, 100 * mine.AP.astype(float), marker(method), **look)
             ax.set_xlabel("Spearman of ranking score and IoU, mean over objects (J_k)")
             ax.set_ylabel("AP, per cent")
 
