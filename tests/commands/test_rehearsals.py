@@ -32,7 +32,5 @@ def test_a_study_is_rehearsed_with_two_methods(path, tmp_path, capsys) -> None:
         assert main([*arguments, "--only", f"{first}-{method}-shapes-*"]) == 0, capsys.readouterr().out
     (folder,) = (p for p in tmp_path.iterdir() if p.name.endswith("-rehearse"))
     page = (folder / "report" / "report.md").read_text()
-    study = read_study(path, preset="rehearse")
-    assert (study.spec.published.removeprefix("none: ") or "published") in page
-    assert "ours is of shapes" in page or study.spec.published
-    assert not (study.spec.tables or {}) or all(t.split("_")[1] for t in study.spec.tables)
+    study = read_study(path, preset="rehearse").spec
+    assert (study.published.removeprefix("none: ") or "ours is of shapes") in page
