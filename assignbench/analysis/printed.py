@@ -49,12 +49,8 @@ def printed(study: StudyRecord) -> list[Result]:
     tables: Mapping[str, Any] = study.about.get("printed") or {}
     results, long = [], []
     for name, table in tables.items():
-        beside = [
-            one
-            for data in _data_sets(study)
-            for row in table["rows"]
-            for one in _beside(row, table, data, study, cells)
-        ]
+        places = [(row, data) for data in _data_sets(study) for row in table["rows"]]
+        beside = [one for row, data in places for one in _beside(row, table, data, study, cells)]
         results.append(_as_printed(f"printed.{name}", table, beside))
         long += [{"table": name, **line} for one in beside for line in one.lines(table)]
     if not results:
@@ -114,10 +110,8 @@ def _as_printed(key: str, table: Mapping[str, Any], beside: Sequence[Beside]) ->
             found |= {f"{name} difference": print_scale * line["difference"]}
             found |= {f"{name} difference_half": ours * line["half"] if known else float("nan")}
         rows.append({**found, "note": one.note})
-    notes = (*table["head"][1:], OWN_SPREAD)
-    return Result(
-        key, f"{table['title']}: {table['head'][0]}", pd.DataFrame(rows), units, population=SEEDS, notes=notes
-    )
+    notes = (*table["head"], OWN_SPREAD)
+    return Result(key, str(table["title"]), pd.DataFrame(rows), units, population=SEEDS, notes=notes)
 
 
 def _data_sets(study: StudyRecord) -> list[str]:
