@@ -63,12 +63,14 @@ def test_a_study_from_start_to_report(finished, tiny_study, capsys) -> None:
             pd.read_parquet(cell.probe_visits()[0])
         )
     page = (folder / "report" / "index.html").read_text()
-    assert "http" not in page.replace("http-equiv", "")  # opens without a network
+    written = re.sub(r"base64,[A-Za-z0-9+/=]+", "", page)
+    assert "http" not in written.replace("http-equiv", "")  # opens without a network
     for text in ("Average precision", "one seed", "Only entries of the method differ"):
         assert text in page
     assert "This analysis failed" not in page
     for one in (ANALYSES[name] for name in ORDER):  # other tests add their own
-        if one.name not in ("claims", "anchors", "summary"):  # no claims; nothing scores above 0.3; one place
+        # No claims; nothing scores above 0.3; one place; two detectors that learned nothing differ on no image.
+        if one.name not in ("claims", "anchors", "summary", "images"):
             assert one.title in html.unescape(page) and one.question in html.unescape(page), one.name
     text = (folder / "report" / "report.md").read_text()
     for picture in re.findall(r"\]\((figures/[^)]+)\)", text):
@@ -202,7 +204,7 @@ def test_titles_are_escaped(tiny_study, finished, capsys) -> None:
     sets = ["--set", "title=<script>alert(1)</script>"]
     assert run(capsys, "report", str(tiny_study), "--out", str(finished), *sets)[0] == 0
     page = (finished / "tiny" / "report" / "index.html").read_text()
-    assert "<script>" not in page and "&lt;script&gt;" in page
+    assert page.count("<script") == 1 and "<script>alert" not in page and "&lt;script&gt;" in page
 
 
 def test_show_draws_a_trained_cell_and_an_untrained_study(finished, tiny_study, tmp_path, capsys) -> None:

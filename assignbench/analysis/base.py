@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from assignbench.analysis.answers import answered
 from assignbench.analysis.result import Result
 from assignbench.config.cell import CellConfig
 from assignbench.config.evaluation import LEAST_OBJECTS
@@ -303,6 +304,7 @@ class Analysis:
     def run(self, study: StudyRecord) -> list[Result]:
         """Its results; a column `seed` marks one row per cell, which the report averages.
 
+        Each result has its answer, where `answers` knows one for it.
         A third party's function may return a bare table, whose key and caption are then the analysis' own. Raises
         InputError for anything else and for two results of one key.
         """
@@ -319,7 +321,7 @@ class Analysis:
         twice = sorted({k for k in keys if keys.count(k) > 1})
         if twice:
             raise InputError(f"analysis '{self.name}' returned two results of the key '{twice[0]}'; keys are unique")
-        return results
+        return [answered(r) for r in results]
 
 
 ANALYSES: dict[str, Analysis] = {}

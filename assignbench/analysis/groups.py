@@ -21,7 +21,7 @@ from assignbench.analysis.parts import (
     part_table,
 )
 from assignbench.analysis.result import Result
-from assignbench.analysis.trends import FACTORS, LEAST_IMAGES, LEAST_RANGE, trends, unit_of_gain
+from assignbench.analysis.trends import FACTORS, LEAST_BASE, LEAST_IMAGES, LEAST_RANGE, trends, unit_of_gain
 from assignbench.analysis.verdicts import with_verdicts
 from assignbench.config.evaluation import LEAST_OBJECTS
 from assignbench.measure.groups import CROWDING, ELONGATION, IMAGE_CROWDING, PER_IMAGE, Grouping
@@ -59,8 +59,8 @@ def image_group_table(study: StudyRecord, grouping: Grouping) -> pd.DataFrame:
     definition=(
         "Crowdedness of an object: its largest IoU with any other object of its image; sparse [0, 0.2), medium "
         "[0.2, 0.5), dense [0.5, 1]. Of an image: the maximum over its objects. " + GROUP_RULE + "Image groups are "
-        "evaluated on their images alone. gain: paired difference in AP to the baseline; relative gain: over its AP. "
-        + INTERVALS
+        "evaluated on their images alone. gain: paired difference in AP to the baseline; relative gain: over its "
+        f"AP, where that is {100 * LEAST_BASE:g} points or more. " + INTERVALS
     ),
     paper="LTM, Table 2 and Fig. 5",
 )
@@ -71,8 +71,25 @@ def crowdedness(study: StudyRecord) -> list[Result]:
         ("crowdedness.image", "By crowdedness of the image", image_group_table, IMAGE_CROWDING),
         ("crowdedness.per_image", "By objects per image", image_group_table, PER_IMAGE),
     )
-    found = [(key, caption, make(study, by)) for key, caption, make, by in tables]
-    return [Result(key, caption, frame, units_of(frame)) for key, caption, frame in found]
+    return [result for key, caption, make, by in tables for result in results_of(key, caption, make(study, by))]
+
+
+def results_of(key: str, caption: str, table: pd.DataFrame) -> list[Result]:
+    """A table of parts in print, and the p values behind its verdicts."""
+    shown = table.drop(columns=[c for c in ("p", "p_holm") if c in table])
+    results = [Result(key, caption, shown, units_of(shown), notes=_suppressed(shown))]
+    if "p" in table and table.p.notna().any():
+        behind = table[table.p.notna()]
+        kept = ["data", "detector", "method", "baseline", "group", "n", "p", "p_holm"]
+        results.append(Result(f"{key}.p", f"The p values: {caption.lower()}", behind[kept], {}, "appendix"))
+    return results
+
+
+def _suppressed(table: pd.DataFrame) -> tuple[str, ...]:
+    """Why a gain stands there and no relative one."""
+    if "relative_gain" not in table or not (table.gain.notna() & table.relative_gain.isna()).any():
+        return ()
+    return (f"relative gain n/a: the baseline's AP there is below {100 * LEAST_BASE:g} points.",)
 
 
 @analysis(
@@ -97,9 +114,8 @@ def aspect_ratio(study: StudyRecord) -> list[Result]:
         if not sample.untestable
     ]
     without = [f"No line for {p.method} on {p.detector}, {p.data}: {s.untestable}." for p, s, _ in told if s.untestable]
-    by_object = group_table(study, ELONGATION)
     return [
-        Result("aspect_ratio", "By aspect ratio of the object", by_object, units_of(by_object)),
+        *results_of("aspect_ratio", "By aspect ratio of the object", group_table(study, ELONGATION)),
         Result("aspect_ratio.categories", "By category", categories, CATEGORY_UNITS),
         Result(
             "aspect_ratio.lines", "Lines through the categories", pd.DataFrame(lines), LINE_UNITS, notes=tuple(without)
@@ -146,7 +162,7 @@ def size(study: StudyRecord) -> list[Result]:
     table = part_table(study, partial(area_groups, ranges or STANDARD_AREAS))
     recall = {name: "share" for name in names}
     return [
-        Result("size", "By area of the object", table, units_of(table)),
+        *results_of("size", "By area of the object", table),
         Result("size.recall", "Recall by detections per image and class", measured_table(study, names), recall),
     ]
 

@@ -14,6 +14,7 @@ from assignbench.analysis.base import CellData, StudyRecord
 from assignbench.analysis.estimates import Estimate, Floats, Measured, estimates
 from assignbench.analysis.pairs import Pair, over_pairs, pairs_of
 from assignbench.analysis.trends import LEAST_BASE
+from assignbench.analysis.verdicts import with_verdicts
 from assignbench.measure.coco import AREAS
 from assignbench.measure.groups import Grouping, group_precision
 from assignbench.measure.matching import average_precision, match, mean_over_classes
@@ -21,8 +22,9 @@ from assignbench.measure.matching import average_precision, match, mean_over_cla
 INTERVALS = (
     "±: 95 % interval for the population that the row names: with one trained model for other test images, with "
     f"several for other seeds and other test images. Where fewer than {measures.LEAST_IMAGES} images hold such an "
-    "object, nothing is said about other images. A relative gain is over the baseline's AP, where that has "
-    f"{100 * LEAST_BASE:g} points at least."
+    "object, nothing is said about other images, and nothing is tested. A relative gain is over the baseline's AP, "
+    f"where that has {100 * LEAST_BASE:g} points at least. Verdicts: of the gains, after Holm's correction over all "
+    "groups and methods of the table; three seeds are needed."
 )
 Key = tuple[str, str, str]  # data set, detector, method
 STANDARD_AREAS = {"small": AREAS["s"], "medium": AREAS["m"], "large": AREAS["l"]}
@@ -150,7 +152,8 @@ def own_estimates(keys: Sequence[Key], samples: Sequence[Measured]) -> list[Esti
 
 def part_table(study: StudyRecord, parts_of: Parts) -> pd.DataFrame:
     """One row per data set, detector, method and part: AP, AP50 and AP75, and the paired gain over the baseline in AP
-    and relative to the baseline's AP, each with the half-width of its 95 % interval; n seeds, and for whom it speaks.
+    and relative to the baseline's AP, each with the half-width of its 95 % interval; n seeds, for whom it speaks, and
+    the corrected verdict of the gain with its p values. A gain relative to a baseline's AP below 5 points is NaN.
     """
     cells = by_method(study)
     parts = {key: parts_of(next(iter(of_method.values()))) for key, of_method in cells.items()}
@@ -163,7 +166,15 @@ def part_table(study: StudyRecord, parts_of: Parts) -> pd.DataFrame:
             rows[key, name] |= row
         for key, row in _gained(here, {k: pairs[k] for k in here if k in pairs}).items():
             rows[key, name] |= row
-    return without_repeats(pd.DataFrame(list(rows.values())), "gain")
+    table = pd.DataFrame(list(rows.values()))
+    return without_repeats(_judged(table) if "gain" in table else table, "gain")
+
+
+def _judged(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with p_holm and verdict, "" where a row has no baseline: one family of tests."""
+    judged = with_verdicts(table.assign(untestable=table.untestable.fillna("")), "gain")
+    judged = judged.assign(verdict=judged.verdict.where(judged.baseline != "", ""))
+    return judged.rename(columns={"untestable": "reason"})
 
 
 def without_repeats(table: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -181,6 +192,7 @@ def _head(key: Key, part: Part, pair: Pair | None) -> dict[str, object]:
     """What a row is about; a baseline is named also where nothing can be compared with it."""
     row: dict[str, object] = dict(zip(("data", "detector", "method"), key, strict=True))
     row |= {"baseline": pair.baseline if pair else "", "pair": pair.kind if pair else ""}
+    row["untestable"] = pair.untestable if pair else ""
     return {**row, "group": part.name, **part.about}
 
 
@@ -215,6 +227,9 @@ def _gained(parts: Mapping[Key, Part], pairs: Mapping[Key, Pair]) -> dict[Key, d
         row: dict[str, object] = {"gain": gain_of.mean, "gain_half": gain_of.half}
         row |= {"relative_gain": share_of.mean, "relative_gain_half": share_of.half}
         row |= {"gain_n": str(gain_of.n), "gain_population": gain_of.population}
+        row |= {"p": gain_of.p, "untestable": ""}
+        if parts[key].images < measures.LEAST_IMAGES:
+            row |= {"p": np.nan, "untestable": f"fewer than {measures.LEAST_IMAGES} images hold one"}
         rows[key] = row
     return rows
 

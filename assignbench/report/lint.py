@@ -184,7 +184,7 @@ def without_population(table: Table) -> Iterator[str]:
     if not table.has_intervals:
         return
     seeds = any(h == "n" or h.startswith("n (") for h in table.header)
-    if not seeds and not any(note.startswith("n: ") for note in table.notes):
+    if not seeds and not any(note.startswith("n: ") for note in table.said):
         yield f"'{table.caption}': prints intervals without n"
-    if "population" not in table.header and not any("±" in note for note in table.notes):
+    if "population" not in table.header and not any("±" in note for note in table.said):
         yield f"'{table.caption}': prints intervals without saying for which population"

@@ -92,8 +92,8 @@ def _difference(study: StudyRecord, scene: Scene, ours: CellRecord, theirs: Cell
         return Drawn(name, "", None, scene.place[0], told)
     caption = (
         f"What {method} assigns and {baseline} does not, and the other way round, at the end of training{where} "
-        "(Mutual Guidance, Fig. 4), on the objects that are named or on which they differ most; a task in which they do "
-        f"not differ is left out. Red: positive only with {baseline}; green (classification) and yellow (box): only "
+        "(Mutual Guidance, Fig. 4), on the objects that are named or on which they differ most; a task in which they "
+        f"do not differ is left out. Red: positive only with {baseline}; green (classification) and yellow (box): only "
         f"with {method}; in the corner how many, and how many both share. The dashed box is the object."
     )
     figure = _compared(replace(scene, objects=objects), ours, theirs)

@@ -150,7 +150,9 @@ def _labelled(columns: list[str]) -> Paint:
         judged = rest.candidate.fillna(False).astype(bool) if "candidate" in rest else pd.Series(False, rest.index)
         rest = rest[judged] if judged.any() or "candidate" in rest else rest.nlargest(NEGATIVES, "iou")
         for part, edge, width in ((rest, RED, 0.6), (table[one], AMBER, 0.9), (table[both], GREEN, 0.9)):
-            lines = LineCollection(corners(part[columns].to_numpy(float)), colors=edge, linewidths=width, alpha=0.75)
+            lines = LineCollection(
+                list(corners(part[columns].to_numpy(float))), colors=edge, linewidths=width, alpha=0.75
+            )
             ax.add_collection(lines, autolim=False)
         corner_text(ax, f"{int(both.sum() + one.sum())} + / {len(rest)} −")
 

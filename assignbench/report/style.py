@@ -156,22 +156,33 @@ def discard(figure: Figure) -> None:
     plt.close(figure)
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Writes a PNG of 256 colours (a third of the size, for the eye the same), or a JPEG, and closes the figure."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def save(figure: Figure, files: Path | Sequence[Path]) -> None:
+    """Writes a figure as every kind that the files' endings name, and closes it; the same figure gives the same bytes.
+
+    A PNG has 256 colours (a third of the size, for the eye the same).
+    """
     width, height = figure.get_size_inches()
     dpi = min(130.0, 2400 / width, (3e6 / (width * height)) ** 0.5)
-    if path.suffix.lower() in (".jpg", ".jpeg"):
-        with _quiet():
-            figure.savefig(path, dpi=dpi, bbox_inches="tight", pil_kwargs={"quality": 80, "optimize": True})
-        plt.close(figure)
-        return
-    with _quiet():
-        figure.savefig(path, dpi=dpi, bbox_inches="tight", metadata={"Software": None})
+    with _quiet(), matplotlib.rc_context({"svg.hashsalt": "assignbench"}):
+        for path in [files] if isinstance(files, Path) else files:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            figure.savefig(path, dpi=dpi, bbox_inches="tight", **_SAVED[path.suffix.lower()])
+            if path.suffix.lower() == ".png":
+                with Image.open(path) as drawn:
+                    reduced = drawn.convert("RGB").quantize(256)
+                reduced.save(path, optimize=True)
     plt.close(figure)
-    with Image.open(path) as drawn:
-        reduced = drawn.convert("RGB").quantize(256)
-    reduced.save(path, optimize=True)
+
+
+# What makes a file of each kind: no date and no name of a program.
+_JPEG: dict[str, Any] = {"pil_kwargs": {"quality": 80, "optimize": True}}
+_SAVED: Mapping[str, dict[str, Any]] = {
+    ".png": {"metadata": {"Software": None}},
+    ".jpg": _JPEG,
+    ".jpeg": _JPEG,
+    ".svg": {"metadata": {"Date": None, "Creator": None}},
+    ".pdf": {"metadata": {"CreationDate": None, "Creator": None, "Producer": None}},
+}
 
 
 def titled(name: str, place: str) -> str:

@@ -35,12 +35,12 @@ def test_the_table_ends_with_what_it_could_resolve() -> None:
     (table,) = average_tables(averages(3), ["iou", "mg"])
     assert table.rows[1] == ["mg", "42.0 ± 1.0", "+2.0 ± 1.5", "iou"]
     assert (
-        "resolves in 80 % of its runs: 2.2 points; after correction, where it is the only one: 2.4." in table.notes[1]
+        "resolves in 80 % of its runs: 2.2 points; after correction, where it is the only one: 2.4." in table.notes[0]
     )
-    assert table.notes[0] == "n: 3 seeds." and table.notes[-1].startswith("± of a method: for other seeds, on these")
+    assert table.constants == ["n: 3 seeds."] and table.notes[-1].startswith("± of a method: for other seeds, on these")
     assert not any(n.startswith("recipe") for n in table.notes)
     (recipe,) = average_tables(averages(3).replace({"pair": {"assigner": "recipe"}}), ["iou", "mg"])
-    assert recipe.rows[1][-1] == "iou (recipe)" and recipe.notes[1].startswith("recipe: the pair differs in more")
+    assert recipe.rows[1][-1] == "iou (recipe)" and recipe.notes[0].startswith("recipe: the pair differs in more")
     (two,) = average_tables(averages(2), ["iou", "mg"])
     assert two.notes[-1].startswith("± of a method") and any("cannot resolve" in n for n in two.notes)
     (single,) = average_tables(averages(1), ["iou", "mg"])
@@ -71,7 +71,7 @@ def test_units_decide_what_is_printed_in_per_cent() -> None:
     table = tidy_table("t", frame, {"AP": "AP", "size": "px"})
     assert table.rows == [["a", "25.0 ± 1.0", "0.5", "2", "3"]]
     assert table.header == ["method", "AP", "gain", "size (px)", "n"]
-    assert table.notes == ["In points of AP: AP."]
+    assert table.notes == ["In points: AP."]
     assert tidy_table("t", frame, {"gain": "share"}).rows[0][1:3] == ["0.250 ± 0.010", "50.0"]
 
 
@@ -119,8 +119,35 @@ def test_a_unit_is_not_said_twice() -> None:
 def test_a_table_says_for_whom_its_intervals_speak() -> None:
     frame = pd.DataFrame({"method": ["a"], "AP": [0.25], "AP_half": [0.01], "n": [3]})
     table = result_table(Result("k", "c", frame, {"AP": "AP"}, population="other seeds, these images"))
-    assert table.notes[-1] == "±: half of the 95 % interval for other seeds, these images."
-    assert result_table(Result("k", "c", frame.drop(columns="AP_half"), population="x")).notes == []
+    assert "±: half of the 95 % interval for other seeds, these images." in table.constants
+    bare = result_table(Result("k", "c", frame.drop(columns="AP_half"), population="x"))
+    assert not any("±" in told for told in bare.said)
+
+
+def test_what_is_the_same_in_every_row_stands_with_the_caption() -> None:
+    """A baseline, which has none itself, is the same for all that have one; the columns are gone, the words are not."""
+    frame = pd.DataFrame(
+        {
+            **{"method": ["a", "b"], "baseline": ["", "a"], "pair": ["", "recipe"], "n": [3, 3]},
+            **{"AP": [0.25, 0.5], "AP_half": [0.01, 0.02], "population": ["other seeds"] * 2},
+        }
+    )
+    table = result_table(Result("k", "c", frame, {"AP": "AP"}))
+    assert table.header == ["method", "AP"] and table.owners == ["a", "b"]
+    assert table.constants == [
+        "n: 3 seeds.",
+        "±: half of the 95 % interval for other seeds.",
+        "Compared with a.",
+        "pair: recipe.",
+    ]
+    varied = result_table(Result("k", "c", frame.assign(n=[3, 2], baseline=["", ""])))
+    assert {"n", "baseline"} <= set(varied.header) and not any("Compared" in c for c in varied.constants)
+    leading = averages(3).assign(leads=[False, True])
+    (told,) = average_tables(leading, ["iou", "mg"], {})
+    assert (
+        told.mark(1, 1) == "best" and told.mark(0, 1) is None and told.notes[0] == "Bold: resolvably above the second."
+    )
+    assert "**42.0 ± 1.0**" in markdown_table(told)
 
 
 def test_the_seeds_of_a_table_are_told() -> None:

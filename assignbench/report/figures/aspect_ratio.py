@@ -63,7 +63,7 @@ def _category_lines(categories: pd.DataFrame, lines: pd.DataFrame, methods: Sequ
                 else lines[(lines.method == method) & (lines.data == part.data.iloc[0])]
             )
             for line in here.itertuples():
-                if line.detector != part.detector.iloc[0]:
+                if line.detector != part.detector.iloc[0] or np.isnan(line.slope):
                     continue
                 x = np.array([part.aspect_ratio.min(), part.aspect_ratio.max()])
                 half = "n/a" if np.isnan(line.slope_half) else f"{100 * line.slope_half:.1f}"
