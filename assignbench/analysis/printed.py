@@ -15,7 +15,7 @@ from assignbench.analysis.intervals import Interval, t_interval
 from assignbench.analysis.pairs import Pair, estimated, pair_across
 from assignbench.analysis.parts import Key, by_method
 from assignbench.analysis.result import SEEDS, Result
-from assignbench.analysis.verdicts import with_verdicts
+from assignbench.analysis.verdicts import HIGHER, LOWER, with_verdicts
 
 HUNDRED = 100.0  # of a column whose numbers are shares of one here, and per cent in print
 OWN_SPREAD = (
@@ -110,8 +110,22 @@ def _as_printed(key: str, table: Mapping[str, Any], beside: Sequence[Beside]) ->
             found |= {f"{name} difference": print_scale * line["difference"]}
             found |= {f"{name} difference_half": ours * line["half"] if known else float("nan")}
         rows.append({**found, "note": one.note})
-    notes = (*table["head"], OWN_SPREAD)
-    return Result(key, str(table["title"]), pd.DataFrame(rows), units, population=SEEDS, notes=notes)
+    notes, answer = (*table["head"], OWN_SPREAD), _answer(table, beside)
+    return Result(key, str(table["title"]), pd.DataFrame(rows), units, population=SEEDS, notes=notes, answer=answer)
+
+
+def _answer(table: Mapping[str, Any], beside: Sequence[Beside]) -> str:
+    """How many of the authors' rows are measured, and how far ours lies from the published ones in the first column."""
+    own = {row["row"] for row in table["rows"] if row["origin"] == "own"}
+    measured = {one.row["row"] for one in beside if one.n} & own
+    told = f"{len(measured)} of the {len(own)} rows that the paper's authors trained are measured here"
+    lines = [next(one.lines(table)) for one in beside]
+    gaps = [line["difference"] for line in lines if np.isfinite(line["difference"])]
+    if gaps:
+        column = table["columns"][0]
+        ends = " to ".join(f"{end:+.{column['digits']}f}" for end in dict.fromkeys((min(gaps), max(gaps))))
+        return f"{told}; in {column['name']}, ours less published is {ends}."
+    return f"{told}; nothing is subtracted." if measured else f"{told}."
 
 
 def _data_sets(study: StudyRecord) -> list[str]:
@@ -192,11 +206,13 @@ def _across(tables: Mapping[str, Any], study: StudyRecord) -> Result | None:
                 )
     if not found:
         return None
-    frame = with_verdicts(pd.DataFrame(found), "difference", ["table", "metric"]).rename(
-        columns={"untestable": "reason"}
-    )
+    frame = with_verdicts(pd.DataFrame(found), "difference", ["table", "metric"])
+    frame = frame.rename(columns={"untestable": "reason"})
     units = {"difference": "AP", "half": "AP", "published": "AP"}
-    return Result("printed.across", "Rows of two detectors, paired by seed", frame.drop(columns=["p", "p_holm"]), units)
+    frame = frame.drop(columns=["p", "p_holm"])
+    decided = int(frame.verdict.isin((HIGHER, LOWER)).sum())
+    answer = f"{decided} of {len(frame)} differences between rows of two detectors are resolved."
+    return Result("printed.across", "Rows of two detectors, paired by seed", frame, units, answer=answer)
 
 
 def _pairs(table: Mapping[str, Any], study: StudyRecord) -> list[tuple[Mapping[str, Any], Mapping[str, Any], Pair]]:
