@@ -12,10 +12,10 @@ import pandas as pd
 from assignbench.analysis import measures
 from assignbench.analysis.base import CellData, StudyRecord, analysis
 from assignbench.analysis.intervals import Interval, t_interval
-from assignbench.analysis.pairs import Pair, estimated
+from assignbench.analysis.pairs import Pair, estimated, pair_across
 from assignbench.analysis.parts import Key, by_method
 from assignbench.analysis.result import SEEDS, Result
-from assignbench.analysis.verdicts import with_verdicts
+from assignbench.analysis.verdicts import HIGHER, LOWER, with_verdicts
 
 HUNDRED = 100.0  # of a column whose numbers are shares of one here, and per cent in print
 OWN_SPREAD = (
@@ -49,18 +49,14 @@ def printed(study: StudyRecord) -> list[Result]:
     tables: Mapping[str, Any] = study.about.get("printed") or {}
     results, long = [], []
     for name, table in tables.items():
-        beside = [
-            one
-            for data in _data_sets(study)
-            for row in table["rows"]
-            for one in _beside(row, table, data, study, cells)
-        ]
+        places = [(row, data) for data in _data_sets(study) for row in table["rows"]]
+        beside = [one for row, data in places for one in _beside(row, table, data, study, cells)]
         results.append(_as_printed(f"printed.{name}", table, beside))
         long += [{"table": name, **line} for one in beside for line in one.lines(table)]
     if not results:
         return []
     numbers = Result("printed.numbers", "Numbers beside printed ones", pd.DataFrame(long), role="figure")
-    compared = _across(tables, study, cells)
+    compared = _across(tables, study)
     return [*results, numbers, *([] if compared is None else [compared])]
 
 
@@ -114,10 +110,22 @@ def _as_printed(key: str, table: Mapping[str, Any], beside: Sequence[Beside]) ->
             found |= {f"{name} difference": print_scale * line["difference"]}
             found |= {f"{name} difference_half": ours * line["half"] if known else float("nan")}
         rows.append({**found, "note": one.note})
-    notes = (*table["head"][1:], OWN_SPREAD)
-    return Result(
-        key, f"{table['title']}: {table['head'][0]}", pd.DataFrame(rows), units, population=SEEDS, notes=notes
-    )
+    notes, answer = (*table["head"], OWN_SPREAD), _answer(table, beside)
+    return Result(key, str(table["title"]), pd.DataFrame(rows), units, population=SEEDS, notes=notes, answer=answer)
+
+
+def _answer(table: Mapping[str, Any], beside: Sequence[Beside]) -> str:
+    """How many of the authors' rows are measured, and how far ours lies from the published ones in the first column."""
+    own = {row["row"] for row in table["rows"] if row["origin"] == "own"}
+    measured = {one.row["row"] for one in beside if one.n} & own
+    told = f"{len(measured)} of the {len(own)} rows that the paper's authors trained are measured here"
+    lines = [next(one.lines(table)) for one in beside]
+    gaps = [line["difference"] for line in lines if np.isfinite(line["difference"])]
+    if gaps:
+        column = table["columns"][0]
+        ends = " to ".join(f"{end:+.{column['digits']}f}" for end in dict.fromkeys((min(gaps), max(gaps))))
+        return f"{told}; in {column['name']}, ours less published is {ends}."
+    return f"{told}; nothing is subtracted." if measured else f"{told}."
 
 
 def _data_sets(study: StudyRecord) -> list[str]:
@@ -171,11 +179,11 @@ def _measured(cell: CellData, measure: str) -> float:
     return measures.measured(cell, measure)
 
 
-def _across(tables: Mapping[str, Any], study: StudyRecord, cells: Cells) -> Result | None:
+def _across(tables: Mapping[str, Any], study: StudyRecord) -> Result | None:
     """Rows of two detectors, paired by seed, in every measure that is counted in points."""
     found = []
     for table in tables.values():
-        asked = _pairs(table, study, cells)
+        asked = _pairs(table, study)
         for column in (c for c in table["columns"] if measures.in_points(c["measure"])):
             told = estimated([pair for *_, pair in asked], column["measure"])
             for (row, other, pair), estimate in zip(asked, told, strict=True):
@@ -198,16 +206,16 @@ def _across(tables: Mapping[str, Any], study: StudyRecord, cells: Cells) -> Resu
                 )
     if not found:
         return None
-    frame = with_verdicts(pd.DataFrame(found), "difference", ["table", "metric"]).rename(
-        columns={"untestable": "reason"}
-    )
+    frame = with_verdicts(pd.DataFrame(found), "difference", ["table", "metric"])
+    frame = frame.rename(columns={"untestable": "reason"})
     units = {"difference": "AP", "half": "AP", "published": "AP"}
-    return Result("printed.across", "Rows of two detectors, paired by seed", frame.drop(columns=["p", "p_holm"]), units)
+    frame = frame.drop(columns=["p", "p_holm"])
+    decided = int(frame.verdict.isin((HIGHER, LOWER)).sum())
+    answer = f"{decided} of {len(frame)} differences between rows of two detectors are resolved."
+    return Result("printed.across", "Rows of two detectors, paired by seed", frame, units, answer=answer)
 
 
-def _pairs(
-    table: Mapping[str, Any], study: StudyRecord, cells: Cells
-) -> list[tuple[Mapping[str, Any], Mapping[str, Any], Pair]]:
+def _pairs(table: Mapping[str, Any], study: StudyRecord) -> list[tuple[Mapping[str, Any], Mapping[str, Any], Pair]]:
     """The rows that a study compares across detectors; none of two that one detector stands for."""
     by_number = {row["row"]: row for row in table["rows"]}
     found = []
@@ -215,23 +223,9 @@ def _pairs(
         for one, two in table["across"]:
             ours, theirs = by_number[one]["cells"][:1], by_number[two]["cells"][:1]
             if ours and theirs and ours != theirs:
-                pair = _pair(study, cells, data, ours[0], theirs[0])
+                pair = pair_across(study, data, tuple(ours[0]), tuple(theirs[0]))
                 found.append((by_number[one], by_number[two], pair))
     return found
-
-
-def _pair(study: StudyRecord, cells: Cells, data: str, ours: Sequence[str], theirs: Sequence[str]) -> Pair:
-    """Two cells of one data set: by seed they see the same images in the same order, with different networks."""
-    one, two = (dict(cells.get((data, side[0], side[1]), {})) for side in (ours, theirs))
-    missing = [
-        f"no finished cell of {method} on {detector}"
-        for (detector, method), mine in ((ours, one), (theirs, two))
-        if not mine
-    ]
-    if not missing and not set(one) & set(two):
-        missing = ["the two have no finished seed in common"]
-    named = f"{theirs[1]} on {theirs[0]}"
-    return Pair(data, ours[0], ours[1], named, "detector", one, two, "; ".join(missing), study.least_objects)
 
 
 def _published(name: str, row: Mapping[str, Any], other: Mapping[str, Any]) -> float:

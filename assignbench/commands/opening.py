@@ -118,8 +118,9 @@ def asked(study: Study, table: str) -> Study:
         return study
     from assignbench.analysis.claim_forms import parse
 
-    there = {method for _, method in cells_of_table(study, table)}
-    claims = [c for c in study.spec.claims if {parse(c.claim).method, parse(c.claim).other} <= {"", *there}]
+    cells = cells_of_table(study, table)
+    there = {*cells, *(("", method) for _, method in cells)}
+    claims = [c for c in study.spec.claims if set(parse(c.claim).sides) <= there]
     return replace(study, spec=study.spec.model_copy(update={"claims": claims}))
 
 

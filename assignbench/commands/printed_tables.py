@@ -9,7 +9,7 @@ from typing import Any
 
 from assignbench.errors import InputError
 from assignbench.records import CellRecord, read_about
-from assignbench.study.printed import Cell, cells_by_name, printed_rows
+from assignbench.study.printed import Cell, cells_by_name, cells_of_table, printed_rows
 from assignbench.study.published import PrintedTable, printed_tables
 from assignbench.study.reading import Study, read_study, study_folders
 
@@ -45,8 +45,8 @@ def _lines(table: PrintedTable, studies: list[Study], out: Path) -> Iterator[tup
     told += f", {len(table.rows) - len(own)} of them cited" if len(own) < len(table.rows) else ""
     mine = [s for s in studies if table.name in (s.spec.tables or {})]
     for study in mine:
-        rows = printed_rows(study.spec)[table.name]
-        needed = {c for cells in printed_rows(study.spec, readings=True)[table.name].values() for c in cells}
+        rows = printed_rows(study.spec).get(table.name, {})
+        needed = cells_of_table(study, table.name)
         yield table.name, f"{told}; {study.path.stem} has {len(rows)}; {_runs(study, needed, out)}"
     if not mine:
         yield table.name, f"{told}; no study has them"

@@ -176,7 +176,7 @@ def table_named(study: Study, text: str) -> str:
 
 def cells_of_table(study: Study, table: str) -> set[Cell]:
     """The cells that a printed table of a study needs, other readings of its rows among them."""
-    return {cell for cells in printed_rows(study.spec, readings=True)[table].values() for cell in cells}
+    return {cell for cells in printed_rows(study.spec, readings=True).get(table, {}).values() for cell in cells}
 
 
 def stand_in(claim: Claim, spec: StudySpec) -> Claim:

@@ -32,18 +32,18 @@ def averages(n: int) -> pd.DataFrame:
 
 
 def test_the_table_ends_with_what_it_could_resolve() -> None:
-    (table,) = average_tables(averages(3), ["iou", "mg"], {})
+    (table,) = average_tables(averages(3), ["iou", "mg"])
     assert table.rows[1] == ["mg", "42.0 ± 1.0", "+2.0 ± 1.5", "iou"]
     assert (
         "resolves in 80 % of its runs: 2.2 points; after correction, where it is the only one: 2.4." in table.notes[0]
     )
     assert table.constants == ["n: 3 seeds."] and table.notes[-1].startswith("± of a method: for other seeds, on these")
     assert not any(n.startswith("recipe") for n in table.notes)
-    (recipe,) = average_tables(averages(3).replace({"pair": {"assigner": "recipe"}}), ["iou", "mg"], {})
+    (recipe,) = average_tables(averages(3).replace({"pair": {"assigner": "recipe"}}), ["iou", "mg"])
     assert recipe.rows[1][-1] == "iou (recipe)" and recipe.notes[0].startswith("recipe: the pair differs in more")
-    (two,) = average_tables(averages(2), ["iou", "mg"], {})
+    (two,) = average_tables(averages(2), ["iou", "mg"])
     assert two.notes[-1].startswith("± of a method") and any("cannot resolve" in n for n in two.notes)
-    (single,) = average_tables(averages(1), ["iou", "mg"], {})
+    (single,) = average_tables(averages(1), ["iou", "mg"])
     assert "42.0† ± 1.0" in single.rows[1]
     assert any("cannot resolve any difference" in n for n in single.notes)
 
@@ -51,17 +51,9 @@ def test_the_table_ends_with_what_it_could_resolve() -> None:
 def test_a_difference_that_cannot_be_tested_says_why() -> None:
     failed = averages(3)
     failed.loc[1, ["delta", "reason"]] = [math.nan, "no finished cell of iou (3 failed)"]
-    (table,) = average_tables(failed, ["iou", "mg"], {})
+    (table,) = average_tables(failed, ["iou", "mg"])
     assert table.rows[1][2:] == ["–", "iou"]
     assert table.notes.count("Δ of mg to iou is not testable: no finished cell of iou (3 failed).") == 1
-
-
-def test_published_numbers_stand_beside_ours() -> None:
-    published = {"rows": {"net": {"mg": {"AP": 53.5}}}, "metric_names": {"AP": "AP07"}, "source": "S", "setting": "T"}
-    (table,) = average_tables(averages(3), ["iou", "mg"], published)
-    assert table.header[-1] == "published AP"
-    assert [r[-1] for r in table.rows] == ["–", "53.5"]
-    assert "Not subtracted" in table.notes[-1]
 
 
 def test_markdown_shows_text_as_it_is() -> None:
