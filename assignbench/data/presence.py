@@ -76,7 +76,14 @@ def _counted(spec: DataSpec, split: Split, root: Path) -> int | None:
             if not _below(name) or (root / name).stat().st_size > LARGEST_COUNTED:
                 return None
             total += _COUNTED[spec.kind](root / name)
-        except (InputError, OSError, ValueError, LookupError, TypeError):  # a run tells what is wrong with it
+        except (
+            InputError,
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            csv.Error,
+        ):  # a run tells what is wrong with it
             return None
     return total or None
 
@@ -92,9 +99,10 @@ def _entries(path: Path) -> int:
 def _named_by_rows(path: Path) -> int:
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.reader(file)
-        first = next(rows)
+        first = next(rows, [])
         place = first.index("image_name") if "image_name" in first else 0
-        return len({row[place] for row in rows if row} | ({first[0]} if "image_name" not in first else set()))
+        own = set(first[:1]) if "image_name" not in first else set()
+        return len({row[place] for row in rows if row} | own)
 
 
 _COUNTED: dict[str, Callable[[Path], int]] = {"voc": _lines, "coco": _entries, "csv": _named_by_rows}
