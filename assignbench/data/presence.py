@@ -83,7 +83,7 @@ def _counted(spec: DataSpec, split: Split, root: Path) -> int | None:
             LookupError,
             TypeError,
             csv.Error,
-        ):  # a run tells what is wrong with it
+        ):  # a run tells why
             return None
     return total or None
 
