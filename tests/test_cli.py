@@ -162,7 +162,7 @@ def test_doctor_lists_all_problems_at_once(voc_folder, tmp_path, capsys) -> None
         (["run", "{study}", "--only", "nothing"], "no cell matches"),
         (["run", "{study}", "--data", "imagenet"], "unknown data set 'imagenet'"),
         (["run", "{study}", "--preset", "x"], "has no preset 'x'"),
-        (["run", "{study}", "--data", "voc0712"], "PASCAL VOC site"),
+        (["run", "{study}", "--data", "voc0712"], "`assignbench data get voc0712` downloads it"),
         (["report", "{study}"], "no cells in"),
     ],
 )
@@ -311,7 +311,7 @@ def test_folders_of_earlier_versions_are_refused_in_one_line(finished, tiny_stud
     assert run(capsys, "plan", str(tiny_study), "--out", str(finished))[0] == 0  # speeds of old cells are passed over
 
 
-COMMANDS = ("run", "plan", "status", "report", "list", "show", "analyze", "compare", "doctor", "open", "init")
+COMMANDS = ("run", "plan", "status", "report", "list", "show", "analyze", "compare", "doctor", "open", "init", "data")
 
 
 def modules_after(*arguments: str, folder: Path, ends: int = 0) -> set[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from assignbench.config.catalog import CATALOG, IMAGES
 from assignbench.config.data import DataSpec, Split
+from assignbench.data.checks import missing_root
 from assignbench.errors import InputError
 from assignbench.json_files import load
 
@@ -19,8 +20,13 @@ def absent(spec: DataSpec, splits: Sequence[Split], root: Path) -> list[Path]:
     if spec.kind == "shapes":
         return []
     named = dict.fromkeys(place for split in splits for place in _named(spec, split))
-    inside = [root / place for place in named if ".." not in Path(place).parts]
+    inside = [root / place for place in named if _below(place)]
     return [path for path in inside if not _exists(path)] if _exists(root) else [root]
+
+
+def _below(place: str) -> bool:
+    """Whether a name stays below the root; a reader tells what is wrong with others."""
+    return place.isprintable() and not Path(place).is_absolute() and ".." not in Path(place).parts
 
 
 def _exists(path: Path) -> bool:
@@ -32,14 +38,9 @@ def _exists(path: Path) -> bool:
 
 
 def missing(spec: DataSpec, gone: Sequence[Path]) -> InputError:
-    """The error for a data set of which `gone` are not there: what it lacks, and how to get it."""
-    more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
-    told = f"no folder {gone[0]}" if not gone[0].suffix else f"no annotation file {gone[0]}"
-    return InputError(
-        f"data set '{spec.name}': {told}{more}\n{spec.obtain + chr(10) if spec.obtain else ''}"
-        "Else put the data there, name another folder with --set data.root=DIR, or point the environment variable "
-        "ASSIGNBENCH_DATA at the folder that holds it."
-    )
+    """The error for a data set of which `gone` are not there: the first of them, and how to get it."""
+    kind = "annotation file" if gone[0].suffix else "folder"
+    return missing_root(gone[0], f"data set '{spec.name}'", spec.obtain, kind)
 
 
 def _named(spec: DataSpec, split: Split) -> Iterator[str]:
@@ -72,10 +73,17 @@ def _counted(spec: DataSpec, split: Split, root: Path) -> int | None:
     for first, second in spec.pairs(split):
         name = f"{first}/ImageSets/Main/{second}.txt" if spec.kind == "voc" else first
         try:
-            if ".." in Path(name).parts or (root / name).stat().st_size > LARGEST_COUNTED:
+            if not _below(name) or (root / name).stat().st_size > LARGEST_COUNTED:
                 return None
             total += _COUNTED[spec.kind](root / name)
-        except (InputError, OSError, ValueError, LookupError, TypeError):  # a run tells what is wrong with it
+        except (
+            InputError,
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            csv.Error,
+        ):  # a run tells why
             return None
     return total or None
 
@@ -91,9 +99,10 @@ def _entries(path: Path) -> int:
 def _named_by_rows(path: Path) -> int:
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.reader(file)
-        first = next(rows)
+        first = next(rows, [])
         place = first.index("image_name") if "image_name" in first else 0
-        return len({row[place] for row in rows if row} | ({first[0]} if "image_name" not in first else set()))
+        own = set(first[:1]) if "image_name" not in first else set()
+        return len({row[place] for row in rows if row} | own)
 
 
 _COUNTED: dict[str, Callable[[Path], int]] = {"voc": _lines, "coco": _entries, "csv": _named_by_rows}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from assignbench.downloads.ledger import FILE, Ledger, Wrong
+from assignbench.downloads.ledger import FILE, Checked, Ledger, Wrong
 from assignbench.downloads.offers import Archive, Offer
 from assignbench.downloads.transfer import Stopped, Watch, download
 from assignbench.downloads.unpack import finish, is_archive, unfinished, unpack
@@ -29,12 +29,16 @@ def get(offer: Offer, data_folder: Path, tell: Tell, watch: Watch, *, pause: Pau
     so that the same call goes on.
     """
     folder = data_folder / offer.folder
+    if not any(_lacks(archive, folder) for archive in offer.archives):
+        for archive in offer.archives:  # a call that was stopped behind its last step may have left one
+            (data_folder / COMING / archive.file).unlink(missing_ok=True)
+        return folder
     with _alone(data_folder):
         wanted = [a for a in offer.archives if _lacks(a, folder)]
         _check_room(wanted, data_folder)
         for archive in wanted:
             _bring(archive, data_folder, folder, tell, watch, pause)
-        if wanted and offer.arrange is not None:
+        if offer.arrange is not None:
             offer.arrange(folder)
     lacking = [part for part in offer.holds if not (folder / part).exists()]
     if lacking:
@@ -55,17 +59,28 @@ def _bring(archive: Archive, data_folder: Path, folder: Path, tell: Tell, watch:
     brought, coming = data_folder / archive.file, data_folder / COMING / archive.file
     ledger = Ledger(data_folder / FILE)
     finish(coming, folder)
-    if brought.is_file():
-        tell(f"{brought} is there")
-        tell(ledger.check(brought, archive.address, archive.checksum))
-        _place(brought, folder, archive, keep=True)
+    if not _lacks(archive, folder):
+        coming.unlink(missing_ok=True)
         return
-    tell(f"{archive.address}")
-    tell(_downloaded(archive, coming, brought, ledger, watch, pause))
-    _place(coming, folder, archive, keep=False)
+    own = brought.is_file()
+    if own:
+        tell(f"{brought} is there")
+        checked = ledger.check(brought, archive.address, archive.checksum)
+    else:
+        tell(archive.address)
+        checked = _downloaded(archive, coming, brought, ledger, watch, pause)
+    tell(checked.told)
+    try:
+        _place(brought if own else coming, folder, archive, keep=own)
+    except InputError as problem:
+        if own:
+            raise
+        coming.unlink()
+        raise InputError(f"{problem}; it was removed, and the same command downloads it again") from None
+    ledger.keep(archive.address, checked)
 
 
-def _downloaded(archive: Archive, coming: Path, brought: Path, ledger: Ledger, watch: Watch, pause: Pause) -> str:
+def _downloaded(archive: Archive, coming: Path, brought: Path, ledger: Ledger, watch: Watch, pause: Pause) -> Checked:
     """Downloads an archive unless it is there; returns what is known of its checksum."""
     most = 2 * archive.size + SPARE
     for again in (True, False):

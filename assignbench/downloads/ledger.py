@@ -18,32 +18,45 @@ class Wrong(InputError):
 
 
 @dataclass(frozen=True)
+class Checked:
+    """A file that is what it should be as far as is known: `told` is a sentence that says how that was found."""
+
+    told: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
 class Ledger:
     """The file of a data folder that remembers each download by its address."""
 
     path: Path
 
-    def check(self, file: Path, address: str, published: str) -> str:
-        """Compares a file with its published checksum, else with that of the first download of this address, else
-        keeps its own. Returns a sentence that says which. Raises Wrong.
+    def check(self, file: Path, address: str, published: str) -> Checked:
+        """Compares a file with its published checksum, else with that of the first download of this address.
+
+        Raises Wrong.
         """
         found = _digests(file, {"sha256", published.partition(":")[0]} - {""})
-        known = read_json(self.path)
-        earlier = known.get(address, {}).get("sha256", "") if isinstance(known.get(address, {}), dict) else ""
+        entry = read_json(self.path).get(address, {})
+        earlier = entry.get("sha256", "") if isinstance(entry, dict) else ""
+        kind, _, expected = published.partition(":")
+        if published and not found[kind].startswith(expected):
+            raise Wrong(f"{file}: its {kind} is {found[kind]}, published is {expected}")
+        if not published and earlier and found["sha256"] != earlier:
+            told = f"{file}: its sha256 is {found['sha256']}, that of the first download was {earlier}"
+            raise Wrong(f"{told}; if the new file is right, remove its entry from {self.path}")
+        told = f"no checksum is published; its sha256 {found['sha256']} is kept in {self.path}"
         if published:
-            kind, _, expected = published.partition(":")
-            if not found[kind].startswith(expected):
-                raise Wrong(f"{file}: its {kind} is {found[kind]}, published is {expected}")
-            told = f"{file.name}: its {kind} is the published one"
+            told = f"its {kind} is the published one"
         elif earlier:
-            if found["sha256"] != earlier:
-                told = f"{file}: its sha256 is {found['sha256']}, that of the first download was {earlier}"
-                raise Wrong(f"{told}; if the new file is right, remove its entry from {self.path}")
-            told = f"{file.name}: its sha256 is that of the first download (no checksum is published)"
-        else:
-            told = f"{file.name}: no checksum is published; its sha256 {found['sha256']} is kept in {self.path}"
-        write_json(self.path, known | {address: {"sha256": found["sha256"], "bytes": file.stat().st_size}})
-        return told
+            told = "its sha256 is that of the first download (no checksum is published)"
+        return Checked(f"{file.name}: {told}", found["sha256"], file.stat().st_size)
+
+    def keep(self, address: str, checked: Checked) -> None:
+        """Remembers a file that turned out to be a whole archive."""
+        entry = {"sha256": checked.sha256, "bytes": checked.size}
+        write_json(self.path, read_json(self.path) | {address: entry})
 
 
 def _digests(file: Path, kinds: set[str]) -> dict[str, str]:

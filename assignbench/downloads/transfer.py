@@ -114,7 +114,7 @@ def _attempt(partial: _Partial, watch: Watch, most: int) -> bool:
         request.add_header("Range", f"bytes={had}-")
         request.add_header("If-Range", validator)
     with closing(_open(request, partial.address)) as answer:
-        goes_on = bool(answer.status == http.HTTPStatus.PARTIAL_CONTENT)
+        goes_on = had > 0 and bool(answer.status == http.HTTPStatus.PARTIAL_CONTENT)
         if goes_on and not _follows(answer.headers, had):
             raise _Changed
         if not goes_on:

@@ -120,6 +120,19 @@ def test_an_archive_that_leads_out(served, tmp_path) -> None:
     assert not (tmp_path / "out.txt").exists() and offer.lacks(tmp_path / "data")
 
 
+@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+def test_half_an_archive_of_which_nothing_is_known_is_not_kept(served, tmp_path, kind) -> None:
+    """A server that neither says how long a file is nor what its checksum is, and is cut."""
+    content = packed(kind, FILES)
+    offer = offer_at(served, content, name=f"x.{kind}")
+    served.length, served.cuts = False, [len(content) // 2]
+    with pytest.raises(InputError, match=r"cannot be unpacked .* it was removed, and the same command"):
+        bring(offer, tmp_path)
+    assert not (tmp_path / FILE).exists() and not list((tmp_path / COMING).iterdir())
+    bring(offer, tmp_path)
+    assert not offer.lacks(tmp_path) and hashlib.sha256(content).hexdigest() in (tmp_path / FILE).read_text()
+
+
 def test_an_archive_that_is_another_one(served, tmp_path) -> None:
     with pytest.raises(InputError, match="no longer the one that is known here"):
         bring(offer_at(served, packed("zip", {"top/lists/all.txt": b""})), tmp_path)

@@ -60,7 +60,7 @@ def test_names_that_lead_out(kind, name, tmp_path) -> None:
     assert _files(tmp_path) == {archive.name: archive.read_bytes()}
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(
     st.lists(st.text(alphabet="ab./\\~-\u00e9", min_size=1, max_size=8), min_size=1, max_size=4, unique=True),
     st.sampled_from(KINDS),
