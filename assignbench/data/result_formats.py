@@ -227,7 +227,7 @@ def _mmdet(reader: _Reader, parts: Parts) -> list[Any]:
 
 
 def _ultralytics(reader: _Reader, parts: Parts) -> list[Any]:
-    first = next((content for _, content in parts if content), [])
+    first: Any = next((content for _, content in parts if content), [])
     if isinstance(first, list) and first and isinstance(first[0], str):
         return _label_files(reader, parts)
     if isinstance(first, list) and first and isinstance(first[0], dict) and "bbox" in first[0]:
@@ -348,7 +348,7 @@ def _results(reader: _Reader, results: Any, file: Path) -> Iterator[tuple[Any, A
     for one in _listed(results, file):
         box = one.get("box")
         corners = [box.get(side) for side in _SIDES["xmin"]] if isinstance(box, dict) else box
-        own = {key: one[key] for key in ("image_id", "file_name") if key in one}
+        own: dict[str, Any] = {key: one[key] for key in ("image_id", "file_name") if key in one}
         if "image" in one and not own:
             own = {"file_name": one["image"]}
         yield one.get("label"), one.get("score"), corners, own
