@@ -67,13 +67,21 @@ def read_rows(path: Path, known: Known, asked: str = AUTO) -> Read:
     if wrong:
         names = list(known.categories.values())
         raise InputError(f"--classes: '{wrong[0]:.80}' is no category of the ground truth{nearest(wrong[0], names)}")
-    parts = list(_folder(path)) if path.is_dir() else [(path, load(path, what="prediction file"))]
-    found = asked if asked != AUTO else _format_of(path, [content for _, content in parts])
+    parts = list(_folder(path)) if _is_folder(path) else [(path, load(path, what="prediction file"))]
+    found = asked if asked != AUTO else _format_of(path, [content for _, content in parts], known)
     reader = _Reader(path, known)
     rows = _READERS[found](reader, parts)
     if reader.problems:
         raise refusal(reader.problems, str(path), _REMEDY)
     return Read(found, rows, reader.told)
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether there is a folder; not so for what can be no path."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def _folder(path: Path) -> Iterator[tuple[Path, Any]]:
@@ -93,11 +101,11 @@ def _folder(path: Path) -> Iterator[tuple[Path, Any]]:
             raise InputError(f"{file}: cannot be read ({problem}); save it as UTF-8") from None
 
 
-def _format_of(path: Path, contents: Sequence[Any]) -> str:
+def _format_of(path: Path, contents: Sequence[Any], known: Known) -> str:
     """The format that content has, by its first entry. Raises InputError for a folder that has none of them."""
     content = next((c for c in contents if c), contents[0] if contents else [])
-    found = _of_object(content) if isinstance(content, dict) else _of_list(content)
-    if path.is_dir() and found == "coco" and content:
+    found = _of_object(content) if isinstance(content, dict) else _of_list(content, known)
+    if _is_folder(path) and found == "coco" and content:
         raise InputError(f"{path}: its files hold no results that are known; write one COCO list of entries")
     return found
 
@@ -108,33 +116,38 @@ def _of_object(content: Mapping[str, Any]) -> str:
     return "huggingface" if not set(LISTS) & set(content) and _by_image(content) else "coco"
 
 
-def _of_list(content: Any) -> str:
+def _of_list(content: Any, known: Known) -> str:
     first = content[0] if isinstance(content, list) and content else None
     if isinstance(first, str):  # a line of a label file
         return "ultralytics"
     box = first.get("box") if isinstance(first, dict) else None
     if isinstance(box, dict):
         return "ultralytics" if "x1" in box else "huggingface"
-    return "ultralytics" if first is not None and _of_ultralytics(content) else "coco"
+    return "ultralytics" if first is not None and _of_ultralytics(content, known) else "coco"
 
 
 def _by_image(content: Mapping[str, Any]) -> bool:
     """Whether an object holds results by image: lists of entries with a box, or lists of boxes, scores and labels."""
     values = list(content.values())[:20]
-    lists = [v for v in values if isinstance(v, list)]
-    boxed = all(isinstance(e, dict) and "box" in e for v in lists for e in v[:1])
-    return bool(values) and boxed and all(isinstance(v, list) or (isinstance(v, dict) and "boxes" in v) for v in values)
+    entries = [v[0] for v in values if isinstance(v, list) and v]
+    boxed = all(isinstance(e, dict) and "box" in e for e in entries)
+    lists = [v for v in values if isinstance(v, dict) and "boxes" in v]
+    return bool(entries or lists) and boxed and all(isinstance(v, list) or v in lists for v in values)
 
 
-def _of_ultralytics(rows: Sequence[Any]) -> bool:
-    """Whether image ids are what Ultralytics makes of file names: their stem, as a number where it is one."""
-    first = rows[:50]
-    if not all(isinstance(r, dict) and "bbox" in r and "image_id" in r for r in first):
-        return False
-    if any(isinstance(r["image_id"], str) and "file_name" not in r and not Path(r["image_id"]).suffix for r in first):
-        return True
-    named = [r for r in first if isinstance(r.get("file_name"), str)]
-    return bool(named) and all(str(r["image_id"]) == _stem_id(Path(r["file_name"]).stem) for r in named)
+def _of_ultralytics(rows: Sequence[Any], known: Known) -> bool:
+    """Whether image ids are what Ultralytics makes of file names, their stem, and are not the ground truth's own."""
+    ids = dict(zip(known.images.name, known.images.image_id.tolist(), strict=True))
+    stems = {Path(name).stem for name in ids}
+    first = [r for r in rows[:50] if isinstance(r, dict) and "bbox" in r]
+    for row in first:
+        image, name = row.get("image_id"), row.get("file_name")
+        if isinstance(image, str) and name is None and image in stems - set(ids) and not image.isdecimal():
+            return True
+        stem = Path(name).stem if isinstance(name, str) else ""
+        if stem in stems and str(image) == _stem_id(stem) and image != ids.get(name):
+            return True
+    return False
 
 
 def _stem_id(stem: str) -> str:
@@ -227,7 +240,7 @@ def _mmdet(reader: _Reader, parts: Parts) -> list[Any]:
 
 
 def _ultralytics(reader: _Reader, parts: Parts) -> list[Any]:
-    first = next((content for _, content in parts if content), [])
+    first: Any = next((content for _, content in parts if content), [])
     if isinstance(first, list) and first and isinstance(first[0], str):
         return _label_files(reader, parts)
     if isinstance(first, list) and first and isinstance(first[0], dict) and "bbox" in first[0]:
@@ -348,7 +361,7 @@ def _results(reader: _Reader, results: Any, file: Path) -> Iterator[tuple[Any, A
     for one in _listed(results, file):
         box = one.get("box")
         corners = [box.get(side) for side in _SIDES["xmin"]] if isinstance(box, dict) else box
-        own = {key: one[key] for key in ("image_id", "file_name") if key in one}
+        own: dict[str, Any] = {key: one[key] for key in ("image_id", "file_name") if key in one}
         if "image" in one and not own:
             own = {"file_name": one["image"]}
         yield one.get("label"), one.get("score"), corners, own
