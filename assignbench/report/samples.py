@@ -43,6 +43,7 @@ from assignbench.report.scenes import (
 from assignbench.report.style import BLUE, GREEN, RED, WHITE, Drawn, picture, place_name
 
 IMAGES = 4  # test images in a figure
+MOST_FILES = 100
 CONFIDENT = 0.7  # LTM, Fig. 9
 HIT = 0.5  # IoU from which two boxes are of one object
 MOST_PAIRS = 6
@@ -92,8 +93,8 @@ def _difference(study: StudyRecord, scene: Scene, ours: CellRecord, theirs: Cell
         return Drawn(name, "", None, scene.place[0], told)
     caption = (
         f"What {method} assigns and {baseline} does not, and the other way round, at the end of training{where} "
-        "(Mutual Guidance, Fig. 4), on the objects that are named or on which they differ most; a task in which they do "
-        f"not differ is left out. Red: positive only with {baseline}; green (classification) and yellow (box): only "
+        "(Mutual Guidance, Fig. 4), on the objects that are named or on which they differ most; a task in which they "
+        f"do not differ is left out. Red: positive only with {baseline}; green (classification) and yellow (box): only "
         f"with {method}; in the corner how many, and how many both share. The dashed box is the object."
     )
     figure = _compared(replace(scene, objects=objects), ours, theirs)
@@ -130,7 +131,7 @@ def _compared(scene: Scene, ours: CellRecord, theirs: CellRecord) -> Figure:
             outlines(ax, gained[PRIOR].to_numpy(float), edge, 1.4)
             truth(ax, shown)
             corner_text(ax, f"−{len(lost)}  +{len(gained)}  both {len(mine) - len(gained)}")
-    key(figure, [(ONLY_BASELINE, f"only {names[1]}"), *((edge, f"only {names[0]}, {word}") for _, word, edge in TASKS)])
+    key(figure, [(ONLY_BASELINE, f"only {names[1]}"), *((edge, f"only {names[0]}, {word}") for _, word, edge in tasks)])
     return figure
 
 
@@ -245,10 +246,10 @@ def _confident(study: StudyRecord, ours: CellRecord, theirs: CellRecord, place: 
     """Detections above a score of 0.7: blue what the baseline has too, red what only the method has (LTM, Fig. 9)."""
     method, baseline = ours.config.method.name, theirs.config.method.name
     name, where = f"confident-{method}-{place[0]}-{place[1]}", place_name(study, place)
-    files = example_files(study, ours)
     sure = [t[t.score > CONFIDENT] for t in (ours.table("detections"), theirs.table("detections"))]
-    there = {int(p.stem) for p in files}
-    if not any(t.image_id.isin(there).any() for t in sure):
+    told_of = set(sure[0].image_id) | set(sure[1].image_id)
+    files = [p for p in example_files(study, ours, most=MOST_FILES) if int(p.stem) in told_of][:IMAGES]
+    if not files:
         told = (
             f"Neither {method} nor {baseline} has a detection above a score of {CONFIDENT} on the images shown{where}."
         )

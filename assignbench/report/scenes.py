@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
@@ -144,8 +144,8 @@ def _made(cell: CellRecord, table: pd.DataFrame, rows: pd.DataFrame) -> tuple[Sh
     return tuple(found)
 
 
-def _box(row: dict[str, object]) -> Box:
-    x1, y1, x2, y2 = (float(str(row[n])) for n in BOX)
+def _box(row: Mapping[Any, Any]) -> Box:
+    x1, y1, x2, y2 = (float(row[n]) for n in BOX)
     return x1, y1, x2, y2
 
 
@@ -155,7 +155,7 @@ def _largest(cell: CellRecord) -> tuple[ShownObject, ...]:
     if last.empty:
         return ()
     best = last.loc[last.groupby("object_id").iou.idxmax()]
-    row = best.iloc[int(((best.x2 - best.x1) * (best.y2 - best.y1)).to_numpy().argmax())].to_dict()
+    row = best.to_dict("records")[int(((best.x2 - best.x1) * (best.y2 - best.y1)).to_numpy().argmax())]
     name = str(cell.environment["classes"][int(row["label"])])
     return (ShownObject(int(row["image_id"]), int(row["object_id"]), name, "", _box(row), (), annotated=False),)
 
