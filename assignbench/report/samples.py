@@ -162,6 +162,8 @@ def detection_pictures(study: StudyRecord) -> list[Drawn]:
     )
     made = []
     for place, cells in first_seed(study).items():
+        if not picture_files(cells[0].folder / "examples"):  # imported predictions have none
+            continue
         where = place_name(study, place)
         name = f"detections-{place[0]}-{place[1]}"
         for number, some in enumerate(_parts(cells)):
@@ -213,7 +215,7 @@ def _detections(study: StudyRecord, cells: Sequence[CellRecord]) -> Figure | Non
     files = example_files(study, cells[0])
     if not files:
         return None
-    objects, classes = cells[0].table("objects"), cells[0].environment["classes"]
+    objects, classes = _judged(cells[0])
     rows = [("ground truth", None), *((c.config.method.name, c.table("detections")) for c in cells)]
     figure, axes = picture_grid(len(rows), *_sizes(files))
     for line, (name, table) in zip(axes, rows, strict=True):
@@ -235,6 +237,12 @@ def _best(ax: Axes, found: pd.DataFrame, truths: pd.DataFrame, classes: Sequence
         draw_box(ax, (d.x1, d.y1, d.x2, d.y2), GREEN if right else RED, text, "-" if right else "--")
 
 
+def _judged(cell: CellRecord) -> tuple[pd.DataFrame, list[str]]:
+    """The test objects with the labels that detections are judged by, and the names of these."""
+    objects, about = cell.table("objects"), cell.environment
+    return (objects.assign(label=0), ["object"]) if about.get("class_agnostic") else (objects, about["classes"])
+
+
 def _same(found: pd.DataFrame, others: pd.DataFrame) -> Bools:
     """Which boxes [N] have one of their class among others that overlaps them by `HIT` at least."""
     overlap = pairwise_iou(found[BOX].to_numpy(float), others[BOX].to_numpy(float)) >= HIT
@@ -254,7 +262,7 @@ def _confident(study: StudyRecord, ours: CellRecord, theirs: CellRecord, place: 
             f"Neither {method} nor {baseline} has a detection above a score of {CONFIDENT} on the images shown{where}."
         )
         return Drawn(name, "", None, place[0], told)
-    classes = ours.environment["classes"]
+    _, classes = _judged(ours)
     figure, axes = picture_grid(2, *_sizes(files))
     for line, of in zip(axes, (baseline, method), strict=True):
         beside(line[0], of)

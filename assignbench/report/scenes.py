@@ -21,7 +21,7 @@ from PIL import Image
 from assignbench.analysis import StudyRecord
 from assignbench.analysis.probes import recorded
 from assignbench.records import CellRecord
-from assignbench.report.style import plain
+from assignbench.report.style import LONGEST, plain
 
 Place = tuple[str, str]
 Pixels = npt.NDArray[np.uint8]
@@ -191,7 +191,8 @@ def picture_grid(rows: int, widths: Sequence[float], height: float) -> tuple[Fig
 
 def beside(ax: Axes, *lines: str) -> None:
     """Plain text to the left of a picture, upwards; long names are broken."""
-    text = "\n".join("\n".join(wrap(plain(line), 24)) or " " for line in lines)
+    parts = [part for line in lines for part in wrap(line[:LONGEST], 24)]  # before `plain`, whose signs belong together
+    text = "\n".join(plain(part) for part in parts)
     about: dict[str, Any] = {"rotation": 90, "ha": "right", "va": "center", "fontsize": 7.5}
     ax.text(-0.03, 0.5, text, transform=ax.transAxes, **about)
 
