@@ -17,7 +17,8 @@ def moving(table: pd.DataFrame, curves: Sequence[str], value: str) -> pd.DataFra
     """The rows of the curves that move: `value`, mean over seeds, varies along `progress` in any of a method's `curves`
     (values of the column `curve`) at a data set and detector.
     """
-    return table[_moves(table[table.curve.isin(list(curves))], value).reindex(_keys(table)).fillna(False).to_numpy()]
+    moves = _moves(table[table.curve.isin(list(curves))], value)
+    return table[moves.reindex(_keys(table), fill_value=False).to_numpy(bool)]
 
 
 def still(table: pd.DataFrame, methods: Sequence[str], value: str, unit: str, scale: float = 1.0) -> str:

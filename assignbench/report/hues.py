@@ -102,7 +102,7 @@ def _place(method: str) -> int:
 def colour(method: str) -> str:
     """The method's colour: its paper's hue; for others a free one of the page (`looks`), or by the name."""
     place = _place(method)
-    share = min(0.8, _LIGHTER * (place // _PLACES))
+    share = 1 - (1 - _LIGHTER) ** (place // _PLACES)
     own = np.asarray(to_rgb(_PALETTE[place % len(_PALETTE)]))
     return str(to_hex(tuple(own + (1 - own) * share)))
 

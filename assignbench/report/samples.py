@@ -43,6 +43,7 @@ from assignbench.report.scenes import (
 from assignbench.report.style import BLUE, GREEN, RED, WHITE, Drawn, picture, place_name
 
 IMAGES = 4  # test images in a figure
+MOST_FILES = 100
 CONFIDENT = 0.7  # LTM, Fig. 9
 HIT = 0.5  # IoU from which two boxes are of one object
 MOST_PAIRS = 6
@@ -130,7 +131,7 @@ def _compared(scene: Scene, ours: CellRecord, theirs: CellRecord) -> Figure:
             outlines(ax, gained[PRIOR].to_numpy(float), edge, 1.4)
             truth(ax, shown)
             corner_text(ax, f"−{len(lost)}  +{len(gained)}  both {len(mine) - len(gained)}")
-    key(figure, [(ONLY_BASELINE, f"only {names[1]}"), *((edge, f"only {names[0]}, {word}") for _, word, edge in TASKS)])
+    key(figure, [(ONLY_BASELINE, f"only {names[1]}"), *((edge, f"only {names[0]}, {word}") for _, word, edge in tasks)])
     return figure
 
 
@@ -161,6 +162,8 @@ def detection_pictures(study: StudyRecord) -> list[Drawn]:
     )
     made = []
     for place, cells in first_seed(study).items():
+        if not picture_files(cells[0].folder / "examples"):  # imported predictions have none
+            continue
         where = place_name(study, place)
         name = f"detections-{place[0]}-{place[1]}"
         for number, some in enumerate(_parts(cells)):
@@ -212,7 +215,7 @@ def _detections(study: StudyRecord, cells: Sequence[CellRecord]) -> Figure | Non
     files = example_files(study, cells[0])
     if not files:
         return None
-    objects, classes = cells[0].table("objects"), cells[0].environment["classes"]
+    objects, classes = _judged(cells[0])
     rows = [("ground truth", None), *((c.config.method.name, c.table("detections")) for c in cells)]
     figure, axes = picture_grid(len(rows), *_sizes(files))
     for line, (name, table) in zip(axes, rows, strict=True):
@@ -234,6 +237,12 @@ def _best(ax: Axes, found: pd.DataFrame, truths: pd.DataFrame, classes: Sequence
         draw_box(ax, (d.x1, d.y1, d.x2, d.y2), GREEN if right else RED, text, "-" if right else "--")
 
 
+def _judged(cell: CellRecord) -> tuple[pd.DataFrame, list[str]]:
+    """The test objects with the labels that detections are judged by, and the names of these."""
+    objects, about = cell.table("objects"), cell.environment
+    return (objects.assign(label=0), ["object"]) if about.get("class_agnostic") else (objects, about["classes"])
+
+
 def _same(found: pd.DataFrame, others: pd.DataFrame) -> Bools:
     """Which boxes [N] have one of their class among others that overlaps them by `HIT` at least."""
     overlap = pairwise_iou(found[BOX].to_numpy(float), others[BOX].to_numpy(float)) >= HIT
@@ -245,15 +254,15 @@ def _confident(study: StudyRecord, ours: CellRecord, theirs: CellRecord, place: 
     """Detections above a score of 0.7: blue what the baseline has too, red what only the method has (LTM, Fig. 9)."""
     method, baseline = ours.config.method.name, theirs.config.method.name
     name, where = f"confident-{method}-{place[0]}-{place[1]}", place_name(study, place)
-    files = example_files(study, ours)
     sure = [t[t.score > CONFIDENT] for t in (ours.table("detections"), theirs.table("detections"))]
-    there = {int(p.stem) for p in files}
-    if not any(t.image_id.isin(there).any() for t in sure):
+    told_of = set(sure[0].image_id) | set(sure[1].image_id)
+    files = [p for p in example_files(study, ours, most=MOST_FILES) if int(p.stem) in told_of][:IMAGES]
+    if not files:
         told = (
             f"Neither {method} nor {baseline} has a detection above a score of {CONFIDENT} on the images shown{where}."
         )
         return Drawn(name, "", None, place[0], told)
-    classes = ours.environment["classes"]
+    _, classes = _judged(ours)
     figure, axes = picture_grid(2, *_sizes(files))
     for line, of in zip(axes, (baseline, method), strict=True):
         beside(line[0], of)

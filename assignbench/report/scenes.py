@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
@@ -21,7 +21,7 @@ from PIL import Image
 from assignbench.analysis import StudyRecord
 from assignbench.analysis.probes import recorded
 from assignbench.records import CellRecord
-from assignbench.report.style import plain
+from assignbench.report.style import LONGEST, plain
 
 Place = tuple[str, str]
 Pixels = npt.NDArray[np.uint8]
@@ -144,8 +144,8 @@ def _made(cell: CellRecord, table: pd.DataFrame, rows: pd.DataFrame) -> tuple[Sh
     return tuple(found)
 
 
-def _box(row: dict[str, object]) -> Box:
-    x1, y1, x2, y2 = (float(str(row[n])) for n in BOX)
+def _box(row: Mapping[Any, Any]) -> Box:
+    x1, y1, x2, y2 = (float(row[n]) for n in BOX)
     return x1, y1, x2, y2
 
 
@@ -155,7 +155,7 @@ def _largest(cell: CellRecord) -> tuple[ShownObject, ...]:
     if last.empty:
         return ()
     best = last.loc[last.groupby("object_id").iou.idxmax()]
-    row = best.iloc[int(((best.x2 - best.x1) * (best.y2 - best.y1)).to_numpy().argmax())].to_dict()
+    row = best.to_dict("records")[int(((best.x2 - best.x1) * (best.y2 - best.y1)).to_numpy().argmax())]
     name = str(cell.environment["classes"][int(row["label"])])
     return (ShownObject(int(row["image_id"]), int(row["object_id"]), name, "", _box(row), (), annotated=False),)
 
@@ -191,7 +191,8 @@ def picture_grid(rows: int, widths: Sequence[float], height: float) -> tuple[Fig
 
 def beside(ax: Axes, *lines: str) -> None:
     """Plain text to the left of a picture, upwards; long names are broken."""
-    text = "\n".join("\n".join(wrap(plain(line), 24)) or " " for line in lines)
+    parts = [part for line in lines for part in wrap(line[:LONGEST], 24)]  # before `plain`, whose signs belong together
+    text = "\n".join(plain(part) for part in parts)
     about: dict[str, Any] = {"rotation": 90, "ha": "right", "va": "center", "fontsize": 7.5}
     ax.text(-0.03, 0.5, text, transform=ax.transAxes, **about)
 

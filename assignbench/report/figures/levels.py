@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -45,7 +46,7 @@ def _figure(part: pd.DataFrame, methods: Sequence[str]) -> Figure:
 
 
 def _rows(
-    ax: Axes, table: pd.DataFrame, names: Sequence[str], methods: Sequence[str], shades: np.ndarray[tuple[int, ...]]
+    ax: Axes, table: pd.DataFrame, names: Sequence[str], methods: Sequence[str], shades: npt.NDArray[np.float64]
 ) -> None:
     begin = np.zeros(len(methods))
     for name, shade in zip(names, shades, strict=False):

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from assignbench.analysis import StudyRecord
 from assignbench.analysis.probes import recorded
+from assignbench.config.method import Ranking
 from assignbench.measure.ranking import ranking_score
 from assignbench.records import CellRecord
 from assignbench.report.drawing import corner_text
@@ -61,7 +62,7 @@ def _grid(cell: CellRecord) -> pd.DataFrame:
     if not tables:
         return pd.DataFrame()
     table, method = tables[-1], cell.config.method
-    ranking = "quality" if method.nms.kind == "iou_guided" else method.ranking
+    ranking: Ranking = "quality" if method.nms.kind == "iou_guided" else method.ranking
     scores = (table[c].to_numpy(np.float64) for c in ("cls_score", "quality_score"))
     return table.assign(rank=ranking_score(ranking, *scores))
 
