@@ -257,7 +257,9 @@ ANSWERS: Mapping[str, Answer] = {
     "aspect_ratio": _BY_OBJECT,
     "factors": _factors,
     "errors": _errors,
-    "divergence": _range("Spearman's correlation of score and IoU", "spearman", where={"candidates": "J_k"}),
+    "divergence": _range(
+        "Spearman's correlation of ranking score and IoU", "spearman_rank", where={"candidates": "J_k"}
+    ),
     "nms": _range("share of the recall before NMS that is left after it", "NR", "{:.0%}", {"reading": "coverage"}),
     "quality": _range("mean error of the predicted IoU", "error_kept"),
     "positives": _last(_range("priors that teach an object its class, at the end", "positives", "{:.1f}", _CLASS)),

@@ -85,7 +85,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _folder(path: Path) -> Iterator[tuple[Path, Any]]:
-    """The files of a folder of results, one per image, with their content: lines of text, or what JSON says."""
+    """The files of a folder of results, one per image, with their content: a tuple of lines, or what JSON says."""
     files = sorted(p for p in path.iterdir() if p.suffix in (".json", ".txt") and p.is_file())
     kinds = {p.suffix for p in files}
     if len(kinds) != 1:
@@ -96,7 +96,7 @@ def _folder(path: Path) -> Iterator[tuple[Path, Any]]:
             yield file, load(file, what="prediction file")
             continue
         try:
-            yield file, file.read_text("utf-8").splitlines()
+            yield file, tuple(file.read_text("utf-8").splitlines())
         except (OSError, UnicodeDecodeError) as problem:
             raise InputError(f"{file}: cannot be read ({problem}); save it as UTF-8") from None
 
@@ -117,9 +117,9 @@ def _of_object(content: Mapping[str, Any]) -> str:
 
 
 def _of_list(content: Any, known: Known) -> str:
-    first = content[0] if isinstance(content, list) and content else None
-    if isinstance(first, str):  # a line of a label file
+    if isinstance(content, tuple):  # the lines of a label file
         return "ultralytics"
+    first = content[0] if isinstance(content, list) and content else None
     box = first.get("box") if isinstance(first, dict) else None
     if isinstance(box, dict):
         return "ultralytics" if "x1" in box else "huggingface"
@@ -240,8 +240,8 @@ def _mmdet(reader: _Reader, parts: Parts) -> list[Any]:
 
 
 def _ultralytics(reader: _Reader, parts: Parts) -> list[Any]:
-    first: Any = next((content for _, content in parts if content), [])
-    if isinstance(first, list) and first and isinstance(first[0], str):
+    first: Any = next((content for _, content in parts if content), parts[0][1] if parts else [])
+    if isinstance(first, tuple):
         return _label_files(reader, parts)
     if isinstance(first, list) and first and isinstance(first[0], dict) and "bbox" in first[0]:
         return _ultralytics_json(reader, first)
