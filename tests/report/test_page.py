@@ -298,7 +298,7 @@ def test_figures_pass_over_a_place_without_finished_cells(tmp_path) -> None:
         write_json(cell / "status.json", {"state": "failed", "reason": "the memory is used up"})
     out = build_report(study).parent
     assert "failed:" not in (out / "report.md").read_text()
-    assert len(list((out / "figures").glob("divergence-density-*"))) == 1
+    assert len(list((out / "figures").glob("divergence-density-*.png"))) == 1
 
 
 def test_a_place_where_all_cells_failed_is_still_told(tmp_path) -> None:

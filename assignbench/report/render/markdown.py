@@ -59,7 +59,7 @@ def markdown_table(table: Table) -> str:
 def to_markdown(page: Page) -> str:
     """The whole page; figures, and tables of all rows, are linked."""
     lines = [f"# {escaped(page.title)}", "", paragraph(page.answers), ""]
-    trained = f"Trained {page.date}, written" if page.date else "Written"
+    trained = f"Trained {escaped(page.date)}, written" if page.date else "Written"
     lines += [f"{trained} by assignbench {escaped(page.version)}.", "", paragraph(page.fair), ""]
     for told in (*page.warnings, *(f"CONTRADICTION: {told}" for told in page.contradictions)):
         lines += [paragraph(told), ""]
@@ -89,7 +89,7 @@ def _card(page: Page) -> list[str]:
     if card.claims:
         lines += [f"Claims: {escaped(card.claims)}.", ""]
     if page.expect:
-        verdict_of = f" ({card.expectation})" if card.expectation else ""
+        verdict_of = f" ({escaped(card.expectation)})" if card.expectation else ""
         lines += [f"Expected{verdict_of}: {escaped(page.expect)}", ""]
     for picture in filter(None, (page.forest, page.lost)):
         lines += _picture(picture)
