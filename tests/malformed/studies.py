@@ -238,7 +238,7 @@ FIELDS: tuple[Field, ...] = (
     listing("pictures"),
     mapping("pictures", 0),
     text("pictures", 0, "image"),
-    whole("pictures", 0, "object", low=0),
+    whole("pictures", 0, "object", low=0, empty=True),
     text("pictures", 0, "data"),
     listing("analyses"),
     text("analyses", 0),
