@@ -230,7 +230,7 @@ def test_show_draws_a_trained_cell_and_an_untrained_study(finished, tiny_study, 
 
 
 def test_show_assign_knows_the_study_s_own_methods(tiny_study, tmp_path, capsys) -> None:
-    own = "methods: [iou, {name: strict, preset: iou, assigner: {positive: 0.9, negative: 0.8}}, mutual_guidance, paa]"
+    own = "methods: [iou, {name: strict, preset: iou, assigner: {positive: 0.6, negative: 0.5}}, mutual_guidance, paa]"
     tiny_study.write_text(tiny_study.read_text().replace("methods: [iou, mutual_guidance]", own))
     picture = str(tmp_path / "shown.png")
     code, out, err = run(capsys, "show", "assign", str(tiny_study), "--picture", picture)

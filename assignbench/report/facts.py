@@ -124,7 +124,7 @@ def _by_group(measure_of: Callable[[str], str]) -> Reader:
             measure = measure_of(str(row["group"]))
             if measure:
                 yield _value(measure, row, "AP", result.caption)
-                if _has_baseline(row):
+                if _has_baseline(row) and "gain" in row:  # no pair has both sides where it is missing
                     yield _gain(measure, row, "gain", result.caption)
 
     return read

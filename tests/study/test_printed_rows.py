@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from assignbench import methods
-from assignbench.analysis.claims import MEASURES
+from assignbench.analysis.measures import MEASURES
 from assignbench.cli import main
 from assignbench.config.cell import CellConfig
 from assignbench.study.grid import cells_of
