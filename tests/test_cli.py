@@ -230,19 +230,20 @@ def test_show_draws_a_trained_cell_and_an_untrained_study(finished, tiny_study, 
 
 
 def test_show_assign_knows_the_study_s_own_methods(tiny_study, tmp_path, capsys) -> None:
-    own = "methods: [iou, {name: strict, preset: iou, assigner: {positive: 0.6, negative: 0.5}}, mutual_guidance, paa]"
+    changed = "{name: loose, preset: iou, assigner: {positive: 0.3, negative: 0.2}}"
+    own = f"methods: [iou, {changed}, mutual_guidance, paa, atss]"
     tiny_study.write_text(tiny_study.read_text().replace("methods: [iou, mutual_guidance]", own))
     picture = str(tmp_path / "shown.png")
     code, out, err = run(capsys, "show", "assign", str(tiny_study), "--picture", picture)
     assert code == 0, err
-    rows = [line.split() for line in out.splitlines() if " strict " in line or " iou " in line]
-    counts = {name: sum(int(r[3]) for r in rows if r[2] == name) for name in ("iou", "strict")}
-    assert counts["iou"] > counts["strict"] > 0
-    assert "not drawn: paa" in out  # whose quality head the first cell's detector does not have
-    code, out, _ = run(capsys, "show", "assign", str(tiny_study), "--methods", "strict,atss", "--picture", picture)
-    assert code == 0 and " strict " in out and " atss " in out
-    code, _, err = run(capsys, "show", "assign", str(tiny_study), "--methods", "stric", "--picture", picture)
-    assert code == 2 and "did you mean 'strict'" in err
+    rows = [line.split() for line in out.splitlines() if " loose " in line or " iou " in line]
+    counts = {name: sum(int(r[3]) for r in rows if r[2] == name) for name in ("iou", "loose")}
+    assert counts["loose"] > counts["iou"] > 0
+    assert "not drawn: atss" in out  # four are readable side by side
+    code, out, _ = run(capsys, "show", "assign", str(tiny_study), "--methods", "loose,atss", "--picture", picture)
+    assert code == 0 and " loose " in out and " atss " in out
+    code, _, err = run(capsys, "show", "assign", str(tiny_study), "--methods", "loos", "--picture", picture)
+    assert code == 2 and "did you mean 'loose'" in err
 
 
 def test_compare_two_cells(finished, tiny_study, tmp_path, capsys) -> None:
@@ -271,7 +272,7 @@ def test_claims_and_analyses_are_checked_before_training(tiny_study, tmp_path, c
 
 
 def test_plan_tells_what_each_method_is_compared_with(tiny_study, tmp_path, capsys) -> None:
-    tiny_study.write_text(tiny_study.read_text().replace("mutual_guidance]", "mutual_guidance, paa]"))
+    tiny_study.write_text(tiny_study.read_text().replace("mutual_guidance]", "mutual_guidance, paa, atss]"))
     code, out, _ = run(capsys, "plan", str(tiny_study), "--out", str(tmp_path / "runs"))
     assert code == 0 and "iou: compared with nothing" in out
     assert "mutual_guidance against iou: a recipe; beyond the assigner differ criterion.focal_gamma 2.0 -> 1.0" in out

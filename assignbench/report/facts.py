@@ -152,7 +152,7 @@ def _group_gain(factor: str, row: pd.Series, value: float, half: float, where: s
 def _relative(result: Result) -> Facts:
     """Gains by group of images, relative to the baseline, as trends over images are."""
     for row in _rows(result):
-        if _has_baseline(row):
+        if _has_baseline(row) and "relative_gain" in row:
             half = HUNDRED * float(row["relative_gain_half"])
             gain = HUNDRED * float(row["relative_gain"])
             yield _group_gain(LEADS[result.key], row, gain, half, result.caption)
@@ -160,7 +160,7 @@ def _relative(result: Result) -> Facts:
 
 def _slender(result: Result) -> Facts:
     for row in _rows(result):
-        if _has_baseline(row):
+        if _has_baseline(row) and "gain" in row:
             gain, half = HUNDRED * float(row["gain"]), HUNDRED * float(row["gain_half"])
             yield _group_gain("aspect_ratio", row, gain, half, result.caption)
 
