@@ -102,9 +102,9 @@ def wrong_verdicts(result: Result) -> Iterator[str]:
     for _, row in frame.iterrows():
         way = 1 if row["verdict"] in UP else -1 if row["verdict"] in DOWN else 0
         everywhere = str(row.get("claim", "")).endswith(" for every detector")  # one verdict on several rows
-        value, half = float(row[column]), float(row[f"{column}_half" if f"{column}_half" in row else "half"])
         if not way or (everywhere and way < 0):
             continue
+        value, half = float(row[column]), float(row[f"{column}_half" if f"{column}_half" in row else "half"])
         who = ", ".join(str(row[k]) for k in ("claim", "data", "detector", "method", "metric", "factor") if k in row)
         if not way * value > 0:
             yield f"'{result.caption}' ({who}): the verdict is '{row['verdict']}', its number {value:+.4g}"
