@@ -73,14 +73,15 @@ def _seeds(row: pd.Series, n: str) -> float:
     return float(row["gain_n"] if "gain_n" in row else row.get(n, np.nan))
 
 
-def _has_baseline(row: pd.Series) -> bool:
-    return isinstance(row.get("baseline"), str) and row["baseline"] != ""
+def _has_gain(row: pd.Series, column: str) -> bool:
+    """Whether a row is compared with a baseline; no row has the column where no pair has both sides."""
+    return column in row and isinstance(row.get("baseline"), str) and row["baseline"] != ""
 
 
 def _averages(result: Result) -> Facts:
     for row in _rows(result):
         yield _value(str(row["metric"]), row, "mean", result.caption)
-        if _has_baseline(row):
+        if _has_gain(row, "delta"):
             yield _gain(str(row["metric"]), row, "delta", result.caption, "delta_half", "delta_n")
 
 
@@ -124,7 +125,7 @@ def _by_group(measure_of: Callable[[str], str]) -> Reader:
             measure = measure_of(str(row["group"]))
             if measure:
                 yield _value(measure, row, "AP", result.caption)
-                if _has_baseline(row) and "gain" in row:  # no pair has both sides where it is missing
+                if _has_gain(row, "gain"):
                     yield _gain(measure, row, "gain", result.caption)
 
     return read
@@ -134,7 +135,7 @@ def _metrics(result: Result) -> Facts:
     """Every measure with its interval."""
     for row in _rows(result):
         yield _value(str(row["measure"]), row, "value", result.caption)
-        if "difference" in row and _has_baseline(row):
+        if _has_gain(row, "difference"):
             n = "difference_n" if "difference_n" in row else "n"
             yield _gain(str(row["measure"]), row, "difference", result.caption, n=n)
 
@@ -152,7 +153,7 @@ def _group_gain(factor: str, row: pd.Series, value: float, half: float, where: s
 def _relative(result: Result) -> Facts:
     """Gains by group of images, relative to the baseline, as trends over images are."""
     for row in _rows(result):
-        if _has_baseline(row) and "relative_gain" in row:
+        if _has_gain(row, "relative_gain"):
             half = HUNDRED * float(row["relative_gain_half"])
             gain = HUNDRED * float(row["relative_gain"])
             yield _group_gain(LEADS[result.key], row, gain, half, result.caption)
@@ -160,7 +161,7 @@ def _relative(result: Result) -> Facts:
 
 def _slender(result: Result) -> Facts:
     for row in _rows(result):
-        if _has_baseline(row) and "gain" in row:
+        if _has_gain(row, "gain"):
             gain, half = HUNDRED * float(row["gain"]), HUNDRED * float(row["gain_half"])
             yield _group_gain("aspect_ratio", row, gain, half, result.caption)
 

@@ -335,3 +335,15 @@ def test_costs_of_a_place_without_ap_leave_the_figures_of_the_others(tmp_path) -
     header, *rows = rows_under((out / "report.md").read_text(), "AP, and what training takes")
     assert {(r[1], r[header.index("AP")] == "n/a") for r in rows} == {("slim", False), ("wide", True)}
     assert "failed" not in (out / "report.md").read_text() and (out / "figures" / "cost.png").is_file()
+
+
+def test_a_page_whose_baseline_has_no_finished_cell_is_written(tmp_path) -> None:
+    """Groups have no gains then, and the check of the page looks for none."""
+    study = write_study(tmp_path, seeds=1, images=6, analyses=["crowdedness", "aspect_ratio", "size"])
+    baselines = set(read_json(study / "study.json")["baselines"].values()) - {""}
+    lost = [c.parent for c in study.glob("*/config.json") if read_json(c)["method"]["name"] in baselines]
+    for cell in lost:
+        (cell / "manifest.json").unlink()
+        write_json(cell / "status.json", {"state": "failed", "reason": "the memory is used up"})
+    text = (build_report(study).parent / "report.md").read_text()
+    assert lost and "failed:" not in text and "By crowdedness of the object" in text
