@@ -27,10 +27,11 @@ class Target:
     taken: set[str] = field(default_factory=set)
 
     def save(self, drawn: list[Drawn]) -> list[Picture]:
-        """Writes the figures; what the page needs of each."""
+        """Writes the figures; what the page needs of each, and the sentences in place of those that show nothing."""
         pictures = []
         for one in drawn:
             if one.figure is None:
+                pictures += [Picture(one.told, "")] if one.told else []
                 continue
             if one.photo_of in self.hidden:
                 discard(one.figure)
@@ -42,7 +43,7 @@ class Target:
             if files[0].suffix == ".svg" and files[0].stat().st_size > LARGEST_SVG:
                 files.reverse()
             names = [f"figures/{path.name}" for path in files]
-            pictures.append(Picture(one.caption, names[0], tuple(names[1:])))
+            pictures.append(Picture(one.caption, names[0], tuple(names[1:]), one.changed_by))
         return pictures
 
     def free(self, text: str) -> str:
