@@ -145,11 +145,11 @@ def seeds_note(seeds: Mapping[str, float]) -> str:
     """On how many seeds a table's rows rest, by method: one number where it is the same for all."""
     counts = {name: int(n) for name, n in seeds.items() if np.isfinite(n)}
     if len(set(counts.values())) < 2:
-        return f"n: {_seeds(next(iter(counts.values()), 0))}."
-    return f"n: {', '.join(f'{_seeds(n)} of {name}' for name, n in counts.items())}."
+        return f"n: {_count_of_seeds(next(iter(counts.values()), 0))}."
+    return f"n: {', '.join(f'{_count_of_seeds(n)} of {name}' for name, n in counts.items())}."
 
 
-def _seeds(count: int) -> str:
+def _count_of_seeds(count: int) -> str:
     return f"{count} seed{'s' * (count != 1)}"
 
 
