@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from assignbench.analysis.base import CellData, StudyRecord, analysis
 from assignbench.analysis.candidates import sorted_by
 from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.result import SEEDS, Result
+from assignbench.config.method import Voting
 from assignbench.measure.matching import BOX, Overlaps, average_precision, match, mean_over_classes, overlaps_of
 from assignbench.measure.nms import Boxes, thin_out, vote
 
@@ -21,6 +22,7 @@ UNLIMITED = 10**9
 ORACLE = "AP if scores ranked boxes by their true IoU"
 OWN_IOU = 0.5  # a box from this IoU on is one of the object's boxes
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 
 def recalls(overlaps: Overlaps, thresholds: tuple[float, ...] = THRESHOLDS) -> dict[str, Floats]:
@@ -58,30 +60,34 @@ def replay(cell: CellData, boxes: pd.DataFrame) -> pd.DataFrame:
     """
     method, evaluation = cell.config.method, cell.config.evaluation
     voting = evaluation.voting(method.voting)
-    order = np.argsort(boxes.image_id.to_numpy(), kind="stable")
-    image = boxes.image_id.to_numpy()[order]
-    bounds = np.flatnonzero(np.r_[True, np.diff(image) != 0, True]) if len(order) else np.zeros(1, int)
-    whole = Boxes(
-        boxes[BOX].to_numpy()[order],
-        boxes.label.to_numpy()[order],
-        boxes.ranking_score.to_numpy()[order],
-        boxes.cls_score.to_numpy()[order],
-        boxes.quality_score.to_numpy()[order],
+    image = boxes.image_id.to_numpy()
+    before = Boxes(
+        boxes[BOX].to_numpy(),
+        boxes.label.to_numpy(),
+        boxes.ranking_score.to_numpy(),
+        boxes.cls_score.to_numpy(),
+        boxes.quality_score.to_numpy(),
         np.arange(len(boxes)),
     )
-    kept = [_frame(whole.take(np.zeros(0, np.int64)), image[:0])]
-    for begin, end in pairwise(bounds):
-        before = whole.take(np.arange(begin, end))
-        after = thin_out(before, method.nms, evaluation.max_detections)
-        if voting is not None:
-            after = vote(after, before, voting)
-        kept.append(_frame(after, np.full(len(after), image[begin])))
-    return pd.concat(kept, ignore_index=True)
+    after = thin_out(before, method.nms, evaluation.max_detections, image)
+    if voting is not None:
+        after = _voted(after, before, image, voting)
+    corners = {name: after.boxes[:, i] for i, name in enumerate(BOX)}
+    return pd.DataFrame(
+        {"image_id": image[after.priors], "label": after.labels, "score": after.scores, **corners}
+    )
 
 
-def _frame(found: Boxes, image: npt.NDArray[np.int64]) -> pd.DataFrame:
-    corners = {name: found.boxes[:, i] for i, name in enumerate(BOX)}
-    return pd.DataFrame({"image_id": image, "label": found.labels, "score": found.scores, **corners})
+def _voted(after: Boxes, before: Boxes, image: Ints, voting: Voting) -> Boxes:
+    """Kept boxes after the vote of those around them, image by image."""
+    order = np.argsort(image, kind="stable")
+    ours, theirs = image[after.priors], image[order]
+    moved = after.boxes.copy()
+    for one in np.unique(ours):
+        mine = slice(*np.searchsorted(ours, [one, one + 1]))
+        around = before.take(order[slice(*np.searchsorted(theirs, [one, one + 1]))])
+        moved[mine] = vote(after.take(np.arange(mine.start, mine.stop)), around, voting).boxes
+    return replace(after, boxes=moved)
 
 
 def replayed_precision(cell: CellData, boxes: pd.DataFrame) -> float:
