@@ -20,15 +20,8 @@ from assignbench.config.evaluation import LEAST_OBJECTS
 from assignbench.config.method import compared_with, differing_parts
 from assignbench.errors import InputError, nearest
 from assignbench.measure.coco import COCO_LIMITS
-from assignbench.measure.matching import (
-    Matches,
-    Overlaps,
-    average_precision,
-    average_recall,
-    match,
-    mean_over_classes,
-    overlaps_of,
-)
+from assignbench.measure.matching import Matches, Overlaps, match, overlaps_of
+from assignbench.measure.precision import average_precision, average_recall, mean_over_classes
 from assignbench.plugins import imported
 from assignbench.records import CellRecord, read_about, read_cells, refuse_old
 from assignbench.records.contents import check_others, check_table, read_environment

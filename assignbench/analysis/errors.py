@@ -12,7 +12,8 @@ from assignbench.analysis.base import CellData, StudyRecord, analysis
 from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.result import SEEDS, Result
 from assignbench.measure.coco import COCO_LIMITS
-from assignbench.measure.matching import RECALLS, Overlaps, match, overlaps_of
+from assignbench.measure.matching import Overlaps, match, overlaps_of
+from assignbench.measure.precision import RECALLS
 
 KINDS = ("classification", "localization", "both", "duplicate", "background", "missed")
 FOREGROUND, BACKGROUND = 0.5, 0.1

@@ -20,17 +20,8 @@ from assignbench.measure.calibration import calibration_error
 from assignbench.measure.coco import AREAS
 from assignbench.measure.groups import CROWDING, group_precision
 from assignbench.measure.lrp import lrp
-from assignbench.measure.matching import (
-    Bools,
-    Floats,
-    Interpolation,
-    Matches,
-    average_precision,
-    average_recall,
-    match,
-    mean_over_classes,
-    overlaps_of,
-)
+from assignbench.measure.matching import Bools, Floats, Matches, match, overlaps_of
+from assignbench.measure.precision import Interpolation, average_precision, average_recall, mean_over_classes
 from assignbench.measure.voc import VOC_THRESHOLDS, match_voc
 
 REPLICATES = 200

@@ -14,8 +14,9 @@ from assignbench.analysis.candidates import sorted_by
 from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.result import SEEDS, Result
 from assignbench.config.method import Voting
-from assignbench.measure.matching import BOX, Overlaps, average_precision, match, mean_over_classes, overlaps_of
+from assignbench.measure.matching import BOX, Overlaps, match, overlaps_of
 from assignbench.measure.nms import Boxes, thin_out, vote
+from assignbench.measure.precision import average_precision, mean_over_classes
 
 THRESHOLDS: tuple[float, ...] = tuple(np.arange(0.5, 0.91, 0.05).round(2).tolist())
 UNLIMITED = 10**9
@@ -73,9 +74,7 @@ def replay(cell: CellData, boxes: pd.DataFrame) -> pd.DataFrame:
     if voting is not None:
         after = _voted(after, before, image, voting)
     corners = {name: after.boxes[:, i] for i, name in enumerate(BOX)}
-    return pd.DataFrame(
-        {"image_id": image[after.priors], "label": after.labels, "score": after.scores, **corners}
-    )
+    return pd.DataFrame({"image_id": image[after.priors], "label": after.labels, "score": after.scores, **corners})
 
 
 def _voted(after: Boxes, before: Boxes, image: Ints, voting: Voting) -> Boxes:

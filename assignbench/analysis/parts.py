@@ -17,7 +17,8 @@ from assignbench.analysis.trends import LEAST_BASE
 from assignbench.analysis.verdicts import with_verdicts
 from assignbench.measure.coco import AREAS
 from assignbench.measure.groups import Grouping, group_precision
-from assignbench.measure.matching import average_precision, match, mean_over_classes
+from assignbench.measure.matching import match
+from assignbench.measure.precision import average_precision, mean_over_classes
 
 INTERVALS = (
     "±: 95 % interval for the population that the row names: with one trained model for other test images, with "

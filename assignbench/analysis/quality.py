@@ -11,7 +11,8 @@ from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.nms import own_precision, replayed_precision
 from assignbench.analysis.result import SEEDS, Result
 from assignbench.config.method import Ranking
-from assignbench.measure.matching import mean_over_classes, overlaps_of
+from assignbench.measure.matching import overlaps_of
+from assignbench.measure.precision import mean_over_classes
 from assignbench.measure.ranking import ranking_score
 
 BINS = 10

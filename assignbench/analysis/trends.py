@@ -26,7 +26,7 @@ from assignbench.measure.groups import (
     group_precision,
     quantile_grouping,
 )
-from assignbench.measure.matching import average_precision, mean_over_classes
+from assignbench.measure.precision import average_precision, mean_over_classes
 
 FACTORS = ("crowdedness", "aspect_ratio", "acentricity", "occlusion", "contrast", "objects_in_image")
 FACTOR_BINS = 4

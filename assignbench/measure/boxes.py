@@ -28,7 +28,7 @@ def pairwise_iou(first: AnyFloats, second: AnyFloats) -> Floats:
 
 
 def iou_of_pairs(first: Floats, second: Floats, first_areas: Floats, second_areas: Floats) -> Floats:
-    """IoU [P] of float64 boxes [P, 4] with others [P, 4], pair by pair, whose areas are known: the inner step of NMS."""
+    """IoU [P] of float64 boxes [P, 4] with others [P, 4], pair by pair, whose areas are known: what every NMS does."""
     width = np.minimum(first[:, 2], second[:, 2]) - np.maximum(first[:, 0], second[:, 0])
     height = np.minimum(first[:, 3], second[:, 3]) - np.maximum(first[:, 1], second[:, 1])
     shared = width.clip(0) * height.clip(0)

@@ -7,6 +7,7 @@ and most images have all the detections they may have long before their last box
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,7 @@ def places_within(sorted_keys: npt.NDArray[np.integer]) -> Ints:
 def clusters(
     boxes: AnyFloats, labels: Ints, images: Ints, rank: AnyFloats, iou: float, limit: int
 ) -> tuple[Ints, Ints]:
-    """Greedy NMS within each label of each image: the indices that are kept, at most `limit` of an image, and the owners.
+    """Greedy NMS within each label of each image: the kept indices, at most `limit` of an image, and who owns each box.
 
     Kept ones are ordered by image, best rank first (the lowest index among equals). A box belongs to the first kept box
     that it overlaps by more than `iou` (a kept box to itself). `owner` [N] holds that index, or -1 for boxes that were
@@ -49,9 +50,7 @@ def clusters(
     return np.concatenate(kept), owner
 
 
-def _settle(
-    boxes: AnyFloats, labels: Ints, starts: Ints, ends: Ints, iou: float, limit: int
-) -> tuple[Ints, Ints]:
+def _settle(boxes: AnyFloats, labels: Ints, starts: Ints, ends: Ints, iou: float, limit: int) -> tuple[Ints, Ints]:
     """The places that are kept and the owners' places [N], for boxes that lie image by image, best first."""
     corners = boxes.astype(np.float64)
     size = areas(corners)
@@ -131,7 +130,7 @@ def _parts(count: Ints) -> Iterator[slice]:
     total = np.cumsum(count)
     edges = np.searchsorted(total, np.arange(0, int(total[-1]) if len(total) else 0, PAIRS), side="right")
     edges = np.unique(np.r_[edges, len(count)])
-    return (slice(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True))
+    return (slice(int(a), int(b)) for a, b in pairwise(edges))
 
 
 def _covers(
