@@ -160,6 +160,10 @@ def _best_scored(aim: Ints, own: Overlaps) -> Ints:
 
 def cell_errors(cell: CellData) -> dict[str, float]:
     """AP50 lost to each kind of error, and how many of each there are per object."""
+    return cell.keep("errors", lambda: _cell_errors(cell))
+
+
+def _cell_errors(cell: CellData) -> dict[str, float]:
     found = find_errors(cell.images, cell.objects, cell.detections, len(cell.classes), cell.most)
     own = found.average_precision()
     row = {"AP50": own}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +20,6 @@ from assignbench.measure.precision import average_precision, mean_over_classes
 THRESHOLDS: tuple[float, ...] = tuple(np.arange(0.5, 0.91, 0.05).round(2).tolist())
 UNLIMITED = 10**9
 ORACLE = "AP if scores ranked boxes by their true IoU"
-OWN_IOU = 0.5  # a box from this IoU on is one of the object's boxes
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
@@ -46,11 +44,6 @@ def nms_recall(before: Overlaps, after: Overlaps, thresholds: tuple[float, ...] 
     first, last = recalls(before, thresholds), recalls(after, thresholds)
     blank = np.full(len(thresholds), np.nan)
     return {k: np.divide(last[k], first[k], out=blank.copy(), where=first[k] > 0) for k in first}
-
-
-def ranked(boxes: pd.DataFrame) -> pd.DataFrame:
-    """Boxes from before NMS under the name that matching reads: `score` is what they are ranked by."""
-    return boxes.assign(score=boxes.ranking_score)
 
 
 def replay(cell: CellData, boxes: pd.DataFrame) -> pd.DataFrame:
@@ -98,18 +91,24 @@ def replayed_precision(cell: CellData, boxes: pd.DataFrame) -> float:
 
 def own_precision(cell: CellData) -> float:
     """AP of the cell's boxes from before NMS through its own NMS: what every change is compared with."""
-    boxes = cell.pre_nms()
-    return float("nan") if boxes is None else cell.once("replayed", partial(replayed_precision, cell, boxes))
+
+    def compute() -> float:
+        boxes = cell.pre_nms()
+        return float("nan") if boxes is None else replayed_precision(cell, boxes)
+
+    return cell.keep("replayed", compute)
 
 
 def dealt_by_iou(cell: CellData, boxes: pd.DataFrame) -> pd.DataFrame:
     """The same boxes with the scores of every object's boxes dealt out again in the order of their true IoU.
 
-    A box belongs to the object of its class that it overlaps most, if by 0.5 or more. Nothing else changes: neither
-    which scores an object's boxes have, nor any other box, nor NMS itself.
+    A box belongs to the object of its class that it overlaps most, if by 0.5 or more (`CellData.before`). Nothing else
+    changes: neither which scores an object's boxes have, nor any other box, nor NMS itself.
     """
     column = sorted_by(cell)
-    before = overlaps_of(cell.images, cell.objects, ranked(boxes), len(cell.classes), least=OWN_IOU)
+    before = cell.before
+    if before is None:
+        return boxes
     pairs = pd.DataFrame(
         {"row": before.row[before.pair_detection], "object": before.pair_object, "iou": before.pair_iou}
     )
@@ -160,11 +159,12 @@ def nms(study: StudyRecord) -> list[Result]:
 
 def _oracle(cell: CellData) -> dict[str, float]:
     """AP as recorded, as replayed, with the oracle ranking, and the last two's difference."""
-    boxes = cell.pre_nms()
-    if boxes is None:
-        return {}
-    ideal = cell.once("oracle_nms", lambda: replayed_precision(cell, dealt_by_iou(cell, boxes)))
-    own = own_precision(cell)
+
+    def compute() -> float:
+        boxes = cell.pre_nms()
+        return float("nan") if boxes is None else replayed_precision(cell, dealt_by_iou(cell, boxes))
+
+    ideal, own = cell.keep("oracle of NMS", compute), own_precision(cell)
     recorded = float(mean_over_classes(cell.precision()))
     return {"AP": recorded, "AP_replay": own, "AP_oracle": ideal, "misranking": ideal - own}
 
@@ -173,12 +173,10 @@ def cell_recall(cell: CellData) -> dict[str, Floats] | None:
     """NR_tau [T] of a cell in both readings; None without boxes from before NMS."""
 
     def compute() -> dict[str, Floats] | None:
-        boxes = cell.pre_nms()
-        if boxes is None or not len(boxes):
-            return None
-        return nms_recall(overlaps_of(cell.images, cell.objects, ranked(boxes), len(cell.classes)), cell.overlaps)
+        before = cell.before
+        return None if before is None or not len(before.row) else nms_recall(before, cell.overlaps)
 
-    return cell.once("nms_recall", compute)
+    return cell.keep("nms_recall", compute)
 
 
 def mean_recall(values: Floats) -> float:

@@ -39,7 +39,7 @@ def average_precision(
     left out, and an unmatched detection counts with the group's share of the objects of its class as its weight.
     Precision then does not depend on how many objects the group has.
     """
-    return average_precisions(matches, [group], weights, interpolation=interpolation)[0]
+    return np.asarray(average_precisions(matches, [group], weights, interpolation=interpolation)[0])
 
 
 def average_precisions(
@@ -57,7 +57,7 @@ def average_precisions(
     weights = np.ones((1, len(o.images))) if weights is None else np.asarray(weights, np.float64)
     result = np.full((len(groups), len(weights), len(matches.thresholds), o.classes), np.nan)
     bounds = np.searchsorted(o.label, np.arange(o.classes + 1))
-    seen = weights.any(axis=0)  # what lies on other images counts nowhere
+    seen = np.atleast_1d(weights.any(axis=0))  # what lies on other images counts nowhere
     counted = matches.counted & seen[o.object_image]
     for rows in _blocks(len(weights), int(np.diff(bounds).max(initial=1))):
         by_image = np.ascontiguousarray(weights[rows].T)
@@ -164,12 +164,12 @@ def _interpolated(recall: Floats, precision: Floats, interpolation: Interpolatio
         return np.zeros(recall.shape[1])
     envelope = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
     if interpolation == "area":
-        return np.einsum("hr,hr->r", np.diff(recall, axis=0, prepend=0.0), envelope)
+        return np.asarray(np.einsum("hr,hr->r", np.diff(recall, axis=0, prepend=0.0), envelope))
     levels = RECALLS if interpolation == "coco" else ELEVEN
     steps = np.diff(_reached(levels, recall), axis=0, prepend=0)  # levels that a hit is the first to reach
     if recall.shape[1] == 1:  # the sum over levels that a cell's own records have, to the last bit
         return np.atleast_1d(np.r_[np.repeat(envelope, steps[:, 0]), np.zeros(len(levels) - steps.sum())].mean())
-    return np.einsum("hr,hr->r", steps, envelope) / len(levels)
+    return np.asarray(np.einsum("hr,hr->r", steps, envelope) / len(levels))
 
 
 def _reached(levels: Floats, recall: Floats) -> npt.NDArray[np.int32]:

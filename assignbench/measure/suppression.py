@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,20 +16,21 @@ import numpy.typing as npt
 from assignbench.measure.boxes import AnyFloats, Floats, areas, iou_of_pairs
 
 Ints = npt.NDArray[np.int64]
+AnyInts = npt.NDArray[np.integer[Any]]
 Bools = npt.NDArray[np.bool_]
 BLOCK = 256  # boxes of an image that are settled together
 IMAGES_AT_ONCE = 256  # whose boxes are: bounds the memory where all boxes overlap
 PAIRS = 1 << 16  # pairs of boxes whose overlap is worked out at once: what a processor's cache holds
 
 
-def places_within(sorted_keys: npt.NDArray[np.integer]) -> Ints:
+def places_within(sorted_keys: npt.NDArray[Any]) -> Ints:
     """The place [N] of every entry among the equal ones around it."""
     at = np.arange(len(sorted_keys))
     return at - np.maximum.accumulate(np.where(_changes(sorted_keys), at, 0))
 
 
 def clusters(
-    boxes: AnyFloats, labels: Ints, images: Ints, rank: AnyFloats, iou: float, limit: int
+    boxes: AnyFloats, labels: AnyInts, images: AnyInts, rank: AnyFloats, iou: float, limit: int
 ) -> tuple[Ints, Ints]:
     """Greedy NMS within each label of each image: the kept indices, at most `limit` of an image, and who owns each box.
 
@@ -50,12 +52,12 @@ def clusters(
     return np.concatenate(kept), owner
 
 
-def _settle(boxes: AnyFloats, labels: Ints, starts: Ints, ends: Ints, iou: float, limit: int) -> tuple[Ints, Ints]:
+def _settle(boxes: AnyFloats, labels: AnyInts, starts: Ints, ends: Ints, iou: float, limit: int) -> tuple[Ints, Ints]:
     """The places that are kept and the owners' places [N], for boxes that lie image by image, best first."""
     corners = boxes.astype(np.float64)
     size = areas(corners)
     image = np.repeat(np.arange(len(starts)), ends - starts)
-    group = image * (labels.max() + 1) + labels if len(labels) else labels
+    group = image * (labels.max(initial=0) + 1) + labels.astype(np.int64)
     owner = np.full(len(corners), -1)
     counts = np.zeros(len(starts), np.int64)
     kept = np.zeros(0, np.int64)
@@ -148,7 +150,7 @@ def _covers(
 
 
 def decayed(
-    boxes: AnyFloats, labels: Ints, images: Ints, scores: AnyFloats, sigma: float, limit: int
+    boxes: AnyFloats, labels: AnyInts, images: AnyInts, scores: AnyFloats, sigma: float, limit: int
 ) -> tuple[Ints, Floats]:
     """Soft-NMS: the first `limit` picks within each label of each image, by index, and their scores when picked.
 
@@ -174,6 +176,6 @@ def decayed(
     return np.concatenate(chosen), np.concatenate(final)
 
 
-def _changes(values: npt.NDArray[np.integer]) -> Bools:
+def _changes(values: npt.NDArray[Any]) -> Bools:
     """Whether an entry differs from the one before it; the first one does."""
-    return np.r_[True, values[1:] != values[:-1]][: len(values)]
+    return np.asarray(np.r_[True, values[1:] != values[:-1]][: len(values)])
