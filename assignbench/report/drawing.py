@@ -15,6 +15,7 @@ from assignbench.report.style import AMBER, BLUE, GREEN, RED, WHITE, plain
 
 Floats = npt.NDArray[np.float64]
 CELLS = 64  # of a heat map each way, at most
+SHARP = 256  # pixels of a grid of colours each way, about
 # What the colours of assigned priors say.
 KINDS = (("cls and box", GREEN), ("cls alone", AMBER), ("box alone", BLUE))
 
@@ -43,6 +44,18 @@ def heat_of_boxes(boxes: Floats, weights: Floats, region: Sequence[float]) -> Fl
     across = (boxes[:, None, 0] <= x) & (x < boxes[:, None, 2])
     down = (boxes[:, None, 1] <= y) & (y < boxes[:, None, 3])
     return np.asarray(np.einsum("n,nh,nw->hw", weights, down.astype(np.float64), across.astype(np.float64)))
+
+
+def draw_cells(ax: Axes, shades: Floats, extent: Sequence[float]) -> None:
+    """A grid of colours [H, W, 4] from 0 to 1, its first row on top, over an extent (left, right, bottom, top); the
+    axes' limits are those of the extent, and the lines of their grid lie below it.
+
+    Each cell is several pixels wide, so that no reader of PDF blurs where they meet.
+    """
+    often = max(1, SHARP // max(shades.shape[:2]))
+    pixels = np.round(255 * shades).astype(np.uint8).repeat(often, axis=0).repeat(often, axis=1)
+    left, right, bottom, top = extent
+    ax.imshow(pixels, extent=(left, right, bottom, top), interpolation="none", zorder=0.9)
 
 
 def draw_assignment(ax: Axes, table: pd.DataFrame) -> None:

@@ -12,9 +12,10 @@ from matplotlib.lines import Line2D
 
 from assignbench.report.drawing import KINDS, corner_text, draw_assignment, outlines
 from assignbench.report.hues import colour
+from assignbench.report.kinds import save
 from assignbench.report.samples import ONLY_BASELINE, PRIOR, TASKS
 from assignbench.report.scenes import DPI, ENLARGED, panel_side, region_of, show
-from assignbench.report.style import finished, panels, picture, plain, save
+from assignbench.report.style import finished, panels, picture, plain
 
 Pixels = npt.NDArray[np.uint8]
 # The numbers of an anchor with the colours of the methods that read them (Mutual Guidance, Fig. 2).

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from assignbench.records.names import file_name
 from assignbench.report.content import Picture
-from assignbench.report.style import Drawn, discard, save
+from assignbench.report.kinds import save
+from assignbench.report.style import Drawn, discard
 
 # A drawing is shown as SVG, which is sharp at every size, unless it is so large; photographs are JPEG.
 DRAWING, PHOTO = (".svg", ".pdf", ".png"), (".jpg", ".pdf")

@@ -208,7 +208,7 @@ def show(ax: Axes, pixels: Pixels, region: Box, title: str = "") -> None:
     """A region of an image, without axes; coordinates stay those of the image. The title is plain text."""
     x1, y1, x2, y2 = region
     left, top, right, bottom = int(x1), int(y1), int(np.ceil(x2)), int(np.ceil(y2))
-    ax.imshow(pixels[top:bottom, left:right], extent=(left, right, bottom, top), interpolation="nearest")
+    ax.imshow(pixels[top:bottom, left:right], extent=(left, right, bottom, top), interpolation="none")
     ax.set_xlim(x1, x2)
     ax.set_ylim(y2, y1)
     ax.axis("off")

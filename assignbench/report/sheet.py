@@ -15,8 +15,9 @@ from matplotlib.lines import Line2D
 from assignbench.analysis import CellData
 from assignbench.measure.matching import match
 from assignbench.report.drawing import draw_box
+from assignbench.report.kinds import save
 from assignbench.report.scenes import DPI, ENLARGED
-from assignbench.report.style import GREEN, RED, WHITE, finished, panels, picture, save
+from assignbench.report.style import GREEN, RED, WHITE, finished, panels, picture
 
 
 def difference_sheet(

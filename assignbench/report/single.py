@@ -16,7 +16,8 @@ from matplotlib.patches import Rectangle
 
 from assignbench.analysis.probes import prior_losses
 from assignbench.report.drawing import draw_box
-from assignbench.report.style import AMBER, BLUE, GREEN, RED, WHITE, finished, panels, picture, plain, save
+from assignbench.report.kinds import save
+from assignbench.report.style import AMBER, BLUE, GREEN, RED, WHITE, finished, panels, picture, plain
 
 Pixels = npt.NDArray[np.uint8]
 Box = tuple[float, float, float, float]

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from assignbench.analysis import StudyRecord
 from assignbench.records import CellRecord
-from assignbench.report.drawing import corner_text, corners, heat_of_boxes
+from assignbench.report.drawing import corner_text, corners, draw_cells, heat_of_boxes
 from assignbench.report.scenes import (
     BOX,
     Box,
@@ -132,8 +132,9 @@ def _heat(ax: Axes, table: pd.DataFrame, region: Box, most: float) -> None:
     heat = heat_of_boxes(table[PRIOR].to_numpy(float), _confidence(table).to_numpy(float), region)
     top = float(heat.max()) or 1.0
     x1, y1, x2, y2 = region
-    look: dict[str, Any] = {"cmap": MAP, "vmin": 0, "vmax": top, "alpha": 0.75 * heat / top}
-    ax.imshow(heat, extent=(x1, x2, y2, y1), interpolation="nearest", **look)
+    shades = matplotlib.colormaps[MAP](heat / top)
+    shades[..., 3] = 0.75 * heat / top
+    draw_cells(ax, shades, (x1, x2, y2, y1))
     ax.set_xlim(x1, x2)
     ax.set_ylim(y2, y1)
 

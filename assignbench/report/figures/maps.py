@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -12,7 +13,7 @@ from assignbench.analysis.probes import recorded
 from assignbench.config.method import Ranking
 from assignbench.measure.ranking import ranking_score
 from assignbench.records import CellRecord
-from assignbench.report.drawing import corner_text
+from assignbench.report.drawing import corner_text, draw_cells
 from assignbench.report.scenes import (
     MOST_OBJECTS,
     WIDEST,
@@ -107,7 +108,8 @@ def _heat(ax: Axes, table: pd.DataFrame, value: str, region: Box, box: Box) -> N
         seen, inside = (_within(table, of) for of in (region, box))
         most = float((seen if len(seen) else table)[value].max())
         extent = (across[0] - half, across[-1] + half, down[-1] + half, down[0] - half)
-        ax.imshow(best.to_numpy(), extent=extent, cmap=MAP, vmin=0, vmax=most or 1.0, interpolation="nearest")
+        shades = matplotlib.colormaps[MAP](np.ma.masked_invalid(best.to_numpy() / (most or 1.0)))
+        draw_cells(ax, shades, extent)
         if len(inside):
             peak = inside.loc[inside[value].idxmax()]
             ax.plot(peak.x, peak.y, "+", ms=8, mew=1.6, color="#00e5ff")
