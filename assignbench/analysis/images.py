@@ -9,6 +9,7 @@ from assignbench.analysis.base import CellData, StudyRecord, analysis
 from assignbench.analysis.estimates import Floats
 from assignbench.analysis.pairs import pairs_of
 from assignbench.analysis.result import Result
+from assignbench.measure.matching import Ints
 
 MOST = 4  # images of a pair in each direction
 UNITS = {"found": "share", "found_by_baseline": "share", "difference": "share"}

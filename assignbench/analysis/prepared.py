@@ -145,6 +145,7 @@ def prepare(study: StudyRecord, names: Sequence[str], tell: Tell) -> None:
     workers = min(len(waiting), _processes(waiting))
     if workers > 1:
         _side_by_side(study, waiting, wanted, workers, tell)
+        waiting = [c for c in waiting if not c.kept.holds(_mark(study, wanted))]
     for number, cell in enumerate(waiting, start=1):
         tell(f"measuring: cell {number} of {len(waiting)}")
         prepare_cell(study, cell, wanted)
@@ -176,12 +177,16 @@ def _processes(cells: Sequence[CellData]) -> int:
     sizes = [sum(p.stat().st_size for p in c.cell.folder.glob("*.parquet")) for c in cells]
     if sum(sizes) < MANY_BYTES or not all(os.access(c.cell.folder, os.W_OK) for c in cells):
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = _cores()
     try:
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):  # not every system tells
         return min(cores, 2)
     return max(1, min(cores, free // 2 // max(1, BYTES_IN_MEMORY * max(sizes))))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _side_by_side(

@@ -8,6 +8,7 @@ and the gain is relative to the baseline's, since crowded images are harder for 
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass
+from functools import partial
 
 import numpy as np
 
