@@ -108,7 +108,8 @@ def write_study(folder: Path, options: argparse.Namespace) -> None:
         config = config_of(method, seed)
         cell = folder / config.id
         write_config(cell, config)
-        write_json(cell / "environment.json", {"classes": [f"class{c}" for c in range(options.classes)]})
+        about = {"classes": [f"class{c}" for c in range(options.classes)], "class_agnostic": False}
+        write_json(cell / "environment.json", about)
         numbers = coco_numbers(overlaps_of(images, objects, after, options.classes))
         write_json(cell / "summary.json", {k: None if np.isnan(v) else v for k, v in numbers.items()})
         tables = {"images": images, "objects": objects, "detections": after}
