@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from assignbench.analysis.base import StudyRecord, analysis, keys_of
+from assignbench.analysis.base import CellData, StudyRecord, analysis, keys_of
 from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.result import Result
 from assignbench.records import CellRecord
@@ -30,10 +30,15 @@ def positives(study: StudyRecord) -> Result:
     """data, detector, method, seed, progress, task, positives, orphans: drawn, not printed."""
     parts = []
     for cell in study.data():
-        found = cell.keep("positives", partial(_positives, cell.cell))
+        found = kept_positives(cell)
         parts += [found.assign(**cell.keys)] if len(found) else []
     frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     return Result("positives", "Positives per object", frame, {"orphans": "share", "progress": "share"}, "figure")
+
+
+def kept_positives(cell: CellData) -> pd.DataFrame:
+    """One row per part of training and task; nothing without samples."""
+    return cell.keep("positives", partial(_positives, cell.cell))
 
 
 def _positives(cell: CellRecord) -> pd.DataFrame:
@@ -105,15 +110,19 @@ def orphans(study: StudyRecord) -> Result:
 )
 def levels(study: StudyRecord) -> Result:
     """data, detector, method, size, objects, level 0, level 1, ...: shares over seeds."""
-    rows = [{**cell.keys, **row} for cell in study.data() for row in cell.keep("levels", partial(_levels, cell.cell))]
+    rows = [{**cell.keys, **row} for cell in study.data() for row in kept_levels(cell)]
     found = over_seeds(pd.DataFrame(rows)) if rows else pd.DataFrame()
     found = found.drop(columns=[c for c in found.columns if c.endswith("_half")])
     units = {c: "share" for c in found.columns if c.startswith("level ")} | {"objects": "objects"}
     return Result("levels", "Share of the positives on each level", found, units)
 
 
-def _levels(cell: CellRecord) -> list[dict[str, object]]:
+def kept_levels(cell: CellData) -> list[dict[str, object]]:
     """One row per size of the objects."""
+    return cell.keep("levels", partial(_levels, cell.cell))
+
+
+def _levels(cell: CellRecord) -> list[dict[str, object]]:
     table = cell.table("assignments")
     names = [c for c in table.columns if c.startswith("level") and c.endswith("_cls")]
     rows: list[dict[str, object]] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,8 @@ from assignbench.measure.precision import average_precision, average_recall, mea
 from assignbench.plugins import imported
 from assignbench.records import CellRecord, read_about, read_cells, refuse_old
 from assignbench.records.contents import check_others, check_table, read_environment
+from assignbench.records.hashes import FileHashes
+from assignbench.records.manifest import CACHE, MANIFEST, listed
 
 T = TypeVar("T")
 
@@ -287,8 +289,8 @@ class StudyRecord:
         return [self._read[c.id] for c in self.done]
 
 
-def read_study_record(folder: Path) -> StudyRecord:
-    """The record of a study from its run folder.
+def read_study_record(folder: Path, only: Sequence[str] | None = None) -> StudyRecord:
+    """The record of a study from its run folder; of the cells of these ids alone, if some are named.
 
     Raises InputError for a broken study.json and for records of an earlier version; a damaged cell costs the others
     nothing.
@@ -296,7 +298,8 @@ def read_study_record(folder: Path) -> StudyRecord:
     about = _of_table(read_about(folder))
     names = about.get("cells", [c.id for c in read_cells(folder)])
     cells, unreadable, opened = [], [], {}
-    for record in (CellRecord(folder / n, thorough=True) for n in names if (folder / n).is_dir()):
+    asked = [n for n in names if (folder / n).is_dir() and (only is None or n in only)]
+    for record in (CellRecord(folder / n, thorough=True, digest=remembered(folder / n)) for n in asked):
         refuse_old(record)
         try:
             _ = record.config
@@ -308,6 +311,14 @@ def read_study_record(folder: Path) -> StudyRecord:
             if record.state != "pending":  # one that was never begun says nothing
                 unreadable.append((record.id, str(problem)))
     return StudyRecord(folder, about, tuple(cells), tuple(unreadable), opened)
+
+
+def remembered(folder: Path) -> Callable[[Path], str]:
+    """The sha256 of a cell's files, remembered under the cell for as long as nobody writes to them."""
+    cache = folder / CACHE
+    hashes = FileHashes(None if cache.is_symlink() else cache / "hashes.json")
+    hashes.of_all(listed(folder) if (folder / MANIFEST).is_file() else ())
+    return hashes.of
 
 
 def _of_table(about: dict[str, Any]) -> dict[str, Any]:

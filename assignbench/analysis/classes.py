@@ -77,8 +77,13 @@ def _first(cells: Mapping[int, CellData]) -> CellData:
 
 def _held(cell: CellData, label: int) -> tuple[int, int]:
     """How many objects of a class count, and how many images hold one; 0 of a class that the cell does not know."""
-    held = cell.keep("held by class", partial(_held_by_class, cell))
+    held = held_by_class(cell)
     return (int(held[0][label]), int(held[1][label])) if label < held.shape[1] else (0, 0)
+
+
+def held_by_class(cell: CellData) -> Ints:
+    """The objects that count and the images that hold one [2, C], by class."""
+    return cell.keep("held by class", partial(_held_by_class, cell))
 
 
 def _held_by_class(cell: CellData) -> Ints:

@@ -79,11 +79,11 @@ def divergence(study: StudyRecord) -> list[Result]:
         for rule in (JK, CLOSE):
             told = summary_of(cell, rule)
             if told is not None:
-                rules.append({**cell.keys, "candidates": rule, **told, "cut": _cut(cell, rule)})
+                rules.append({**cell.keys, "candidates": rule, **told, "cut": cut(cell, rule)})
         jk = summary_of(cell, JK)
         if jk is not None:
             cells.append({**cell.keys, "spearman": jk["spearman_rank"], "AP": cell.summary.get("AP")})
-            groups += [{**cell.keys, **row} for row in cell.keep("divergence groups", partial(_by_group, cell))]
+            groups += [{**cell.keys, **row} for row in groups_told(cell)]
         density.append(density_sample(cell))
     if not rules:
         return []
@@ -101,7 +101,7 @@ def divergence(study: StudyRecord) -> list[Result]:
     ]
 
 
-def _cut(cell: CellData, rule: Rule) -> int:
+def cut(cell: CellData, rule: Rule) -> int:
     """The objects whose candidates were not recorded whole; J_k always is."""
 
     def compute() -> int:
@@ -115,6 +115,11 @@ def _by_rule(rules: list[dict[str, object]]) -> pd.DataFrame:
     """The table by rule; the column `cut` is there where the records of any cell were cut."""
     table = pd.DataFrame(rules)
     return over_seeds(table if table.cut.any() else table.drop(columns="cut"))
+
+
+def groups_told(cell: CellData) -> list[dict[str, object]]:
+    """One row per class, size and crowdedness of the objects."""
+    return cell.keep("divergence groups", partial(_by_group, cell))
 
 
 def _by_group(cell: CellData) -> list[dict[str, object]]:

@@ -13,12 +13,13 @@ from assignbench.analysis.categories import LEAST_CATEGORIES, category_trends, c
 from assignbench.analysis.pairs import KEYS, gains, over_pairs, pairs_of
 from assignbench.analysis.parts import (
     INTERVALS,
-    STANDARD_AREAS,
     area_groups,
     image_groups,
     measured_table,
     object_groups,
     part_table,
+    ranges_of,
+    recalls_of,
 )
 from assignbench.analysis.result import Result
 from assignbench.analysis.trends import FACTORS, LEAST_BASE, LEAST_IMAGES, LEAST_RANGE, trends, unit_of_gain
@@ -157,9 +158,8 @@ def category_gains(study: StudyRecord) -> pd.DataFrame:
 )
 def size(study: StudyRecord) -> list[Result]:
     """AP by area of the object, and AR by number of detections."""
-    ranges = {k: (float(a), float(b)) for k, (a, b) in (study.about.get("areas") or {}).items()}
-    names = [f"AR{k}" for k in study.about.get("max_dets") or (1, 10, 100)]
-    table = part_table(study, partial(area_groups, ranges or STANDARD_AREAS))
+    names = recalls_of(study)
+    table = part_table(study, partial(area_groups, ranges_of(study)))
     recall = {name: "share" for name in names}
     return [
         *results_of("size", "By area of the object", table),

@@ -9,6 +9,7 @@ from assignbench.analysis.base import CellData, StudyRecord, analysis
 from assignbench.analysis.estimates import Floats
 from assignbench.analysis.pairs import pairs_of
 from assignbench.analysis.result import Result
+from assignbench.measure.matching import Ints
 
 MOST = 4  # images of a pair in each direction
 UNITS = {"found": "share", "found_by_baseline": "share", "difference": "share"}
@@ -36,11 +37,15 @@ def _image_scores(cell: CellData) -> Floats:
     return np.asarray(np.divide(hits, counted, out=np.full(len(hits), np.nan), where=counted > 0))
 
 
+def image_ids(cell: CellData) -> Ints:
+    """The ids [I] of the test images, in the order of their scores."""
+    return cell.keep("image ids", lambda: cell.overlaps.images)
+
+
 def image_differences(first: CellData, second: CellData) -> pd.DataFrame:
     """image_id, name, first, second, difference (second minus first), the images with objects only."""
     a, b = image_scores(first), image_scores(second)
-    ids = first.keep("image ids", lambda: first.overlaps.images)
-    table = pd.DataFrame({"image_id": ids, "first": a, "second": b, "difference": b - a})
+    table = pd.DataFrame({"image_id": image_ids(first), "first": a, "second": b, "difference": b - a})
     return table.dropna().merge(first.images[["image_id", "name"]], on="image_id")
 
 

@@ -22,9 +22,9 @@ import pandas as pd
 
 from assignbench.errors import InputError
 from assignbench.records import CellRecord, read_json, write_bytes
-from assignbench.records.manifest import MANIFEST
+from assignbench.records.manifest import CACHE, MANIFEST
 
-FILE = Path("cache") / "analysis.bin"
+FILE = Path(CACHE) / "analysis.bin"
 LARGEST = 1 << 28  # bytes of a file that is read
 MEASURING = ("analysis", "config", "measure", "records")  # packages whose code the results depend on
 PLAIN = (str, int, float, bool, type(None))
@@ -58,6 +58,14 @@ class Kept:
         found: T = self._values[text]
         return found
 
+    def holds(self, name: Hashable) -> bool:
+        """Whether the result of a name is there."""
+        return repr(name) in self._values or repr(name) in self._read()
+
+    def reload(self) -> None:
+        """Looks at the file again, which another process has written."""
+        self._stored = None
+
     def _read(self) -> dict[str, Any]:
         if self._stored is None:
             self._stored = read_results(self._file, self._key) if self._file is not None else {}
@@ -77,7 +85,7 @@ class Kept:
 
 def kept_of(record: CellRecord) -> Kept:
     """What is kept of a finished cell; in memory alone where its bytes are not compared with its manifest."""
-    if not record.thorough:
+    if not record.thorough or (record.folder / FILE.parent).is_symlink():
         return Kept()
     try:
         files = read_json(record.folder / MANIFEST)["files"]

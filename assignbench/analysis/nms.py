@@ -146,7 +146,7 @@ def nms(study: StudyRecord) -> list[Result]:
         for reading, values in recall.items():
             row = {**cell.keys, "reading": reading.replace("_", "-"), "NR": mean_recall(values)}
             rows.append({**row, **{f"NR{round(100 * t)}": v for t, v in zip(THRESHOLDS, values, strict=True)}})
-        oracle.append({**cell.keys, "kind": cell.config.method.nms.kind, **_oracle(cell)})
+        oracle.append({**cell.keys, "kind": cell.config.method.nms.kind, **cell_oracle(cell)})
     if not rows:
         return []
     shares = {"NR": "share"} | {f"NR{round(100 * t)}": "share" for t in THRESHOLDS}
@@ -157,7 +157,7 @@ def nms(study: StudyRecord) -> list[Result]:
     ]
 
 
-def _oracle(cell: CellData) -> dict[str, float]:
+def cell_oracle(cell: CellData) -> dict[str, float]:
     """AP as recorded, as replayed, with the oracle ranking, and the last two's difference."""
 
     def compute() -> float:

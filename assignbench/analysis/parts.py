@@ -104,6 +104,16 @@ def _image_groups(grouping: Grouping, cell: CellData) -> list[tuple[int, dict[st
     return found
 
 
+def ranges_of(study: StudyRecord) -> Mapping[str, tuple[float, float]]:
+    """The study's own ranges of area in px², or COCO's."""
+    return {k: (float(a), float(b)) for k, (a, b) in (study.about.get("areas") or {}).items()} or STANDARD_AREAS
+
+
+def recalls_of(study: StudyRecord) -> list[str]:
+    """The recalls by detections per image and class that the study asks for."""
+    return [f"AR{k}" for k in study.about.get("max_dets") or (1, 10, 100)]
+
+
 def area_groups(ranges: Mapping[str, tuple[float, float]], cell: CellData) -> list[Part]:
     """The ranges of area, by COCO's own rule."""
     parts = []

@@ -329,9 +329,14 @@ def anchors(study: StudyRecord) -> Result:
     """anchor, share, size, ratio over seeds; for imports nothing."""
     rows = []
     for cell in study.data():
-        rows += [{**cell.keys, **row} for row in cell.keep("anchors", partial(learned_anchors, cell))]
+        rows += [{**cell.keys, **row} for row in kept_anchors(cell)]
     table = over_seeds(pd.DataFrame(rows)) if rows else pd.DataFrame()
     return Result("anchors", "Boxes by place of the prior", table, ANCHOR_UNITS, population=SEEDS)
+
+
+def kept_anchors(cell: CellData) -> list[dict[str, object]]:
+    """One row per prior of a location that detects anything."""
+    return cell.keep("anchors", partial(learned_anchors, cell))
 
 
 def learned_anchors(cell: CellData, least: float = 0.3) -> list[dict[str, object]]:

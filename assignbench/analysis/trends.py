@@ -8,6 +8,7 @@ and the gain is relative to the baseline's, since crowded images are harder for 
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass
+from functools import partial
 
 import numpy as np
 
@@ -149,6 +150,10 @@ def _too_few(factor: str, names: tuple[str, ...], middles: Floats, least: int) -
 
 def group_curve(cell: CellData, factor: str, least: int = LEAST_OBJECTS) -> Floats:
     """AP [1 + R, G] of every group, on all images and on their bootstrap replicates."""
+    return cell.keep(("group curve", factor, least), partial(_group_curve, cell, factor, least))
+
+
+def _group_curve(cell: CellData, factor: str, least: int) -> Floats:
     groups, grouping = groups_of(cell, factor, least), grouping_of(cell, factor, least)
     if grouping is None or not groups.names:
         return np.zeros((1 + measures.REPLICATES, 0))
@@ -181,11 +186,11 @@ def trend_sample(pair: Pair, factor: str, *, relative: bool = False) -> TrendSam
         gained = np.divide(gained, base, out=np.full_like(gained, np.nan), where=base > 0)
     if not np.isfinite(gained).all():
         return _without(groups, len(seeds), "the baseline finds nothing in a group")
-    gained[1:] = measures.stretched(gained[1:], _stretch(pair.ours[seeds[0]], factor, least))
+    gained[1:] = measures.stretched(gained[1:], stretch_of_groups(pair.ours[seeds[0]], factor, least))
     return TrendSample(slopes_of(gained, groups.middles, groups.images), groups, gained[0], gained[1:])
 
 
-def _stretch(cell: CellData, factor: str, least: int) -> Floats:
+def stretch_of_groups(cell: CellData, factor: str, least: int) -> Floats:
     """By how much replicates of each group's gain [G], a mean over its classes, vary too little."""
 
     def compute() -> Floats:

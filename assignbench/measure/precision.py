@@ -109,14 +109,27 @@ class _Class:
         right = (found >= 0) & ~ignored
         never = ~ignored.any(axis=1) & ~(found >= 0).any(axis=1)
         touched = np.flatnonzero(right.any(axis=1))
-        always = _summed(self.by_image, self.image, np.flatnonzero(never), touched)
-        for t in range(found.shape[1]):
-            hits = np.flatnonzero(right[:, t])
-            here = np.searchsorted(touched, hits)
-            others = _summed(
-                self.by_image, self.image, np.flatnonzero((found[:, t] < 0) & ~ignored[:, t] & ~never), hits
-            )
-            yield _Sums(hits, found[hits, t], always[here] + others)
+        hits = [np.flatnonzero(right[:, t]) for t in range(found.shape[1])]
+        others = [np.flatnonzero((found[:, t] < 0) & ~ignored[:, t] & ~never) for t in range(found.shape[1])]
+        (always,) = self._before([touched], [np.flatnonzero(never)])
+        for t, wrong in enumerate(self._before(hits, others)):
+            here = np.searchsorted(touched, hits[t])
+            yield _Sums(hits[t], found[hits[t], t], always[here] + wrong)
+
+    def _before(self, ends: list[Ints], which: list[Ints]) -> list[Floats]:
+        """For each pair of lists: what the detections `which` weigh together that lie before each place in `ends`."""
+        edges = [np.searchsorted(w, e) for w, e in zip(which, ends, strict=True)]
+        used = [w[: e[-1]] if len(e) else w[:0] for w, e in zip(which, edges, strict=True)]
+        offsets = np.cumsum([0, *map(len, used)])
+        rows = np.concatenate([e + o for e, o in zip(edges, offsets, strict=False)])
+        if not offsets[-1]:
+            return [np.zeros((len(e), self.by_image.shape[1])) for e in ends]
+        from scipy.sparse import csr_array  # a quarter of a second to load
+
+        indices = self.image[np.concatenate(used)]
+        between = csr_array((np.ones(len(indices)), indices, np.r_[0, rows]), shape=(len(rows), len(self.by_image)))
+        parts = np.split(between @ self.by_image, np.cumsum([len(e) for e in ends])[:-1])
+        return [part.cumsum(axis=0) for part in parts]
 
     def precision(
         self, objects: Bools, present: Floats, total: Floats, group: Bools | None, interpolation: Interpolation
@@ -135,18 +148,6 @@ class _Class:
             values[t] = _interpolated(recall, tp / (tp + wrong + np.spacing(1.0)), interpolation)
         values[:, present <= 0] = np.nan
         return values
-
-
-def _summed(by_image: Floats, image: Ints, which: Ints, ends: Ints) -> Floats:
-    """What the detections `which` weigh together that lie before each of the places `ends` [H, R]."""
-    edges = np.searchsorted(which, ends)
-    last = int(edges[-1]) if len(edges) else 0
-    if not last:
-        return np.zeros((len(ends), by_image.shape[1]))
-    from scipy.sparse import csr_array  # a quarter of a second to load
-
-    between = csr_array((np.ones(last), image[which[:last]], np.r_[0, edges]), shape=(len(ends), len(by_image)))
-    return np.asarray((between @ by_image).cumsum(axis=0))
 
 
 def interpolated(recall: Floats, precision: Floats, interpolation: Interpolation) -> Floats:

@@ -334,6 +334,7 @@ OTHER_FILES = {
     "probes/*.png": "The probe images as the network sees them, by image id.",
     "examples/*.png": "Test images for pictures, by image id: those that the study names, and a few others.",
     "assignments/part-*.parquet": "Rows of assignments.parquet, written at each checkpoint.",
+    "cache/*": "What reports worked out from these records, and the hashes of the files; free to be removed.",
     "tensorboard/*": "Metrics for TensorBoard, where it is installed; nothing reads them back.",
     "checkpoint/*": "Weights as safetensors; two generations of the state of training, each with its checksums.",
 }

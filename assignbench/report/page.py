@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from assignbench.analysis import ORDER, Result, StudyRecord, chosen, read_study_record
+from assignbench.analysis.prepared import prepare
 from assignbench.errors import Contradiction
 from assignbench.records import write_text
 from assignbench.report.card import answer_card, banners
@@ -95,6 +96,7 @@ def write_report(
 def page_of(study: StudyRecord, target: Target, tell: Tell) -> Page:
     """The page: the answer, the analyses in order, what was left out, what it ran on; figures are saved."""
     selected = chosen(study.about.get("analyses") or [], ORDER)
+    prepare(study, [one.name for one in selected], tell)
     answers: dict[str, list[Result] | str] = {}
     sections: list[Section] = []
     for number, one in enumerate(selected, start=1):
@@ -139,6 +141,8 @@ def page_of(study: StudyRecord, target: Target, tell: Tell) -> Page:
         forest=_forest(sections),
         lost=_lost(sections, card),
     )
+    for cell in study.data():
+        cell.kept.save()
     return replace(page, contradictions=lint(all_results(answers), page.tables, coco_areas=not about.get("areas")))
 
 
