@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,10 +13,10 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from assignbench.analysis import StudyRecord
-from assignbench.analysis.probes import probe_objects, visits
+from assignbench.analysis.probes import last_visit, probe_objects
 from assignbench.records import CellRecord
 from assignbench.report.scenes import first_seed
-from assignbench.report.style import WHITE, Drawn, finished, picture, place_name, plain
+from assignbench.report.style import PICTURES, WHITE, Drawn, finished, panels, picture, place_name, plain
 
 # Mutual Guidance, Fig. 4: red is lost, green is gained; what both give is grey.
 LOST, GAINED, KEPT, INK = "#d7301f", "#1a7f45", "#8a8f98", "#1d2228"
@@ -52,7 +51,7 @@ _HOW = (
 
 def _of_pair(ours: CellRecord, theirs: CellRecord, data: str) -> Figure | None:
     """The object whose priors change most, cropped to."""
-    one, other = visits(ours)[-1], visits(theirs)[-1]
+    one, other = last_visit(ours), last_visit(theirs)
     keys = ["image_id", "object_id", "prior"]
     both = one.merge(other[[*keys, "positive_cls", "positive_box"]], on=keys, how="outer", suffixes=("", "_theirs"))
     lacking = other.merge(one[keys], on=keys, how="left", indicator=True)
@@ -71,14 +70,14 @@ def _of_pair(ours: CellRecord, theirs: CellRecord, data: str) -> Figure | None:
     if not pixels.is_file():
         return None
     mine = both[(both.image_id == image) & (both.object_id == chosen)]
-    figure, axes = plt.subplots(1, 2, figsize=(2 * SIDE, SIDE + 0.35))
+    figure, axes = panels(2, size=(SIDE, SIDE + 0.35))
     for ax, (task, words) in zip(axes, TASKS.items(), strict=True):
         picture(ax, np.asarray(Image.open(pixels).convert("RGB")), "")
         ax.add_patch(Rectangle((0, 0), 1, 1, transform=ax.transAxes, fc=WHITE, alpha=0.3, lw=0))  # colours stand out
         _draw(ax, mine, task)
         ax.set_title(f"{words}: {plain(_count(mine, task))}", fontsize=9)
     _truth(axes, ours, image, chosen)
-    return finished(figure)
+    return finished(figure, PICTURES)
 
 
 def _count(mine: pd.DataFrame, task: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from assignbench.records.names import file_name
 from assignbench.report.content import Picture
 from assignbench.report.kinds import save
-from assignbench.report.style import Drawn, discard
+from assignbench.report.style import Drawn
 
 # A drawing is shown as SVG, which is sharp at every size, unless it is so large; photographs are JPEG.
 DRAWING, PHOTO = (".svg", ".pdf", ".png"), (".jpg", ".pdf")
@@ -34,7 +34,6 @@ class Target:
             if one.figure is None:
                 continue
             if one.photo_of in self.hidden:
-                discard(one.figure)
                 continue
             stem = self.free(one.name)
             kinds = [k for k in (PHOTO if one.photo_of else DRAWING) if self.print_too or k != ".pdf"]
