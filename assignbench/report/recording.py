@@ -51,7 +51,7 @@ class Played(Artist):
 
     def draw(self, renderer: RendererBase) -> None:
         """As matplotlib calls it for every kind of file."""
-        to = Affine2D().translate(*self.moved) + _pixels_of(renderer)
+        to = Affine2D().translate(*self.moved).scale(_pixels_of(renderer))
         for play in self.played:
             play(renderer, to)
 
@@ -121,7 +121,7 @@ class Recorder(RendererBase):
         sign, frozen = Affine2D(marker_trans.get_matrix()), Affine2D(trans.get_matrix())
 
         def draw(renderer: RendererBase, own: GraphicsContextBase, to: Affine2D) -> None:
-            scaled = sign + _pixels_of(renderer)
+            scaled = sign + Affine2D().scale(_pixels_of(renderer))
             renderer.draw_markers(own, marker_path, scaled, path, frozen + to, rgbFace)
 
         def corners() -> Floats:
@@ -148,7 +148,7 @@ class Recorder(RendererBase):
         each: Any = np.asarray(all_transforms, np.float64).reshape(-1, 3, 3)  # meshes give an empty list
 
         def draw(renderer: RendererBase, own: GraphicsContextBase, to: Affine2D) -> None:
-            scaled = master + _pixels_of(renderer)  # around the offsets, which are moved
+            scaled = master + Affine2D().scale(_pixels_of(renderer))  # around the offsets, which are moved
             renderer.draw_path_collection(own, scaled, paths, each, offsets, away + to, *more, **named)
 
         def corners() -> Floats:
@@ -214,9 +214,9 @@ class Recorder(RendererBase):
         self.boxes.append(corners() if look.clip is None else look.clip.get_points())
 
 
-def _pixels_of(renderer: RendererBase) -> Affine2D:
-    """From points to the renderer's pixels."""
-    return Affine2D().scale(float(np.asarray(renderer.points_to_pixels(1.0))))
+def _pixels_of(renderer: RendererBase) -> float:
+    """How many pixels of the renderer a point is."""
+    return float(np.asarray(renderer.points_to_pixels(1.0)))
 
 
 @lru_cache(8192)
@@ -236,7 +236,7 @@ def _sampled(image: Pixels, place: Transform) -> tuple[int, int, Pixels]:
     larger = min(wide / image.shape[1], tall / image.shape[0])
     way = Image.Resampling.NEAREST if larger >= WHOLE else Image.Resampling.HAMMING
     pixels = np.asarray(Image.fromarray(image).resize((wide, tall), way))
-    return left, low, np.ascontiguousarray(pixels[:: 1 if y1 <= y2 else -1, :: 1 if x1 <= x2 else -1])
+    return left, low, np.array(pixels[:: 1 if y1 <= y2 else -1, :: 1 if x1 <= x2 else -1])  # a copy: renderers want to write
 
 
 class _Look:

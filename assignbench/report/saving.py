@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from assignbench.records.names import file_name
 from assignbench.report.content import Picture
+from assignbench.report.kept import Figure, Kept, copy, saved
 from assignbench.report.kinds import save
 from assignbench.report.style import Drawn
 
@@ -19,31 +21,48 @@ LARGEST_SVG = 250_000  # bytes
 class Target:
     """Where figures go, of which data sets no image is shown, and the names that are taken.
 
-    `print_too`: whether the kinds for print are written beside those that a page shows.
+    `print_too`: whether the kinds for print are written beside those that a page shows. `kept`: the figures of the
+    report before.
     """
 
     folder: Path
     hidden: frozenset[str]
-    print_too: bool = True
+    print_too: bool
+    kept: Kept
     taken: set[str] = field(default_factory=set)
 
-    def save(self, drawn: list[Drawn]) -> list[Picture]:
-        """Writes the figures; what the page needs of each."""
-        pictures = []
-        for one in drawn:
-            if one.figure is None:
-                continue
-            if one.photo_of in self.hidden:
-                continue
-            stem = self.free(one.name)
-            kinds = [k for k in (PHOTO if one.photo_of else DRAWING) if self.print_too or k != ".pdf"]
-            files = [self.folder / "figures" / f"{stem}{kind}" for kind in kinds]
-            save(one.figure, files)
-            if files[0].suffix == ".svg" and files[0].stat().st_size > LARGEST_SVG:
-                files.reverse()
-            names = [f"figures/{path.name}" for path in files]
-            pictures.append(Picture(one.caption, names[0], tuple(names[1:])))
-        return pictures
+    def drawn(self, key: str, draw: Callable[[], list[Drawn]]) -> list[Picture]:
+        """Writes the figures of a key (`Kept.key`): those of the report before, or else what `draw` gives."""
+        held = self.kept.find(key)
+        if held is not None:
+            return [self._again(one) for one in held if one.photo_of not in self.hidden]
+        made = draw()
+        whole = all(one.photo_of not in self.hidden for one in made if one.figure is not None) and self.print_too
+        figures = [self._save(one) for one in made if one.figure is not None and one.photo_of not in self.hidden]
+        self.kept.note(key if whole else "", figures)
+        return [self._picture(one.caption, list(one.files)) for one in figures]
+
+    def _save(self, one: Drawn) -> Figure:
+        stem = self.free(one.name)
+        kinds = [k for k in (PHOTO if one.photo_of else DRAWING) if self.print_too or k != ".pdf"]
+        paths = [self.folder / "figures" / f"{stem}{kind}" for kind in kinds]
+        if one.figure is not None:
+            save(one.figure, paths)
+        if paths[0].suffix == ".svg" and paths[0].stat().st_size > LARGEST_SVG:
+            paths.reverse()
+        return saved(one.name, one.caption, one.photo_of, paths)
+
+    def _again(self, one: Figure) -> Picture:
+        """A kept figure, under the name that is free for it now."""
+        stem = self.free(one.name)
+        wanted = [name for name in one.files if self.print_too or Path(name).suffix != ".pdf"]
+        names = {name: f"{stem}{Path(name).suffix}" for name in wanted}
+        copy(self.kept, {old: self.folder / "figures" / new for old, new in names.items()})
+        return self._picture(one.caption, list(names.values()))
+
+    def _picture(self, caption: str, names: Sequence[str]) -> Picture:
+        files = [f"figures/{name}" for name in names]
+        return Picture(caption, files[0], tuple(files[1:]))
 
     def free(self, text: str) -> str:
         """A file name that no other figure has: "a-b" on "c" and "a" on "b-c" read alike."""
