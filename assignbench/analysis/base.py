@@ -14,21 +14,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from assignbench.analysis.answers import answered
+from assignbench.analysis.kept import Kept, kept_of
 from assignbench.analysis.result import Result
 from assignbench.config.cell import CellConfig
 from assignbench.config.evaluation import LEAST_OBJECTS
 from assignbench.config.method import compared_with, differing_parts
 from assignbench.errors import InputError, nearest
 from assignbench.measure.coco import COCO_LIMITS
-from assignbench.measure.matching import (
-    Matches,
-    Overlaps,
-    average_precision,
-    average_recall,
-    match,
-    mean_over_classes,
-    overlaps_of,
-)
+from assignbench.measure.matching import Matches, Overlaps, match, overlaps_of
+from assignbench.measure.precision import average_precision, average_recall, mean_over_classes
 from assignbench.plugins import imported
 from assignbench.records import CellRecord, read_about, read_cells, refuse_old
 from assignbench.records.contents import check_others, check_table, read_environment
@@ -43,8 +37,11 @@ class CellData:
     it is not what a finished cell has.
     """
 
-    def __init__(self, cell: CellRecord, environment: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, cell: CellRecord, environment: Mapping[str, Any] | None = None, kept: Kept | None = None
+    ) -> None:
         self.cell = cell
+        self.kept = Kept() if kept is None else kept
         self.config = cell.config
         environment = read_environment(cell.folder) if environment is None else environment
         self.agnostic = bool(environment.get("class_agnostic"))
@@ -54,13 +51,32 @@ class CellData:
 
     def check(self) -> None:
         """Raises InputError naming file and column where the cell's files do not hold what an analysis counts on."""
+        self.keep("checked", self._check)
+
+    def _check(self) -> bool:
         tables = {"images": self.images, "objects": self.cell.table("objects"), "detections": self.detections}
         check_others(self.cell.folder)
         for name, classes in zip(tables, (self.classes, self.true_classes, self.classes), strict=True):
             check_table(self.cell.folder, name, tables, classes)
+        return True
+
+    def keep(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """What `compute` gives, worked out once for these records, whichever report asks (`kept.Kept.get`).
+
+        For what the package's own code works out from this cell and the key alone: of other code nobody knows whether
+        it has changed, it asks for `once`.
+        """
+        return self.kept.get(key, compute)
+
+    def release(self) -> None:
+        """Forgets the tables and what was worked out `once`, which are read again if anybody asks; saves the rest."""
+        self.kept.save()
+        self._known.clear()
+        for name in ("images", "objects", "detections", "overlaps", "matches", "before"):
+            self.__dict__.pop(name, None)
 
     def once(self, key: Hashable, compute: Callable[[], T]) -> T:
-        """What `compute` gives, worked out the first time that the key is asked for."""
+        """What `compute` gives, worked out the first time that the key is asked for since the cell was opened."""
         if key not in self._known:
             self._known[key] = compute()
         found: T = self._known[key]
@@ -70,6 +86,20 @@ class CellData:
     def keys(self) -> dict[str, Any]:
         """data, detector, method, seed."""
         return keys_of(self.cell)
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """AP and its relatives, cost."""
+        return self.cell.summary
+
+    def describes(self, column: str) -> bool:
+        """Whether the objects have this column."""
+        return self.keep(("describes", column), lambda: column in self.objects)
+
+    @property
+    def image_count(self) -> int:
+        """The number of test images."""
+        return self.keep("number of images", lambda: len(self.images))
 
     @cached_property
     def images(self) -> pd.DataFrame:
@@ -92,11 +122,14 @@ class CellData:
 
     def pre_nms(self) -> pd.DataFrame | None:
         """The boxes before NMS; None where an import came without them."""
-        return self.cell.table("pre_nms") if self.cell.holds("pre_nms") else None
+        return self.once("pre_nms", lambda: self._table("pre_nms"))
 
     def candidates(self) -> pd.DataFrame | None:
         """Predictions around the objects, never cut by score; None where an import came without them."""
-        return self.cell.table("candidates") if self.cell.holds("candidates") else None
+        return self.once("candidates", lambda: self._table("candidates"))
+
+    def _table(self, name: str) -> pd.DataFrame | None:
+        return self.cell.table(name) if self.cell.holds(name) else None
 
     @property
     def most(self) -> int:
@@ -109,18 +142,30 @@ class CellData:
         return overlaps_of(self.images, self.objects, self.detections, len(self.classes))
 
     @cached_property
+    def before(self) -> Overlaps | None:
+        """Boxes before NMS, best ranking score first, and objects of one class with IoU 0.5 or more; None without."""
+        boxes = self.pre_nms()
+        if boxes is None:
+            return None
+        return overlaps_of(self.images, self.objects, boxes.assign(score=boxes.ranking_score), len(self.classes))
+
+    @cached_property
     def matches(self) -> Matches:
         """Which detection found which object, at COCO's thresholds."""
         return match(self.overlaps, max_detections=self.most)
 
     def precision(self) -> npt.NDArray[np.float64]:
         """AP [T, C]."""
-        return self.once("precision", lambda: np.asarray(average_precision(self.matches)[0]))
+        return self.keep("precision", lambda: np.asarray(average_precision(self.matches)[0]))
 
     def recall(self, most: int) -> float:
         """AR with the best `most` detections of each image and class; NaN where no object counts."""
-        matches = self.matches if most <= self.most else match(self.overlaps, max_detections=most)
-        return float(mean_over_classes(average_recall(matches.first(most))[0]))
+
+        def compute() -> float:
+            matches = self.matches if most <= self.most else match(self.overlaps, max_detections=most)
+            return float(mean_over_classes(average_recall(matches.first(most))[0]))
+
+        return self.keep(("recall", most), compute)
 
 
 @dataclass(frozen=True)
@@ -238,7 +283,7 @@ class StudyRecord:
         """The finished cells, opened."""
         for cell in self.done:
             if cell.id not in self._read:
-                self._read[cell.id] = CellData(cell)
+                self._read[cell.id] = CellData(cell, kept=kept_of(cell))
         return [self._read[c.id] for c in self.done]
 
 
@@ -256,7 +301,7 @@ def read_study_record(folder: Path) -> StudyRecord:
         try:
             _ = record.config
             if record.state == "done":
-                opened[record.id] = CellData(record)
+                opened[record.id] = CellData(record, kept=kept_of(record))
                 opened[record.id].check()
             cells.append(record)
         except InputError as problem:

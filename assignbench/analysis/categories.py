@@ -30,6 +30,10 @@ class ClassMeans:
 
 def class_means(cell: CellData, factor: str) -> ClassMeans:
     """What the objects of each class are like on a cell's test set."""
+    return ClassMeans(*cell.keep(("class means", factor), lambda: _class_means(cell, factor)))
+
+
+def _class_means(cell: CellData, factor: str) -> tuple[Floats, Floats, Floats]:
     o = cell.overlaps
     counted = ~o.left_out
     label, values = o.object_label[counted], cell.objects[factor].to_numpy(float)[counted]
@@ -37,7 +41,7 @@ def class_means(cell: CellData, factor: str) -> ClassMeans:
     total = np.bincount(label, values, minlength=o.classes)
     pairs = np.unique(np.stack([label, o.object_image[counted]]), axis=1)
     images = np.bincount(pairs[0], minlength=o.classes).astype(float)
-    return ClassMeans(np.divide(total, objects, out=np.full(o.classes, np.nan), where=objects > 0), objects, images)
+    return np.divide(total, objects, out=np.full(o.classes, np.nan), where=objects > 0), objects, images
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ def _no_line(cell: CellData, factor: str) -> str:
     """Why there are no categories to draw a line through; "" where there may be."""
     if cell.agnostic:
         return "the detector knows no classes"
-    return "" if factor in cell.objects else f"the objects have no {factor}"
+    return "" if cell.describes(factor) else f"the objects have no {factor}"
 
 
 def _too_few(factor: str, middles: Floats) -> str:

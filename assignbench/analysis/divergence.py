@@ -48,7 +48,7 @@ def summary_of(cell: CellData, rule: Rule) -> dict[str, float | int] | None:
         candidates = rule_candidates(cell, rule)
         return None if candidates is None else summarise(cell.objects[~cell.objects.crowd], candidates)
 
-    return cell.once(("divergence", rule), compute)
+    return cell.keep(("divergence", rule), compute)
 
 
 @analysis(
@@ -82,8 +82,8 @@ def divergence(study: StudyRecord) -> list[Result]:
                 rules.append({**cell.keys, "candidates": rule, **told, "cut": _cut(cell, rule)})
         jk = summary_of(cell, JK)
         if jk is not None:
-            cells.append({**cell.keys, "spearman": jk["spearman_rank"], "AP": cell.cell.summary.get("AP")})
-            groups += [{**cell.keys, **row} for row in cell.once("divergence groups", partial(_by_group, cell))]
+            cells.append({**cell.keys, "spearman": jk["spearman_rank"], "AP": cell.summary.get("AP")})
+            groups += [{**cell.keys, **row} for row in cell.keep("divergence groups", partial(_by_group, cell))]
         density.append(density_sample(cell))
     if not rules:
         return []
@@ -103,8 +103,12 @@ def divergence(study: StudyRecord) -> list[Result]:
 
 def _cut(cell: CellData, rule: Rule) -> int:
     """The objects whose candidates were not recorded whole; J_k always is."""
-    known = rule == CLOSE and "close_left_out" in cell.objects
-    return int((cell.objects.close_left_out > 0).sum()) if known else 0
+
+    def compute() -> int:
+        known = rule == CLOSE and "close_left_out" in cell.objects
+        return int((cell.objects.close_left_out > 0).sum()) if known else 0
+
+    return cell.keep(("cut", rule), compute)
 
 
 def _by_rule(rules: list[dict[str, object]]) -> pd.DataFrame:
@@ -142,7 +146,11 @@ def _by_group(cell: CellData) -> list[dict[str, object]]:
 
 def density_sample(cell: CellData, most: int = DENSITY_POINTS) -> pd.DataFrame:
     """Scores and IoU of at most so many predictions around the objects, every k-th one: for the density plot."""
-    table = cell.candidates()
-    table = box_candidates(cell, 0.1) if table is None else table
-    few = table[["ranking_score", "cls_score", "iou"]].iloc[:: max(1, -(-len(table) // most))]
-    return few.assign(**cell.keys)
+
+    def compute() -> pd.DataFrame:
+        table = cell.candidates()
+        table = box_candidates(cell, 0.1) if table is None else table
+        few = table[["ranking_score", "cls_score", "iou"]].iloc[:: max(1, -(-len(table) // most))]
+        return few.reset_index(drop=True)
+
+    return cell.keep(("density", most), compute).assign(**cell.keys)

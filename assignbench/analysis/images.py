@@ -19,6 +19,10 @@ def image_scores(cell: CellData) -> Floats:
 
     NaN for images without a countable object.
     """
+    return cell.keep("image scores", lambda: _image_scores(cell))
+
+
+def _image_scores(cell: CellData) -> Floats:
     o, matches = cell.overlaps, cell.matches
     counted = np.bincount(o.object_image[~o.left_out], minlength=len(o.images))
     order = np.lexsort((-o.score, o.image))
@@ -35,7 +39,8 @@ def image_scores(cell: CellData) -> Floats:
 def image_differences(first: CellData, second: CellData) -> pd.DataFrame:
     """image_id, name, first, second, difference (second minus first), the images with objects only."""
     a, b = image_scores(first), image_scores(second)
-    table = pd.DataFrame({"image_id": first.overlaps.images, "first": a, "second": b, "difference": b - a})
+    ids = first.keep("image ids", lambda: first.overlaps.images)
+    table = pd.DataFrame({"image_id": ids, "first": a, "second": b, "difference": b - a})
     return table.dropna().merge(first.images[["image_id", "name"]], on="image_id")
 
 

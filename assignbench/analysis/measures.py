@@ -20,17 +20,8 @@ from assignbench.measure.calibration import calibration_error
 from assignbench.measure.coco import AREAS
 from assignbench.measure.groups import CROWDING, group_precision
 from assignbench.measure.lrp import lrp
-from assignbench.measure.matching import (
-    Bools,
-    Floats,
-    Interpolation,
-    Matches,
-    average_precision,
-    average_recall,
-    match,
-    mean_over_classes,
-    overlaps_of,
-)
+from assignbench.measure.matching import Bools, Floats, Matches, match, overlaps_of
+from assignbench.measure.precision import Interpolation, average_precision, average_recall, mean_over_classes
 from assignbench.measure.voc import VOC_THRESHOLDS, match_voc
 
 REPLICATES = 200
@@ -132,8 +123,12 @@ def images_with(cell: CellData, inside: Bools) -> int:
 
 def too_few_images(cell: CellData, measure: str) -> bool:
     """Whether a measure is about a part of the objects that fewer than `LEAST_IMAGES` images hold."""
-    inside = _part(cell, measure)
-    return inside is not None and images_with(cell, inside) < LEAST_IMAGES
+
+    def compute() -> bool:
+        inside = _part(cell, measure)
+        return inside is not None and images_with(cell, inside) < LEAST_IMAGES
+
+    return cell.keep(("too few images", measure), compute)
 
 
 def _part(cell: CellData, measure: str) -> Bools | None:
@@ -186,18 +181,43 @@ def in_points(measure: str) -> bool:
 
 def measured(cell: CellData, measure: str) -> float:
     """A measure of a cell on its whole test split; NaN where its records do not hold it."""
-    value = cell.cell.summary.get(measure)
+    value = cell.summary.get(measure)
     if value is not None:
         return float(value)
-    return float(weighted(cell, measure, whole(len(cell.images)))[0])
+    return cell.keep(("measured", measure), lambda: float(weighted(cell, measure, whole(cell.image_count))[0]))
 
 
 def replicated(cell: CellData, measure: str) -> Floats:
     """A measure [R] of a cell on the replicates of `bootstrap`; NaN where it is not recorded, or of a single image."""
-    if len(cell.images) < 2:
+    if cell.image_count < 2:
         return np.full(REPLICATES, np.nan)
-    draws = cell.once("bootstrap", lambda: bootstrap(len(cell.images)))
-    return cell.once(("replicated", measure), lambda: weighted(cell, measure, draws))
+    return cell.keep(("replicated", measure), lambda: weighted(cell, measure, draws_of(cell)))
+
+
+def draws_of(cell: CellData) -> ImageWeights:
+    """The bootstrap of a cell's test images."""
+    return cell.once("bootstrap", lambda: bootstrap(cell.image_count))
+
+
+def with_draws(cell: CellData) -> Floats:
+    """Weights [1 + R, I]: every image once, and the replicates."""
+    return cell.once("with draws", lambda: np.concatenate([whole(cell.image_count).rows, draws_of(cell).rows]))
+
+
+def drawn_precision(cell: CellData, area: tuple[float, float] | None = None) -> Floats:
+    """AP [1 + R, T, C] of all images as they are and of the replicates; of a range of areas by COCO's rule."""
+
+    def compute() -> Floats:
+        return average_precision(matches_of(cell, area), with_draws(cell))
+
+    return cell.once(("drawn precision", area), compute)
+
+
+def matches_of(cell: CellData, area: tuple[float, float] | None = None) -> Matches:
+    """Who found what; by COCO's rule for a range of areas."""
+    if area is None:
+        return cell.matches
+    return cell.once(("by area", area), lambda: match(cell.overlaps, area=area, max_detections=cell.most))
 
 
 def weighted(cell: CellData, measure: str, weights: ImageWeights) -> Floats:
@@ -216,8 +236,9 @@ def precision_by_class(cell: CellData, weights: ImageWeights) -> Floats:
     """AP [R, T, C] at COCO's thresholds."""
 
     def compute() -> Floats:
-        found = average_precision(cell.matches, weights.rows)
-        return stretched(found, stretch(cell)) if weights.draws else found
+        if weights.name != draws_of(cell).name:
+            return average_precision(cell.matches, weights.rows)
+        return stretched(drawn_precision(cell)[1:], stretch(cell))
 
     return cell.once(("precision", weights.name), compute)
 
@@ -226,17 +247,15 @@ def _precision(thresholds: slice, cell: CellData, weights: ImageWeights) -> Floa
     return mean_over_classes(precision_by_class(cell, weights)[:, thresholds])
 
 
-def _by_area(area: str, cell: CellData) -> Matches:
-    return cell.once(("by area", area), lambda: match(cell.overlaps, area=AREAS[area], max_detections=cell.most))
-
-
 def _precision_by_area(area: str, cell: CellData, weights: ImageWeights) -> Floats:
-    matches = _by_area(area, cell)
-    return _over_classes(cell, average_precision(matches, weights.rows), weights, matches.counted)
+    matches = matches_of(cell, AREAS[area])
+    drawn = weights.name == draws_of(cell).name
+    found = drawn_precision(cell, AREAS[area])[1:] if drawn else average_precision(matches, weights.rows)
+    return _over_classes(cell, found, weights, matches.counted)
 
 
 def _recall_by_area(area: str, cell: CellData, weights: ImageWeights) -> Floats:
-    matches = _by_area(area, cell)
+    matches = matches_of(cell, AREAS[area])
     return _over_classes(cell, average_recall(matches, weights.rows), weights, matches.counted)
 
 

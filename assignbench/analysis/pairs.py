@@ -71,7 +71,7 @@ class Pair:
         both = (np.stack([measures.replicated(c[s], measure) for s in seeds], 1) for c in (self.ours, self.theirs))
         ours_drawn, theirs_drawn = both
         return Measured(
-            values, _gap(ours_drawn, theirs_drawn, relative), max(1.0, len(self.ours[seeds[0]].images) - 1.0)
+            values, _gap(ours_drawn, theirs_drawn, relative), max(1.0, self.ours[seeds[0]].image_count - 1.0)
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from assignbench.analysis.base import CellData, StudyRecord, analysis, keys_of
+from assignbench.analysis.base import CellData, StudyRecord, analysis
 from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.result import SEEDS, Result
 from assignbench.config.images import HW, network_hw, padded_hw
@@ -80,7 +81,7 @@ def _files(cell: CellRecord, name: str) -> list[Path]:
 )
 def churn(study: StudyRecord) -> list[Result]:
     """Mean over the visits of the second half, over seeds; and the course over training."""
-    rows = [r for cell in study.done for r in cell_churn(cell)]
+    rows = [{**cell.keys, **r} for cell in study.data() for r in kept_churn(cell)]
     if not rows:
         return []
     table = pd.DataFrame(rows)
@@ -93,9 +94,14 @@ def churn(study: StudyRecord) -> list[Result]:
     ]
 
 
-def late_churn(cell: CellRecord) -> dict[str, float]:
+def kept_churn(cell: CellData) -> list[dict[str, object]]:
+    """One row per visit but the first, and task."""
+    return cell.keep("churn", partial(cell_churn, cell.cell))
+
+
+def late_churn(cell: CellData) -> dict[str, float]:
     """Churn by task, mean over the visits of the second half of training; nothing where there are none."""
-    table = pd.DataFrame(cell_churn(cell), columns=["task", "progress", "churn"])
+    table = pd.DataFrame(kept_churn(cell), columns=["task", "progress", "churn"])
     late = table[table.progress > LATE].groupby("task").churn.mean()
     return {str(task): float(value) for task, value in late.items()}
 
@@ -112,7 +118,7 @@ def cell_churn(cell: CellRecord) -> list[dict[str, object]]:
                 fresh = pd.Series([(o, (o, p) not in before[task]) for o, p in now])
                 share = pd.DataFrame(fresh.tolist(), columns=["object", "new"]).groupby("object").new.mean().mean()
                 progress = float(table.progress.iloc[0])
-                rows.append({**keys_of(cell), "task": task, "progress": progress, "churn": float(share)})
+                rows.append({"task": task, "progress": progress, "churn": float(share)})
             before[task] = now
     return rows
 
@@ -130,13 +136,7 @@ def cell_churn(cell: CellRecord) -> list[dict[str, object]]:
 )
 def evolution(study: StudyRecord) -> list[Result]:
     """data, detector, method, seed, progress, priors (positive, other), cls_score, iou; and the last visit."""
-    rows = []
-    for cell in study.done:
-        for table in visits(cell):
-            for kind, mine in (("positive", table[table.positive_cls]), ("other", table[~table.positive_cls])):
-                if len(mine):
-                    row = {**keys_of(cell), "progress": float(table.progress.iloc[0]), "priors": kind}
-                    rows.append({**row, "cls_score": float(mine.cls_score.mean()), "iou": float(mine.iou.mean())})
+    rows = [{**cell.keys, **row} for cell in study.data() for row in kept_evolution(cell)]
     if not rows:
         return []
     table = pd.DataFrame(rows)
@@ -145,6 +145,21 @@ def evolution(study: StudyRecord) -> list[Result]:
         Result("evolution", "At the end of training", over_seeds(last), SCORE_UNITS, population=SEEDS),
         Result("evolution.course", "Confidence over training", table, role="figure"),
     ]
+
+
+def kept_evolution(cell: CellData) -> list[dict[str, object]]:
+    """One row per visit and kind of prior."""
+    return cell.keep("evolution", partial(_evolution, cell.cell))
+
+
+def _evolution(cell: CellRecord) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    for table in visits(cell):
+        for kind, mine in (("positive", table[table.positive_cls]), ("other", table[~table.positive_cls])):
+            if len(mine):
+                row: dict[str, object] = {"progress": float(table.progress.iloc[0]), "priors": kind}
+                rows.append({**row, "cls_score": float(mine.cls_score.mean()), "iou": float(mine.iou.mean())})
+    return rows
 
 
 @analysis(
@@ -164,25 +179,31 @@ def evolution(study: StudyRecord) -> list[Result]:
 def scores(study: StudyRecord) -> list[Result]:
     """Over seeds: separation of positives and others, gap and better share of the recorded mixtures; the mixtures."""
     rows, mixtures = [], []
-    for cell in study.done:
-        keys = keys_of(cell)
-        fitted = recorded_mixtures(probe_objects(cell))
-        if len(fitted):
-            mixtures.append(fitted.assign(**keys))
-        tables = visits(cell)
-        if not tables:
-            continue
-        apart = [separation(g) for _, g in tables[-1].groupby("object_id") if len(g) >= LEAST_SCORES]
-        known = [s for s in apart if np.isfinite(s)]
-        if known:
-            row = {**keys, "separation": float(np.mean(known)), **mixture_means(fitted), "objects": len(known)}
-            rows.append(row)
+    for cell in study.data():
+        row, fitted = kept_scores(cell)
+        mixtures += [fitted.assign(**cell.keys)] if len(fitted) else []
+        rows += [{**cell.keys, **row}] if row else []
     table = over_seeds(pd.DataFrame(rows)) if rows else pd.DataFrame()
     drawn = pd.concat(mixtures, ignore_index=True) if mixtures else pd.DataFrame()
     return [
         Result("scores", "How far an object's positives stand out", table, MIXTURE_UNITS, population=SEEDS),
         Result("scores.mixtures", "Recorded mixtures of the probe objects", drawn, role="figure"),
     ]
+
+
+def kept_scores(cell: CellData) -> tuple[dict[str, float], pd.DataFrame]:
+    """A cell's row (empty where it has none), and the mixtures that its rule recorded."""
+    return cell.keep("scores", partial(_scores, cell.cell))
+
+
+def _scores(cell: CellRecord) -> tuple[dict[str, float], pd.DataFrame]:
+    fitted, tables = recorded_mixtures(probe_objects(cell)), visits(cell)
+    last = tables[-1:]
+    apart = [separation(g) for table in last for _, g in table.groupby("object_id") if len(g) >= LEAST_SCORES]
+    known = [s for s in apart if np.isfinite(s)]
+    if not known:
+        return {}, fitted
+    return {"separation": float(np.mean(known)), **mixture_means(fitted), "objects": len(known)}, fitted
 
 
 def prior_losses(group: pd.DataFrame) -> Floats:
@@ -257,18 +278,24 @@ def mixture_means(fitted: pd.DataFrame) -> dict[str, float]:
 )
 def maps(study: StudyRecord) -> Result:
     """Per cell: distance of the two peaks, and the IoU lost by following the score; of both scores."""
-    rows = []
-    for cell in study.done:
-        tables = visits(cell)
-        if not tables:
-            continue
-        areas, last = cell_areas(cell), tables[-1].assign(ranking_score=probe_ranking(cell, tables[-1]))
-        found = [m for i, g in last.groupby("object_id") if (m := _peaks(g, areas.get(int(i)))) is not None]
-        if found:
-            mean = pd.DataFrame(found).mean()
-            rows.append({**keys_of(cell), **{k: float(v) for k, v in mean.items()}, "objects": len(found)})
+    rows = [{**cell.keys, **row} for cell in study.data() if (row := kept_peaks(cell))]
     table = over_seeds(pd.DataFrame(rows)) if rows else pd.DataFrame()
     return Result("maps", "Distance of the two peaks", table, PEAK_UNITS, population=SEEDS)
+
+
+def kept_peaks(cell: CellData) -> dict[str, float]:
+    """The mean distances of a cell's peaks; empty where it has no probes."""
+    return cell.keep("peaks", partial(_mean_peaks, cell.cell))
+
+
+def _mean_peaks(cell: CellRecord) -> dict[str, float]:
+    tables = visits(cell)
+    if not tables:
+        return {}
+    areas, last = cell_areas(cell), tables[-1].assign(ranking_score=probe_ranking(cell, tables[-1]))
+    found = [m for i, g in last.groupby("object_id") if (m := _peaks(g, areas.get(int(i)))) is not None]
+    mean = pd.DataFrame(found).mean()
+    return {**{str(k): float(v) for k, v in mean.items()}, "objects": len(found)} if found else {}
 
 
 def cell_areas(cell: CellRecord) -> dict[int, float]:
@@ -318,7 +345,7 @@ def anchors(study: StudyRecord) -> Result:
     """anchor, share, size, ratio over seeds; for imports nothing."""
     rows = []
     for cell in study.data():
-        rows += learned_anchors(cell)
+        rows += [{**cell.keys, **row} for row in cell.keep("anchors", partial(learned_anchors, cell))]
     table = over_seeds(pd.DataFrame(rows)) if rows else pd.DataFrame()
     return Result("anchors", "Boxes by place of the prior", table, ANCHOR_UNITS, population=SEEDS)
 
@@ -348,7 +375,6 @@ def learned_anchors(cell: CellData, least: float = 0.3) -> list[dict[str, object
     table = table.assign(anchor=table.prior % count, size=np.sqrt(width * height) / stride, ratio=width / height)
     return [
         {
-            **cell.keys,
             "anchor": f"{int(number)}",
             "share": len(group) / len(table),
             "size": float(group["size"].median()),

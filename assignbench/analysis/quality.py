@@ -11,7 +11,8 @@ from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.nms import own_precision, replayed_precision
 from assignbench.analysis.result import SEEDS, Result
 from assignbench.config.method import Ranking
-from assignbench.measure.matching import mean_over_classes, overlaps_of
+from assignbench.measure.matching import overlaps_of
+from assignbench.measure.precision import mean_over_classes
 from assignbench.measure.ranking import ranking_score
 
 BINS = 10
@@ -29,6 +30,11 @@ def true_iou(cell: CellData, boxes: pd.DataFrame) -> Floats:
     best = np.zeros(len(boxes))
     np.maximum.at(best, overlaps.row[overlaps.pair_detection], overlaps.pair_iou)
     return best
+
+
+def true_of_kept(cell: CellData) -> Floats:
+    """The true IoU of each detection."""
+    return cell.once("true IoU of detections", lambda: true_iou(cell, cell.detections))
 
 
 def predicts_iou(cell: CellData) -> bool:
@@ -53,17 +59,10 @@ def quality(study: StudyRecord) -> list[Result]:
     """Errors and bias, the reliability curve, and AP with oracle IoU."""
     errors, curves, oracle = [], [], []
     for cell in study.data():
-        boxes = cell.pre_nms()
-        before = np.zeros(0) if boxes is None else true_iou(cell, boxes)
-        if predicts_iou(cell):
-            row: dict[str, object] = dict(cell.keys)
-            row |= _error(true_iou(cell, cell.detections), cell.detections.quality_score.to_numpy(float), "kept")
-            if boxes is not None:
-                row |= _error(before, boxes.quality_score.to_numpy(float), "before")
-                curves += [{**cell.keys, **r} for r in reliability(boxes.quality_score.to_numpy(float), before)]
-            errors.append(row)
-        if boxes is not None and len(boxes):
-            oracle.append({**cell.keys, **_oracle(cell, boxes, before)})
+        error, curve, ideal = cell_quality(cell)
+        errors += [{**cell.keys, **error}] if error else []
+        curves += [{**cell.keys, **row} for row in curve]
+        oracle += [{**cell.keys, **ideal}] if ideal else []
     tables = [over_seeds(pd.DataFrame(rows)) if rows else pd.DataFrame() for rows in (errors, curves, oracle)]
     points = {"AP": "AP", "AP_replay": "AP", "AP_oracle": "AP", "room": "AP"}
     ious = {name: "IoU" for name in ("error_kept", "bias_kept", "error_before", "bias_before")}
@@ -74,6 +73,27 @@ def quality(study: StudyRecord) -> list[Result]:
         Result("quality.reliability", "Reliability", tables[1], reliable, population=SEEDS),
         Result("quality.oracle", "AP with the true IoU in the ranking", tables[2], points, population=SEEDS),
     ]
+
+
+Quality = tuple[dict[str, float], list[dict[str, object]], dict[str, float]]
+
+
+def cell_quality(cell: CellData) -> Quality:
+    """A cell's errors, its reliability curve and its AP with the true IoU; empty where the records do not hold them."""
+    return cell.keep("quality", lambda: _quality(cell))
+
+
+def _quality(cell: CellData) -> Quality:
+    boxes = cell.pre_nms()
+    before = np.zeros(0) if boxes is None else true_iou(cell, boxes)
+    error: dict[str, float] = {}
+    curve: list[dict[str, object]] = []
+    if predicts_iou(cell):
+        error |= _error(true_of_kept(cell), cell.detections.quality_score.to_numpy(float), "kept")
+        if boxes is not None:
+            error |= _error(before, boxes.quality_score.to_numpy(float), "before")
+            curve = reliability(boxes.quality_score.to_numpy(float), before)
+    return error, curve, _oracle(cell, boxes, before) if boxes is not None and len(boxes) else {}
 
 
 def _error(true: Floats, predicted: Floats, name: str) -> dict[str, float]:

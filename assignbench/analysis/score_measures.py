@@ -11,20 +11,20 @@ import pandas as pd
 
 from assignbench.analysis.base import CellData
 from assignbench.analysis.candidates import JK, rule_candidates
-from assignbench.analysis.nms import THRESHOLDS, ranked
-from assignbench.analysis.quality import GOOD_IOU, predicts_iou, true_iou
+from assignbench.analysis.nms import THRESHOLDS
+from assignbench.analysis.quality import GOOD_IOU, predicts_iou, true_of_kept
 from assignbench.measure.correlation import rank_correlation
-from assignbench.measure.matching import Floats, Overlaps, overlaps_of
+from assignbench.measure.matching import Floats, Overlaps
 
 NR_AT = {f"NR{round(100 * t)}": number for number, t in enumerate(THRESHOLDS)}  # places among the thresholds
 
 
 def nms_recall(part: slice, cell: CellData, weights: Floats) -> Floats:
     """NR [R] by coverage (LTM): recall after NMS over recall before it, mean over a part of the thresholds."""
-    boxes = cell.pre_nms()
-    if boxes is None or not len(boxes):
+    before = cell.before
+    if before is None or not len(before.row):
         return np.full(len(weights), np.nan)
-    best = cell.once("best IoU before and after NMS", partial(_best_overlaps, cell, boxes))
+    best = cell.once("best IoU before and after NMS", lambda: (_largest(before), _largest(cell.overlaps)))
     counted = ~cell.overlaps.left_out
     weight = weights[:, cell.overlaps.object_image[counted]]
     reached = [weight @ (b[counted, None] >= np.asarray(THRESHOLDS[part])) for b in best]
@@ -32,13 +32,8 @@ def nms_recall(part: slice, cell: CellData, weights: Floats) -> Floats:
     return mean_of_known(ratio)
 
 
-def _best_overlaps(cell: CellData, boxes: pd.DataFrame) -> tuple[Floats, Floats]:
-    """The largest IoU [M] of every object with a box of its class, before and after NMS."""
-    before = overlaps_of(cell.images, cell.objects, ranked(boxes), len(cell.classes))
-    return _largest(before), _largest(cell.overlaps)
-
-
 def _largest(overlaps: Overlaps) -> Floats:
+    """The largest IoU [M] of every object with a box of its class."""
     best = np.zeros(len(overlaps.left_out))
     np.maximum.at(best, overlaps.pair_object, overlaps.pair_iou)
     return best
@@ -79,7 +74,7 @@ def iou_error(cell: CellData, weights: Floats) -> Floats:
 def _error_sums(cell: CellData) -> tuple[Floats, Floats]:
     """Of every test image [I] the boxes that count, and the sum of their errors."""
     boxes = cell.detections
-    true = true_iou(cell, boxes)
+    true = true_of_kept(cell)
     good = true >= GOOD_IOU
     gap = np.abs(boxes.quality_score.to_numpy(float) - true)[good]
     place = pd.Index(cell.overlaps.images).get_indexer(boxes.image_id)[good]

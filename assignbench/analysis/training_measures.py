@@ -20,21 +20,25 @@ MACHINE = ("device", "device_name", "threads")
 
 def _recorded(key: str, scale: float, cell: CellData) -> float:
     """A number of summary.json; NaN where it holds none, as that of imported predictions."""
-    value = cell.cell.summary.get(key)
+    value = cell.summary.get(key)
     return float("nan") if value is None else float(value) / scale
 
 
 def _orphans(tasks: Sequence[str], cell: CellData) -> float:
     """Share of the objects of the sampled training batches without a positive, mean over tasks."""
-    table = cell.cell.table("assignments")
-    if table.empty:
-        return float("nan")
-    return float(np.mean([(table[f"positives_{task}"] == 0).mean() for task in tasks]))
+
+    def compute() -> float:
+        table = cell.cell.table("assignments")
+        if table.empty:
+            return float("nan")
+        return float(np.mean([(table[f"positives_{task}"] == 0).mean() for task in tasks]))
+
+    return cell.keep(("orphans", tuple(tasks)), compute)
 
 
 def _churn(tasks: Sequence[str], cell: CellData) -> float:
     """Churn over the second half of training, mean over tasks; NaN where one has none."""
-    late = cell.once("late churn", partial(late_churn, cell.cell))
+    late = cell.once("late churn", partial(late_churn, cell))
     return float(np.mean([late.get(task, np.nan) for task in tasks]))
 
 

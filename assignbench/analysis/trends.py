@@ -7,13 +7,13 @@ and the gain is relative to the baseline's, since crowded images are harder for 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
 from assignbench.analysis import measures
 from assignbench.analysis.base import CellData
+from assignbench.analysis.curves_by_group import image_curves, object_curves
 from assignbench.analysis.estimates import Estimate, Floats, Measured
 from assignbench.analysis.lines import slope
 from assignbench.analysis.pairs import Pair, over_pairs
@@ -23,10 +23,8 @@ from assignbench.measure.groups import (
     IMAGE_CROWDING,
     PER_IMAGE,
     Grouping,
-    group_precision,
     quantile_grouping,
 )
-from assignbench.measure.matching import average_precision, mean_over_classes
 
 FACTORS = ("crowdedness", "aspect_ratio", "acentricity", "occlusion", "contrast", "objects_in_image")
 FACTOR_BINS = 4
@@ -41,7 +39,7 @@ BY_OBJECT = {"aspect_ratio": ELONGATION}
 @dataclass(frozen=True)
 class Groups:
     """The groups of a factor that hold enough: place [M] of every object (-1 in none), names and means [G], numbers of
-    objects [G] and of images with some [G].
+    objects [G] and of images with some [G]; `numbers` of the groups among all of their grouping.
     """
 
     place: np.ndarray
@@ -51,6 +49,7 @@ class Groups:
     images: Floats
     by_image: bool
     untestable: str = ""
+    numbers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ def grouping_of(cell: CellData, factor: str, least: int = LEAST_OBJECTS) -> Grou
     """The groups that a factor cuts a test set into; None if it is not there or never varies. Equal groups are as many
     as hold `least` objects.
     """
-    if column_of(factor) not in cell.objects:
+    if not cell.describes(column_of(factor)):
         return None
     fixed = BY_IMAGE.get(factor) or BY_OBJECT.get(factor)
     if fixed:
@@ -105,13 +104,14 @@ def grouping_of(cell: CellData, factor: str, least: int = LEAST_OBJECTS) -> Grou
 
 def groups_of(cell: CellData, factor: str, least: int = LEAST_OBJECTS) -> Groups:
     """The groups of a factor with `least` objects on a cell's test set, which are those of every cell on it."""
-    return cell.once(("groups", factor, least), partial(_groups_of, cell, factor, least))
+    told = cell.keep(("groups", factor, least), lambda: astuple(_groups_of(cell, factor, least)))
+    return Groups(*told)
 
 
 def _groups_of(cell: CellData, factor: str, least: int) -> Groups:
     grouping, by_image = grouping_of(cell, factor, least), factor in BY_IMAGE
     if grouping is None:
-        missing = column_of(factor) not in cell.objects
+        missing = not cell.describes(column_of(factor))
         reason = f"the objects have no {factor}" if missing else f"{factor} is the same for all objects"
         return _no_groups(by_image, len(cell.objects), reason)
     values = cell.objects[grouping.column].to_numpy(float)
@@ -127,7 +127,8 @@ def _groups_of(cell: CellData, factor: str, least: int) -> Groups:
     middles = np.array([values[place == k].mean() for k in range(len(kept))])
     names = tuple(grouping.names[k] for k in kept)
     held = (sizes[kept].astype(float), images[kept].astype(float))
-    return Groups(place, names, middles, *held, by_image, _too_few(factor, names, middles, least))
+    why = _too_few(factor, names, middles, least)
+    return Groups(place, names, middles, *held, by_image, why, tuple(kept.tolist()))
 
 
 def _no_groups(by_image: bool, objects: int, reason: str) -> Groups:
@@ -148,23 +149,11 @@ def _too_few(factor: str, names: tuple[str, ...], middles: Floats, least: int) -
 
 def group_curve(cell: CellData, factor: str, least: int = LEAST_OBJECTS) -> Floats:
     """AP [1 + R, G] of every group, on all images and on their bootstrap replicates."""
-    return cell.once(("group curve", factor, least), partial(_group_curve, cell, factor, least))
-
-
-def _group_curve(cell: CellData, factor: str, least: int) -> Floats:
-    groups, count = groups_of(cell, factor, least), len(cell.overlaps.images)
-    weights = np.concatenate([measures.whole(count).rows, measures.bootstrap(count).rows])
-    columns = []
-    for number in range(len(groups.names)):
-        inside = groups.place == number
-        if groups.by_image:
-            member = np.zeros(count)
-            member[cell.overlaps.object_image[inside]] = 1.0
-            columns.append(mean_over_classes(average_precision(cell.matches, weights * member)))
-        else:
-            found = group_precision(cell.overlaps, inside, weights=weights, matches=cell.matches)
-            columns.append(mean_over_classes(found))
-    return np.stack(columns, axis=-1) if columns else np.zeros((len(weights), 0))
+    groups, grouping = groups_of(cell, factor, least), grouping_of(cell, factor, least)
+    if grouping is None or not groups.names:
+        return np.zeros((1 + measures.REPLICATES, 0))
+    curves = (image_curves if groups.by_image else object_curves)(grouping, cell)[..., 0]
+    return np.stack([curves[number] for number in groups.numbers], axis=-1)
 
 
 def trend_sample(pair: Pair, factor: str, *, relative: bool = False) -> TrendSample:
@@ -192,14 +181,19 @@ def trend_sample(pair: Pair, factor: str, *, relative: bool = False) -> TrendSam
         gained = np.divide(gained, base, out=np.full_like(gained, np.nan), where=base > 0)
     if not np.isfinite(gained).all():
         return _without(groups, len(seeds), "the baseline finds nothing in a group")
-    gained[1:] = measures.stretched(gained[1:], _stretch(pair.ours[seeds[0]], groups))
+    gained[1:] = measures.stretched(gained[1:], _stretch(pair.ours[seeds[0]], factor, least))
     return TrendSample(slopes_of(gained, groups.middles, groups.images), groups, gained[0], gained[1:])
 
 
-def _stretch(cell: CellData, groups: Groups) -> Floats:
+def _stretch(cell: CellData, factor: str, least: int) -> Floats:
     """By how much replicates of each group's gain [G], a mean over its classes, vary too little."""
-    by_class = [measures.stretch(cell, groups.place == number) for number in range(len(groups.names))]
-    return np.array([np.nanmean(factors**2) ** 0.5 for factors in by_class])
+
+    def compute() -> Floats:
+        groups = groups_of(cell, factor, least)
+        by_class = [measures.stretch(cell, groups.place == number) for number in range(len(groups.names))]
+        return np.array([np.nanmean(factors**2) ** 0.5 for factors in by_class])
+
+    return cell.keep(("stretch", factor, least), compute)
 
 
 def _without(groups: Groups, seeds: int, reason: str) -> TrendSample:

@@ -21,7 +21,8 @@ from assignbench.commands.folders import check_there
 from assignbench.commands.pixels import Pixels
 from assignbench.errors import InputError
 from assignbench.measure.groups import CROWDING, ELONGATION
-from assignbench.measure.matching import Floats, average_precision, mean_over_classes
+from assignbench.measure.matching import Floats
+from assignbench.measure.precision import average_precision, mean_over_classes
 from assignbench.records import CellRecord, write_table, write_text
 from assignbench.report.render.markdown import markdown_table
 from assignbench.report.tables import tidy_table

@@ -15,6 +15,7 @@ from assignbench.errors import InputError
 from assignbench.report import pictures
 from assignbench.view import View, open_view
 
+SIGMA = 2.0  # Mutual Guidance's own choice in Eq. 1, whatever the method that is looked at
 SHOWN = 13
 
 
@@ -66,10 +67,9 @@ def _anchors(view: View, options: argparse.Namespace, console: Console) -> int:
     mine = rows[rows.object == number].sort_values("prior_iou", ascending=False, kind="stable").head(SHOWN)
     if mine.empty:
         raise InputError(f"image {view.name} has no object {number} with an anchor; it has {len(view.boxes)} objects")
-    sigma = 2.0
-    amplified = mine.prior_iou ** ((sigma - mine.cls_score) / sigma)
+    amplified = mine.prior_iou ** ((SIGMA - mine.cls_score) / SIGMA)
     table = Table(title=f"{view.name}, object {number}", box=None)
-    for column in ("anchor", "IoU_anchor", "IoU_regressed", "score", "IoU_amplified"):
+    for column in ("anchor", "IoU_anchor", "IoU_regressed", "score", f"IoU_amplified (σ = {SIGMA:g})"):
         table.add_column(column, justify="right")
     for place, (row, value) in enumerate(zip(mine.itertuples(index=False), amplified, strict=True)):
         numbers = (row.prior_iou, row.iou, row.cls_score, value)

@@ -18,7 +18,7 @@ MANIFEST = "manifest.json"
 # What may change when a cell is finished (where its data lies, who looks at it), or tells nothing that is counted on.
 NOT_LISTED = (
     *(MANIFEST, "status.json", "claim.json", "local.json", "log.txt", "error.txt", "*.partial"),
-    "tensorboard/*",
+    *("tensorboard/*", "cache/*"),
 )
 
 _TOLD = {"bytes", "sha256", "modified"}  # of every file

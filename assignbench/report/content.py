@@ -14,11 +14,16 @@ Tone = Literal["up", "down", "open", "none"]
 
 @dataclass(frozen=True)
 class Picture:
-    """A saved figure: its file below the report's folder, what it shows, and the other files of it."""
+    """A saved figure: its file below the report's folder, what it shows, and the other files of it.
+
+    Without a file ("") it is a sentence that stands where a figure would show nothing. `changed_by`: the method whose
+    lost and gained assignments it shows.
+    """
 
     caption: str
     file: str
     others: tuple[str, ...] = ()
+    changed_by: str = ""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -79,7 +84,7 @@ class Page:
 
     `date`: when its cells were made, from their records. `contradictions`: what is wrong with it (`lint`);
     `recompute`: where its numbers lie cell by cell, "" for nowhere. `colours`: of the methods, as in the figures.
-    `forest` and `lost`: the pictures that stand first.
+    `forest` and `lost`: the pictures that stand first, and only there.
     """
 
     title: str
@@ -106,6 +111,10 @@ class Page:
     def of_group(self, group: Group) -> list[Section]:
         """The sections of a group, in order."""
         return [s for s in self.sections if s.group == group]
+
+    def pictures_of(self, section: Section) -> list[Picture]:
+        """The pictures of a section, less those that stand first."""
+        return [p for p in section.pictures if p not in (self.forest, self.lost)]
 
     @property
     def tables(self) -> list[Table]:

@@ -32,13 +32,16 @@ DRAWN_WITH = ("matplotlib", "numpy", "pandas", "pillow")
 @dataclass(frozen=True)
 class Figure:
     """A saved figure: its wanted name and caption, the data set whose images it shows ("" for none), and its files by
-    name with the checksum of each, in the order in which a page offers them.
+    name and checksum, in the order in which a page offers them; none for a sentence in place of a figure.
+
+    `changed_by`: the method whose lost and gained assignments it shows.
     """
 
     name: str
     caption: str
     photo_of: str
-    files: Mapping[str, str]
+    files: Sequence[Sequence[str]]
+    changed_by: str = ""
 
 
 @dataclass
@@ -68,8 +71,8 @@ class Kept:
             if held is None or held["sum"] != _sum(held["figures"]):
                 return None
             found = [Figure(**one) for one in held["figures"]]
-            whole = all(_sum_of(self.path(n)) == s for one in found for n, s in one.files.items())
-        except (OSError, TypeError, KeyError, AttributeError):  # a spoilt index, or a figure that was removed
+            whole = all(_sum_of(self.path(n)) == s for one in found for n, s in one.files)
+        except (OSError, TypeError, ValueError, KeyError):  # a spoilt index, or a figure that was removed
             return None
         if not whole:
             return None
@@ -104,9 +107,9 @@ def kept_of(study: StudyRecord) -> Kept:
     return Kept(study.folder, _study(study), known if isinstance(known, dict) else {})
 
 
-def saved(name: str, caption: str, photo_of: str, paths: Sequence[Path]) -> Figure:
+def saved(name: str, caption: str, photo_of: str, paths: Sequence[Path], changed_by: str = "") -> Figure:
     """A figure as it was just written."""
-    return Figure(name, caption, photo_of, {path.name: _sum_of(path) for path in paths})
+    return Figure(name, caption, photo_of, [(path.name, _sum_of(path)) for path in paths], changed_by)
 
 
 def copy(kept: Kept, files: Mapping[str, Path]) -> None:

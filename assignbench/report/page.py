@@ -16,7 +16,6 @@ from assignbench.report.cells import NOTE, write_cells
 from assignbench.report.content import Card, Page, Picture, Section
 from assignbench.report.files import write_tables
 from assignbench.report.folder import check_publishable, replaced
-from assignbench.report.gained import lost_and_gained
 from assignbench.report.hues import colour, looks, rules_of
 from assignbench.report.kept import Kept, kept_of
 from assignbench.report.lint import lint
@@ -149,7 +148,7 @@ def page_of(study: StudyRecord, target: Target, tell: Tell) -> Page:
         cells=cells,
         runs=runs,
         forest=_forest(sections),
-        lost=_lost(study, card, target),
+        lost=_lost(sections, card),
     )
     return replace(page, contradictions=lint(all_results(answers), page.tables, coco_areas=not about.get("areas")))
 
@@ -169,15 +168,11 @@ def _compared(tables: list[Table]) -> Section:
 def _forest(sections: list[Section]) -> Picture | None:
     """The plot of all differences with their intervals."""
     pictures = next((s.pictures for s in sections if s.name == "differences"), [])
-    return pictures[0] if pictures else None
+    return next((p for p in pictures if p.file), None)
 
 
-def _lost(study: StudyRecord, card: Card, target: Target) -> Picture | None:
-    """Lost and gained assignments of the method that the study says most of."""
+def _lost(sections: list[Section], card: Card) -> Picture | None:
+    """Lost and gained assignments of the method that the study says most of (Mutual Guidance, Fig. 4)."""
+    drawn = {p.changed_by: p for s in reversed(sections) for p in reversed(s.pictures) if p.changed_by}
     decided = [v.method for tone in ("up", "down", "open") for v in card.verdicts if v.tone == tone]
-    try:
-        key = target.kept.key("lost_and_gained", more=decided)
-        pictures = target.drawn(key, lambda: lost_and_gained(study, decided))
-    except Exception:  # a spoilt picture must not cost the page
-        return None
-    return pictures[0] if pictures else None
+    return next((drawn[m] for m in (*decided, *drawn) if m in drawn), None)

@@ -98,7 +98,7 @@ def _difference(study: StudyRecord, scene: Scene, ours: CellRecord, theirs: Cell
         f"with {method}; in the corner how many, and how many both share. The dashed box is the object."
     )
     figure = _compared(replace(scene, objects=objects), ours, theirs)
-    return Drawn(name, caption, figure, scene.place[0])
+    return Drawn(name, caption, figure, scene.place[0], changed_by=method)
 
 
 def _owned(table: pd.DataFrame) -> set[tuple[int, str, int]]:

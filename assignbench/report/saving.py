@@ -36,33 +36,37 @@ class Target:
         held = self.kept.find(key)
         if held is not None:
             return [self._again(one) for one in held if one.photo_of not in self.hidden]
-        made = draw()
+        made = [one for one in draw() if one.figure is not None or one.told]
         whole = all(one.photo_of not in self.hidden for one in made if one.figure is not None) and self.print_too
-        figures = [self._save(one) for one in made if one.figure is not None and one.photo_of not in self.hidden]
+        figures = [self._save(one) for one in made if one.figure is None or one.photo_of not in self.hidden]
         self.kept.note(key if whole else "", figures)
-        return [self._picture(one.caption, list(one.files)) for one in figures]
+        return [self._picture(one, [name for name, _ in one.files]) for one in figures]
 
     def _save(self, one: Drawn) -> Figure:
+        """Writes a figure; a sentence in place of one that shows nothing has no files."""
+        if one.figure is None:
+            return saved(one.name, one.told, "", [])
         stem = self.free(one.name)
         kinds = [k for k in (PHOTO if one.photo_of else DRAWING) if self.print_too or k != ".pdf"]
         paths = [self.folder / "figures" / f"{stem}{kind}" for kind in kinds]
-        if one.figure is not None:
-            save(one.figure, paths)
+        save(one.figure, paths)
         if paths[0].suffix == ".svg" and paths[0].stat().st_size > LARGEST_SVG:
             paths.reverse()
-        return saved(one.name, one.caption, one.photo_of, paths)
+        return saved(one.name, one.caption, one.photo_of, paths, one.changed_by)
 
     def _again(self, one: Figure) -> Picture:
         """A kept figure, under the name that is free for it now."""
+        if not one.files:
+            return self._picture(one, [])
         stem = self.free(one.name)
-        wanted = [name for name in one.files if self.print_too or Path(name).suffix != ".pdf"]
+        wanted = [name for name, _ in one.files if self.print_too or Path(name).suffix != ".pdf"]
         names = {name: f"{stem}{Path(name).suffix}" for name in wanted}
         copy(self.kept, {old: self.folder / "figures" / new for old, new in names.items()})
-        return self._picture(one.caption, list(names.values()))
+        return self._picture(one, list(names.values()))
 
-    def _picture(self, caption: str, names: Sequence[str]) -> Picture:
-        files = [f"figures/{name}" for name in names]
-        return Picture(caption, files[0], tuple(files[1:]))
+    def _picture(self, one: Figure, names: Sequence[str]) -> Picture:
+        first, *others = [f"figures/{name}" for name in names] or [""]
+        return Picture(one.caption, first, tuple(others), one.changed_by)
 
     def free(self, text: str) -> str:
         """A file name that no other figure has: "a-b" on "c" and "a" on "b-c" read alike."""

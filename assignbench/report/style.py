@@ -40,6 +40,7 @@ class Drawn:
     """A figure with its file name and caption; None where the records hold nothing to draw.
 
     `told`: a sentence in place of a figure that would show nothing, such as groups without objects; "" for none.
+    `changed_by`: the method whose lost and gained assignments it shows; "" for any other figure.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Drawn:
     figure: Figure | None
     photo_of: str = ""  # the data set whose images it shows; saved as JPEG, a PNG of photographs would be large
     told: str = ""
+    changed_by: str = ""
 
 
 Found = Mapping[str, pd.DataFrame]  # an analysis' tables by the key of their Result

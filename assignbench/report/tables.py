@@ -145,8 +145,12 @@ def seeds_note(seeds: Mapping[str, float]) -> str:
     """On how many seeds a table's rows rest, by method: one number where it is the same for all."""
     counts = {name: int(n) for name, n in seeds.items() if np.isfinite(n)}
     if len(set(counts.values())) < 2:
-        return f"n: {next(iter(counts.values()), 0)} seeds."
-    return f"n: {', '.join(f'{n} seeds of {name}' for name, n in counts.items())}."
+        return f"n: {_count_of_seeds(next(iter(counts.values()), 0))}."
+    return f"n: {', '.join(f'{_count_of_seeds(n)} of {name}' for name, n in counts.items())}."
+
+
+def _count_of_seeds(count: int) -> str:
+    return f"{count} seed{'s' * (count != 1)}"
 
 
 def compared_to(baseline: str, pair: str) -> str:

@@ -13,8 +13,9 @@ from assignbench.measure.coco import coco_numbers
 from assignbench.measure.correlation import rank_correlation
 from assignbench.measure.crowding import crowdedness
 from assignbench.measure.groups import CROWDING
-from assignbench.measure.matching import BOX, average_precision, match, mean_over_classes, overlaps_of
+from assignbench.measure.matching import BOX, match, overlaps_of
 from assignbench.measure.nms import Boxes, thin_out
+from assignbench.measure.precision import average_precision, mean_over_classes
 from tests.conftest import golden
 
 FLOOR, NMS = 0.05, 0.5

@@ -24,7 +24,7 @@ from assignbench.analysis.power import (
 )
 from assignbench.analysis.spreads import COLUMNS, packaged, spread_of
 from assignbench.analysis.verdicts import holm
-from assignbench.measure.matching import average_precision
+from assignbench.measure.precision import average_precision
 from assignbench.report.tables import average_tables, result_table
 from benchmarks.power import counted
 from tests.analysis.planted import boxes_table, objects_table, study_of, write_cell

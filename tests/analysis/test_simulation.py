@@ -10,7 +10,8 @@ from assignbench.analysis.intervals import t_interval
 from assignbench.analysis.lines import fitted_line
 from assignbench.analysis.measures import bootstrap
 from assignbench.analysis.verdicts import decided, holm
-from assignbench.measure.matching import average_precision, match, mean_over_classes, overlaps_of
+from assignbench.measure.matching import match, overlaps_of
+from assignbench.measure.precision import average_precision, mean_over_classes
 from tests.analysis.planted import boxes_table, images_of, objects_table
 
 STUDIES = 1500

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
 from assignbench.cli import main
@@ -31,6 +32,11 @@ def test_a_study_is_rehearsed_with_two_methods(path, tmp_path, capsys) -> None:
     for method in methods_of(path):
         assert main([*arguments, "--only", f"{first}-{method}-shapes-*"]) == 0, capsys.readouterr().out
     (folder,) = (p for p in tmp_path.iterdir() if p.name.endswith("-rehearse"))
+    published = read_study(path, preset="rehearse").spec.published
     page = (folder / "report" / "report.md").read_text()
-    study = read_study(path, preset="rehearse").spec
-    assert (study.published.removeprefix("none: ") or "ours is of shapes") in page
+    tables = [pd.read_csv(p) for p in (folder / "report" / "tables").glob("printed.*_t*.csv")]
+    assert published.removeprefix("none: ") in page and bool(tables) != published.startswith("none: ")
+    for table in tables:  # a rehearsal stands beside the paper's numbers, says why, and is never subtracted from
+        assert table.note.notna().all()
+        assert not table.filter(like="difference").notna().any(axis=None)
+    assert not tables or any((table.n > 0).any() for table in tables)

@@ -9,7 +9,8 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtri
 
-from assignbench.measure.matching import COCO_THRESHOLDS, interpolated
+from assignbench.measure.matching import COCO_THRESHOLDS
+from assignbench.measure.precision import interpolated
 from tests.simulation.detections import CANDIDATES, Found, found_by, latents, mixed
 from tests.simulation.worlds import Floats, Layout, Method, World, layout_of
 

@@ -40,7 +40,7 @@ def average_figure(cells: pd.DataFrame, means: pd.DataFrame, methods: list[str])
         here = means[(means.data == data) & (means.detector == detector)]
         for ax, metric in zip(line, SHOWN, strict=True):
             _panel(ax, group[group.metric == metric], here[here.metric == metric], present(methods, group))
-            ax.set_xlabel(f"{metric}, per cent")
+            ax.set_xlabel(f"{metric}, points")
             if metric != SHOWN[0]:
                 ax.set_yticklabels([])
         if len(groups) > 1:

@@ -36,7 +36,7 @@ def _figure(part: pd.DataFrame, study: StudyRecord, *, gains: bool) -> Figure:
     axes = figure.subplots(1, 1 + gains, sharey=True, squeeze=False)
     left, right = axes[0, 0], axes[0, -1]
     method_dots(left, part, names, methods, "AP", by="class", upright=False)
-    left.set_xlabel("AP, per cent")
+    left.set_xlabel("AP, points")
     if gains:
         better = part.rename(columns={"difference": "gain", "half": "gain_half"})
         method_dots(

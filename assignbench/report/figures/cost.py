@@ -43,7 +43,7 @@ def _against(name: str, table: pd.DataFrame, study: StudyRecord, column: str, la
         where: Literal["pre", "post"] = "pre" if column == "fps" else "post"
         ax.step(front[column], 100 * front.AP, where=where, color="grey", lw=0.8, zorder=0)
         ax.set_xlabel(label)
-        ax.set_ylabel("AP, per cent")
+        ax.set_ylabel("AP, points")
 
     caption = f"AP against {what}; outlined methods are dominated by no other."
     if bool((table.pareto == NOT_COMPARED).any()):

@@ -34,7 +34,7 @@ def _by_count(table: pd.DataFrame, study: StudyRecord) -> Figure:
         method_dots(left, part, filled(part, PER_IMAGE.names), methods, "AP")
         left.set_title(title)
         left.set_xlabel(label)
-        left.set_ylabel("AP, per cent")
+        left.set_ylabel("AP, points")
         if "gain" in part:
             gain_dots(PER_IMAGE.names, label)(right, part, methods)
         legend(right, left)

@@ -34,7 +34,7 @@ def divergence(study: StudyRecord, found: Found) -> list[Drawn]:
                 look: dict[str, Any] = {"color": colour(method), "label": plain(method), "ms": 5}
                 ax.plot(mine.spearman, 100 * mine.AP.astype(float), marker(method), **look)
             ax.set_xlabel("Spearman of ranking score and IoU, mean over objects (J_k)")
-            ax.set_ylabel("AP, per cent")
+            ax.set_ylabel("AP, points")
 
         caption = "Divergence against AP, a point per cell: does the one predict the other (MLC, Table 1)?"
         made.append(Drawn("divergence", caption, per_place(cells, study.methods, draw)))

@@ -97,6 +97,8 @@ def _card(page: Page) -> list[str]:
 
 
 def _picture(picture: Picture) -> list[str]:
+    if not picture.file:
+        return [paragraph(picture.caption), ""]
     return [f"![{escaped(picture.caption)}]({picture.file})", "", paragraph(picture.caption), ""]
 
 
@@ -112,6 +114,6 @@ def _section(section: Section, page: Page) -> list[str]:
         lines += [markdown_table(table), ""]
     behind = [f"[{escaped(t.caption)}](tables/{t.name}.csv)" for t in section.raw if t.rows]
     lines += [f"All rows: {', '.join(behind)}.", ""] if behind else []
-    for picture in section.pictures:
-        lines += _picture(picture) if picture != page.forest else []
+    for picture in page.pictures_of(section):
+        lines += _picture(picture)
     return lines
