@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,11 @@ def visits(cell: CellRecord) -> list[pd.DataFrame]:
     return [counted(pd.read_parquet(path)) for path in cell.probe_visits()]
 
 
+def last_visit(cell: CellRecord) -> pd.DataFrame:
+    """The last of `visits`, without reading the others."""
+    return counted(pd.read_parquet(cell.probe_visits()[-1]))
+
+
 def counted(table: pd.DataFrame) -> pd.DataFrame:
     """A probe table without the images that are probed only to be shown."""
     return table[~table.extra.astype(bool)].reset_index(drop=True) if "extra" in table else table
@@ -43,15 +49,25 @@ def counted(table: pd.DataFrame) -> pd.DataFrame:
 
 def probe_objects(cell: CellRecord) -> pd.DataFrame:
     """What the rule noted of every probe object (its diagnostics) at the last visit; empty where it notes nothing."""
-    found = recorded(cell, "objects")
-    return counted(found[-1]) if found else pd.DataFrame()
+    found = last_recorded(cell, "objects")
+    return pd.DataFrame() if found is None else counted(found)
 
 
 def recorded(cell: CellRecord, name: str) -> list[pd.DataFrame]:
     """The tables objects, shapes or grid of the visits to the probe images, in the order of training; none in records
     of earlier versions.
     """
-    return [pd.read_parquet(path) for path in sorted((cell.folder / "probes").glob(f"{name}-*.parquet"))]
+    return [pd.read_parquet(path) for path in _files(cell, name)]
+
+
+def last_recorded(cell: CellRecord, name: str) -> pd.DataFrame | None:
+    """The last of `recorded`, without reading the others; None where there are none."""
+    files = _files(cell, name)
+    return pd.read_parquet(files[-1]) if files else None
+
+
+def _files(cell: CellRecord, name: str) -> list[Path]:
+    return sorted((cell.folder / "probes").glob(f"{name}-*.parquet"))
 
 
 @analysis(

@@ -18,6 +18,7 @@ from assignbench.report.content import Card, Page, Picture, Section
 from assignbench.report.files import write_tables
 from assignbench.report.folder import check_publishable, replaced
 from assignbench.report.hues import colour, looks, rules_of
+from assignbench.report.kept import Kept, kept_of
 from assignbench.report.lint import lint
 from assignbench.report.opening import (
     cell_table,
@@ -50,8 +51,11 @@ Tell = Callable[[str], None]  # is told what is being worked on
 def build(folder: Path, tell: Tell) -> Path:
     """What `report.build_report` does."""
     out = folder / "report"
+    study = read_study_record(folder)
+    kept = kept_of(study)
     with replaced(out) as new:
-        page = write_report(read_study_record(folder), new, tell=tell)
+        page = write_report(study, new, kept, tell=tell)
+    kept.write()
     if page.contradictions:
         raise Contradiction(page.contradictions, out / "index.html")
     return out / "index.html"
@@ -64,7 +68,7 @@ def publish(folder: Path, out: Path, tell: Tell) -> Path:
     kinds = {c.config.data.name: c.config.data.kind for c in study.cells}
     hidden = frozenset(n for n, k in kinds.items() if k != "shapes")
     with replaced(out) as new:
-        page = write_report(study, new, hidden=hidden, published=True, tell=tell)
+        page = write_report(study, new, kept_of(study), hidden=hidden, published=True, tell=tell)
         if page.contradictions:  # what was published before stays
             raise Contradiction(page.contradictions)
         (new / "index.html").unlink()
@@ -72,15 +76,22 @@ def publish(folder: Path, out: Path, tell: Tell) -> Path:
 
 
 def write_report(
-    study: StudyRecord, out: Path, *, hidden: frozenset[str] = frozenset(), published: bool = False, tell: Tell
+    study: StudyRecord,
+    out: Path,
+    kept: Kept,
+    *,
+    hidden: frozenset[str] = frozenset(),
+    published: bool = False,
+    tell: Tell,
 ) -> Page:
     """The report of a study record into an empty folder; images of the data sets in `hidden` are not shown.
 
-    `tell` is told what is being worked on. A published one gets the numbers of every cell beside it, and no figures for
-    print. The same records give the same bytes. Raises InputError for an analysis that is not known.
+    `tell` is told what is being worked on; figures that are `kept` are not drawn again. A published one gets the
+    numbers of every cell beside it, and no figures for print. The same records give the same bytes. Raises InputError
+    for an analysis that is not known.
     """
     with looks(study.methods, rules_of(study)):
-        page = page_of(study, Target(out, hidden, print_too=not published), tell)
+        page = page_of(study, Target(out, hidden, not published, kept), tell)
     if published:
         tell("writing the numbers of every cell")
         write_cells(study, out / "cells")

@@ -15,7 +15,7 @@ from assignbench.report.hues import colour
 from assignbench.report.kinds import save
 from assignbench.report.samples import ONLY_BASELINE, PRIOR, TASKS
 from assignbench.report.scenes import DPI, ENLARGED, panel_side, region_of, show
-from assignbench.report.style import finished, panels, picture, plain
+from assignbench.report.style import PICTURES, finished, panels, picture, plain
 
 Pixels = npt.NDArray[np.uint8]
 # The numbers of an anchor with the colours of the methods that read them (Mutual Guidance, Fig. 2).
@@ -55,7 +55,7 @@ def assignment_picture(
         kinds.append((ONLY_BASELINE, f"only {compared[0]}"))
     handles = [Line2D([], [], color=edge, lw=2.5, label=plain(text)) for edge, text in kinds]
     figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncol=3, fontsize=7, facecolor="0.85")
-    save(finished(figure), path)
+    save(finished(figure, PICTURES), path)
     return path
 
 
@@ -79,5 +79,5 @@ def anchor_picture(rows: pd.DataFrame, pixels: Pixels, box: Sequence[float], pat
     right.set_xticks(range(len(rows)), letters)
     right.set_ylim(-0.03, 1.03)
     right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncol=2, fontsize=7)
-    save(finished(figure), path)
+    save(finished(figure, PICTURES), path)
     return path

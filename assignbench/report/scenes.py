@@ -8,7 +8,6 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -19,7 +18,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from assignbench.analysis import StudyRecord
-from assignbench.analysis.probes import recorded
+from assignbench.analysis.probes import last_recorded
 from assignbench.records import CellRecord
 from assignbench.report.style import LONGEST, plain
 
@@ -128,8 +127,8 @@ def differing_objects(scene: Scene, count: Callable[[int], int]) -> tuple[ShownO
 
 def _annotated(cell: CellRecord) -> pd.DataFrame | None:
     """The probe objects of the last visit with their boxes and marks; None in records of an earlier version."""
-    tables = recorded(cell, "objects")
-    return tables[-1] if tables and {"shown", *BOX} <= set(tables[-1].columns) else None
+    table = last_recorded(cell, "objects")
+    return table if table is not None and {"shown", *BOX} <= set(table.columns) else None
 
 
 def _made(cell: CellRecord, table: pd.DataFrame, rows: pd.DataFrame) -> tuple[ShownObject, ...]:
@@ -185,7 +184,8 @@ def picture_grid(rows: int, widths: Sequence[float], height: float) -> tuple[Fig
     room: dict[str, Any] = {"wspace": 0.03, "hspace": 0.03, "left": 0.0, "right": 1.0, "bottom": 0.0, "top": 1.0}
     room["width_ratios"] = list(widths)
     shape = (sum(widths), height * rows)
-    figure, grid = plt.subplots(rows, len(widths), figsize=shape, squeeze=False, gridspec_kw=room)
+    figure = Figure(figsize=shape)
+    grid = figure.subplots(rows, len(widths), squeeze=False, gridspec_kw=room)
     return figure, [list(line) for line in grid]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from assignbench.analysis import ANALYSES, Analysis, Result, StudyRecord
@@ -75,7 +76,8 @@ def section_of(analysis: Analysis, study: StudyRecord, answer: list[Result] | st
     for result in answer:
         if result.key in FIGURES and len(result.frame) and study.done:
             try:
-                pictures += target.save(FIGURES[result.key](study, found))
+                key, draw = target.kept.key(result.key, found), FIGURES[result.key]
+                pictures += target.drawn(key, partial(draw, study, found))
             except Exception as problem:  # a figure that cannot be drawn must not cost the tables
                 tables.append(Table(f"The figure of {result.key} failed: {told(problem)}", ["failed"], []))
     if not (tables or raw or pictures):
@@ -129,7 +131,8 @@ def sample_sections(study: StudyRecord, target: Target) -> list[Section]:
     sections = []
     for title, draw in (("What the detectors see", detection_pictures), ("What the rules choose", assignment_pictures)):
         try:
-            section = Section("", title, pictures=target.save(draw(study)), group="Why")
+            pictures = target.drawn(target.kept.key(draw.__name__), partial(draw, study))
+            section = Section("", title, pictures=pictures, group="Why")
         except Exception as problem:  # a spoilt picture must not cost the page
             failed = [Table(f"These pictures failed: {told(problem)}", ["failed"], [])]
             section = Section("", title, tables=failed, group="Why")

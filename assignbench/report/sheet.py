@@ -17,7 +17,7 @@ from assignbench.measure.matching import match
 from assignbench.report.drawing import draw_box
 from assignbench.report.kinds import save
 from assignbench.report.scenes import DPI, ENLARGED
-from assignbench.report.style import GREEN, RED, WHITE, finished, panels, picture
+from assignbench.report.style import GREEN, PICTURES, RED, WHITE, finished, panels, picture
 
 
 def difference_sheet(
@@ -59,7 +59,7 @@ def difference_figure(
     kinds = ((GREEN, "-", "found"), (RED, "--", "matches no object"))
     handles = [Line2D([], [], color=edge, ls=line, lw=2, label=text) for edge, line, text in kinds]
     figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncol=len(kinds), fontsize=8)
-    return finished(figure)
+    return finished(figure, PICTURES)
 
 
 def _detections(ax: Axes, cell: CellData, image_id: int, count: int) -> None:

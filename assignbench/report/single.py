@@ -17,7 +17,7 @@ from matplotlib.patches import Rectangle
 from assignbench.analysis.probes import prior_losses
 from assignbench.report.drawing import draw_box
 from assignbench.report.kinds import save
-from assignbench.report.style import AMBER, BLUE, GREEN, RED, WHITE, finished, panels, picture, plain
+from assignbench.report.style import AMBER, BLUE, CHARTS, GREEN, PICTURES, RED, WHITE, finished, panels, picture, plain
 
 Pixels = npt.NDArray[np.uint8]
 Box = tuple[float, float, float, float]
@@ -111,7 +111,7 @@ def scores_picture(views: Sequence[ProbeView], path: Path) -> Path:
         spread.set_ylabel("priors")
         spread.legend(frameon=False)
         spread.set_title(plain(view.title))
-    return _saved(figure, path)
+    return _saved(figure, path, CHARTS)
 
 
 def draw_positives(ax: Axes, pixels: Pixels, boxes: Sequence[Sequence[float]], table: pd.DataFrame, task: str) -> None:
@@ -170,6 +170,6 @@ def _note(ax: Axes, text: str, *, top: bool = False) -> None:
     ax.text(0.02, place, text, transform=ax.transAxes, color="white", fontsize=5.5, va=side, bbox=paper)
 
 
-def _saved(figure: Figure, path: Path) -> Path:
-    save(finished(figure), path)
+def _saved(figure: Figure, path: Path, between: tuple[float, float] = PICTURES) -> Path:
+    save(finished(figure, between), path)
     return path

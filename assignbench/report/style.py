@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -23,9 +17,22 @@ from assignbench.report.hues import colour, marker, style
 
 GREEN, BLUE, AMBER, RED, WHITE = "#2ca25f", "#0072b2", "#e69f00", "#d7191c", "#ffffff"
 
-# Titles stand where axes end: nothing of ours stands above them, and to look for it is a third of drawing.
-_RC = {"figure.dpi": 72, "axes.titlesize": 10, "legend.fontsize": 8, "axes.titley": 1.0, "font.family": "DejaVu Sans"}
-sns.set_theme(style="whitegrid", context="paper", rc=_RC)
+INK, LINES = ".15", ".8"  # of texts, and of axes and grids
+matplotlib.rcParams.update(
+    {
+        **{"font.family": "DejaVu Sans", "font.size": 9.6, "text.color": INK, "figure.dpi": 72},
+        **{"axes.axisbelow": True, "axes.grid": True, "axes.edgecolor": LINES, "axes.linewidth": 1.0},
+        **{"axes.labelcolor": INK, "axes.labelsize": 9.6, "axes.titlesize": 10, "legend.fontsize": 8},
+        "axes.titley": 1.0,  # where the axes end: nothing of ours is above, and to look for it takes a third of drawing
+        **{"grid.color": LINES, "lines.linewidth": 1.2, "lines.markersize": 4.8, "lines.solid_capstyle": "round"},
+        **{"patch.edgecolor": "w", "patch.force_edgecolor": True, "patch.linewidth": 0.8},
+        **{"xtick.bottom": False, "xtick.color": INK, "xtick.labelsize": 8.8, "xtick.major.size": 4.8},
+        **{"ytick.left": False, "ytick.color": INK, "ytick.labelsize": 8.8, "ytick.major.size": 4.8},
+    }
+)
+
+# Inches to the left of panels and below: charts with numbers and labels, those whose inner sides are bare, pictures.
+CHARTS, NARROW, PICTURES = (0.7, 0.75), (0.25, 0.75), (0.12, 0.35)
 
 
 @dataclass(frozen=True)
@@ -90,8 +97,8 @@ def panels(count: int, *, columns: int = 2, size: tuple[float, float] = (4.2, 2.
     """A figure with so many axes, row by row; places that are left over stay blank."""
     wide = min(columns, max(count, 1))
     rows = -(-max(count, 1) // wide)
-    figure, grid = plt.subplots(rows, wide, figsize=(size[0] * wide, size[1] * rows), squeeze=False)
-    axes = list(grid.flatten())
+    figure = Figure(figsize=(size[0] * wide, size[1] * rows))
+    axes = list(figure.subplots(rows, wide, squeeze=False).flatten())
     for ax in axes[count:]:
         ax.axis("off")
     return figure, axes[:count]
@@ -138,24 +145,23 @@ def legend(ax: Axes, of: Axes | None = None) -> None:
         ax.legend(handles, labels, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without matplotlib's complaints to the terminal of names that its font lacks or that leave no room."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "(Tight layout not applied|Glyph .* missing from)", UserWarning)
-        yield
+def finished(figure: Figure, between: tuple[float, float] = CHARTS) -> Figure:
+    """The figure with so many inches to the left of each of its panels and below it, for what stands there.
 
-
-def finished(figure: Figure) -> Figure:
-    """The figure with its parts moved so that nothing overlaps, as far as there is room."""
-    with quiet():
-        figure.tight_layout()
+    Nothing is measured: what is wider at the left end, such as names, needs no room within the figure, since a saved
+    one is as large as what is drawn.
+    """
+    rows, columns = _grid_of(figure)
+    (width, height), (left, below) = figure.get_size_inches(), between
+    wide, high = max(0.5, width / columns - left), max(0.5, height / rows - below)
+    figure.subplots_adjust(left / width, below / height, 1.0, 1.0, wspace=left / wide, hspace=below / high)
     return figure
 
 
-def discard(figure: Figure) -> None:
-    """Closes a figure that is not wanted."""
-    plt.close(figure)
+def _grid_of(figure: Figure) -> tuple[int, int]:
+    """How many rows and columns of panels a figure has."""
+    grid = figure.axes[0].get_gridspec()
+    return (1, 1) if grid is None else (grid.nrows, grid.ncols)
 
 
 def titled(name: str, place: str) -> str:

@@ -18,6 +18,7 @@ from assignbench.errors import InputError
 from assignbench.records import read_json, write_json
 from assignbench.report import build_report, publish_report
 from assignbench.report.figures import FIGURES
+from assignbench.report.kept import Kept
 from assignbench.report.opening import fairness
 from assignbench.report.page import write_report
 from tests.report.written import METHODS, write_study
@@ -124,7 +125,7 @@ def test_renaming_every_caption_changes_no_figure(folder, report, tmp_path, monk
         return [dataclasses.replace(r, caption=f"caption {i}") for i, r in enumerate(run(self, study))]
 
     monkeypatch.setattr(Analysis, "run", renamed)
-    write_report(read_study_record(folder), tmp_path, tell=[].append)
+    write_report(read_study_record(folder), tmp_path, Kept(tmp_path), tell=[].append)
     before = {p.name: p.read_bytes() for p in (report / "figures").iterdir()}
     after = {p.name: p.read_bytes() for p in (tmp_path / "figures").iterdir()}
     assert len(before) > 20 and before == after
@@ -165,7 +166,7 @@ def test_what_users_write_is_shown_and_never_markup(tmp_path) -> None:
 
 
 def test_pictures_of_hidden_data_are_not_shown(folder, tmp_path) -> None:
-    write_report(read_study_record(folder), tmp_path, hidden=frozenset({"scenes"}), tell=[].append)
+    write_report(read_study_record(folder), tmp_path, Kept(tmp_path), hidden=frozenset({"scenes"}), tell=[].append)
     assert not list((tmp_path / "figures").glob("*.jpg")) and list((tmp_path / "figures").glob("*.png"))
 
 

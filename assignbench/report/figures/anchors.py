@@ -17,6 +17,7 @@ from assignbench.report.style import Drawn, Found, figure_of, finished, panels, 
 
 MOMENTS = 4
 SIDES = ("x1", "y1", "x2", "y2")
+SQUARES = (0.35, 0.45)  # inches to the left of a panel and below
 SHADES = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#8c5a2b", "#6a3d9a", "#7f7f7f", "#b5a400")
 
 
@@ -43,7 +44,7 @@ def _medians(study: StudyRecord, found: Found) -> list[Drawn]:
             "Median detected box of each prior of a location, in strides around its point; a wide line has many "
             f"detections, the dashed square is one stride{place_name(study, place)}."
         )
-        made.append(Drawn(f"anchors-{place[0]}-{place[1]}", caption, finished(figure)))
+        made.append(Drawn(f"anchors-{place[0]}-{place[1]}", caption, finished(figure, SQUARES)))
     return made
 
 
@@ -97,7 +98,7 @@ def _bias_figure(courses: dict[str, list[pd.DataFrame]]) -> Figure:
                 ax.set_ylabel(plain(method), fontsize=8)
     handles = [Line2D([], [], color=SHADES[i % len(SHADES)], lw=2, label=f"prior {i}") for i in range(most)]
     figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncol=min(6, most), fontsize=7)
-    return finished(figure)
+    return finished(figure, SQUARES)
 
 
 def _around(ax: Axes, reach: float) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -11,7 +10,7 @@ from matplotlib.figure import Figure
 from assignbench.analysis import StudyRecord
 from assignbench.report.dots import Scale, free_limits
 from assignbench.report.hues import colour
-from assignbench.report.style import Drawn, Found, figure_of, finished, plain, present
+from assignbench.report.style import NARROW, Drawn, Found, figure_of, finished, plain, present
 
 SHOWN = ("AP", "AP50", "AP75")
 
@@ -34,10 +33,9 @@ def average_figure(cells: pd.DataFrame, means: pd.DataFrame, methods: list[str])
     """A row of panels per data set and detector, one per metric; the methods stand below each other."""
     groups = list(cells.groupby(["data", "detector"], sort=False))
     counts = [len(present(methods, group)) for _, group in groups]
-    figure, axes = plt.subplots(
-        len(groups), len(SHOWN), figsize=(8.8, sum(0.75 + 0.24 * n for n in counts)), squeeze=False,
-        gridspec_kw={"height_ratios": [0.6 + 0.24 * n for n in counts]},
-    )  # fmt: skip
+    figure = Figure(figsize=(8.8, sum(0.75 + 0.24 * n for n in counts)))
+    heights = [0.6 + 0.24 * n for n in counts]
+    axes = figure.subplots(len(groups), len(SHOWN), squeeze=False, height_ratios=heights)
     for line, ((data, detector), group) in zip(axes, groups, strict=True):
         here = means[(means.data == data) & (means.detector == detector)]
         for ax, metric in zip(line, SHOWN, strict=True):
@@ -47,7 +45,7 @@ def average_figure(cells: pd.DataFrame, means: pd.DataFrame, methods: list[str])
                 ax.set_yticklabels([])
         if len(groups) > 1:
             line[0].set_title(plain(f"{detector} on {data}"), loc="left")
-    return finished(figure)
+    return finished(figure, NARROW)
 
 
 def _panel(ax: Axes, cells: pd.DataFrame, means: pd.DataFrame, methods: list[str]) -> None:

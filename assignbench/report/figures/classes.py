@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
 from assignbench.analysis import StudyRecord
 from assignbench.report.dots import method_dots
-from assignbench.report.style import Drawn, Found, figure_of, finished, legend, place_name, present
+from assignbench.report.style import NARROW, Drawn, Found, figure_of, finished, legend, place_name, present
 
 
 @figure_of("classes")
@@ -33,7 +32,8 @@ def _figure(part: pd.DataFrame, study: StudyRecord, *, gains: bool) -> Figure:
     names = order.index.tolist() if gains else list(dict.fromkeys(part["class"]))
     methods = present(study.methods, part)
     high = 0.9 + max(0.17, 0.055 * len(methods)) * len(names)
-    figure, axes = plt.subplots(1, 1 + gains, figsize=(4.4 * (1 + gains), high), sharey=True, squeeze=False)
+    figure = Figure(figsize=(4.4 * (1 + gains), high))
+    axes = figure.subplots(1, 1 + gains, sharey=True, squeeze=False)
     left, right = axes[0, 0], axes[0, -1]
     method_dots(left, part, names, methods, "AP", by="class", upright=False)
     left.set_xlabel("AP, points")
@@ -46,4 +46,4 @@ def _figure(part: pd.DataFrame, study: StudyRecord, *, gains: bool) -> Figure:
     for ax in {left, right}:
         ax.tick_params(axis="y", labelsize=7 if len(names) > 30 else 8)
     legend(right, left)
-    return finished(figure)
+    return finished(figure, NARROW)

@@ -13,7 +13,17 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from assignbench.analysis import StudyRecord
-from assignbench.report.style import Drawn, Found, figure_of, finished, panels, place_name, places, plain, present
+from assignbench.report.style import (
+    Drawn,
+    Found,
+    figure_of,
+    finished,
+    panels,
+    place_name,
+    places,
+    plain,
+    present,
+)
 
 
 @figure_of("levels")
@@ -42,7 +52,7 @@ def _figure(part: pd.DataFrame, methods: Sequence[str]) -> Figure:
             ax.set_yticklabels([])
     handles = [Patch(color=shade, label=plain(name)) for name, shade in zip(names, shades, strict=False)]
     figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncol=max(1, len(names)), fontsize=7)
-    return finished(figure)
+    return finished(figure, (0.25, 0.6))
 
 
 def _rows(

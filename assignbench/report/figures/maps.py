@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from assignbench.analysis import StudyRecord
-from assignbench.analysis.probes import recorded
+from assignbench.analysis.probes import last_recorded
 from assignbench.config.method import Ranking
 from assignbench.measure.ranking import ranking_score
 from assignbench.records import CellRecord
@@ -59,10 +59,9 @@ def maps(study: StudyRecord, found: Found) -> list[Drawn]:
 
 def _grid(cell: CellRecord) -> pd.DataFrame:
     """The recorded grids of the cell's shown objects with the score that its NMS sorts by."""
-    tables = recorded(cell, "grid")
-    if not tables:
+    table, method = last_recorded(cell, "grid"), cell.config.method
+    if table is None:
         return pd.DataFrame()
-    table, method = tables[-1], cell.config.method
     ranking: Ranking = "quality" if method.nms.kind == "iou_guided" else method.ranking
     scores = (table[c].to_numpy(np.float64) for c in ("cls_score", "quality_score"))
     return table.assign(rank=ranking_score(ranking, *scores))

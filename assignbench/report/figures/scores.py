@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from assignbench.analysis import StudyRecord
 from assignbench.analysis.base import keys_of
-from assignbench.analysis.probes import Floats, boundary, own_candidates, prior_losses, visits
+from assignbench.analysis.probes import Floats, boundary, last_visit, own_candidates, prior_losses
 from assignbench.records import CellRecord
 from assignbench.report.scenes import scenes
 from assignbench.report.style import BLUE, RED, Drawn, Found, figure_of, finished, legend, panels, place_name, plain
@@ -29,7 +29,7 @@ def scores(study: StudyRecord, found: Found) -> list[Drawn]:
         figure, axes = panels(len(usable) + sum(o.known for o in own.values()), columns=4, size=(2.4, 2.1))
         left = iter(axes)
         for cell in usable:
-            table = visits(cell)[-1]
+            table = last_visit(cell)
             _histogram(next(left), table[table.object_id == chosen], cell.config.method.name)
             if own[cell.id].known:
                 _judged(next(left), own[cell.id], f"{cell.config.method.name}: its own")
@@ -60,7 +60,7 @@ class Own:
 
 
 def _own(cell: CellRecord, mixtures: pd.DataFrame, chosen: int) -> Own:
-    table = visits(cell)[-1]
+    table = last_visit(cell)
     return Own(*own_candidates(table[table.object_id == chosen]), _mixture(mixtures, cell, chosen))
 
 
