@@ -36,10 +36,10 @@ def test_gains_by_group_are_counted_by_their_verdicts() -> None:
 
 
 def test_a_range_over_methods_is_no_difference() -> None:
-    rows = [{"method": m, "candidates": "J_k", "spearman": v} for m, v in (("a", 0.2), ("b", 0.6))]
+    rows = [{"method": m, "candidates": "J_k", "spearman_rank": v} for m, v in (("a", 0.2), ("b", 0.6))]
     assert told("divergence", rows).endswith("from 0.20 (a) to 0.60 (b).")
-    assert told("divergence", [{**r, "spearman": 0.5} for r in rows]).endswith("0.50 for every method.")
-    assert told("divergence", [{**r, "spearman": np.nan} for r in rows]) == ""
+    assert told("divergence", [{**r, "spearman_rank": 0.5} for r in rows]).endswith("0.50 for every method.")
+    assert told("divergence", [{**r, "spearman_rank": np.nan} for r in rows]) == ""
 
 
 def test_measures_that_go_the_other_way_are_named() -> None:
