@@ -32,13 +32,13 @@ DRAWN_WITH = ("matplotlib", "numpy", "pandas", "pillow")
 @dataclass(frozen=True)
 class Figure:
     """A saved figure: its wanted name and caption, the data set whose images it shows ("" for none), and its files by
-    name with the checksum of each, in the order in which a page offers them.
+    name and checksum, in the order in which a page offers them.
     """
 
     name: str
     caption: str
     photo_of: str
-    files: Mapping[str, str]
+    files: Sequence[Sequence[str]]
 
 
 @dataclass
@@ -68,8 +68,8 @@ class Kept:
             if held is None or held["sum"] != _sum(held["figures"]):
                 return None
             found = [Figure(**one) for one in held["figures"]]
-            whole = all(_sum_of(self.path(n)) == s for one in found for n, s in one.files.items())
-        except (OSError, TypeError, KeyError, AttributeError):  # a spoilt index, or a figure that was removed
+            whole = all(_sum_of(self.path(n)) == s for one in found for n, s in one.files)
+        except (OSError, TypeError, ValueError, KeyError):  # a spoilt index, or a figure that was removed
             return None
         if not whole:
             return None
@@ -95,18 +95,23 @@ class Kept:
 
 
 def kept_of(study: StudyRecord) -> Kept:
-    """What the study's run folder knows; nothing where its index is missing, broken or of another version."""
+    """What the study's run folder knows."""
+    return Kept(study.folder, _study(study), known_of(study.folder))
+
+
+def known_of(folder: Path) -> dict[str, Any]:
+    """The entries of a run folder's index; none where it is missing, broken or of another version."""
     try:
-        index = read_json(study.folder / INDEX)
+        index = read_json(folder / INDEX)
     except (InputError, OSError):
-        index = {}
+        return {}
     known = index.get("figures") if index.get("format") == FORMAT else None
-    return Kept(study.folder, _study(study), known if isinstance(known, dict) else {})
+    return known if isinstance(known, dict) else {}
 
 
 def saved(name: str, caption: str, photo_of: str, paths: Sequence[Path]) -> Figure:
     """A figure as it was just written."""
-    return Figure(name, caption, photo_of, {path.name: _sum_of(path) for path in paths})
+    return Figure(name, caption, photo_of, [(path.name, _sum_of(path)) for path in paths])
 
 
 def copy(kept: Kept, files: Mapping[str, Path]) -> None:

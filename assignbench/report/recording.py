@@ -236,7 +236,11 @@ def _sampled(image: Pixels, place: Transform) -> tuple[int, int, Pixels]:
     larger = min(wide / image.shape[1], tall / image.shape[0])
     way = Image.Resampling.NEAREST if larger >= WHOLE else Image.Resampling.HAMMING
     pixels = np.asarray(Image.fromarray(image).resize((wide, tall), way))
-    return left, low, np.array(pixels[:: 1 if y1 <= y2 else -1, :: 1 if x1 <= x2 else -1])  # a copy: renderers want to write
+    return (
+        left,
+        low,
+        np.array(pixels[:: 1 if y1 <= y2 else -1, :: 1 if x1 <= x2 else -1]),
+    )  # a copy: renderers want to write
 
 
 class _Look:

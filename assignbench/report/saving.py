@@ -40,7 +40,7 @@ class Target:
         whole = all(one.photo_of not in self.hidden for one in made if one.figure is not None) and self.print_too
         figures = [self._save(one) for one in made if one.figure is not None and one.photo_of not in self.hidden]
         self.kept.note(key if whole else "", figures)
-        return [self._picture(one.caption, list(one.files)) for one in figures]
+        return [self._picture(one.caption, [name for name, _ in one.files]) for one in figures]
 
     def _save(self, one: Drawn) -> Figure:
         stem = self.free(one.name)
@@ -55,7 +55,7 @@ class Target:
     def _again(self, one: Figure) -> Picture:
         """A kept figure, under the name that is free for it now."""
         stem = self.free(one.name)
-        wanted = [name for name in one.files if self.print_too or Path(name).suffix != ".pdf"]
+        wanted = [name for name, _ in one.files if self.print_too or Path(name).suffix != ".pdf"]
         names = {name: f"{stem}{Path(name).suffix}" for name in wanted}
         copy(self.kept, {old: self.folder / "figures" / new for old, new in names.items()})
         return self._picture(one.caption, list(names.values()))
