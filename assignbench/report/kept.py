@@ -98,13 +98,18 @@ class Kept:
 
 
 def kept_of(study: StudyRecord) -> Kept:
-    """What the study's run folder knows; nothing where its index is missing, broken or of another version."""
+    """What the study's run folder knows."""
+    return Kept(study.folder, _study(study), known_of(study.folder))
+
+
+def known_of(folder: Path) -> dict[str, Any]:
+    """The entries of a run folder's index; none where it is missing, broken or of another version."""
     try:
-        index = read_json(study.folder / INDEX)
+        index = read_json(folder / INDEX)
     except (InputError, OSError):
-        index = {}
+        return {}
     known = index.get("figures") if index.get("format") == FORMAT else None
-    return Kept(study.folder, _study(study), known if isinstance(known, dict) else {})
+    return known if isinstance(known, dict) else {}
 
 
 def saved(name: str, caption: str, photo_of: str, paths: Sequence[Path], changed_by: str = "") -> Figure:

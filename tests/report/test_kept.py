@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from assignbench.report import build_report, publish_report, saving
-from assignbench.report.kept import INDEX, Kept
+from assignbench.report.kept import INDEX, Kept, known_of, saved
 from tests.report.written import METHODS, write_study
 
 ANALYSES = ["averages", "differences", "size"]
@@ -53,17 +53,18 @@ def changed(folder: Path, **texts: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **texts}))
 
 
-def test_an_unchanged_study_draws_nothing_and_its_page_is_the_same(folder, drawn) -> None:
-    before, page = figures(folder), (folder / "report" / "index.html").read_bytes()
-    build_report(folder)
-    assert drawn == [] and figures(folder) == before
-    assert (folder / "report" / "index.html").read_bytes() == page
-
-
-def test_other_words_draw_nothing(folder, drawn) -> None:
+def test_an_unchanged_study_draws_nothing_and_other_words_change_the_page_alone(folder, drawn) -> None:
+    before, page = figures(folder), (folder / "report" / "report.md").read_text()
     changed(folder, title="Another title", answers="Another question", expect="another end")
     build_report(folder)
-    assert drawn == [] and "Another title" in (folder / "report" / "report.md").read_text()
+    assert drawn == [] and figures(folder) == before
+    after = (folder / "report" / "report.md").read_text()
+    assert "Another title" in after and pictures(after) == pictures(page)
+
+
+def pictures(text: str) -> list[str]:
+    """The lines of a page that show figures."""
+    return [line for line in text.splitlines() if "figures/" in line]
 
 
 def test_what_is_published_is_taken_from_the_report(folder, drawn, tmp_path) -> None:
@@ -73,43 +74,78 @@ def test_what_is_published_is_taken_from_the_report(folder, drawn, tmp_path) -> 
     assert not any(name.endswith(".pdf") for name in mine)
 
 
+def test_what_changed_is_drawn_again_and_nothing_else(folder, drawn) -> None:
+    """A figure that somebody changed, one that is missing, and an entry of the index with another caption."""
+    before, path = figures(folder), folder / "report" / "figures"
+    (path / "averages.svg").write_text("mine")
+    (path / "size.pdf").unlink()
+    text = (folder / INDEX).read_text()
+    assert "Differences in AP of each" in text
+    (folder / INDEX).write_text(text.replace("Differences in AP of each", "Differences in AR of each"))
+    build_report(folder)
+    assert set(drawn) == {"averages", "size", "differences"} and figures(folder) == before
+
+
 def test_a_missing_cell_draws_the_figures_of_its_numbers_again(folder, drawn) -> None:
-    shutil.rmtree(next(p for p in folder.iterdir() if p.name.endswith(".seed1") or "seed1" in p.name))
+    shutil.rmtree(next(p for p in folder.iterdir() if "seed1" in p.name))
     build_report(folder)
     assert {"averages", "differences"} <= set(drawn)
 
 
-@pytest.mark.parametrize("spoilt", ["{", "[]", '{"format": 1, "figures": 3}', '{"format": 2, "figures": {}}', ""])
-def test_a_spoilt_index_costs_time_alone(folder, drawn, spoilt) -> None:
-    before = figures(folder)
-    (folder / INDEX).write_text(spoilt)
-    build_report(folder)
-    assert drawn and figures(folder) == before
+@pytest.fixture
+def noted(tmp_path) -> Kept:
+    """A folder's index with two keys, written, and its figures."""
+    kept = Kept(tmp_path, "study")
+    for name in ("one", "two"):
+        paths = [kept.path(f"{name}{kind}") for kind in (".svg", ".pdf", ".png")]
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(path.name)
+        kept.note(name, [saved(name, f"What {name} shows.", "", paths)])
+    kept.write()
+    return kept
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_no_changed_entry_is_believed(folder, drawn, seed) -> None:
-    """Wherever a letter of a caption, a checksum or a name is another one, the figure is drawn again."""
-    random, before = np.random.default_rng(seed), figures(folder)
-    index = json.loads((folder / INDEX).read_text())
-    for entry in index["figures"].values():
-        text = json.dumps(entry["figures"])
-        at = int(random.choice([i for i, c in enumerate(text) if c.isalnum()]))
-        try:
-            entry["figures"] = json.loads(f"{text[:at]}{'x' if text[at] != 'x' else 'y'}{text[at + 1 :]}")
-        except ValueError:  # of a word that JSON knows
-            entry["sum"] = "0"
-    (folder / INDEX).write_text(json.dumps(index))
-    build_report(folder)
-    assert len(drawn) >= len(before) // 3 and figures(folder) == before
+def read(kept: Kept) -> Kept:
+    """What a folder knows after its index was read again."""
+    return Kept(kept.folder, "study", known_of(kept.folder))
 
 
-def test_a_figure_that_somebody_changed_is_drawn_again(folder, drawn) -> None:
-    before, path = figures(folder), folder / "report" / "figures" / "averages.svg"
-    path.write_text("mine")
-    (folder / "report" / "figures" / "size.pdf").unlink()
-    build_report(folder)
-    assert set(drawn) == {"averages", "size"} and figures(folder) == before
+def test_what_was_noted_is_found(noted) -> None:
+    (one,) = read(noted).find("one") or []
+    assert [Path(name).suffix for name, _ in one.files] == [".svg", ".pdf", ".png"] and "one" in one.caption
+    assert read(noted).find("three") is None and read(noted).find("") is None
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_spoilt_index_is_believed(noted, seed) -> None:
+    """Wherever a letter is another one or the text ends, the figures are those that were noted, or none."""
+    random, path = np.random.default_rng(seed), noted.folder / INDEX
+    whole = {name: noted.find(name) or read(noted).find(name) for name in ("one", "two")}
+    text = path.read_text()
+    at = int(random.integers(len(text)))
+    other = "" if seed % 4 == 0 else str(random.choice(list('x0"{}[],: ')))
+    path.write_text(text[:at] if seed % 4 == 1 else text[:at] + other + text[at + 1 :])
+    again = read(noted)
+    for name, figures_of_it in whole.items():
+        assert again.find(name) in (None, figures_of_it)
+
+
+@pytest.mark.parametrize("spoilt", ["[]", '{"format": 1, "figures": 3}', '{"format": 2, "figures": {"one": 1}}', ""])
+def test_an_index_of_another_shape_tells_nothing(noted, spoilt) -> None:
+    (noted.folder / INDEX).write_text(spoilt)
+    assert read(noted).find("one") is None
+
+
+@pytest.mark.parametrize("entry", [3, {}, {"sum": 1}, {"sum": "", "figures": [{"files": [["a"]]}]}, [1], None])
+def test_an_entry_of_another_shape_tells_nothing(noted, entry) -> None:
+    assert Kept(noted.folder, "study", {"one": entry}).find("one") is None
+
+
+def test_a_folder_that_cannot_be_written_remembers_nothing(tmp_path) -> None:
+    (tmp_path / "cache").write_text("a file where the folder would be")
+    Kept(tmp_path, "study").write()
+    assert known_of(tmp_path) == {}
 
 
 def test_a_key_changes_with_every_value_name_and_type() -> None:
