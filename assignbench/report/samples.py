@@ -111,20 +111,25 @@ def _owned(table: pd.DataFrame) -> set[tuple[int, str, int]]:
 
 
 def _compared(scene: Scene, ours: CellRecord, theirs: CellRecord) -> Figure:
-    """A row per task, a column per object."""
+    """A row per task, a column per object; of a single object the tasks stand side by side."""
     names = ours.config.method.name, theirs.config.method.name
     tables = [pd.read_parquet(c.probe_visits()[-1]) for c in (ours, theirs)]
     pixels = [scene.pixels(o.image_id) for o in scene.objects]
     regions = [region_of(o.box, *p.shape[:2]) for o, p in zip(scene.objects, pixels, strict=True)]
-    side = panel_side(regions, len(regions))
     ids = {o.object_id for o in scene.objects}
     apart = {task for object_id, task, _ in _owned(tables[0]) ^ _owned(tables[1]) if object_id in ids}
     tasks = [t for t in TASKS if t[0] in apart] or list(TASKS)
-    figure, axes = picture_grid(len(tasks), [side] * len(regions), side)
-    for line, (task, word, edge) in zip(axes, tasks, strict=True):
-        beside(line[0], word)
+    single = len(regions) == 1
+    rows, columns = (1, len(tasks)) if single else (len(tasks), len(regions))
+    side = panel_side(regions, columns)
+    figure, axes = picture_grid(rows, [side] * columns, side)
+    for place, (task, word, edge) in enumerate(tasks):
+        line = axes[0][place : place + 1] if single else axes[place]
+        if not single:
+            beside(line[0], word)
         for ax, shown, image, region in zip(line, scene.objects, pixels, regions, strict=True):
-            show(ax, image, region, shown.title if line is axes[0] else "")
+            title = f"{shown.title}: {word}" if single else shown.title if place == 0 else ""
+            show(ax, image, region, title)
             mine, other = (t[(t.object_id == shown.object_id) & t[f"positive_{task}"]] for t in tables)
             lost, gained = other[~other.prior.isin(mine.prior)], mine[~mine.prior.isin(other.prior)]
             outlines(ax, lost[PRIOR].to_numpy(float), ONLY_BASELINE, 1.4)
