@@ -118,7 +118,7 @@ def test_nothing_is_written_outside_of_the_report(hostile, page) -> None:
     root = hostile.parents[1]
     assert sorted(p.name for p in root.iterdir()) == ["runs"] and [p.name for p in hostile.parent.iterdir()] == ["s"]
     strange = [p.name for p in hostile.iterdir() if not (p / "config.json").is_file()]
-    assert sorted(strange) == ["report", "study.json"]
+    assert sorted(strange) == ["cache", "report", "study.json"]
     kept = ["cite.bib", "figures", "index.html", "report.md", "tables"]
     assert sorted(p.name for p in page.parent.iterdir()) == kept
     assert all(re.fullmatch(r"[a-z0-9_.-]+\.(csv|md|tex)", p.name) for p in (page.parent / "tables").iterdir())
