@@ -75,3 +75,26 @@ def test_the_page_works(page, tmp_path, width) -> None:
     assert seen["rising"] == seen["falling"][::-1]
     assert seen["hidden"] > 0 and seen["kept"] > 0 and seen["back"] == 0
     assert seen["open"]
+
+
+# The page's own rules forbid foreign scripts, so a copy without them is looked at.
+AUDIT = """<pre id="audit"></pre><script>%s</script><script>addEventListener("load", () => axe.run().then((found) => {
+  const told = (rule) => [rule.impact, rule.id, rule.nodes.length, rule.nodes[0].html.slice(0, 200)];
+  const seen = { passes: found.passes.length, violations: found.violations.map(told) };
+  document.getElementById("audit").textContent = JSON.stringify(seen);
+}));</script></body>"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(page, tmp_path, scheme) -> None:
+    """axe-core's rules: contrast, names, roles, order of headings, tables."""
+    axe = Path(pytest.importorskip("axe_core_python").__file__).with_name("axe.min.js").read_text()
+    text = re.sub(r"<meta http-equiv=.Content-Security-Policy[^>]*>", "", page.read_text())
+    copied = page.with_name("audited.html")
+    copied.write_text(text.replace("</body>", AUDIT % axe.replace("</script", "<\\/script")))
+    flags = [flag for flag in FLAGS if "time-budget" not in flag]
+    dark = ["--blink-settings=preferredColorScheme=0"] * (scheme == "dark")
+    command = [str(CHROMIUM), *flags, *dark, "--virtual-time-budget=60000", f"--user-data-dir={tmp_path}", copied.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    seen = json.loads(html.unescape(re.search(r'<pre id="audit">(.*?)</pre>', done.stdout, re.DOTALL)[1]))
+    assert seen["passes"] >= 30 and seen["violations"] == []
