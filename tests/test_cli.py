@@ -17,7 +17,7 @@ from assignbench.analysis import ANALYSES, ORDER, CellData
 from assignbench.cli import main
 from assignbench.measure.coco import coco_numbers
 from assignbench.records import CellRecord
-from tests.conftest import ROOT, STUDY, write_voc_xml
+from tests.conftest import ROOT, STUDY, WHOLE, write_voc_xml
 
 
 def run(capsys, *arguments: str) -> tuple[int, str, str]:
@@ -31,7 +31,7 @@ def run(capsys, *arguments: str) -> tuple[int, str, str]:
 def trained(tmp_path_factory) -> Path:
     """A run folder with the tiny study done, which no test changes."""
     folder = tmp_path_factory.mktemp("trained")
-    (folder / "tiny.yaml").write_text(STUDY)
+    (folder / "tiny.yaml").write_text(WHOLE)
     assert main(["run", str(folder / "tiny.yaml"), "--out", str(folder / "runs"), "--quiet"]) == 0
     return folder / "runs"
 
@@ -406,6 +406,7 @@ def test_a_wrong_method_of_an_option_is_blamed_before_the_claims_that_follow(tin
 
 
 def test_status_and_report_run_without_torch(finished, tiny_study, tmp_path) -> None:
+    tiny_study.write_text(WHOLE)
     for command in ("status", "report"):
         assert "torch" not in modules_after(command, str(tiny_study), "--out", str(finished), folder=tmp_path)
     for what in ("detectors", "datasets", "recipes", "analyses", "studies"):

@@ -41,7 +41,10 @@ def gain_dots(groups: Sequence[str], label: str) -> Panel:
     """Dots of the gain per group that has any."""
 
     def draw(ax: Axes, part: pd.DataFrame, methods: list[str]) -> None:
-        there = part[part.gain.notna()]
+        there = part[part.gain.notna()] if "gain" in part else part.head(0)
+        if there.empty:
+            blank(ax, "no gain to show here")
+            return
         method_dots(ax, there, filled(there, groups), present(methods, there), "gain")
         ax.set_ylabel("gain in AP, points")
         ax.set_xlabel(label)
@@ -60,6 +63,12 @@ def gain_drawn(
     if shown.empty:
         return Drawn(name, caption, None, told=f"No gain by {of} can be shown: no method has a gain in any group.")
     return Drawn(name, f"{caption}{without(shown, groups)}", per_place(shown, study.methods, gain_dots(groups, of)))
+
+
+def blank(ax: Axes, reason: str) -> None:
+    """A panel of which nothing is known says so in place of empty axes."""
+    ax.set_axis_off()
+    ax.text(0.5, 0.5, reason, ha="center", va="center", color="0.4", transform=ax.transAxes)
 
 
 def filled(table: pd.DataFrame, groups: Sequence[str]) -> list[str]:

@@ -15,6 +15,7 @@ from assignbench.errors import InputError
 from tests.conftest import write_voc
 
 SHORT = ["--set", "schedule.steps=2", "--set", "data.size=64", "--seeds", "1", "--only", "*iou*", "--quiet"]
+SHORT += ["--set", "analyses=[averages]"]
 
 
 def write_coco(annotations: Path, pictures: Path, count: int = 12, first: int = 0, prefix: str = "") -> Path:

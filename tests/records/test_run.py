@@ -40,7 +40,7 @@ def folder(tmp_path_factory) -> Path:
     path = place / "records.yaml"
     path.write_text(STUDY_FILE)
     write_voc(place)
-    assert main(["run", str(path), "--out", str(place / "runs"), "--quiet"]) == 0
+    assert main(["run", str(path), "--out", str(place / "runs"), "--quiet", "--set", "analyses=[averages]"]) == 0
     return place / "runs" / "records"
 
 

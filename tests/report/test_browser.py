@@ -94,7 +94,14 @@ def test_axe_finds_nothing(page, tmp_path, scheme) -> None:
     copied.write_text(text.replace("</body>", AUDIT % axe.replace("</script", "<\\/script")))
     flags = [flag for flag in FLAGS if "time-budget" not in flag]
     dark = ["--blink-settings=preferredColorScheme=0"] * (scheme == "dark")
-    command = [str(CHROMIUM), *flags, *dark, "--virtual-time-budget=60000", f"--user-data-dir={tmp_path}", copied.as_uri()]
+    command = [
+        str(CHROMIUM),
+        *flags,
+        *dark,
+        "--virtual-time-budget=60000",
+        f"--user-data-dir={tmp_path}",
+        copied.as_uri(),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     seen = json.loads(html.unescape(re.search(r'<pre id="audit">(.*?)</pre>', done.stdout, re.DOTALL)[1]))
     assert seen["passes"] >= 30 and seen["violations"] == []

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from assignbench.report.dots import free_limits, method_dots
+from assignbench.report.panels import gain_dots
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -69,4 +70,14 @@ def test_groups_and_methods_without_numbers_are_left_out() -> None:
     _, ax = plt.subplots()
     method_dots(ax, table, ["u"], ["a", "b"], "gain")
     assert ax.get_legend_handles_labels()[1] == ["a"]
+    plt.close("all")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("gains", [{"gain": [np.nan], "gain_half": [np.nan]}, {}])
+def test_a_place_without_a_gain_says_so(gains) -> None:
+    """Beside a place that has some."""
+    _, ax = plt.subplots()
+    gain_dots(["u"], "groups")(ax, pd.DataFrame({"method": ["a"], "group": ["u"], **gains}), ["a"])
+    assert [t.get_text() for t in ax.texts] == ["no gain to show here"] and not ax.axison
     plt.close("all")

@@ -32,7 +32,8 @@ def test_four_keys_make_a_study(tmp_path, capsys) -> None:
     assert main(["plan", str(path), "--out", str(tmp_path / "runs")]) == 0
     told = capsys.readouterr().out
     assert "recipe: light" in told and "backbone: random" in told and "cost:" not in told
-    short = ["--set", "schedule.steps=2", "--set", "data.train_images=16", "--set", "data.test_images=4"]
+    changes = ["schedule.steps=2", "data.train_images=16", "data.test_images=4", "analyses=[averages]"]
+    short = [word for change in changes for word in ("--set", change)]
     assert main(["run", str(path), "--out", str(tmp_path / "runs"), "--quiet", *short]) == 0
     assert "How do iou and atss_plain differ on shapes?" in (tmp_path / "runs/least/report/report.md").read_text()
 

@@ -35,7 +35,6 @@ def _by_count(table: pd.DataFrame, study: StudyRecord) -> Figure:
         left.set_title(title)
         left.set_xlabel(label)
         left.set_ylabel("AP, points")
-        if "gain" in part:
-            gain_dots(PER_IMAGE.names, label)(right, part, methods)
+        gain_dots(PER_IMAGE.names, label)(right, part, methods)
         legend(right, left)
     return finished(figure)
