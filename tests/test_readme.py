@@ -22,6 +22,7 @@ from assignbench.examples import three_anchors
 from assignbench.methods import build_method
 from assignbench.study.reading import read_study
 from tests.conftest import ROOT
+from tests.in_process import trained_here
 
 README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
@@ -55,12 +56,13 @@ def short_runs(tmp_path_factory) -> Path:
     """A run folder with the quick start in short, which several commands look at."""
     folder = tmp_path_factory.mktemp("short") / "runs"
     study = str(ROOT / "studies" / "quickstart.yaml")
-    assert main(["run", study, *SHORT[:-2], "--quiet", "--out", str(folder)]) == 0
+    with trained_here():
+        assert main(["run", study, *SHORT[:-2], "--quiet", "--out", str(folder), "--set", "analyses=[averages]"]) == 0
     return folder
 
 
 @pytest.mark.parametrize("line", [timed(c) for c in dict.fromkeys(COMMANDS) if c.startswith("assignbench")])
-def test_commands_of_the_pages(line, tmp_path, monkeypatch, request) -> None:
+def test_commands_of_the_pages(line, tmp_path, monkeypatch, request, in_process) -> None:
     shutil.copytree(ROOT / "studies", tmp_path / "studies")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("webbrowser.open", lambda address: True)
@@ -138,7 +140,7 @@ def test_the_python_of_the_page_runs() -> None:
     assert "[[0, 0, -1]]" in done.stdout.replace(" ", "").replace(",", ", ")
 
 
-def test_the_assigner_of_the_readme_conforms_and_its_study_runs(tmp_path, monkeypatch) -> None:
+def test_the_assigner_of_the_readme_conforms_and_its_study_runs(tmp_path, monkeypatch, in_process) -> None:
     (code,), (study,) = blocks(README, "python"), blocks(README, "yaml")
     (tmp_path / "my_rule.py").write_text(code)
     (tmp_path / "mine.yaml").write_text(study)

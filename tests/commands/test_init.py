@@ -14,6 +14,7 @@ from assignbench.data.layout import parted
 from assignbench.errors import InputError
 from tests.conftest import write_voc
 
+pytestmark = pytest.mark.usefixtures("in_process")
 SHORT = ["--set", "schedule.steps=2", "--set", "data.size=64", "--seeds", "1", "--only", "*iou*", "--quiet"]
 SHORT += ["--set", "analyses=[averages]"]
 

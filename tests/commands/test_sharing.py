@@ -18,7 +18,7 @@ from assignbench.engine.scored import Scored
 from assignbench.records import CellRecord, finish, read_json, write_json
 from assignbench.records.files import digest_of
 from tests.faults.cases import same
-from tests.study.test_identity import InProcess
+from tests.in_process import InProcess
 
 METHODS = "methods: [iou, {name: soft, preset: iou, nms: {kind: soft}}, mutual_guidance]"
 DIVERGES = ["--set", "schedule.lr=1.0e30", "--set", "schedule.clip_grad=1.0e30", "--set", "schedule.amp=none"]

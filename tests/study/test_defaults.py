@@ -24,7 +24,7 @@ def written(folder: Path, **changes: object) -> Path:
     return path
 
 
-def test_four_keys_make_a_study(tmp_path, capsys) -> None:
+def test_four_keys_make_a_study(tmp_path, capsys, in_process) -> None:
     path = written(tmp_path)
     spec = read_study(path).spec
     assert spec.schedule.model_dump() == {**spec.schedule.model_dump(), **RECIPES["light"].schedule}

@@ -35,10 +35,11 @@ def curve_figure(curves: pd.DataFrame, methods: Sequence[str]) -> Figure | None:
             )
         ax.set_title(plain(term))
         ax.set_xlabel("step")
-        ax.set_yscale("log")
-        ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0)))
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        ax.yaxis.set_minor_locator(NullLocator())
+        if (part.value > 0).any():  # a term may be zero all along, as the boxes' is where nothing was matched
+            ax.set_yscale("log")
+            ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0)))
+            ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            ax.yaxis.set_minor_locator(NullLocator())
     known: dict[str, Artist] = {}
     for ax in axes:
         known |= {label: handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
