@@ -247,10 +247,15 @@ class StudyRecord:
         """How many cells a method has at a place in each state: as `CellRecord.state` has it, "without annotations"
         for finished ones that cannot be measured, "damaged" and "not begun" for those whose records say nothing.
         """
-        known = {c.id: c.state if c.state != "done" or c.measurable else "without annotations" for c in self.cells}
-        silent = dict.fromkeys((name for name, _ in self.unreadable), "damaged")
         mine = [i for i, where in self.grid.items() if where == (*place, method)]
-        return dict(Counter(known.get(i) or silent.get(i, "not begun") for i in mine))
+        return dict(Counter(self._states.get(i, "not begun") for i in mine))
+
+    @cached_property
+    def _states(self) -> dict[str, str]:
+        """The state of every cell that is there, by id, as it was when the first analysis asked."""
+        silent = dict.fromkeys((name for name, _ in self.unreadable), "damaged")
+        states = ((c, c.state) for c in self.cells)
+        return silent | {c.id: s if s != "done" or c.measurable else "without annotations" for c, s in states}
 
     def differing(self, method: str, baseline: str, place: tuple[str, str]) -> tuple[str, ...]:
         """The parts beyond the assigner in which two methods differ at a place (data set and detector).
