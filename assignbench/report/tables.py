@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -69,7 +70,7 @@ class Table:
         inside = any(INTERVAL in cell for row in self.rows for cell in row)
         return inside or any(h == "half" or h.endswith(" half") for h in self.header)
 
-    @property
+    @cached_property
     def numeric(self) -> list[bool]:
         """Per column whether it holds numbers, which stand to the right; texts stand to the left."""
         columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.header)
