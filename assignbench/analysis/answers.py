@@ -12,8 +12,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from assignbench.analysis.estimates import LEAST_SEEDS
 from assignbench.analysis.result import Result
-from assignbench.analysis.verdicts import HIGHER, LOWER, NOT_TESTABLE, OPEN
+from assignbench.analysis.verdicts import HIGHER, LOWER, NOT_COMPARED, NOT_TESTABLE, OPEN
 
 MOST = 3  # names or places in a sentence; of more, it says how many there are
 Answer = Callable[[pd.DataFrame], str]
@@ -45,20 +46,27 @@ def _sentence(text: str) -> str:
 
 
 def _places(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The parts of a table by data set and detector, each with the words that begin its sentence."""
+    """The parts of a table by data set and detector, each with what it is called where there are several."""
     parts = list(frame.groupby(["data", "detector"], sort=False))
+    several = frame.data.nunique() > 1
     for (data, detector), part in parts:
-        yield (f"{detector} on {data}: " if len(parts) > 1 else ""), part
+        yield (f"{detector} on {data}" if several else str(detector)) if len(parts) > 1 else "", part
 
 
-def _by_place(say: Answer) -> Answer:
-    """The same sentence for every place, of which the first few are named."""
+def _by_place(say: Answer, stem: str = "") -> Answer:
+    """The same for every place, of which the first few are named; `stem` is said once, before all of them."""
 
     def said(frame: pd.DataFrame) -> str:
-        told = [f"{where}{text}" for where, part in _places(frame) if (text := say(part))]
+        told = [(where, text) for where, part in _places(frame) if (text := say(part))]
+        if not told:
+            return ""
+        head = f"{stem}: " if stem else ""
+        if len({text for _, text in told}) == 1:
+            return _sentence(f"{head}{told[0][1]}{' everywhere' if len(told) > 1 else ''}")
+        shown = "; ".join(f"{where} {text}" if stem else f"{where}: {text}" for where, text in told[:MOST])
         rest = f"; {len(told) - MOST} more places below" if len(told) > MOST else ""
-        sentence = "; ".join(told[:MOST]) + rest
-        return f"{sentence}." if len(told) > 1 else _sentence(sentence)  # a detector's name keeps its letters
+        # Without a stem a detector's name begins the sentence, and keeps its letters.
+        return _sentence(f"{head}{shown}{rest}") if stem else f"{shown}{rest}."
 
     return said
 
@@ -75,12 +83,12 @@ def _range(what: str, column: str, show: str = "{:.2f}", where: Mapping[str, str
             return ""
         low, high = (show.format(v) for v in (means.min(), means.max()))
         if len(means) == 1:
-            return f"{what}: {low} ({means.index[0]})"
+            return f"{low} ({means.index[0]})"
         if low == high:
-            return f"{what}: {low} for every method"
-        return f"{what}: from {low} ({means.idxmin()}) to {high} ({means.idxmax()})"
+            return f"{low} for every method"
+        return f"from {low} ({means.idxmin()}) to {high} ({means.idxmax()})"
 
-    return _by_place(say)
+    return _by_place(say, what)
 
 
 def _averages(frame: pd.DataFrame) -> str:
@@ -161,7 +169,7 @@ def _metrics(frame: pd.DataFrame) -> str:
     if against.empty:
         return f"Every measure puts each method on the side of its baseline on which {first} does."
     named = [f"{m} ({', '.join(dict.fromkeys(part.method))})" for m, part in against.groupby("measure", sort=False)]
-    return f"Not every measure has the sign of {first}: the other one, resolved or not, has {listed(named)}."
+    return f"Against their baselines these point the other way than {first}, resolved or not: {listed(named)}."
 
 
 def _factors(frame: pd.DataFrame) -> str:
@@ -207,12 +215,24 @@ _KINDS = {
 
 
 def _summary(frame: pd.DataFrame) -> str:
+    """Means over places, which are no verdicts; with fewer seeds than these need they speak of these models alone."""
     told = [
-        f"{r.method} gains {100 * r.gain:+.1f} points over {r.baseline} "
-        f"(95 %: {100 * r.low:+.1f} to {100 * r.high:+.1f})"
+        f"{r.method} {100 * r.gain:+.1f} points to {r.baseline} ({100 * r.low:+.1f} to {100 * r.high:+.1f})"
         for r in frame.itertuples()
     ]
-    return _sentence(f"over all places, {listed(told)}")
+    few = int(frame.seeds.min()) < LEAST_SEEDS
+    whom = f"of these models, with {_counted(int(frame.seeds.min()), 'seed')}" if few else "with its 95 % interval"
+    return f"Mean difference over the places of each pair, {whom}, which is no verdict: {listed(told)}."
+
+
+def _cost(frame: pd.DataFrame) -> str:
+    """The clock on the wall where it can be compared, else the processor's: other programs make the former longer."""
+    if (frame.pareto == NOT_COMPARED).any():
+        if "train_cpu_s" not in frame or frame.train_cpu_s.isna().all():
+            return "The times cannot be compared: other programs had the processor."
+        found = _range("minutes of processor time to train one cell", "minutes", "{:.1f}")
+        return found(frame.assign(minutes=frame.train_cpu_s / 60))
+    return _range("minutes to train one cell", "minutes", "{:.1f}")(frame.assign(minutes=frame.train_s / 60))
 
 
 def _last(say: Answer) -> Answer:
@@ -262,15 +282,13 @@ ANSWERS: Mapping[str, Answer] = {
     ),
     "nms": _range("share of the recall before NMS that is left after it", "NR", "{:.0%}", {"reading": "coverage"}),
     "quality": _range("mean error of the predicted IoU", "error_kept"),
-    "positives": _last(_range("priors that teach an object its class, at the end", "positives", "{:.1f}", _CLASS)),
-    "orphans": _range("objects without a prior that teaches their class", "orphans_cls", "{:.0%}"),
+    "positives": _last(_range("priors that learn an object's class, at the end", "positives", "{:.1f}", _CLASS)),
+    "orphans": _range("objects whose class no prior learns", "orphans_cls", "{:.0%}"),
     "churn": _range("positives for the class that were none at the visit before", "churn", "{:.0%}", _CLASS),
     "evolution": _range("class score of the positives at the end", "cls_score", where={"priors": "positive"}),
-    "scores": _range("how far the positives of an object stand out, in deviations", "separation", "{:.1f}"),
+    "scores": _range("how often a positive of an object outscores one of its other priors", "separation", "{:.1%}"),
     "maps": _range("from the best-scored to the best-placed prior, in sides of the object", "distance"),
     "curves": _curves,
-    "cost": lambda frame: _range("minutes to train one cell", "minutes", "{:.1f}")(
-        frame.assign(minutes=frame.train_s / 60)
-    ),
+    "cost": _cost,
     "configuration.pairs": _pairs,
 }

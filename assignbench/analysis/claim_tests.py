@@ -43,7 +43,16 @@ class Tested:
 def tests_of(claim: Claim, study: StudyRecord) -> list[Tested]:
     """Every test of a claim; at least one, which then says why nothing can be tested."""
     found = _TESTS[claim.kind](claim, study)
+    if claim.measure in measures.COUNTED and claim.kind in ("greater", "equal", "level"):
+        found = [_counted(test) for test in found]
     return found or [Tested("", "", claim.method, claim.other, "", untestable=_nowhere(claim, study))]
+
+
+def _counted(test: Tested) -> Tested:
+    """The verdict on what is counted and the same for every seed: one cell tells it, and no test image is in it."""
+    if test.untestable or not np.isfinite(test.value):
+        return test
+    return replace(test, p=0.0, detectable=float("nan"))
 
 
 def _nowhere(claim: Claim, study: StudyRecord) -> str:
@@ -103,7 +112,7 @@ def _equal(claim: Claim, study: StudyRecord) -> list[Tested]:
     bound, tests = claim.within / scale, []
     for pair, e in zip(pairs, estimated(pairs, claim.measure, beside=beside, relative=claim.percent), strict=True):
         one_sided = e.p_within(bound) if abs(e.mean) < bound else e.p_beyond(bound)
-        detail = f"difference {_printed(scale * e.mean, '+')} ± {_printed(scale * e.half)}"
+        detail = f"difference {_printed(scale * e.mean, '+')}{_half(scale * e.half)}"
         why = measures.why_untestable(pair.cells, claim.measure)
         test = _told(pair, e, float(np.minimum(1.0, 2 * one_sided)), detail, why)
         tests.append(replace(test, value=bound - abs(e.mean), detectable=e.confirmable))
@@ -113,6 +122,11 @@ def _equal(claim: Claim, study: StudyRecord) -> list[Tested]:
 def _printed(number: float, sign: str = "") -> str:
     """A tenth of a point, or three digits of what is smaller."""
     return f"{number:{sign}.1f}" if not 1e-6 < abs(number) < 1 else f"{number:{sign}.3g}"
+
+
+def _half(half: float) -> str:
+    """The half-width of an interval behind its middle, where there is one."""
+    return f" ± {_printed(half)}" if np.isfinite(half) else ""
 
 
 def _gains(claim: Claim, study: StudyRecord) -> list[Tested]:
@@ -143,7 +157,7 @@ def _level(claim: Claim, study: StudyRecord) -> list[Tested]:
             tests.append(replace(alone, untestable=without_cells(study, claim.method, place)))
             continue
         why = measures.why_untestable(cells[key], claim.measure)
-        detail = f"{claim.measure} {_printed(scale * found[key].mean)} ± {_printed(scale * found[key].half)}"
+        detail = f"{claim.measure} {_printed(scale * found[key].mean)}{_half(scale * found[key].half)}"
         tests.append(_against(alone, found[key], claim.bound / scale, way, detail, why))
     return tests
 

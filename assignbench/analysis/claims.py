@@ -16,7 +16,7 @@ import pandas as pd
 from assignbench.analysis.base import StudyRecord, analysis
 from assignbench.analysis.claim_forms import Claim, parse, unit_of
 from assignbench.analysis.claim_tests import Tested, tests_of
-from assignbench.analysis.estimates import ALPHA
+from assignbench.analysis.estimates import ALPHA, LEAST_SEEDS
 from assignbench.analysis.power import smallest_values_told
 from assignbench.analysis.result import Result
 from assignbench.analysis.verdicts import HIGHER, LOWER, NOT_TESTABLE, OPEN, holm
@@ -175,6 +175,8 @@ def _corrected(rows: list[dict[str, Any]], units: list[_Unit]) -> pd.DataFrame:
             if word == NOT_TESTABLE and not row["untestable"]:
                 row["untestable"] = ELSEWHERE
             row |= {"p_holm": p, "verdict": NOT_TESTABLE if row["untestable"] else word}
+            if row["verdict"] == OPEN and row["n"] < LEAST_SEEDS:
+                row["untestable"] = f"n = {row['n']}: a verdict needs {LEAST_SEEDS} seeds"
     table = pd.DataFrame(rows)
     words = table.groupby("number").verdict.agg(lambda v: overall(v.tolist()))
     return table.assign(claim_verdict=table.number.map(words)).rename(columns={"untestable": "reason"})

@@ -11,12 +11,12 @@ import pandas as pd
 from assignbench.analysis.base import StudyRecord, analysis, keys_of
 from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.result import Result
+from assignbench.analysis.verdicts import NOT_COMPARED
 from assignbench.records import CellRecord
 
 TRAINING, TESTING = "AP, and what training takes", "AP, and what a test image takes"
 AGREE = 0.1  # CPU shares that differ by more, relative to the largest, make times that cannot be compared
 ALONE = 0.9  # of one processor: a cell on a CPU that got less was measured beside other load
-NOT_COMPARED = "not compared"
 STEP = ("assign_ms", "assign_cpu_ms", "criterion_ms", "criterion_cpu_ms")
 # By the names of summary.json; what is a time has the time of the processor beside it.
 UNITS = {

@@ -28,6 +28,7 @@ REPLICATES = 200
 LEAST_IMAGES = 20  # that hold an object of a part; with fewer, the bootstrap's intervals are far too short
 LrpPart = Literal["optimal", "localization", "false_alarms", "missed"]
 ERRORS = ("oLRP", "oLRP_loc", "oLRP_fp", "oLRP_fn", "D_ECE")  # of these measures less is better
+COUNTED = ("parameters", "gflops")  # the same for every seed, and of no test image
 AT_LIMIT = re.compile(r"AR([1-9]\d{0,4})")  # at any number of detections per image and class
 OF_CLASS = re.compile(r"(AP|AP50|AP75)\[(.+)\]")  # of one class: AP[tie]
 ALIASES = {"LRP": "oLRP", "spearman_rank": "spearman"}

@@ -110,22 +110,37 @@ def _as_printed(key: str, table: Mapping[str, Any], beside: Sequence[Beside]) ->
             found |= {f"{name} difference": print_scale * line["difference"]}
             found |= {f"{name} difference_half": ours * line["half"] if known else float("nan")}
         rows.append({**found, "note": one.note})
-    notes, answer = (*table["head"], OWN_SPREAD), _answer(table, beside)
-    return Result(key, str(table["title"]), pd.DataFrame(rows), units, population=SEEDS, notes=notes, answer=answer)
+    others = [f"{c['name']} is our {c['measure']}" for c in table["columns"] if c["measure"] not in ("", c["name"])]
+    notes = [*table["head"], *([f"Ours: {', '.join(others)}."] if others else [])]
+    notes += [OWN_SPREAD] if any(np.isfinite(line["difference"]) for one in beside for line in one.lines(table)) else []
+    answer = _answer(table, beside)
+    return Result(
+        key, str(table["title"]), pd.DataFrame(rows), units, population=SEEDS, notes=tuple(notes), answer=answer
+    )
 
 
 def _answer(table: Mapping[str, Any], beside: Sequence[Beside]) -> str:
-    """How many of the authors' rows are measured, and how far ours lies from the published ones in the first column."""
+    """How many of the authors' rows are measured, and how far ours lies from the published ones in the first column.
+
+    A row beside which a cell of another setting stands is not one of them.
+    """
     own = {row["row"] for row in table["rows"] if row["origin"] == "own"}
-    measured = {one.row["row"] for one in beside if one.n} & own
-    told = f"{len(measured)} of the {len(own)} rows that the paper's authors trained are measured here"
+    mine = [one for one in beside if one.n and one.row["row"] in own]
+    measured = {one.row["row"] for one in mine if one.subtracted}
+    trained = "rows that the paper's authors trained"
+    told = f"{len(measured)} of the {len(own)} {trained} {'is' if len(measured) == 1 else 'are'} measured here"
+    told = told if measured else f"None of the {len(own)} {trained} is measured here"
+    others = [one for one in mine if not one.subtracted]
+    if others:
+        rows, cells = len({one.row["row"] for one in others}), len({(one.data, one.cell) for one in others})
+        told += f"; beside {rows} of them stand{'s' if cells == 1 else ''} {cells} of our methods in another setting"
     lines = [next(one.lines(table)) for one in beside]
     gaps = [line["difference"] for line in lines if np.isfinite(line["difference"])]
     if gaps:
         column = table["columns"][0]
         ends = " to ".join(f"{end:+.{column['digits']}f}" for end in dict.fromkeys((min(gaps), max(gaps))))
         return f"{told}; in {column['name']}, ours less published is {ends}."
-    return f"{told}; nothing is subtracted." if measured else f"{told}."
+    return f"{told}; nothing is subtracted." if mine else f"{told}."
 
 
 def _data_sets(study: StudyRecord) -> list[str]:

@@ -132,7 +132,7 @@ class _Needed:
         """A sentence; "" where no spread is known, or nothing was seen."""
         seen = round(abs(float(row.difference)), 3)
         if self.spreads.empty or not seen:
-            return "Two seeds at least would tell how many a difference needs." if row.n < 2 else ""
+            return "One seed carries no verdict: run it with three or more." if row.n < 2 else ""
         found = spread_of(self.spreads, self.metric, str(row["data"]), [str(row.detector)])
         if found is None:
             return ""

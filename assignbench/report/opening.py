@@ -14,7 +14,7 @@ from assignbench.analysis.differences import primary_metric
 from assignbench.config.detector import DetectorConfig
 from assignbench.config.tuned import Tuned
 from assignbench.report.lost import lost_methods
-from assignbench.report.tables import Table, difference, seeds_note, tidy_table
+from assignbench.report.tables import Table, difference, interval_note, seeds_note, tidy_table
 
 READ = "evaluation."  # how a trained network is read, which a study may change for one method
 LONGEST = 400  # characters of a cell's reason
@@ -51,7 +51,8 @@ def opening(
     notes = []
     if verdicts:
         seeds = {", ".join(k if several else k[2:]): float(r.n) for k, r in verdicts.items()}
-        notes = [seeds_note(seeds), "±: half of the 95 % interval for other seeds and other test images."]
+        spoken = dict.fromkeys(str(r.population) for r in verdicts.values() if np.isfinite(r.half))
+        notes = [seeds_note(seeds), *map(interval_note, spoken)]
     columns = [*where, *header, f"Δ{metric}, points", "verdict (corrected)"]
     tables = [Table(caption, columns, rows, notes, headline=True, owners=owners, name="pairs")]
     tables += tuning_table(study)

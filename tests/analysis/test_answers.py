@@ -48,13 +48,25 @@ def test_measures_that_go_the_other_way_are_named() -> None:
 
     agree = [row("AP", 0.1), row("AR1", 0.2), row("oLRP", -0.1, "less")]
     assert told("metrics", agree).startswith("Every measure puts each method on the side")
-    assert "the other one, resolved or not, has D_ECE (b)" in told("metrics", [*agree, row("D_ECE", 0.1, "less")])
+    assert "point the other way than AP, resolved or not: D_ECE (b)" in told(
+        "metrics", [*agree, row("D_ECE", 0.1, "less")]
+    )
 
 
 def test_several_places_have_a_sentence_each_and_many_are_counted() -> None:
     rows = [{"data": f"d{k}", "method": "a", "NR": 0.5, "reading": "coverage"} for k in range(5)]
-    sentence = told("nms", rows)
-    assert "net on d0: " in sentence and "net on d3" not in sentence and sentence.endswith("2 more places below.")
+    assert told("nms", rows) == "Share of the recall before NMS that is left after it: 50% (a) everywhere."
+    sentence = told("nms", [{**r, "NR": 0.1 * k} for k, r in enumerate(rows)])
+    assert "it: net on d0 0% (a); " in sentence and "net on d3" not in sentence
+    assert sentence.endswith("; 2 more places below.") and sentence.count("recall") == 1
+    one_set = told("nms", [{**r, "data": "d", "detector": f"n{k}", "NR": 0.1 * k} for k, r in enumerate(rows[:2])])
+    assert one_set.endswith("it: n0 0% (a); n1 10% (a).")
+
+
+def test_few_seeds_carry_no_verdict_over_places() -> None:
+    row = {"method": "b", "baseline": "a", "gain": 0.014, "low": 0.007, "high": 0.021}
+    assert "of these models, with 1 seed, which is no verdict: b +1.4" in told("summary", [{**row, "seeds": 1}])
+    assert "with its 95 % interval, which is no verdict" in told("summary", [{**row, "seeds": 3}])
 
 
 @pytest.mark.parametrize("key", ANSWERS)

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from assignbench.analysis import StudyRecord
-from assignbench.analysis.cost import NOT_COMPARED
+from assignbench.analysis.verdicts import NOT_COMPARED
 from assignbench.report.hues import colour, marker
 from assignbench.report.panels import per_place
 from assignbench.report.style import Drawn, Found, figure_of, plain
