@@ -259,7 +259,7 @@ def test_compare_two_cells(finished, tiny_study, tmp_path, capsys) -> None:
 
 
 def test_claims_and_analyses_are_checked_before_training(tiny_study, tmp_path, capsys) -> None:
-    text = tiny_study.read_text()
+    text = WHOLE
     for extra, message in (
         ("claims: [{claim: mutual_guidence > iou on AP}]", "claims.0: claim .* unknown method"),
         ("claims: [{clam: x}]", "line 13: unknown key 'claims.0.clam'; did you mean 'claim'"),

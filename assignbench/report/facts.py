@@ -12,6 +12,7 @@ import pandas as pd
 
 from assignbench.analysis.claim_forms import Claim, grouped_factor, parse, unit_of
 from assignbench.analysis.result import Result
+from assignbench.analysis.verdicts import NOT_TESTABLE
 from assignbench.measure.groups import CROWDING
 
 Name = tuple[str, ...]
@@ -212,7 +213,7 @@ def _lines(result: Result) -> Facts:
 def _claims(result: Result) -> Facts:
     for row in _rows(result):
         claim = parse(str(row["claim"]))
-        if row["reason"] == "" or pd.isna(row["reason"]):
+        if row["verdict"] != NOT_TESTABLE:
             name = _CLAIMED[claim.kind](claim, row)
             if name:
                 yield Fact(name, float(row["value"]), result.caption, float(row["n"]), float(row["half"]))
