@@ -17,28 +17,34 @@ from assignbench.characters import printable
 from assignbench.errors import InputError, Unread
 
 EXAMPLES = """examples:
+  assignbench init --coco annotations/train.json                a study on your own images
   assignbench run studies/quickstart.yaml                       train, measure, write the report (resumes by itself)
   assignbench run studies/bccd.yaml --only '*mutual*' --seeds 3 three seeds of one method
   assignbench run studies/voc_table1.yaml --preset rehearse     the same study on embedded scenes, in minutes
   assignbench run studies/voc_table1.yaml --data voc_mini       the same study on another data set
+  assignbench run studies/ltm_1x.yaml --table 3                 only the cells of the paper's Table 3
   assignbench run my.yaml --set schedule.epochs=6 --set data.root=~/data/mine
   assignbench tune my.yaml                                      the study's sweep: the same settings for each method
   assignbench plan studies/quickstart.yaml                      cells, ids, what is done; runs nothing
   assignbench power my.yaml --detect 1                          the seeds that a difference of 1 point needs
   assignbench doctor my.yaml                                    environment, data paths, all annotation problems
+  assignbench data get bccd squeezenet                          download what a study needs, check and unpack it
   assignbench list methods
+  assignbench list tables                                       the papers' tables: rows, study, what was run
   assignbench analyze --gt instances.json --predictions ours.json theirs.json
   assignbench analyze --gt instances.json --predictions theirs=t0.json,t1.json,t2.json ours=o0.json,o1.json,o2.json
   assignbench compare runs/quickstart/CELL-A runs/quickstart/CELL-B
   assignbench export runs/quickstart/CELL-A --out exported      a COCO result file, and the weights
   assignbench show assign studies/quickstart.yaml --methods iou,atss --picture both.png
+  assignbench show evolution runs/quickstart/CELL-A --vs runs/quickstart/CELL-B
+  assignbench open studies/quickstart.yaml                      the report in the browser
 
 exit codes: 0 every requested cell is done · 1 a cell failed · 2 something that you have to mend
-Data is looked for as the study says, and under the folder that ASSIGNBENCH_DATA names."""
+Data lies below the folder that ASSIGNBENCH_DATA names (default: assignbench/data in the user's cache)."""
 
 
 # Where the function of a command's file is not called like the command.
-_FUNCTIONS = {"list": "listing"}
+_FUNCTIONS = {"list": "listing", "open": "open_report", "init": "initialise"}
 
 
 # As a shell tells of a program that ended because nobody read on, e.g. behind `| head -1`: 128 + SIGPIPE.
@@ -132,8 +138,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"assignbench {assignbench.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
+    _beginning(commands)
+
     run = _command(commands, "run", "train every cell of a study that is not done, then write the report")
-    _study_options(run)
+    _study_options(run, table=True)
     _training_options(run)
 
     tune = _command(commands, "tune", "train a study's sweep and choose a setting for each method on val")
@@ -143,10 +151,10 @@ def _parser() -> argparse.ArgumentParser:
     _planning(commands)
 
     status = _command(commands, "status", "show where the cells of a study stand")
-    _study_options(status)
+    _study_options(status, table=True)
 
     report = _command(commands, "report", "write the report again from the run folder")
-    _study_options(report)
+    _study_options(report, table=True)
     report.add_argument(
         "--publish",
         type=Path,
@@ -154,26 +162,23 @@ def _parser() -> argparse.ArgumentParser:
         help="write report.md, figures and the numbers of every cell there, without pictures of data sets",
     )
 
-    listing = _command(commands, "list", "list what there is")
-    listing.add_argument("what", choices=("detectors", "methods", "datasets", "recipes", "analyses", "studies"))
+    _listing(commands)
 
-    show = _command(commands, "show", "draw what methods assign on an image, or an object's anchors")
-    show.add_argument("what", choices=("assign", "anchors"))
-    show.add_argument(
-        "target", type=Path, metavar="CELL|STUDY", help="a finished cell's folder, or a study (untrained)"
-    )
-    show.add_argument("--methods", metavar="A,B", help="methods to draw; two are compared (default: the cell's own)")
-    show.add_argument("--image", metavar="NAME", help="file name or id of an image of the data set")
-    show.add_argument("--object", type=_whole, default=0, metavar="N", help="for anchors: which object of the image")
-    show.add_argument("--data", metavar="NAME", help="another data set for a study")
-    show.add_argument("--picture", type=Path, default=Path("assignment.png"), metavar="FILE", help="where the PNG goes")
+    _showing(commands)
 
-    analyze = _command(commands, "analyze", "analyse any detector's COCO-style predictions")
+    analyze = _command(commands, "analyze", "analyse the predictions of any detector of any framework")
     files: dict[str, Any] = {"nargs": "+", "metavar": "[NAME=]FILE[,FILE...]"}
     analyze.add_argument("--gt", type=Path, required=True, metavar="FILE", help="ground truth, a COCO instances JSON")
     of_method = "result JSONs; the first is the baseline; several files of a method are its seeds, paired in order"
     analyze.add_argument("--predictions", required=True, **files, help=of_method)
     analyze.add_argument("--candidates", **files, help="boxes before NMS, one file per prediction file, in order")
+    analyze.add_argument(
+        "--format",
+        choices=("auto", "coco", "mmdet", "ultralytics", "huggingface"),
+        default="auto",
+        help="whose files these are (default: auto, by what they hold)",
+    )
+    analyze.add_argument("--classes", metavar="A,B", help="the classes in the order of the detector's own numbers")
     analyze.add_argument(
         "--nms", type=_share, default=0.5, metavar="IOU", help="IoU of the detector's NMS (default: 0.5)"
     )
@@ -204,18 +209,77 @@ def _parser() -> argparse.ArgumentParser:
 
     doctor = _command(commands, "doctor", "check the environment and, for a study, its data")
     _study_options(doctor, required=False)
+
+    data = _command(commands, "data", "download public data sets and weights, or list what there is")
+    data.add_argument("what", choices=("get", "list"))
+    data.add_argument("names", nargs="*", metavar="NAME", help="what to get, e.g. voc2007 squeezenet; see `data list`")
     return parser
+
+
+def _beginning(commands: argparse._SubParsersAction[_Parser]) -> None:
+    """From annotations to a study."""
+    init = _command(commands, "init", "write a study on your own annotations, which runs as it is")
+    data = init.add_mutually_exclusive_group(required=True)
+    data.add_argument("--coco", type=Path, metavar="FILE", help="a COCO instances JSON to train on")
+    data.add_argument("--voc", type=Path, metavar="DIR", help="a VOC folder, with or without lists of images")
+    init.add_argument("--images", type=Path, metavar="DIR", help="where the pictures lie (default: found nearby)")
+    init.add_argument(
+        "--test", type=Path, metavar="FILE", help="a COCO file to test on (default: found nearby, else parted)"
+    )
+    init.add_argument("--test-images", type=Path, metavar="DIR", help="where its pictures lie (default: found nearby)")
+    init.add_argument("--detector", default="retinanet-slim", metavar="NAME", help="default: retinanet-slim, for CPUs")
+    init.add_argument("--weights", metavar="FILE", help="of its backbone: a file, or torchvision (default: random)")
+    init.add_argument("--methods", metavar="A,B", help="presets; the first is the baseline (default: three light ones)")
+    init.add_argument("--seeds", type=_positive, metavar="N", help="default: 3")
+    init.add_argument("--name", metavar="NAME", help="of study and data set (default: after the folder of the data)")
+    init.add_argument("--study", type=Path, metavar="FILE", help="where the study is written (default: NAME.yaml)")
+
+
+def _listing(commands: argparse._SubParsersAction[_Parser]) -> None:
+    """What there is."""
+    listing = _command(commands, "list", "list what there is")
+    kinds = ("detectors", "methods", "datasets", "recipes", "analyses", "studies", "tables")
+    listing.add_argument("what", choices=kinds)
+    where = "for tables: the run folder (default: runs)"
+    listing.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help=where)
 
 
 def _planning(commands: argparse._SubParsersAction[_Parser]) -> None:
     """What is asked before a run."""
     plan = _command(commands, "plan", "show the cells of a study, their ids, what is done and the cost")
-    _study_options(plan)
+    _study_options(plan, table=True)
     plan.add_argument("--detect", type=_difference, metavar="D", help="also say how many seeds a difference of D needs")
 
     power = _command(commands, "power", "say how many seeds a study needs to resolve differences")
     _study_options(power)
     power.add_argument("--detect", type=_difference, metavar="D", help="a difference in points (default: 0.5, 1 and 2)")
+
+
+def _showing(commands: argparse._SubParsersAction[_Parser]) -> None:
+    """What is looked at: one image or object, or the whole report."""
+    show = _command(commands, "show", "draw what methods assign on an image, or what a cell recorded of one")
+    show.add_argument(
+        "what",
+        choices=("assign", "anchors", "detections", "maps", "evolution", "scores"),
+        help="assign, anchors: what a rule does now; the others: what a finished cell recorded",
+    )
+    show.add_argument(
+        "target", type=Path, metavar="CELL|STUDY", help="a finished cell's folder, or a study (untrained)"
+    )
+    show.add_argument(
+        "--methods", metavar="A,B", help="methods of the study, or presets; two are compared (default: the study's)"
+    )
+    show.add_argument("--image", metavar="NAME", help="file name or id of an image")
+    show.add_argument("--object", type=_whole, metavar="N", help="which object of the image, counted from 0")
+    show.add_argument("--vs", type=Path, metavar="CELL", help="a second finished cell beside the first")
+    show.add_argument("--data", metavar="NAME", help="another data set for a study")
+    show.add_argument("--picture", type=Path, metavar="FILE", help="where the PNG goes (default: e.g. maps.png)")
+
+    opening = _command(commands, "open", "open the report of a study in the browser")
+    opening.add_argument("study", type=Path, metavar="STUDY", help="a study file, or a run folder")
+    opening.add_argument("--preset", metavar="NAME", help="the report of one of the study's variants")
+    opening.add_argument("--data", metavar="NAME", help="the report of another data set")
+    opening.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="run folder (default: runs)")
 
 
 def _command(commands: argparse._SubParsersAction[_Parser], name: str, text: str) -> argparse.ArgumentParser:
@@ -229,7 +293,7 @@ def _command(commands: argparse._SubParsersAction[_Parser], name: str, text: str
     return parser
 
 
-def _study_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+def _study_options(parser: argparse.ArgumentParser, *, required: bool = True, table: bool = False) -> None:
     parser.add_argument("study", type=Path, metavar="STUDY", nargs=None if required else "?", help="a study file")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="sets",
                         help="change an entry of the study, e.g. schedule.steps=500 (repeatable)")  # fmt: skip
@@ -238,6 +302,8 @@ def _study_options(parser: argparse.ArgumentParser, *, required: bool = True) ->
     parser.add_argument("--data", metavar="NAME", help="another data set: see `assignbench list datasets`")
     parser.add_argument("--preset", metavar="NAME", help="one of the study's own variants, e.g. rehearse")
     parser.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="run folder (default: runs)")
+    if table:
+        parser.add_argument("--table", metavar="N", help="only the cells of one printed table, e.g. 3 (`list tables`)")
 
 
 def _training_options(parser: argparse.ArgumentParser) -> None:

@@ -24,9 +24,10 @@ from assignbench.analysis.measures import bootstrap
 from assignbench.config.method import Nms
 from assignbench.data.predictions import read_ground_truth, read_predictions
 from assignbench.measure.coco import coco_numbers
-from assignbench.measure.matching import average_precision, match, overlaps_of
+from assignbench.measure.matching import match, overlaps_of
 from assignbench.measure.nms import Boxes, thin_out
 from assignbench.measure.objects import described
+from assignbench.measure.precision import average_precision
 
 
 def generate(folder: Path, images: int, detections: int, classes: int, files: int = 2) -> tuple[Path, list[Path]]:

@@ -69,11 +69,7 @@ class OldData(CellData):
     """Its test split; the environment is not checked against the entries of today."""
 
     def __init__(self, cell: OldCell) -> None:
-        environment = cell.environment
-        self.cell, self.config, self._known = cell, cell.config, {}
-        self.agnostic = bool(environment["class_agnostic"])
-        self.true_classes = list(environment["classes"])
-        self.classes = ["object"] if self.agnostic else self.true_classes
+        super().__init__(cell, environment=cell.environment)
 
 
 def record_of(folder: Path) -> StudyRecord:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 import torch
 from hypothesis import settings
 from PIL import Image
+
+from tests.in_process import trained_here
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -28,6 +31,13 @@ def golden(pattern: str) -> list[object]:
     if not found:
         return [pytest.param(None, marks=pytest.mark.skip(reason=f"no golden vectors at ../shared/golden/{pattern}"))]
     return [pytest.param(path, id=path.stem) for path in found]
+
+
+@pytest.fixture
+def in_process() -> Iterator[None]:
+    """`assignbench run` trains its cells in this process."""
+    with trained_here():
+        yield
 
 
 @pytest.fixture
@@ -96,7 +106,7 @@ def coco_folder(tmp_path: Path) -> Path:
     return root
 
 
-STUDY = """\
+WHOLE = """\
 study: tiny
 answers: whether a study runs
 cost: seconds
@@ -110,6 +120,8 @@ seeds: 1
 schedule: {steps: 8, batch_size: 4, lr: 1.0e-3, log_every: 2, checkpoint_every: 4, probe_visits: 2}
 probe_images: 2
 """
+# Whose report takes seconds: for tests that look at something else.
+STUDY = WHOLE + "analyses: [averages, differences, claims]\n"
 
 
 @pytest.fixture

@@ -83,10 +83,10 @@ def _stands(interval: str, report: str) -> bool:
     return bool(re.search(rf"(?<![\d.+-])\+?{re.escape(interval.removeprefix('+'))}(?!\d)", report))
 
 
-def test_differences_in_the_readme_stand_in_a_committed_report() -> None:
+def test_measured_differences_stand_in_a_committed_report() -> None:
     """With their intervals, so that the two cannot drift apart; bold only what a report's headline carries."""
     reports = [p.read_text() for p in sorted((ROOT / "reports").glob("*/report.md"))]
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "docs" / "measured.md").read_text()
     shown = INTERVAL.findall(text)
     assert shown and [n for n in shown if not any(_stands(n, report) for report in reports)] == []
     rows = [line for report in reports for line in report.splitlines() if re.search(r"\*\*(higher|lower)\*\*", line)]

@@ -1,4 +1,4 @@
-"""Every command and every example of the README and of CONTRIBUTING runs."""
+"""Every command and every example of the README, of the pages beside it and of CONTRIBUTING runs."""
 
 import json
 import re
@@ -9,9 +9,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from assignbench.cli import main
 from assignbench.conformance import run_checks
@@ -20,16 +22,26 @@ from assignbench.examples import three_anchors
 from assignbench.methods import build_method
 from assignbench.study.reading import read_study
 from tests.conftest import ROOT
+from tests.in_process import trained_here
 
 README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+STUDIES, PREDICTIONS, PYTHON, RUNNING, METHODS = (
+    (ROOT / "docs" / f"{name}.md").read_text() for name in ("studies", "predictions", "python", "running", "methods")
+)
 
 
 def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, flags=re.S)
 
 
-COMMANDS = [line for block in blocks(README, "console") for line in block.splitlines() if line.strip()]
+COMMANDS = [
+    line
+    for page in (README, RUNNING, PREDICTIONS)
+    for block in blocks(page, "console")
+    for line in block.splitlines()
+    if line.strip()
+]
 # What makes a command end in seconds: fewer scenes, fewer steps. Everything else of it stays as written.
 SHORT = ["--set", "schedule.steps=3", "--set", "data.train_images=12", "--set", "data.test_images=4", "--only", "*iou*"]
 
@@ -39,24 +51,51 @@ def timed(line: str) -> object:
     return pytest.param(line, marks=pytest.mark.slow) if "rehearse" in line else line
 
 
-@pytest.mark.parametrize("line", [timed(c) for c in COMMANDS if c.startswith("assignbench")])
-def test_commands_of_the_readme(line, tmp_path, monkeypatch) -> None:
+@pytest.fixture(scope="module")
+def short_runs(tmp_path_factory) -> Path:
+    """A run folder with the quick start in short, which several commands look at."""
+    folder = tmp_path_factory.mktemp("short") / "runs"
+    study = str(ROOT / "studies" / "quickstart.yaml")
+    with trained_here():
+        assert main(["run", study, *SHORT[:-2], "--quiet", "--out", str(folder), "--set", "analyses=[averages]"]) == 0
+    return folder
+
+
+@pytest.mark.parametrize("line", [timed(c) for c in dict.fromkeys(COMMANDS) if c.startswith("assignbench")])
+def test_commands_of_the_pages(line, tmp_path, monkeypatch, request, in_process) -> None:
     shutil.copytree(ROOT / "studies", tmp_path / "studies")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("webbrowser.open", lambda address: True)
     _, command, *rest = shlex.split(line)
-    if command in ("status", "report"):
-        assert main(["run", *rest, *SHORT, "--quiet"]) == 0
+    if command in ("status", "report", "open") or "*-" in line:
+        shutil.copytree(request.getfixturevalue("short_runs"), "runs")
+        rest = [name for word in rest for name in (map(str, Path().glob(word)) if "*" in word else [word])]
+    if "photos" in line:
+        write_photos(Path("photos"))
+    if line.endswith("plan photos.yaml"):
+        assert main(["init", "--coco", "photos/train.json"]) == 0
     if command == "analyze":
         write_predictions()
-    if command in ("compare", "export"):
-        assert main(["run", "studies/quickstart.yaml", *SHORT[: None if command == "export" else -2], "--quiet"]) == 0
-        rest = [name for word in rest for name in (map(str, Path().glob(word)) if "*" in word else [word])]
     short = [*SHORT, "--quiet"] if command == "run" else SHORT if command in ("plan", "status", "report") else []
-    assert main([command, *rest, *short]) == 0
+    assert main([command, *rest, *([] if "photos" in line else short)]) == 0
+
+
+def write_photos(folder: Path) -> None:
+    """The annotations that the README's `init` names, and their pictures."""
+    (folder / "images").mkdir(parents=True)
+    box = {"category_id": 1, "bbox": [4, 4, 20, 20], "area": 400, "iscrowd": 0}
+    for i in range(8):
+        Image.fromarray(np.full((48, 64, 3), 20 * i, np.uint8)).save(folder / "images" / f"{i}.png")
+    content = {
+        "images": [{"id": i, "file_name": f"{i}.png", "width": 64, "height": 48} for i in range(8)],
+        "annotations": [{"id": i + 1, "image_id": i, **box} for i in range(8)],
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    (folder / "train.json").write_text(json.dumps(content))
 
 
 def write_predictions() -> None:
-    """The files that the README's `analyze` names, made with the README's recipe by a detector of two boxes."""
+    """The files that the README's `analyze` names, made with the recipe of the page by a detector of two boxes."""
 
     def model(images: list[torch.Tensor]) -> list[dict[str, torch.Tensor]]:
         boxes = torch.tensor([[1.0, 2, 11, 12], [20, 20, 40, 40]])
@@ -69,7 +108,7 @@ def write_predictions() -> None:
         "categories": [{"id": 3, "name": "car"}, {"id": 90, "name": "kite"}],
     }
     Path("instances.json").write_text(json.dumps(content))
-    recipe = blocks(README, "python")[0]
+    (recipe,) = blocks(PREDICTIONS, "python")
     exec(compile(recipe, "README", "exec"), {"images": [(7, torch.zeros(3, 64, 64))], "model": model})
     for name in ("theirs", *(f"{method}{seed}" for method in "to" for seed in range(3))):
         shutil.copy("ours.json", f"{name}.json")
@@ -86,8 +125,8 @@ def test_make_runs_what_the_readme_says() -> None:
     assert "make test" in (ROOT / ".ci" / "run").read_text()
 
 
-def test_the_study_of_the_readme_is_understood(tmp_path) -> None:
-    (text,) = blocks(README, "yaml")
+def test_the_study_of_the_page_is_understood(tmp_path) -> None:
+    (text,) = blocks(STUDIES, "yaml")
     path = tmp_path / "mine.yaml"
     path.write_text(text)
     study = read_study(path)
@@ -95,15 +134,32 @@ def test_the_study_of_the_readme_is_understood(tmp_path) -> None:
     assert yaml.safe_load(text)["seeds"] == 3
 
 
-def test_the_python_of_the_readme_runs() -> None:
-    _, code = blocks(README, "python")
+def test_the_python_of_the_page_runs() -> None:
+    (code,) = blocks(PYTHON, "python")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "[[0, 0, -1]]" in done.stdout.replace(" ", "").replace(",", ", ")
 
 
-def test_every_study_is_in_the_readme() -> None:
+def test_the_assigner_of_the_readme_conforms_and_its_study_runs(tmp_path, monkeypatch, in_process) -> None:
+    (code,), (study,) = blocks(README, "python"), blocks(README, "yaml")
+    (tmp_path / "my_rule.py").write_text(code)
+    (tmp_path / "mine.yaml").write_text(study)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert run_checks(lambda: build_method("iou", assigner={"name": "my_rule:Nearest"}).assigner) == {}
+    short = ["--set", "schedule.steps=3", "--set", "data.train_images=12", "--set", "data.test_images=4", "--quiet"]
+    assert main(["run", "mine.yaml", "--only", "nearest", "--seeds", "1", *short]) == 0
+
+
+def test_every_study_is_on_the_page() -> None:
     for path in (ROOT / "studies").glob("*.yaml"):
-        assert f"`{path.stem}`" in README, path.name
+        assert f"`{path.stem}`" in STUDIES, path.name
+
+
+def test_the_readme_is_short_and_names_every_file_of_a_rule() -> None:
+    assert len(README.splitlines()) <= 150
+    files = {p.name for p in (ROOT / "assignbench" / "assigners").glob("*.py") if "PRESETS: tuple" in p.read_text()}
+    assert {name for name in files if f"`{name}`" not in README} == set()
 
 
 def test_the_assigner_of_contributing_conforms(tmp_path, monkeypatch) -> None:
@@ -160,52 +216,49 @@ def test_public_names() -> None:
 
     for name in assignbench.__all__:
         assert getattr(assignbench, name) is not None
+        assert name.strip("_") == "version" or name in (assignbench.__doc__ or "")
+    assert dir(assignbench) == sorted(assignbench.__all__)
     assert (Path(assignbench.__file__).parent / "py.typed").is_file()
     with pytest.raises(AttributeError):
         assignbench.nothing  # noqa: B018
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.stem)
-def test_the_code_of_a_notebook_runs(path) -> None:
-    cells = json.loads(path.read_text())["cells"]
-    code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-    assert all(not c["outputs"] for c in cells if c["cell_type"] == "code"), "commit notebooks without outputs"
-
-
-def test_the_readme_names_every_preset() -> None:
+def test_a_page_names_every_preset_and_the_readme_no_other() -> None:
     from assignbench.methods import PRESETS
 
-    table = README[README.index("## Methods") :]
-    named = set(re.findall(r"`([a-z_]+)`", table))
-    assert set(PRESETS) - named == set()
+    assert set(PRESETS) - set(re.findall(r"`([a-z_]+)`", METHODS)) == set()
+    table = README[README.index("| paper | file") : README.index("## Your own assigner")]
+    shown = {
+        name for line in table.splitlines()[2:] for name in re.findall(r"`([a-z_]+)`", line.rsplit("|", 2)[-2:][0])
+    }
+    assert shown and shown <= set(PRESETS)
 
 
-def test_the_readme_shows_the_keys_of_a_method() -> None:
+def test_the_page_shows_the_keys_of_a_method() -> None:
     from assignbench.config import MethodConfig
 
-    table = README[README.index("| key of a method |") :]
+    table = STUDIES[STUDIES.index("| key of a method |") :]
     table = table[: table.index("\n\n")]
     shown = {name for line in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", line.split("|")[1])}
     of_the_study = {"evaluation", "schedule"}  # which an entry changes for its own cells
     assert shown == set(MethodConfig.model_fields) - {"name", "preset"} | of_the_study
 
 
-def test_the_readme_shows_the_keys_of_a_schedule() -> None:
+def test_the_page_shows_the_keys_of_a_schedule() -> None:
     from assignbench.config import Schedule
 
-    table = README[README.index("| key of `schedule` |") : README.index("**What a study may execute.**")]
+    table = STUDIES[STUDIES.index("| key of `schedule` |") : STUDIES.index("**What a study may execute.**")]
     shown = {name for line in table.splitlines()[2:-1] for name in re.findall(r"`(\w+)`", line.split("|")[1])}
     aside = {"threads", "loader_workers", "log_every", "checkpoint_every", "probe_visits"}  # change no recipe
     assert shown == set(Schedule.model_fields) - aside
 
 
-def test_the_readme_shows_the_keys_of_an_evaluation_and_of_images() -> None:
+def test_the_page_shows_the_keys_of_an_evaluation_and_of_images() -> None:
     from assignbench.config import Evaluation
     from assignbench.config.data import DataSpec
 
     def keys(head: str, end: str) -> set[str]:
-        table = README[README.index(head) : README.index(end)]
+        table = STUDIES[STUDIES.index(head) : STUDIES.index(end)]
         return {name for line in table.splitlines()[2:-1] for name in re.findall(r"`(\w+)`", line.split("|")[1])}
 
     assert keys("| key of `evaluation` |", "Unknown keys, values") == set(Evaluation.model_fields)
@@ -214,12 +267,12 @@ def test_the_readme_shows_the_keys_of_an_evaluation_and_of_images() -> None:
 
 def examples(head: str, end: str, column: int) -> list[tuple[str, str]]:
     """Key and example of every row of a table, where the row names one key and one example."""
-    table = README[README.index(head) : README.index(end)]
+    table = STUDIES[STUDIES.index(head) : STUDIES.index(end)]
     rows = [[re.findall(r"`([^`]+)`", part) for part in line.split("|")] for line in table.splitlines()[2:-1]]
     return [(row[1][0], one) for row in rows if len(row) > column and len(row[1]) == 1 for one in row[column]]
 
 
-def test_the_examples_of_the_readmes_tables_are_accepted() -> None:
+def test_the_examples_of_its_tables_are_accepted() -> None:
     from assignbench.config import Evaluation
     from assignbench.config.data import DataSpec
     from assignbench.config.detector import resolve

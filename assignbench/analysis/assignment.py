@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 
-from assignbench.analysis.base import StudyRecord, analysis, keys_of
+from assignbench.analysis.base import CellData, StudyRecord, analysis, keys_of
 from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.result import Result
+from assignbench.records import CellRecord
 
 BINS = 12
+TASKS = ("cls", "box")
 
 
 @analysis(
@@ -25,21 +29,32 @@ BINS = 12
 def positives(study: StudyRecord) -> Result:
     """data, detector, method, seed, progress, task, positives, orphans: drawn, not printed."""
     parts = []
-    for cell in study.done:
-        table = cell.table("assignments")
-        if table.empty:
-            continue
+    for cell in study.data():
+        found = kept_positives(cell)
+        parts += [found.assign(**cell.keys)] if len(found) else []
+    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    return Result("positives", "Positives per object", frame, {"orphans": "share", "progress": "share"}, "figure")
+
+
+def kept_positives(cell: CellData) -> pd.DataFrame:
+    """One row per part of training and task; nothing without samples."""
+    return cell.keep("positives", partial(_positives, cell.cell))
+
+
+def _positives(cell: CellRecord) -> pd.DataFrame:
+    """One row per tenth of training and task; nothing without samples."""
+    table = cell.table("assignments")
+    parts = []
+    if not table.empty:
         last = max(1, int(table.step.max()))
-        table["progress"] = (np.floor(table.step / (last + 1) * BINS) + 0.5) / BINS
-        for task in ("cls", "box"):
-            column = f"positives_{task}"
-            grouped = table.groupby("progress")[column]
+        progress = (np.floor(table.step / (last + 1) * BINS) + 0.5) / BINS
+        for task in TASKS:
+            grouped = table.groupby(progress.rename("progress"))[f"positives_{task}"]
             found = pd.DataFrame(
                 {"positives": grouped.mean(), "orphans": grouped.apply(lambda c: float((c == 0).mean()))}
             )
-            parts.append(found.reset_index().assign(task=task, **keys_of(cell)))
-    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    return Result("positives", "Positives per object", frame, {"orphans": "share", "progress": "share"}, "figure")
+            parts.append(found.reset_index().assign(task=task))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 SIZES = ((0, 16), (16, 32), (32, 64), (64, 10_000))
@@ -95,21 +110,30 @@ def orphans(study: StudyRecord) -> Result:
 )
 def levels(study: StudyRecord) -> Result:
     """data, detector, method, size, objects, level 0, level 1, ...: shares over seeds."""
-    rows = []
-    for cell in study.done:
-        table = cell.table("assignments")
-        names = [c for c in table.columns if c.startswith("level") and c.endswith("_cls")]
-        if table.empty or not names:
-            continue
-        table = table[table[names].sum(axis=1) > 0]
-        share = table[names].div(table[names].sum(axis=1), axis=0)
-        for size, group in share.groupby(size_of(table.network_area), observed=True):
-            means = {f"level {i}": float(group[n].mean()) for i, n in enumerate(names)}
-            rows.append({**keys_of(cell), "size": str(size), "objects": len(group), **means})
+    rows = [{**cell.keys, **row} for cell in study.data() for row in kept_levels(cell)]
     found = over_seeds(pd.DataFrame(rows)) if rows else pd.DataFrame()
     found = found.drop(columns=[c for c in found.columns if c.endswith("_half")])
     units = {c: "share" for c in found.columns if c.startswith("level ")} | {"objects": "objects"}
     return Result("levels", "Share of the positives on each level", found, units)
+
+
+def kept_levels(cell: CellData) -> list[dict[str, object]]:
+    """One row per size of the objects."""
+    return cell.keep("levels", partial(_levels, cell.cell))
+
+
+def _levels(cell: CellRecord) -> list[dict[str, object]]:
+    table = cell.table("assignments")
+    names = [c for c in table.columns if c.startswith("level") and c.endswith("_cls")]
+    rows: list[dict[str, object]] = []
+    if table.empty or not names:
+        return rows
+    table = table[table[names].sum(axis=1) > 0]
+    share = table[names].div(table[names].sum(axis=1), axis=0)
+    for size, group in share.groupby(size_of(table.network_area), observed=True):
+        means = {f"level {i}": float(group[n].mean()) for i, n in enumerate(names)}
+        rows.append({"size": str(size), "objects": len(group), **means})
+    return rows
 
 
 def size_of(area: pd.Series) -> pd.Series:

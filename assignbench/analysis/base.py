@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,24 +13,21 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from assignbench.analysis.answers import answered
+from assignbench.analysis.kept import Kept, kept_of
 from assignbench.analysis.result import Result
 from assignbench.config.cell import CellConfig
 from assignbench.config.evaluation import LEAST_OBJECTS
 from assignbench.config.method import compared_with, differing_parts
 from assignbench.errors import InputError, nearest
 from assignbench.measure.coco import COCO_LIMITS
-from assignbench.measure.matching import (
-    Matches,
-    Overlaps,
-    average_precision,
-    average_recall,
-    match,
-    mean_over_classes,
-    overlaps_of,
-)
+from assignbench.measure.matching import Matches, Overlaps, match, overlaps_of
+from assignbench.measure.precision import average_precision, average_recall, mean_over_classes
 from assignbench.plugins import imported
 from assignbench.records import CellRecord, read_about, read_cells, refuse_old
 from assignbench.records.contents import check_others, check_table, read_environment
+from assignbench.records.hashes import FileHashes
+from assignbench.records.manifest import CACHE, MANIFEST, listed
 
 T = TypeVar("T")
 
@@ -42,8 +39,11 @@ class CellData:
     it is not what a finished cell has.
     """
 
-    def __init__(self, cell: CellRecord, environment: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, cell: CellRecord, environment: Mapping[str, Any] | None = None, kept: Kept | None = None
+    ) -> None:
         self.cell = cell
+        self.kept = Kept() if kept is None else kept
         self.config = cell.config
         environment = read_environment(cell.folder) if environment is None else environment
         self.agnostic = bool(environment.get("class_agnostic"))
@@ -53,13 +53,32 @@ class CellData:
 
     def check(self) -> None:
         """Raises InputError naming file and column where the cell's files do not hold what an analysis counts on."""
+        self.keep("checked", self._check)
+
+    def _check(self) -> bool:
         tables = {"images": self.images, "objects": self.cell.table("objects"), "detections": self.detections}
         check_others(self.cell.folder)
         for name, classes in zip(tables, (self.classes, self.true_classes, self.classes), strict=True):
             check_table(self.cell.folder, name, tables, classes)
+        return True
+
+    def keep(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """What `compute` gives, worked out once for these records, whichever report asks (`kept.Kept.get`).
+
+        For what the package's own code works out from this cell and the key alone: of other code nobody knows whether
+        it has changed, it asks for `once`.
+        """
+        return self.kept.get(key, compute)
+
+    def release(self) -> None:
+        """Forgets the tables and what was worked out `once`, which are read again if anybody asks; saves the rest."""
+        self.kept.save()
+        self._known.clear()
+        for name in ("images", "objects", "detections", "overlaps", "matches", "before"):
+            self.__dict__.pop(name, None)
 
     def once(self, key: Hashable, compute: Callable[[], T]) -> T:
-        """What `compute` gives, worked out the first time that the key is asked for."""
+        """What `compute` gives, worked out the first time that the key is asked for since the cell was opened."""
         if key not in self._known:
             self._known[key] = compute()
         found: T = self._known[key]
@@ -69,6 +88,20 @@ class CellData:
     def keys(self) -> dict[str, Any]:
         """data, detector, method, seed."""
         return keys_of(self.cell)
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """AP and its relatives, cost."""
+        return self.cell.summary
+
+    def describes(self, column: str) -> bool:
+        """Whether the objects have this column."""
+        return self.keep(("describes", column), lambda: column in self.objects)
+
+    @property
+    def image_count(self) -> int:
+        """The number of test images."""
+        return self.keep("number of images", lambda: len(self.images))
 
     @cached_property
     def images(self) -> pd.DataFrame:
@@ -91,11 +124,14 @@ class CellData:
 
     def pre_nms(self) -> pd.DataFrame | None:
         """The boxes before NMS; None where an import came without them."""
-        return self.cell.table("pre_nms") if self.cell.holds("pre_nms") else None
+        return self.once("pre_nms", lambda: self._table("pre_nms"))
 
     def candidates(self) -> pd.DataFrame | None:
         """Predictions around the objects, never cut by score; None where an import came without them."""
-        return self.cell.table("candidates") if self.cell.holds("candidates") else None
+        return self.once("candidates", lambda: self._table("candidates"))
+
+    def _table(self, name: str) -> pd.DataFrame | None:
+        return self.cell.table(name) if self.cell.holds(name) else None
 
     @property
     def most(self) -> int:
@@ -108,18 +144,30 @@ class CellData:
         return overlaps_of(self.images, self.objects, self.detections, len(self.classes))
 
     @cached_property
+    def before(self) -> Overlaps | None:
+        """Boxes before NMS, best ranking score first, and objects of one class with IoU 0.5 or more; None without."""
+        boxes = self.pre_nms()
+        if boxes is None:
+            return None
+        return overlaps_of(self.images, self.objects, boxes.assign(score=boxes.ranking_score), len(self.classes))
+
+    @cached_property
     def matches(self) -> Matches:
         """Which detection found which object, at COCO's thresholds."""
         return match(self.overlaps, max_detections=self.most)
 
     def precision(self) -> npt.NDArray[np.float64]:
         """AP [T, C]."""
-        return self.once("precision", lambda: np.asarray(average_precision(self.matches)[0]))
+        return self.keep("precision", lambda: np.asarray(average_precision(self.matches)[0]))
 
     def recall(self, most: int) -> float:
         """AR with the best `most` detections of each image and class; NaN where no object counts."""
-        matches = self.matches if most <= self.most else match(self.overlaps, max_detections=most)
-        return float(mean_over_classes(average_recall(matches.first(most))[0]))
+
+        def compute() -> float:
+            matches = self.matches if most <= self.most else match(self.overlaps, max_detections=most)
+            return float(mean_over_classes(average_recall(matches.first(most))[0]))
+
+        return self.keep(("recall", most), compute)
 
 
 @dataclass(frozen=True)
@@ -199,10 +247,15 @@ class StudyRecord:
         """How many cells a method has at a place in each state: as `CellRecord.state` has it, "without annotations"
         for finished ones that cannot be measured, "damaged" and "not begun" for those whose records say nothing.
         """
-        known = {c.id: c.state if c.state != "done" or c.measurable else "without annotations" for c in self.cells}
-        silent = dict.fromkeys((name for name, _ in self.unreadable), "damaged")
         mine = [i for i, where in self.grid.items() if where == (*place, method)]
-        return dict(Counter(known.get(i) or silent.get(i, "not begun") for i in mine))
+        return dict(Counter(self._states.get(i, "not begun") for i in mine))
+
+    @cached_property
+    def _states(self) -> dict[str, str]:
+        """The state of every cell that is there, by id, as it was when the first analysis asked."""
+        silent = dict.fromkeys((name for name, _ in self.unreadable), "damaged")
+        states = ((c, c.state) for c in self.cells)
+        return silent | {c.id: s if s != "done" or c.measurable else "without annotations" for c, s in states}
 
     def differing(self, method: str, baseline: str, place: tuple[str, str]) -> tuple[str, ...]:
         """The parts beyond the assigner in which two methods differ at a place (data set and detector).
@@ -237,31 +290,51 @@ class StudyRecord:
         """The finished cells, opened."""
         for cell in self.done:
             if cell.id not in self._read:
-                self._read[cell.id] = CellData(cell)
+                self._read[cell.id] = CellData(cell, kept=kept_of(cell))
         return [self._read[c.id] for c in self.done]
 
 
-def read_study_record(folder: Path) -> StudyRecord:
-    """The record of a study from its run folder.
+def read_study_record(folder: Path, only: Sequence[str] | None = None) -> StudyRecord:
+    """The record of a study from its run folder; of the cells of these ids alone, if some are named.
 
     Raises InputError for a broken study.json and for records of an earlier version; a damaged cell costs the others
     nothing.
     """
-    about = read_about(folder)
+    about = _of_table(read_about(folder))
     names = about.get("cells", [c.id for c in read_cells(folder)])
     cells, unreadable, opened = [], [], {}
-    for record in (CellRecord(folder / n, thorough=True) for n in names if (folder / n).is_dir()):
+    asked = [n for n in names if (folder / n).is_dir() and (only is None or n in only)]
+    for record in (CellRecord(folder / n, thorough=True, digest=remembered(folder / n)) for n in asked):
         refuse_old(record)
         try:
             _ = record.config
             if record.state == "done":
-                opened[record.id] = CellData(record)
+                opened[record.id] = CellData(record, kept=kept_of(record))
                 opened[record.id].check()
             cells.append(record)
         except InputError as problem:
             if record.state != "pending":  # one that was never begun says nothing
                 unreadable.append((record.id, str(problem)))
     return StudyRecord(folder, about, tuple(cells), tuple(unreadable), opened)
+
+
+def remembered(folder: Path) -> Callable[[Path], str]:
+    """The sha256 of a cell's files, remembered under the cell for as long as nobody writes to them."""
+    cache = folder / CACHE
+    hashes = FileHashes(None if cache.is_symlink() else cache / "hashes.json")
+    hashes.of_all(listed(folder) if (folder / MANIFEST).is_file() else ())
+    return hashes.of
+
+
+def _of_table(about: dict[str, Any]) -> dict[str, Any]:
+    """What was asked, kept to the cells of the printed table that alone the page is about (`--table`), if it is so."""
+    table = about.get("table") or ""
+    if table not in about.get("printed", {}):
+        return about
+    printed, grid = about["printed"][table], about.get("grid", {})
+    wanted = {tuple(cell) for row in printed["rows"] for cell in row["cells"]}
+    cells = [i for i in about.get("cells", []) if i in grid and (grid[i]["detector"], grid[i]["method"]) in wanted]
+    return {**about, "cells": cells, "printed": {table: printed}}
 
 
 def keys_of(cell: CellRecord) -> dict[str, Any]:
@@ -292,6 +365,7 @@ class Analysis:
     def run(self, study: StudyRecord) -> list[Result]:
         """Its results; a column `seed` marks one row per cell, which the report averages.
 
+        Each result has its answer, where `answers` knows one for it.
         A third party's function may return a bare table, whose key and caption are then the analysis' own. Raises
         InputError for anything else and for two results of one key.
         """
@@ -308,7 +382,7 @@ class Analysis:
         twice = sorted({k for k in keys if keys.count(k) > 1})
         if twice:
             raise InputError(f"analysis '{self.name}' returned two results of the key '{twice[0]}'; keys are unique")
-        return results
+        return [answered(r) for r in results]
 
 
 ANALYSES: dict[str, Analysis] = {}

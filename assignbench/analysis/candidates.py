@@ -15,22 +15,30 @@ CLOSE: Rule = "IoU ≥ 0.5"
 CLOSE_IOU = 0.5
 
 
+def sorted_by(cell: CellData) -> str:
+    """The column of scores by which the cell's NMS sorts boxes: IoU-guided NMS goes by the quality alone."""
+    return "quality_score" if cell.config.method.nms.kind == "iou_guided" else "ranking_score"
+
+
 def rule_candidates(cell: CellData, rule: Rule) -> pd.DataFrame | None:
     """object_id, cls_score, ranking_score, iou of a rule's candidates; None where the records do not hold them.
 
-    J_k is known only where candidates were recorded. An import without them still has boxes near the objects, which
-    stand in for the predictions with IoU 0.5 and more.
+    `ranking_score` is what the cell's NMS sorts by. J_k is known only where candidates were recorded. An import without
+    them still has boxes near the objects, which stand in for the predictions with IoU 0.5 and more.
     """
     table = cell.candidates()
-    if rule == JK:
-        return table[table.in_jk] if table is not None and "in_jk" in table else None
-    return box_candidates(cell, CLOSE_IOU) if table is None else table[table.iou >= CLOSE_IOU]
+    if table is None:
+        return None if rule == JK else box_candidates(cell, CLOSE_IOU)
+    if rule == JK and "in_jk" not in table:
+        return None
+    kept = table[table.in_jk] if rule == JK else table[table.iou >= CLOSE_IOU]
+    return kept.assign(ranking_score=kept[sorted_by(cell)])
 
 
 def box_candidates(cell: CellData, least: float) -> pd.DataFrame:
     """The pre-NMS boxes (or, without them, the detections) of the object's class with enough IoU."""
     before = cell.pre_nms()
-    boxes = cell.detections if before is None else before.assign(score=before.ranking_score)
+    boxes = cell.detections if before is None else before.assign(score=before[sorted_by(cell)])
     overlaps = overlaps_of(cell.images, cell.objects, boxes, len(cell.classes), least=least)
     row = overlaps.row[overlaps.pair_detection]
     return pd.DataFrame(

@@ -15,7 +15,7 @@ from assignbench.analysis.pairs import Pair, over_pairs, pairs_of
 from assignbench.analysis.parts import Key, by_method, own_estimates, sampled, without_repeats
 from assignbench.analysis.result import Result
 from assignbench.analysis.verdicts import with_verdicts
-from assignbench.measure.matching import Bools
+from assignbench.measure.matching import Ints
 
 KEYS = ["data", "detector", "method", "baseline", "class"]
 
@@ -52,7 +52,7 @@ def class_table(study: StudyRecord) -> pd.DataFrame:
     pairs = {(p.data, p.detector, p.method): p for p in pairs_of(study)}
     found: dict[tuple[Key, int], dict[str, object]] = {}
     for label in range(max((len(_first(v).classes) for v in cells.values()), default=0)):
-        here = {k: v for k, v in cells.items() if _inside(_first(v), label).any()}
+        here = {k: v for k, v in cells.items() if _held(_first(v), label)[0]}
         samples = [_sampled([class_curves(c)[:, label] for c in v.values()], _first(v), label) for v in here.values()]
         gained = _gains({k: pairs[k] for k in here if k in pairs and pairs[k].seeds}, label)
         for (key, of_method), own in zip(here.items(), own_estimates(list(here), samples), strict=True):
@@ -63,12 +63,11 @@ def class_table(study: StudyRecord) -> pd.DataFrame:
 
 def class_curves(cell: CellData) -> Floats:
     """AP [1 + R, C] by class, on all images and on their bootstrap replicates."""
-    return cell.once("class curves", partial(_class_curves, cell))
+    return cell.keep("class curves", partial(_class_curves, cell))
 
 
 def _class_curves(cell: CellData) -> Floats:
-    count = len(cell.images)
-    both = [measures.precision_by_class(cell, w) for w in (measures.whole(count), measures.bootstrap(count))]
+    both = [measures.precision_by_class(cell, w) for w in (measures.whole(cell.image_count), measures.draws_of(cell))]
     return np.asarray(np.concatenate(both).mean(axis=1))
 
 
@@ -76,13 +75,27 @@ def _first(cells: Mapping[int, CellData]) -> CellData:
     return next(iter(cells.values()))
 
 
-def _inside(cell: CellData, label: int) -> Bools:
-    """Which objects [M] of a class count."""
-    return np.asarray(~cell.overlaps.left_out & (cell.overlaps.object_label == label))
+def _held(cell: CellData, label: int) -> tuple[int, int]:
+    """How many objects of a class count, and how many images hold one; 0 of a class that the cell does not know."""
+    held = held_by_class(cell)
+    return (int(held[0][label]), int(held[1][label])) if label < held.shape[1] else (0, 0)
+
+
+def held_by_class(cell: CellData) -> Ints:
+    """The objects that count and the images that hold one [2, C], by class."""
+    return cell.keep("held by class", partial(_held_by_class, cell))
+
+
+def _held_by_class(cell: CellData) -> Ints:
+    o = cell.overlaps
+    counted = ~o.left_out
+    places = np.unique(np.stack([o.object_label[counted], o.object_image[counted]]), axis=1)
+    held = (o.object_label[counted], places[0])
+    return np.stack([np.bincount(labels, minlength=o.classes) for labels in held])
 
 
 def _sampled(curves: Sequence[Floats], cell: CellData, label: int) -> Measured:
-    return sampled(np.stack(curves, axis=1), measures.images_with(cell, _inside(cell, label)))
+    return sampled(np.stack(curves, axis=1), _held(cell, label)[1])
 
 
 def _gains(pairs: Mapping[Key, Pair], label: int) -> dict[Key, Estimate]:
@@ -98,13 +111,13 @@ def _row(
 ) -> dict[str, object]:
     row: dict[str, object] = dict(zip(("data", "detector", "method"), key, strict=True))
     row |= {"baseline": pair.baseline if pair else "", "pair": pair.kind if pair else ""}
-    inside = _inside(cell, label)
-    row |= {"class": cell.classes[label], "objects": int(inside.sum()), "AP": own.mean, "AP_half": own.half}
+    objects, images = _held(cell, label)
+    row |= {"class": cell.classes[label], "objects": objects, "AP": own.mean, "AP_half": own.half}
     row |= {"n": own.n, "population": own.population}
     if gain is not None:
         row |= {"difference": gain.mean, "half": gain.half}
         row |= {"difference_n": str(gain.n), "difference_population": gain.population}
-    few = measures.images_with(cell, inside) < measures.LEAST_IMAGES
+    few = images < measures.LEAST_IMAGES
     reason = f"fewer than {measures.LEAST_IMAGES} images hold it" if few and pair else ""
     reason = pair.untestable or reason if pair else ""
     p = gain.p if gain and not few else np.nan

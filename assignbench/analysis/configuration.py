@@ -9,8 +9,8 @@ import pandas as pd
 from assignbench.analysis.base import StudyRecord, analysis
 from assignbench.analysis.result import Result
 
-# What a cell is called, and what is different between the cells of a method by intention.
-NAMES = ("method.name", "method.preset", "seed")
+# What a cell is called, what is different between the cells of a method by intention, and what only pictures read.
+NAMES = ("method.name", "method.preset", "seed", "pictures")
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,12 +11,12 @@ import pandas as pd
 from assignbench.analysis.base import StudyRecord, analysis, keys_of
 from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.result import Result
+from assignbench.analysis.verdicts import NOT_COMPARED
 from assignbench.records import CellRecord
 
 TRAINING, TESTING = "AP, and what training takes", "AP, and what a test image takes"
 AGREE = 0.1  # CPU shares that differ by more, relative to the largest, make times that cannot be compared
 ALONE = 0.9  # of one processor: a cell on a CPU that got less was measured beside other load
-NOT_COMPARED = "not compared"
 STEP = ("assign_ms", "assign_cpu_ms", "criterion_ms", "criterion_cpu_ms")
 # By the names of summary.json; what is a time has the time of the processor beside it.
 UNITS = {
@@ -77,15 +78,33 @@ def cost(study: StudyRecord) -> list[Result]:
     ]
 
 
+def cpu_shares(time: str, cells: Sequence[CellRecord]) -> list[float]:
+    """Processor time over the time that passed in training ("train_hours") or in the images of "fps"; NaN where a cell
+    does not hold it.
+    """
+    found = [_SHARES[time](c.summary) for c in cells]
+    return [np.nan if share is None else share for share in found]
+
+
+def _training_share(summary: Mapping[str, Any]) -> float | None:
+    worked, passed = summary.get("train_cpu_seconds"), summary.get("train_seconds")
+    return worked / passed if worked and passed else None
+
+
+_SHARES: dict[str, Callable[[Mapping[str, Any]], float | None]] = {
+    "train_hours": _training_share,
+    "fps": lambda summary: summary.get("fps_cpu_share"),
+}
+
+
 def _training_row(cell: CellRecord) -> dict[str, object]:
     s, metrics = cell.summary, cell.metrics()
-    worked = s.get("train_cpu_seconds")
     return {
         "AP": s["AP"],
         "train_h": s["train_seconds"] / 3600,
         "train_s": s["train_seconds"],
-        "train_cpu_s": worked,
-        "cpu_share": worked / s["train_seconds"] if worked and s["train_seconds"] else None,
+        "train_cpu_s": s.get("train_cpu_seconds"),
+        "cpu_share": _training_share(s),
         "images_per_s": s["images_per_second"],
         **{n: float(metrics[n].median()) if n in metrics else None for n in STEP},
         "memory_MiB": s.get("peak_memory_mib"),
@@ -129,7 +148,8 @@ def _table(
         if shared.any():
             table["training"] = np.where(shared > 0, "shared", "own")
     parts = cells.groupby(["data", "detector"], sort=False)
-    why_not = {place: why for place, part in parts if (why := _incomparable(part))}
+    several = ((place, part) for place, part in parts if part.method.nunique() > 1)
+    why_not = {place: why for place, part in several if (why := incomparable(part.cpu_share.tolist()))}
     table["pareto"] = [_pareto(row, table, why_not, time) for _, row in table.iterrows()]
     told = [f"{caption}, mean over seeds"]
     told += [f"no Pareto front for {detector} on {data}: {why}" for (data, detector), why in why_not.items()]
@@ -152,13 +172,11 @@ def _sizes(records: Sequence[CellRecord]) -> list[str]:
     return [f"gflops at {', '.join(named)} (height x width)"] if named else []
 
 
-def _incomparable(cells: pd.DataFrame) -> str:
-    """Why the training times of a place's cells must not be ranked; "" where they may be."""
-    if cells.method.nunique() < 2:
-        return ""
-    if cells.cpu_share.isna().any():
+def incomparable(shares: Sequence[float]) -> str:
+    """Why the times of cells with these CPU shares must not be compared; "" where they may be."""
+    if not np.isfinite(shares).all():
         return "the processor time of some cells was not recorded"
-    low, high = float(cells.cpu_share.min()), float(cells.cpu_share.max())
+    low, high = min(shares), max(shares)
     if high - low <= AGREE * high:
         return ""
     return (

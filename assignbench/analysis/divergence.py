@@ -18,7 +18,8 @@ from assignbench.measure.groups import CROWDING
 
 SIZE_NAMES = ("small", "medium", "large")
 DENSITY_POINTS = 20_000
-UNITS = {f"{kind}{name}": "Spearman" for kind in ("", "cls_") for name in ("spearman", "pooled")}
+SCORES = {"rank": "ranking_score", "cls": "cls_score"}
+UNITS = {f"{name}_{kind}": "Spearman" for kind in SCORES for name in ("spearman", "pooled")}
 UNITS |= {name: "objects" for name in ("objects", "left_out", "cut")}
 
 
@@ -30,11 +31,12 @@ def summarise(objects: pd.DataFrame, candidates: pd.DataFrame) -> dict[str, floa
     mine = candidates[candidates.object_id.isin(objects.object_id)]
     iou = mine.iou.to_numpy(float).round(IOU_DIGITS)
     found: dict[str, float | int] = {}
-    for name, column in (("", "ranking_score"), ("cls_", "cls_score")):
+    known = 0
+    for name, column in SCORES.items():
         values = rank_correlation(mine, column).spearman
-        found[f"{name}spearman"] = float(values.mean()) if values.notna().any() else float("nan")
-        found[f"{name}pooled"] = spearman(mine[column].to_numpy(float), iou)
-        if not name:
+        found[f"spearman_{name}"] = float(values.mean()) if values.notna().any() else float("nan")
+        found[f"pooled_{name}"] = spearman(mine[column].to_numpy(float), iou)
+        if column == "ranking_score":
             known = int(values.notna().sum())
     return {**found, "objects": known, "left_out": len(objects) - known}
 
@@ -46,7 +48,7 @@ def summary_of(cell: CellData, rule: Rule) -> dict[str, float | int] | None:
         candidates = rule_candidates(cell, rule)
         return None if candidates is None else summarise(cell.objects[~cell.objects.crowd], candidates)
 
-    return cell.once(("divergence", rule), compute)
+    return cell.keep(("divergence", rule), compute)
 
 
 @analysis(
@@ -56,7 +58,7 @@ def summary_of(cell: CellData, rule: Rule) -> dict[str, float | int] | None:
     definition=(
         "Spearman rank correlation between the ranking score of the true class (what NMS sorts by) and the IoU with "
         "the object over the object's candidates, mean over objects (higher is less divergent); pooled: over all "
-        "candidates together; cls_: of the class score alone. Candidates J_k: the priors that MLC's rule gives to the "
+        "candidates together; _cls: of the class score alone. Candidates J_k: the priors that MLC's rule gives to the "
         "object (anchors with IoU ≥ 0.4 or forced; points inside), the same for every method of a detector; or the "
         "predictions with IoU ≥ 0.5, of which the records hold the best by IoU and the best by ranking score, as many "
         "as `candidates` of the study's evaluation says (cut: objects that have more). IoUs are rounded to 1e-6, ties "
@@ -77,11 +79,11 @@ def divergence(study: StudyRecord) -> list[Result]:
         for rule in (JK, CLOSE):
             told = summary_of(cell, rule)
             if told is not None:
-                rules.append({**cell.keys, "candidates": rule, **told, "cut": _cut(cell, rule)})
+                rules.append({**cell.keys, "candidates": rule, **told, "cut": cut(cell, rule)})
         jk = summary_of(cell, JK)
         if jk is not None:
-            cells.append({**cell.keys, "spearman": jk["spearman"], "AP": cell.cell.summary.get("AP")})
-            groups += [{**cell.keys, **row} for row in cell.once("divergence groups", partial(_by_group, cell))]
+            cells.append({**cell.keys, "spearman": jk["spearman_rank"], "AP": cell.summary.get("AP")})
+            groups += [{**cell.keys, **row} for row in groups_told(cell)]
         density.append(density_sample(cell))
     if not rules:
         return []
@@ -99,16 +101,25 @@ def divergence(study: StudyRecord) -> list[Result]:
     ]
 
 
-def _cut(cell: CellData, rule: Rule) -> int:
+def cut(cell: CellData, rule: Rule) -> int:
     """The objects whose candidates were not recorded whole; J_k always is."""
-    known = rule == CLOSE and "close_left_out" in cell.objects
-    return int((cell.objects.close_left_out > 0).sum()) if known else 0
+
+    def compute() -> int:
+        known = rule == CLOSE and "close_left_out" in cell.objects
+        return int((cell.objects.close_left_out > 0).sum()) if known else 0
+
+    return cell.keep(("cut", rule), compute)
 
 
 def _by_rule(rules: list[dict[str, object]]) -> pd.DataFrame:
     """The table by rule; the column `cut` is there where the records of any cell were cut."""
     table = pd.DataFrame(rules)
     return over_seeds(table if table.cut.any() else table.drop(columns="cut"))
+
+
+def groups_told(cell: CellData) -> list[dict[str, object]]:
+    """One row per class, size and crowdedness of the objects."""
+    return cell.keep("divergence groups", partial(_by_group, cell))
 
 
 def _by_group(cell: CellData) -> list[dict[str, object]]:
@@ -121,19 +132,30 @@ def _by_group(cell: CellData) -> list[dict[str, object]]:
         "size": [SIZE_NAMES[int(v)] for v in sides],
         "crowdedness": [CROWDING.names[int(v)] for v in CROWDING.place(objects.crowdedness)],
     }
-    values = objects.object_id.map(rank_correlation(candidates).set_index("object_id").spearman).to_numpy(float)
+    values = pd.DataFrame(
+        {
+            f"spearman_{name}": objects.object_id.map(
+                rank_correlation(candidates, column).set_index("object_id").spearman
+            )
+            for name, column in SCORES.items()
+        }
+    )
     rows: list[dict[str, object]] = []
     for by, names in labels.items():
-        mean = pd.Series(values, index=names).groupby(level=0)
-        for name, value in mean.mean().items():
-            if np.isfinite(value):
-                rows.append({"by": by, "group": name, "spearman": float(value), "objects": int(mean.count()[name])})
+        groups = values.groupby(np.asarray(names))
+        mean, count = groups.mean(), groups.spearman_rank.count()
+        for name, told in mean[count > 0].iterrows():
+            rows.append({"by": by, "group": name, **told.to_dict(), "objects": int(count[name])})
     return rows
 
 
 def density_sample(cell: CellData, most: int = DENSITY_POINTS) -> pd.DataFrame:
     """Scores and IoU of at most so many predictions around the objects, every k-th one: for the density plot."""
-    table = cell.candidates()
-    table = box_candidates(cell, 0.1) if table is None else table
-    few = table[["ranking_score", "cls_score", "iou"]].iloc[:: max(1, -(-len(table) // most))]
-    return few.assign(**cell.keys)
+
+    def compute() -> pd.DataFrame:
+        table = cell.candidates()
+        table = box_candidates(cell, 0.1) if table is None else table
+        few = table[["ranking_score", "cls_score", "iou"]].iloc[:: max(1, -(-len(table) // most))]
+        return few.reset_index(drop=True)
+
+    return cell.keep(("density", most), compute).assign(**cell.keys)

@@ -12,7 +12,8 @@ from assignbench.analysis.base import CellData, StudyRecord, analysis
 from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.result import SEEDS, Result
 from assignbench.measure.coco import COCO_LIMITS
-from assignbench.measure.matching import RECALLS, Overlaps, match, overlaps_of
+from assignbench.measure.matching import Overlaps, match, overlaps_of
+from assignbench.measure.precision import RECALLS
 
 KINDS = ("classification", "localization", "both", "duplicate", "background", "missed")
 FOREGROUND, BACKGROUND = 0.5, 0.1
@@ -159,6 +160,10 @@ def _best_scored(aim: Ints, own: Overlaps) -> Ints:
 
 def cell_errors(cell: CellData) -> dict[str, float]:
     """AP50 lost to each kind of error, and how many of each there are per object."""
+    return cell.keep("errors", lambda: _cell_errors(cell))
+
+
+def _cell_errors(cell: CellData) -> dict[str, float]:
     found = find_errors(cell.images, cell.objects, cell.detections, len(cell.classes), cell.most)
     own = found.average_precision()
     row = {"AP50": own}

@@ -9,19 +9,20 @@ import numpy as np
 import pandas as pd
 
 from assignbench.analysis.base import StudyRecord, analysis
-from assignbench.analysis.lines import fitted_line
+from assignbench.analysis.categories import LEAST_CATEGORIES, category_trends, class_means, population_of
 from assignbench.analysis.pairs import KEYS, gains, over_pairs, pairs_of
 from assignbench.analysis.parts import (
     INTERVALS,
-    STANDARD_AREAS,
     area_groups,
     image_groups,
     measured_table,
     object_groups,
     part_table,
+    ranges_of,
+    recalls_of,
 )
 from assignbench.analysis.result import Result
-from assignbench.analysis.trends import FACTORS, LEAST_IMAGES, LEAST_RANGE, trends, unit_of_gain
+from assignbench.analysis.trends import FACTORS, LEAST_BASE, LEAST_IMAGES, LEAST_RANGE, trends, unit_of_gain
 from assignbench.analysis.verdicts import with_verdicts
 from assignbench.config.evaluation import LEAST_OBJECTS
 from assignbench.measure.groups import CROWDING, ELONGATION, IMAGE_CROWDING, PER_IMAGE, Grouping
@@ -34,15 +35,12 @@ GROUP_RULE = (
 UNITS = {name: "AP" for name in ("AP", "AP50", "AP75", "gain")} | {"relative_gain": "share"}
 UNITS |= {"middle": "of the factor", "objects": "objects", "images": "images", "gain_n": "seeds"}
 CATEGORY_UNITS = {"objects": "objects", "aspect_ratio": "w:h", "AP": "AP", "gain": "AP"}
-LINE_UNITS = {"intercept": "AP", "slope": "AP", "n": "categories"}
+LINE_UNITS = {"intercept": "AP", "slope": "AP", "categories": "categories"}
 
 
 def units_of(table: pd.DataFrame) -> dict[str, str]:
     """Of the columns that a table of groups has."""
     return {name: unit for name, unit in UNITS.items() if name in table}
-
-
-CATEGORIES = "other categories, these models and images"
 
 
 def group_table(study: StudyRecord, grouping: Grouping) -> pd.DataFrame:
@@ -62,8 +60,8 @@ def image_group_table(study: StudyRecord, grouping: Grouping) -> pd.DataFrame:
     definition=(
         "Crowdedness of an object: its largest IoU with any other object of its image; sparse [0, 0.2), medium "
         "[0.2, 0.5), dense [0.5, 1]. Of an image: the maximum over its objects. " + GROUP_RULE + "Image groups are "
-        "evaluated on their images alone. gain: paired difference in AP to the baseline; relative gain: over its AP. "
-        + INTERVALS
+        "evaluated on their images alone. gain: paired difference in AP to the baseline; relative gain: over its "
+        f"AP, where that is {100 * LEAST_BASE:g} points or more. " + INTERVALS
     ),
     paper="LTM, Table 2 and Fig. 5",
 )
@@ -74,8 +72,25 @@ def crowdedness(study: StudyRecord) -> list[Result]:
         ("crowdedness.image", "By crowdedness of the image", image_group_table, IMAGE_CROWDING),
         ("crowdedness.per_image", "By objects per image", image_group_table, PER_IMAGE),
     )
-    found = [(key, caption, make(study, by)) for key, caption, make, by in tables]
-    return [Result(key, caption, frame, units_of(frame)) for key, caption, frame in found]
+    return [result for key, caption, make, by in tables for result in results_of(key, caption, make(study, by))]
+
+
+def results_of(key: str, caption: str, table: pd.DataFrame) -> list[Result]:
+    """A table of parts in print, and the p values behind its verdicts."""
+    shown = table.drop(columns=[c for c in ("p", "p_holm") if c in table])
+    results = [Result(key, caption, shown, units_of(shown), notes=_suppressed(shown))]
+    if "p" in table and table.p.notna().any():
+        behind = table[table.p.notna()]
+        kept = ["data", "detector", "method", "baseline", "group", "n", "p", "p_holm"]
+        results.append(Result(f"{key}.p", f"The p values: {caption.lower()}", behind[kept], {}, "appendix"))
+    return results
+
+
+def _suppressed(table: pd.DataFrame) -> tuple[str, ...]:
+    """Why a gain stands there and no relative one."""
+    if "relative_gain" not in table or not (table.gain.notna() & table.relative_gain.isna()).any():
+        return ()
+    return (f"relative gain n/a: the baseline's AP there is below {100 * LEAST_BASE:g} points.",)
 
 
 @analysis(
@@ -84,28 +99,27 @@ def crowdedness(study: StudyRecord) -> list[Result]:
     question="Does a method help more where objects are slender?",
     definition=(
         "Aspect ratio: max(w/h, h/w). " + GROUP_RULE + "By category: gain in AP (mean over seeds) against the "
-        "category's mean aspect ratio; a line through the categories with the 95 % interval of its slope over them. "
+        f"category's mean aspect ratio; a line through the categories that {LEAST_IMAGES} images hold, where there are "
+        f"{LEAST_CATEGORIES} of them, with the 95 % interval of its slope for other seeds, images and categories. "
         + INTERVALS
     ),
     paper="LTM, Figs. 7 and 8",
 )
 def aspect_ratio(study: StudyRecord) -> list[Result]:
     """AP by aspect ratio of the object; per category gain and mean aspect ratio; the fitted lines."""
-    categories = category_gains(study)
-    lines = []
-    if len(categories):
-        for key, group in categories.groupby(["data", "detector", "method", "baseline"], sort=False):
-            line = fitted_line(group.aspect_ratio.tolist(), group.gain.tolist())
-            row = dict(zip(("data", "detector", "method", "baseline"), key, strict=True))
-            half = np.nan if line.half is None else line.half
-            rows = {"intercept": line.intercept, "slope": line.slope, "slope_half": half, "n": line.n}
-            lines.append({**row, **rows})
-    by_object = group_table(study, ELONGATION)
+    categories, told = category_gains(study), category_trends(pairs_of(study), "aspect_ratio")
+    lines = [
+        {**pair.keys, "intercept": sample.line.intercept, "slope": estimate.mean, "slope_half": estimate.half}
+        | {"categories": len(sample.names), "n": estimate.n, "population": population_of(estimate)}
+        for pair, sample, estimate in told
+        if not sample.untestable
+    ]
+    without = [f"No line for {p.method} on {p.detector}, {p.data}: {s.untestable}." for p, s, _ in told if s.untestable]
     return [
-        Result("aspect_ratio", "By aspect ratio of the object", by_object, units_of(by_object)),
+        *results_of("aspect_ratio", "By aspect ratio of the object", group_table(study, ELONGATION)),
         Result("aspect_ratio.categories", "By category", categories, CATEGORY_UNITS),
         Result(
-            "aspect_ratio.lines", "Lines through the categories", pd.DataFrame(lines), LINE_UNITS, population=CATEGORIES
+            "aspect_ratio.lines", "Lines through the categories", pd.DataFrame(lines), LINE_UNITS, notes=tuple(without)
         ),
     ]
 
@@ -120,12 +134,11 @@ def category_gains(study: StudyRecord) -> pd.DataFrame:
         if cell.agnostic:
             continue
         by_class = cell.precision().mean(axis=0)
-        grouped = cell.objects.groupby("label")
-        mean, count = grouped.aspect_ratio.mean(), grouped.size()
+        held = class_means(cell, "aspect_ratio")
         for label, name in enumerate(cell.classes):
             if np.isfinite(by_class[label]):
-                row = {**cell.keys, "category": name, "objects": int(count[label])}
-                rows.append({**row, "aspect_ratio": float(mean[label]), "AP": float(by_class[label])})
+                row = {**cell.keys, "category": name, "objects": int(held.objects[label])}
+                rows.append({**row, "aspect_ratio": float(held.means[label]), "AP": float(by_class[label])})
     gained = gains(pd.DataFrame(rows), study)
     if gained.empty:
         return pd.DataFrame()
@@ -145,12 +158,11 @@ def category_gains(study: StudyRecord) -> pd.DataFrame:
 )
 def size(study: StudyRecord) -> list[Result]:
     """AP by area of the object, and AR by number of detections."""
-    ranges = {k: (float(a), float(b)) for k, (a, b) in (study.about.get("areas") or {}).items()}
-    names = [f"AR{k}" for k in study.about.get("max_dets") or (1, 10, 100)]
-    table = part_table(study, partial(area_groups, ranges or STANDARD_AREAS))
+    names = recalls_of(study)
+    table = part_table(study, partial(area_groups, ranges_of(study)))
     recall = {name: "share" for name in names}
     return [
-        Result("size", "By area of the object", table, units_of(table)),
+        *results_of("size", "By area of the object", table),
         Result("size.recall", "Recall by detections per image and class", measured_table(study, names), recall),
     ]
 

@@ -1,4 +1,4 @@
-"""Lines through points: least-squares slopes, weighted or with the interval over the points."""
+"""Lines through points: least-squares slopes, weighted or with the error that the points' scatter gives."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from assignbench.analysis.estimates import LEVEL
-
 Floats = npt.NDArray[np.float64]
 Values = Sequence[float] | Floats
+ALONE = 1e-9  # share of a point that the others fit: one that decides the slope alone has none
 
 
 def slope(x: Values, y: Values, weights: Values | None = None) -> Floats:
@@ -30,27 +29,26 @@ def slope(x: Values, y: Values, weights: Values | None = None) -> Floats:
 
 @dataclass(frozen=True)
 class Line:
-    """A fitted line with the interval of its slope over the points (not over seeds)."""
+    """A least-squares line through points, and the standard error that the points' scatter puts on its slope."""
 
     intercept: float
     slope: float
-    half: float | None
-    n: int
+    error: float
+    freedom: float
 
 
-def fitted_line(x: Values, y: Values, level: float = LEVEL) -> Line:
-    """The least-squares line through points; `half` needs three of them."""
+def fitted_line(x: Values, y: Values) -> Line:
+    """The line through three points or more; the error is HC3 (MacKinnon and White 1985).
+
+    Points may scatter unlike much (a category of few images lies anywhere), and one far out pulls the line towards
+    itself: each squared residual counts as if its point had not been fitted. NaN with fewer than two distinct x.
+    """
     a, b = np.asarray(x, float), np.asarray(y, float)
-    usable = np.isfinite(a) & np.isfinite(b)
-    a, b = a[usable], b[usable]
-    gradient = float(slope(a, b))
+    gradient, freedom = float(slope(a, b)), len(a) - 2.0
     if not np.isfinite(gradient):
-        return Line(float("nan"), float("nan"), None, len(a))
+        return Line(float("nan"), float("nan"), float("nan"), freedom)
+    centred = a - a.mean()
+    spread = float(centred @ centred)
     intercept = float(b.mean() - gradient * a.mean())
-    if len(a) < 3:
-        return Line(intercept, gradient, None, len(a))
-    from scipy.special import stdtrit
-
-    rest = b - intercept - gradient * a
-    deviation = np.sqrt((rest**2).sum() / (len(a) - 2) / ((a - a.mean()) ** 2).sum())
-    return Line(intercept, gradient, float(stdtrit(len(a) - 2, 0.5 + level / 2) * deviation), len(a))
+    left_out = (b - intercept - gradient * a) / np.maximum(1 - 1 / len(a) - centred**2 / spread, ALONE)
+    return Line(intercept, gradient, float(np.sqrt(((centred * left_out) ** 2).sum())) / spread, freedom)

@@ -5,41 +5,46 @@ where the images weigh otherwise, which is what intervals over images are made o
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 
 from assignbench.analysis.base import CellData
-from assignbench.analysis.candidates import JK, rule_candidates
-from assignbench.analysis.nms import THRESHOLDS as NMS_THRESHOLDS, ranked
+from assignbench.analysis.score_measures import NR_AT, iou_error, mean_of_known, nms_recall, spearman_of_objects
+from assignbench.analysis.training_measures import TRAINING_MEASURES, why_incomparable
+from assignbench.errors import nearest
 from assignbench.measure.calibration import calibration_error
 from assignbench.measure.coco import AREAS
-from assignbench.measure.correlation import rank_correlation
 from assignbench.measure.groups import CROWDING, group_precision
 from assignbench.measure.lrp import lrp
-from assignbench.measure.matching import (
-    Bools,
-    Floats,
-    Interpolation,
-    Matches,
-    Overlaps,
-    average_precision,
-    average_recall,
-    match,
-    mean_over_classes,
-    overlaps_of,
-)
+from assignbench.measure.matching import Bools, Floats, Matches, match, overlaps_of
+from assignbench.measure.precision import Interpolation, average_precision, average_recall, mean_over_classes
 from assignbench.measure.voc import VOC_THRESHOLDS, match_voc
 
 REPLICATES = 200
 LEAST_IMAGES = 20  # that hold an object of a part; with fewer, the bootstrap's intervals are far too short
 LrpPart = Literal["optimal", "localization", "false_alarms", "missed"]
 ERRORS = ("oLRP", "oLRP_loc", "oLRP_fp", "oLRP_fn", "D_ECE")  # of these measures less is better
+COUNTED = ("parameters", "gflops")  # the same for every seed, and of no test image
 AT_LIMIT = re.compile(r"AR([1-9]\d{0,4})")  # at any number of detections per image and class
+OF_CLASS = re.compile(r"(AP|AP50|AP75)\[(.+)\]")  # of one class: AP[tie]
+ALIASES = {"LRP": "oLRP", "spearman_rank": "spearman"}
+POINTS = (100.0, "points")
+# By what a measure is multiplied in print and what it is then counted in, where these are not points.
+UNITS: dict[str, tuple[float, str]] = {
+    "spearman": (1.0, "rank correlation"),
+    "spearman_cls": (1.0, "rank correlation"),
+    "iou_error": (1.0, "IoU"),
+    "train_hours": (1.0, "hours"),
+    "fps": (1.0, "images/s"),
+    "parameters": (1e-6, "million"),
+    "gflops": (1.0, "1e9 multiply-adds"),
+    **dict.fromkeys(("orphans", "orphans_cls", "orphans_box"), (100.0, "per cent of objects")),
+    **dict.fromkeys(("churn", "churn_cls", "churn_box"), (100.0, "per cent of positives")),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,46 +124,112 @@ def images_with(cell: CellData, inside: Bools) -> int:
 
 def too_few_images(cell: CellData, measure: str) -> bool:
     """Whether a measure is about a part of the objects that fewer than `LEAST_IMAGES` images hold."""
+
+    def compute() -> bool:
+        inside = _part(cell, measure)
+        return inside is not None and images_with(cell, inside) < LEAST_IMAGES
+
+    return cell.keep(("too few images", measure), compute)
+
+
+def _part(cell: CellData, measure: str) -> Bools | None:
+    """The objects [M] that a measure is about; None where it is about all of them."""
     o = cell.overlaps
-    area = AREAS.get(measure[2:])
+    area = AREAS.get(measure[2:]) if measure[:2] in ("AP", "AR") else None
+    of_class = OF_CLASS.fullmatch(measure)
     if area is not None:
-        return images_with(cell, (o.object_area >= area[0]) & (o.object_area <= area[1])) < LEAST_IMAGES
+        return np.asarray((o.object_area >= area[0]) & (o.object_area <= area[1]))
+    if of_class is not None:
+        name = of_class[2]
+        return np.asarray(o.object_label == (cell.classes.index(name) if name in cell.classes else -1))
     if measure.removeprefix("AP_") in CROWDING.names:
-        inside = CROWDING.place(cell.objects.crowdedness) == CROWDING.names.index(measure[3:])
-        return images_with(cell, inside) < LEAST_IMAGES
-    return False
+        return np.asarray(CROWDING.place(cell.objects.crowdedness) == CROWDING.names.index(measure[3:]))
+    return None
+
+
+def why_untestable(cells: Sequence[CellData], measure: str) -> str:
+    """Why no test on a measure may rest on these cells of one data set, even if it has a value; "" where one may."""
+    if not cells:
+        return ""
+    of_class = OF_CLASS.fullmatch(measure)
+    if of_class and not all(of_class[2] in c.classes for c in cells):
+        lacking = next(c for c in cells if of_class[2] not in c.classes)
+        return f"{lacking.keys['data']} has no class '{of_class[2]}'{nearest(of_class[2], lacking.classes)}"
+    if too_few_images(cells[0], measure):
+        return f"fewer than {LEAST_IMAGES} images hold an object that {measure} is about"
+    return why_incomparable(measure, cells)
 
 
 def known(measure: str) -> bool:
-    """Whether there is a measure of this name."""
-    return measure in MEASURES or bool(AT_LIMIT.fullmatch(measure))
+    """Whether there is a measure of this name; whether a data set has the class in it only its records tell."""
+    return measure in MEASURES or bool(AT_LIMIT.fullmatch(measure)) or bool(OF_CLASS.fullmatch(measure))
+
+
+def canonical(measure: str) -> str:
+    """A measure's own name, where it is given another one."""
+    return ALIASES.get(measure, measure)
+
+
+def unit_of_measure(measure: str) -> tuple[float, str]:
+    """By what a measure is multiplied in print, and in what it is then counted."""
+    return UNITS.get(measure, POINTS)
 
 
 def in_points(measure: str) -> bool:
     """Whether it is known, and counted in points as AP is; a rank correlation is not."""
-    return known(measure) and measure != "spearman"
+    return known(measure) and unit_of_measure(measure) == POINTS
 
 
 def measured(cell: CellData, measure: str) -> float:
     """A measure of a cell on its whole test split; NaN where its records do not hold it."""
-    value = cell.cell.summary.get(measure)
+    value = cell.summary.get(measure)
     if value is not None:
         return float(value)
-    return float(weighted(cell, measure, whole(len(cell.images)))[0])
+    return cell.keep(("measured", measure), lambda: float(weighted(cell, measure, whole(cell.image_count))[0]))
 
 
 def replicated(cell: CellData, measure: str) -> Floats:
     """A measure [R] of a cell on the replicates of `bootstrap`; NaN where it is not recorded, or of a single image."""
-    if len(cell.images) < 2:
+    if cell.image_count < 2:
         return np.full(REPLICATES, np.nan)
-    draws = cell.once("bootstrap", lambda: bootstrap(len(cell.images)))
-    return cell.once(("replicated", measure), lambda: weighted(cell, measure, draws))
+    return cell.keep(("replicated", measure), lambda: weighted(cell, measure, draws_of(cell)))
+
+
+def draws_of(cell: CellData) -> ImageWeights:
+    """The bootstrap of a cell's test images."""
+    return cell.once("bootstrap", lambda: bootstrap(cell.image_count))
+
+
+def with_draws(cell: CellData) -> Floats:
+    """Weights [1 + R, I]: every image once, and the replicates."""
+    return cell.once("with draws", lambda: np.concatenate([whole(cell.image_count).rows, draws_of(cell).rows]))
+
+
+def drawn_precision(cell: CellData, area: tuple[float, float] | None = None) -> Floats:
+    """AP [1 + R, T, C] of all images as they are and of the replicates; of a range of areas by COCO's rule."""
+
+    def compute() -> Floats:
+        return average_precision(matches_of(cell, area), with_draws(cell))
+
+    return cell.once(("drawn precision", area), compute)
+
+
+def matches_of(cell: CellData, area: tuple[float, float] | None = None) -> Matches:
+    """Who found what; by COCO's rule for a range of areas."""
+    if area is None:
+        return cell.matches
+    return cell.once(("by area", area), lambda: match(cell.overlaps, area=area, max_detections=cell.most))
 
 
 def weighted(cell: CellData, measure: str, weights: ImageWeights) -> Floats:
     """A measure [R] of a cell whose images weigh otherwise."""
-    limit = AT_LIMIT.fullmatch(measure)
-    one = partial(_recall, int(limit[1])) if limit else MEASURES[measure]
+    limit, of_class = AT_LIMIT.fullmatch(measure), OF_CLASS.fullmatch(measure)
+    if limit:
+        one: Weighted = partial(_recall, int(limit[1]))
+    elif of_class:
+        one = partial(_of_class, BY_CLASS[of_class[1]], of_class[2])
+    else:
+        one = MEASURES[measure]
     return np.asarray(one(cell, weights), float)
 
 
@@ -166,8 +237,9 @@ def precision_by_class(cell: CellData, weights: ImageWeights) -> Floats:
     """AP [R, T, C] at COCO's thresholds."""
 
     def compute() -> Floats:
-        found = average_precision(cell.matches, weights.rows)
-        return stretched(found, stretch(cell)) if weights.draws else found
+        if weights.name != draws_of(cell).name:
+            return average_precision(cell.matches, weights.rows)
+        return stretched(drawn_precision(cell)[1:], stretch(cell))
 
     return cell.once(("precision", weights.name), compute)
 
@@ -176,17 +248,15 @@ def _precision(thresholds: slice, cell: CellData, weights: ImageWeights) -> Floa
     return mean_over_classes(precision_by_class(cell, weights)[:, thresholds])
 
 
-def _by_area(area: str, cell: CellData) -> Matches:
-    return cell.once(("by area", area), lambda: match(cell.overlaps, area=AREAS[area], max_detections=cell.most))
-
-
 def _precision_by_area(area: str, cell: CellData, weights: ImageWeights) -> Floats:
-    matches = _by_area(area, cell)
-    return _over_classes(cell, average_precision(matches, weights.rows), weights, matches.counted)
+    matches = matches_of(cell, AREAS[area])
+    drawn = weights.name == draws_of(cell).name
+    found = drawn_precision(cell, AREAS[area])[1:] if drawn else average_precision(matches, weights.rows)
+    return _over_classes(cell, found, weights, matches.counted)
 
 
 def _recall_by_area(area: str, cell: CellData, weights: ImageWeights) -> Floats:
-    matches = _by_area(area, cell)
+    matches = matches_of(cell, AREAS[area])
     return _over_classes(cell, average_recall(matches, weights.rows), weights, matches.counted)
 
 
@@ -218,63 +288,29 @@ def _crowding(name: str, cell: CellData, weights: ImageWeights) -> Floats:
 def _lrp(part: LrpPart, cell: CellData, weights: ImageWeights) -> Floats:
     """oLRP, or one of its components, mean over the classes where it is known."""
     found = cell.once(("lrp", weights.name), lambda: lrp(cell.matches, weights.rows))
-    return _mean_of_known(getattr(found, part))
+    return mean_of_known(getattr(found, part))
 
 
 def _calibration(cell: CellData, weights: ImageWeights) -> Floats:
     return calibration_error(cell.matches, weights.rows)
 
 
-def _nms_recall(cell: CellData, weights: ImageWeights) -> Floats:
-    """NR by coverage (LTM): the mean over IoUs of recall after NMS over recall before it."""
-    boxes = cell.pre_nms()
-    if boxes is None or not len(boxes):
+def _beside(compute: Callable[[CellData, Floats], Floats], cell: CellData, weights: ImageWeights) -> Floats:
+    """A measure of `score_measures`, which takes the weights alone."""
+    return compute(cell, weights.rows)
+
+
+def _of_training(compute: Callable[[CellData], float], cell: CellData, weights: ImageWeights) -> Floats:
+    """A measure that test images have no part in: other draws of them say nothing of it."""
+    return np.full(len(weights.rows), np.nan if weights.draws else compute(cell))
+
+
+def _of_class(thresholds: slice, name: str, cell: CellData, weights: ImageWeights) -> Floats:
+    """AP of one class; NaN where there is none of that name."""
+    if name not in cell.classes:
         return np.full(len(weights.rows), np.nan)
-    best = cell.once("best IoU before and after NMS", partial(_best_overlaps, cell, boxes))
-    counted = ~cell.overlaps.left_out
-    weight = weights.rows[:, cell.overlaps.object_image[counted]]
-    reached = [weight @ (b[counted, None] >= np.asarray(NMS_THRESHOLDS)) for b in best]
-    ratio = np.divide(reached[1], reached[0], out=np.full_like(reached[0], np.nan), where=reached[0] > 0)
-    return _mean_of_known(ratio)
-
-
-def _best_overlaps(cell: CellData, boxes: pd.DataFrame) -> tuple[Floats, Floats]:
-    """The largest IoU [M] of every object with a box of its class, before and after NMS."""
-    before = overlaps_of(cell.images, cell.objects, ranked(boxes), len(cell.classes))
-    return _largest(before), _largest(cell.overlaps)
-
-
-def _largest(overlaps: Overlaps) -> Floats:
-    best = np.zeros(len(overlaps.left_out))
-    np.maximum.at(best, overlaps.pair_object, overlaps.pair_iou)
-    return best
-
-
-def _spearman(cell: CellData, weights: ImageWeights) -> Floats:
-    """Mean over objects of the rank correlation of score and IoU over J_k (MLC); NaN where J_k was not recorded."""
-    values = cell.once("spearman of objects", partial(_object_correlations, cell))
-    usable = np.isfinite(values)
-    if not usable.any():
-        return np.full(len(weights.rows), np.nan)
-    weight = weights.rows[:, cell.overlaps.object_image[usable]]
-    return np.asarray(weight @ values[usable] / weight.sum(axis=1))
-
-
-def _object_correlations(cell: CellData) -> Floats:
-    candidates = rule_candidates(cell, JK)
-    if candidates is None:
-        return np.full(len(cell.objects), np.nan)
-    by_object = rank_correlation(candidates).set_index("object_id").spearman
-    values = cell.objects.object_id.map(by_object).to_numpy(float)
-    return np.where(cell.objects.crowd, np.nan, values)
-
-
-def _mean_of_known(values: Floats) -> Floats:
-    """Row means of [R, T] without NaN; NaN where a row has nothing else."""
-    usable = np.isfinite(values)
-    count = usable.sum(axis=1)
-    total = np.where(usable, values, 0.0).sum(axis=1)
-    return np.asarray(np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0))
+    found = precision_by_class(cell, weights)[:, thresholds, cell.classes.index(name)]
+    return np.asarray(found.mean(axis=1))
 
 
 ALL, AT_50, AT_75 = slice(None), slice(0, 1), slice(5, 6)
@@ -296,8 +332,13 @@ MEASURES: dict[str, Weighted] = {
     "oLRP_fp": partial(_lrp, "false_alarms"),
     "oLRP_fn": partial(_lrp, "missed"),
     "D_ECE": _calibration,
-    "NR": _nms_recall,
-    "spearman": _spearman,
+    "NR": partial(_beside, partial(nms_recall, ALL)),
+    **{name: partial(_beside, partial(nms_recall, slice(k, k + 1))) for name, k in NR_AT.items()},
+    "spearman": partial(_beside, partial(spearman_of_objects, "ranking_score")),
+    "spearman_cls": partial(_beside, partial(spearman_of_objects, "cls_score")),
+    "iou_error": partial(_beside, iou_error),
+    **{name: partial(_of_training, compute) for name, compute in TRAINING_MEASURES.items()},
     **{f"AP_{name}": partial(_crowding, name) for name in CROWDING.names},
 }
+BY_CLASS = {"AP": ALL, "AP50": AT_50, "AP75": AT_75}  # of which a class may be asked: AP[tie]
 IN_POINTS = tuple(name for name in MEASURES if in_points(name))

@@ -58,7 +58,7 @@ def metrics(study: StudyRecord) -> list[Result]:
                 row |= {"difference": gain.mean, "difference_half": gain.half}
                 row |= {"difference_n": str(gain.n), "difference_population": gain.population}
             rows.append(row)
-    units = {"value": "share", "difference": "share"}
+    units = {"value": "AP", "difference": "AP"}
     table = without_repeats(pd.DataFrame(rows), "difference")
     return [Result("metrics", "Every measure with its interval", table, units)] if rows else []
 

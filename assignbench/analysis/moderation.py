@@ -50,17 +50,15 @@ def moderated(variances: Sequence[float], freedoms: Sequence[float], baselines: 
     return result
 
 
-def related(pairs: Sequence[tuple[str, str, str]]) -> list[int]:
-    """A number per pair (detector, method, baseline), the same for pairs that hang together by methods in common at a
-    detector: whether both have one baseline, or one's method is the other's baseline, their spreads are no independent
-    witnesses.
+def related(pairs: Sequence[tuple[Hashable, Hashable]]) -> list[int]:
+    """A number per pair of sides (a method at a detector), the same for pairs that hang together by sides in common:
+    whether both have one baseline, or one's method is the other's baseline, their spreads are no independent witnesses.
     """
-    of_side: dict[tuple[str, str], int] = {}
-    for number, (detector, *methods) in enumerate(pairs):
-        sides = [(detector, m) for m in methods]
+    of_side: dict[Hashable, int] = {}
+    for number, sides in enumerate(pairs):
         joined = {of_side[s] for s in sides if s in of_side}
         of_side |= {s: number for s, old in of_side.items() if old in joined} | dict.fromkeys(sides, number)
-    return [of_side[detector, baseline] for detector, _, baseline in pairs]
+    return [of_side[side] for _, side in pairs]
 
 
 def prior_of(s2: Floats, d: Floats) -> tuple[float, float]:

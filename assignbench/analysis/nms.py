@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from functools import partial
-from itertools import pairwise
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from assignbench.analysis.base import CellData, StudyRecord, analysis
+from assignbench.analysis.candidates import sorted_by
 from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.result import SEEDS, Result
-from assignbench.measure.matching import BOX, Overlaps, average_precision, match, mean_over_classes, overlaps_of
+from assignbench.config.method import Voting
+from assignbench.measure.matching import BOX, Overlaps, match, overlaps_of
 from assignbench.measure.nms import Boxes, thin_out, vote
+from assignbench.measure.precision import average_precision, mean_over_classes
 
 THRESHOLDS: tuple[float, ...] = tuple(np.arange(0.5, 0.91, 0.05).round(2).tolist())
 UNLIMITED = 10**9
 ORACLE = "AP if scores ranked boxes by their true IoU"
-OWN_IOU = 0.5  # a box from this IoU on is one of the object's boxes
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 
 def recalls(overlaps: Overlaps, thresholds: tuple[float, ...] = THRESHOLDS) -> dict[str, Floats]:
@@ -44,11 +46,6 @@ def nms_recall(before: Overlaps, after: Overlaps, thresholds: tuple[float, ...] 
     return {k: np.divide(last[k], first[k], out=blank.copy(), where=first[k] > 0) for k in first}
 
 
-def ranked(boxes: pd.DataFrame) -> pd.DataFrame:
-    """Boxes from before NMS under the name that matching reads: `score` is what they are ranked by."""
-    return boxes.assign(score=boxes.ranking_score)
-
-
 def replay(cell: CellData, boxes: pd.DataFrame) -> pd.DataFrame:
     """The detections that the cell's own NMS, limit and voting leave of boxes from before NMS.
 
@@ -57,30 +54,32 @@ def replay(cell: CellData, boxes: pd.DataFrame) -> pd.DataFrame:
     """
     method, evaluation = cell.config.method, cell.config.evaluation
     voting = evaluation.voting(method.voting)
-    order = np.argsort(boxes.image_id.to_numpy(), kind="stable")
-    image = boxes.image_id.to_numpy()[order]
-    bounds = np.flatnonzero(np.r_[True, np.diff(image) != 0, True]) if len(order) else np.zeros(1, int)
-    whole = Boxes(
-        boxes[BOX].to_numpy()[order],
-        boxes.label.to_numpy()[order],
-        boxes.ranking_score.to_numpy()[order],
-        boxes.cls_score.to_numpy()[order],
-        boxes.quality_score.to_numpy()[order],
+    image = boxes.image_id.to_numpy()
+    before = Boxes(
+        boxes[BOX].to_numpy(),
+        boxes.label.to_numpy(),
+        boxes.ranking_score.to_numpy(),
+        boxes.cls_score.to_numpy(),
+        boxes.quality_score.to_numpy(),
         np.arange(len(boxes)),
     )
-    kept = [_frame(whole.take(np.zeros(0, np.int64)), image[:0])]
-    for begin, end in pairwise(bounds):
-        before = whole.take(np.arange(begin, end))
-        after = thin_out(before, method.nms, evaluation.max_detections)
-        if voting is not None:
-            after = vote(after, before, voting)
-        kept.append(_frame(after, np.full(len(after), image[begin])))
-    return pd.concat(kept, ignore_index=True)
+    after = thin_out(before, method.nms, evaluation.max_detections, image)
+    if voting is not None:
+        after = _voted(after, before, image, voting)
+    corners = {name: after.boxes[:, i] for i, name in enumerate(BOX)}
+    return pd.DataFrame({"image_id": image[after.priors], "label": after.labels, "score": after.scores, **corners})
 
 
-def _frame(found: Boxes, image: npt.NDArray[np.int64]) -> pd.DataFrame:
-    corners = {name: found.boxes[:, i] for i, name in enumerate(BOX)}
-    return pd.DataFrame({"image_id": image, "label": found.labels, "score": found.scores, **corners})
+def _voted(after: Boxes, before: Boxes, image: Ints, voting: Voting) -> Boxes:
+    """Kept boxes after the vote of those around them, image by image."""
+    order = np.argsort(image, kind="stable")
+    ours, theirs = image[after.priors], image[order]
+    moved = after.boxes.copy()
+    for one in np.unique(ours):
+        mine = slice(*np.searchsorted(ours, [one, one + 1]))
+        around = before.take(order[slice(*np.searchsorted(theirs, [one, one + 1]))])
+        moved[mine] = vote(after.take(np.arange(mine.start, mine.stop)), around, voting).boxes
+    return replace(after, boxes=moved)
 
 
 def replayed_precision(cell: CellData, boxes: pd.DataFrame) -> float:
@@ -92,18 +91,24 @@ def replayed_precision(cell: CellData, boxes: pd.DataFrame) -> float:
 
 def own_precision(cell: CellData) -> float:
     """AP of the cell's boxes from before NMS through its own NMS: what every change is compared with."""
-    boxes = cell.pre_nms()
-    return float("nan") if boxes is None else cell.once("replayed", partial(replayed_precision, cell, boxes))
+
+    def compute() -> float:
+        boxes = cell.pre_nms()
+        return float("nan") if boxes is None else replayed_precision(cell, boxes)
+
+    return cell.keep("replayed", compute)
 
 
 def dealt_by_iou(cell: CellData, boxes: pd.DataFrame) -> pd.DataFrame:
     """The same boxes with the scores of every object's boxes dealt out again in the order of their true IoU.
 
-    A box belongs to the object of its class that it overlaps most, if by 0.5 or more. Nothing else changes: neither
-    which scores an object's boxes have, nor any other box, nor NMS itself.
+    A box belongs to the object of its class that it overlaps most, if by 0.5 or more (`CellData.before`). Nothing else
+    changes: neither which scores an object's boxes have, nor any other box, nor NMS itself.
     """
-    column = "quality_score" if cell.config.method.nms.kind == "iou_guided" else "ranking_score"
-    before = overlaps_of(cell.images, cell.objects, ranked(boxes), len(cell.classes), least=OWN_IOU)
+    column = sorted_by(cell)
+    before = cell.before
+    if before is None:
+        return boxes
     pairs = pd.DataFrame(
         {"row": before.row[before.pair_detection], "object": before.pair_object, "iou": before.pair_iou}
     )
@@ -141,7 +146,7 @@ def nms(study: StudyRecord) -> list[Result]:
         for reading, values in recall.items():
             row = {**cell.keys, "reading": reading.replace("_", "-"), "NR": mean_recall(values)}
             rows.append({**row, **{f"NR{round(100 * t)}": v for t, v in zip(THRESHOLDS, values, strict=True)}})
-        oracle.append({**cell.keys, "kind": cell.config.method.nms.kind, **_oracle(cell)})
+        oracle.append({**cell.keys, "kind": cell.config.method.nms.kind, **cell_oracle(cell)})
     if not rows:
         return []
     shares = {"NR": "share"} | {f"NR{round(100 * t)}": "share" for t in THRESHOLDS}
@@ -152,13 +157,14 @@ def nms(study: StudyRecord) -> list[Result]:
     ]
 
 
-def _oracle(cell: CellData) -> dict[str, float]:
+def cell_oracle(cell: CellData) -> dict[str, float]:
     """AP as recorded, as replayed, with the oracle ranking, and the last two's difference."""
-    boxes = cell.pre_nms()
-    if boxes is None:
-        return {}
-    ideal = cell.once("oracle_nms", lambda: replayed_precision(cell, dealt_by_iou(cell, boxes)))
-    own = own_precision(cell)
+
+    def compute() -> float:
+        boxes = cell.pre_nms()
+        return float("nan") if boxes is None else replayed_precision(cell, dealt_by_iou(cell, boxes))
+
+    ideal, own = cell.keep("oracle of NMS", compute), own_precision(cell)
     recorded = float(mean_over_classes(cell.precision()))
     return {"AP": recorded, "AP_replay": own, "AP_oracle": ideal, "misranking": ideal - own}
 
@@ -167,12 +173,10 @@ def cell_recall(cell: CellData) -> dict[str, Floats] | None:
     """NR_tau [T] of a cell in both readings; None without boxes from before NMS."""
 
     def compute() -> dict[str, Floats] | None:
-        boxes = cell.pre_nms()
-        if boxes is None or not len(boxes):
-            return None
-        return nms_recall(overlaps_of(cell.images, cell.objects, ranked(boxes), len(cell.classes)), cell.overlaps)
+        before = cell.before
+        return None if before is None or not len(before.row) else nms_recall(before, cell.overlaps)
 
-    return cell.once("nms_recall", compute)
+    return cell.keep("nms_recall", compute)
 
 
 def mean_recall(values: Floats) -> float:

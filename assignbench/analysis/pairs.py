@@ -19,8 +19,10 @@ KEYS = ["data", "detector", "method", "baseline", "pair"]
 
 @dataclass(frozen=True)
 class Pair:
-    """A method and what it is compared with at one data set and detector, with the finished cells of both by seed.
+    """A method and what it is compared with on one data set, with the finished cells of both by seed.
 
+    Both are of one detector, unless `other` says of which detector and method the baseline is; `baseline` then names
+    both.
     `untestable` says why nothing can be compared; "" where at least one seed has both.
     """
 
@@ -33,6 +35,7 @@ class Pair:
     theirs: dict[int, CellData]
     untestable: str = ""
     least_objects: int = LEAST_OBJECTS  # in a group that a trend rests on
+    other: tuple[str, str] | None = None
 
     @property
     def keys(self) -> dict[str, str]:
@@ -41,33 +44,70 @@ class Pair:
         return dict(zip(KEYS, values, strict=True))
 
     @property
+    def sides(self) -> tuple[tuple[str, str], tuple[str, str]]:
+        """Detector and method of both sides, by which pairs hang together."""
+        return (self.detector, self.method), self.other or (self.detector, self.baseline)
+
+    @property
     def seeds(self) -> list[int]:
         """The seeds that both sides have finished."""
         return [s for s in self.ours if s in self.theirs]
 
-    def measured(self, measure: str, *, images: bool = True) -> Measured:
-        """The paired difference of a measure, seed by seed, and its replicates over test images (if asked for)."""
+    @property
+    def cells(self) -> list[CellData]:
+        """The cells of both sides."""
+        return [*self.ours.values(), *self.theirs.values()]
+
+    def measured(self, measure: str, *, images: bool = True, relative: bool = False) -> Measured:
+        """The paired difference of a measure, seed by seed, and its replicates over test images (if asked for).
+
+        `relative`: as a share of the other side's mean over these seeds.
+        """
         seeds = self.seeds
-        ours, theirs = [self.ours[s] for s in seeds], [self.theirs[s] for s in seeds]
-        values = [
-            measures.measured(a, measure) - measures.measured(b, measure) for a, b in zip(ours, theirs, strict=True)
-        ]
+        ours, theirs = ([measures.measured(c[s], measure) for s in seeds] for c in (self.ours, self.theirs))
+        values = _gap(np.asarray(ours, float), np.asarray(theirs, float), relative)
         if not images or not seeds:
-            return Measured(np.asarray(values, float))
-        gaps = [
-            measures.replicated(a, measure) - measures.replicated(b, measure) for a, b in zip(ours, theirs, strict=True)
-        ]
-        return Measured(np.asarray(values, float), np.stack(gaps, axis=1), max(1.0, len(ours[0].images) - 1.0))
+            return Measured(values)
+        both = (np.stack([measures.replicated(c[s], measure) for s in seeds], 1) for c in (self.ours, self.theirs))
+        ours_drawn, theirs_drawn = both
+        return Measured(
+            values, _gap(ours_drawn, theirs_drawn, relative), max(1.0, self.ours[seeds[0]].image_count - 1.0)
+        )
+
+
+def _gap(ours: Floats, theirs: Floats, relative: bool) -> Floats:
+    """Differences [..., S], or their shares of the mean over seeds; NaN where that is not above 0."""
+    gap = ours - theirs
+    if not relative or not gap.shape[-1]:
+        return gap
+    base = theirs.mean(axis=-1, keepdims=True)
+    return np.asarray(np.divide(gap, base, out=np.full_like(gap, np.nan), where=base > 0))
 
 
 def pair_of(study: StudyRecord, method: str, baseline: str, place: tuple[str, str]) -> Pair:
     """Two methods at a data set and detector, whatever the study says they are compared with."""
     ours, theirs = (_by_seed(study, name, place) for name in (method, baseline))
-    missing = [_missing(study, n, place) for n, cells in ((method, ours), (baseline, theirs)) if not cells]
+    missing = [without_cells(study, n, place) for n, cells in ((method, ours), (baseline, theirs)) if not cells]
     if not missing and not set(ours) & set(theirs):
         missing = [f"{method} and {baseline} have no finished seed in common"]
     kind, reason = study.pair(method, baseline, place), "; ".join(missing)
     return Pair(*place, method, baseline, kind, ours, theirs, reason, study.least_objects)
+
+
+def pair_across(study: StudyRecord, data: str, ours: tuple[str, str], theirs: tuple[str, str]) -> Pair:
+    """Two detectors with a method each (detector, method) on a data set, paired by seed: with one seed they see the
+    same images in the same order, but do not begin with the same weights.
+    """
+    cells, missing = {}, []
+    for detector, method in (ours, theirs):
+        cells[detector, method] = _by_seed(study, method, (data, detector))
+        if not cells[detector, method]:
+            missing.append(f"{without_cells(study, method, (data, detector))} on {detector}")
+    if not missing and not set(cells[ours]) & set(cells[theirs]):
+        missing = ["the two have no finished seed in common"]
+    named, reason = f"{theirs[1]} on {theirs[0]}", "; ".join(missing)
+    both = (cells[ours], cells[theirs])
+    return Pair(data, *ours, named, "detector", *both, reason, study.least_objects, other=theirs)
 
 
 def pairs_of(study: StudyRecord) -> list[Pair]:
@@ -86,7 +126,7 @@ def _by_seed(study: StudyRecord, method: str, place: tuple[str, str]) -> dict[in
     return {c.keys["seed"]: c for c in cells}
 
 
-def _missing(study: StudyRecord, method: str, place: tuple[str, str]) -> str:
+def without_cells(study: StudyRecord, method: str, place: tuple[str, str]) -> str:
     """Why a method has no finished cell at a place: the states of those it has."""
     told = ", ".join(f"{n} {state}" for state, n in study.states_of(method, place).items())
     return f"no finished cell of {method} ({told or 'not in the study here'})"
@@ -97,23 +137,31 @@ def over_pairs(pairs: Sequence[Pair], samples: Sequence[Measured], *, moderate: 
     found: dict[int, Estimate] = {}
     for data in dict.fromkeys(p.data for p in pairs):
         mine = [k for k, p in enumerate(pairs) if p.data == data]
-        shared = related([(pairs[k].detector, pairs[k].method, pairs[k].baseline) for k in mine])
+        shared = related([pairs[k].sides for k in mine])
         found |= zip(mine, estimates([samples[k] for k in mine], shared, moderate=moderate), strict=True)
     return [found[k] for k in range(len(pairs))]
 
 
 def estimated(
-    pairs: Sequence[Pair], measure: str, *, beside: Sequence[Pair] = (), moderate: bool = True
+    pairs: Sequence[Pair],
+    measure: str,
+    *,
+    beside: Sequence[Pair] = (),
+    moderate: bool = True,
+    relative: bool = False,
 ) -> list[Estimate]:
-    """The difference of every pair in a measure; pairs `beside` help to know the spread and are not asked about."""
+    """The difference of every pair in a measure; pairs `beside` help to know the spread and are not asked about.
+
+    `relative`: as shares of the baseline.
+    """
     every = [*pairs, *(p for p in beside if not any(_same(p, q) for q in pairs))]
-    return over_pairs(every, [p.measured(measure) for p in every], moderate=moderate)[: len(pairs)]
+    samples = [p.measured(measure, relative=relative) for p in every]
+    return over_pairs(every, samples, moderate=moderate)[: len(pairs)]
 
 
 def _same(one: Pair, other: Pair) -> bool:
     """Whether two are one comparison, whichever way round: its spread is known once."""
-    sides = [{p.method, p.baseline} for p in (one, other)]
-    return (one.data, one.detector) == (other.data, other.detector) and sides[0] == sides[1]
+    return one.data == other.data and set(one.sides) == set(other.sides)
 
 
 def by_seed(pair: Pair, measure: str) -> tuple[Floats, Floats]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,34 +11,45 @@ import pandas as pd
 
 from assignbench.analysis import measures
 from assignbench.analysis.base import CellData, StudyRecord
+from assignbench.analysis.curves_by_group import (
+    NUMBERS,
+    area_curve,
+    counted_place,
+    image_curves,
+    member_of,
+    object_curves,
+)
 from assignbench.analysis.estimates import Estimate, Floats, Measured, estimates
 from assignbench.analysis.pairs import Pair, over_pairs, pairs_of
+from assignbench.analysis.trends import LEAST_BASE
+from assignbench.analysis.verdicts import with_verdicts
 from assignbench.measure.coco import AREAS
 from assignbench.measure.groups import Grouping, group_precision
-from assignbench.measure.matching import average_precision, match, mean_over_classes
+from assignbench.measure.precision import average_precision
 
 INTERVALS = (
     "±: 95 % interval for the population that the row names: with one trained model for other test images, with "
     f"several for other seeds and other test images. Where fewer than {measures.LEAST_IMAGES} images hold such an "
-    "object, nothing is said about other images."
+    "object, nothing is said about other images, and nothing is tested. A relative gain is over the baseline's AP, "
+    f"where that has {100 * LEAST_BASE:g} points at least. Verdicts: of the gains, after Holm's correction over all "
+    "groups and methods of the table; three seeds are needed."
 )
 Key = tuple[str, str, str]  # data set, detector, method
 STANDARD_AREAS = {"small": AREAS["s"], "medium": AREAS["m"], "large": AREAS["l"]}
-NUMBERS = {"AP": slice(None), "AP50": slice(0, 1), "AP75": slice(5, 6)}  # of COCO's ten thresholds
 
 
 @dataclass(frozen=True)
 class Part:
     """A part of a cell's test split. `about` are numbers that are printed beside it (objects, images, their mean).
 
-    `images` is how many hold one of its objects. `judge` gives its AP [R, T, C] for weights [R, I] of the images; `key`
-    tells it from the other parts of a cell.
+    `images` is how many hold one of its objects. `curve` gives its AP, AP50 and AP75 [1 + R, 3] in a cell, on all
+    images and on their bootstrap replicates; `judge` its AP [R, T, C] for weights [R, I] of the images.
     """
 
     name: str
     about: Mapping[str, float]
     images: int
-    key: Hashable
+    curve: Callable[[CellData], Floats]
     judge: Callable[[CellData, Floats], Floats]
 
 
@@ -47,18 +58,27 @@ Parts = Callable[[CellData], list[Part]]
 
 def object_groups(grouping: Grouping, cell: CellData) -> list[Part]:
     """The groups of objects that hold one which counts, each with its balanced AP (`measure.groups`)."""
+    told = cell.keep(("groups of objects", grouping), partial(_object_groups, grouping, cell))
+    curves = partial(object_curves, grouping)
+    return [
+        Part(grouping.names[n], about, images, partial(_nth, curves, n), partial(_of_objects, grouping, n))
+        for n, about, images in told
+    ]
+
+
+def _object_groups(grouping: Grouping, cell: CellData) -> list[tuple[int, dict[str, float], int]]:
+    """Number, what is printed, and images of each group that holds an object which counts."""
     if grouping.column not in cell.objects:
         return []
     place, counted = grouping.place(cell.objects[grouping.column]), ~cell.overlaps.left_out
-    parts = []
-    for number, name in enumerate(grouping.names):
+    found = []
+    for number in range(len(grouping.names)):
         inside = place == number
         if (inside & counted).any():
             middle = float(cell.objects[grouping.column][inside].mean())
             about = {"middle": middle, "objects": int((inside & counted).sum())}
-            images = measures.images_with(cell, inside)
-            parts.append(Part(name, about, images, ("objects", grouping, number), partial(_of_objects, inside)))
-    return parts
+            found.append((number, about, measures.images_with(cell, inside)))
+    return found
 
 
 def image_groups(grouping: Grouping, cell: CellData) -> list[Part]:
@@ -66,57 +86,70 @@ def image_groups(grouping: Grouping, cell: CellData) -> list[Part]:
 
     Images in which no object counts belong to none, as in trends.
     """
-    place = np.where(cell.overlaps.left_out, -1, grouping.place(cell.objects[grouping.column]))
-    parts = []
-    for number, name in enumerate(grouping.names):
-        member = np.zeros(len(cell.overlaps.images))
-        member[cell.overlaps.object_image[place == number]] = 1.0
-        if member.any():
-            images = int(member.sum())
-            about = {"images": images, "objects": int((place == number).sum())}
-            parts.append(Part(name, about, images, ("images", grouping, number), partial(_of_images, member)))
-    return parts
+    told = cell.keep(("groups of images", grouping), partial(_image_groups, grouping, cell))
+    curves = partial(image_curves, grouping)
+    return [
+        Part(grouping.names[n], about, about["images"], partial(_nth, curves, n), partial(_of_images, grouping, n))
+        for n, about in told
+    ]
+
+
+def _image_groups(grouping: Grouping, cell: CellData) -> list[tuple[int, dict[str, int]]]:
+    found = []
+    for number in range(len(grouping.names)):
+        images = int(member_of(grouping, number, cell).sum())
+        if images:
+            objects = int((counted_place(grouping, cell) == number).sum())
+            found.append((number, {"images": images, "objects": objects}))
+    return found
+
+
+def ranges_of(study: StudyRecord) -> Mapping[str, tuple[float, float]]:
+    """The study's own ranges of area in px², or COCO's."""
+    return {k: (float(a), float(b)) for k, (a, b) in (study.about.get("areas") or {}).items()} or STANDARD_AREAS
+
+
+def recalls_of(study: StudyRecord) -> list[str]:
+    """The recalls by detections per image and class that the study asks for."""
+    return [f"AR{k}" for k in study.about.get("max_dets") or (1, 10, 100)]
 
 
 def area_groups(ranges: Mapping[str, tuple[float, float]], cell: CellData) -> list[Part]:
     """The ranges of area, by COCO's own rule."""
-    o = cell.overlaps
     parts = []
     for name, area in ranges.items():
-        inside = (o.object_area >= area[0]) & (o.object_area <= area[1]) & ~o.left_out
-        about, images = {"objects": int(inside.sum())}, measures.images_with(cell, inside)
-        parts.append(Part(name, about, images, ("area", area), partial(_of_area, area)))
+        objects, images = cell.keep(("objects by area", area), partial(_in_area, area, cell))
+        parts.append(Part(name, {"objects": objects}, images, partial(area_curve, area), partial(_of_area, area)))
     return parts
 
 
-def _of_objects(inside: np.ndarray, cell: CellData, weights: Floats) -> Floats:
+def _in_area(area: tuple[float, float], cell: CellData) -> tuple[int, int]:
+    """How many objects of a range count, and how many images hold one."""
+    o = cell.overlaps
+    inside = (o.object_area >= area[0]) & (o.object_area <= area[1]) & ~o.left_out
+    return int(inside.sum()), measures.images_with(cell, inside)
+
+
+def _of_objects(grouping: Grouping, number: int, cell: CellData, weights: Floats) -> Floats:
+    inside = grouping.place(cell.objects[grouping.column]) == number
     return group_precision(cell.overlaps, inside, weights=weights, matches=cell.matches)
 
 
-def _of_images(member: Floats, cell: CellData, weights: Floats) -> Floats:
-    return average_precision(cell.matches, weights * member)
+def _of_images(grouping: Grouping, number: int, cell: CellData, weights: Floats) -> Floats:
+    return average_precision(cell.matches, weights * member_of(grouping, number, cell))
 
 
 def _of_area(area: tuple[float, float], cell: CellData, weights: Floats) -> Floats:
-    matches = cell.once(("matches by area", area), lambda: match(cell.overlaps, area=area, max_detections=cell.most))
-    return average_precision(matches, weights)
+    return average_precision(measures.matches_of(cell, area), weights)
 
 
-def curve(cell: CellData, part: Part) -> Floats:
-    """AP, AP50 and AP75 [1 + R, 3] of a part, on all images and on their bootstrap replicates."""
-    return cell.once(("part", part.key), partial(_curve, cell, part))
-
-
-def _curve(cell: CellData, part: Part) -> Floats:
-    count = len(cell.overlaps.images)
-    weights = np.concatenate([measures.whole(count).rows, measures.bootstrap(count).rows])
-    found = part.judge(cell, weights)
-    return np.stack([mean_over_classes(found[:, t]) for t in NUMBERS.values()], axis=1)
+def _nth(curves: Callable[[CellData], Floats], number: int, cell: CellData) -> Floats:
+    return np.asarray(curves(cell)[number])
 
 
 def _curves(cells: Iterable[CellData], part: Part) -> Floats:
     """The curves [1 + R, S, 3] of several seeds."""
-    return np.stack([curve(c, part) for c in cells], axis=1)
+    return np.stack([part.curve(c) for c in cells], axis=1)
 
 
 def by_method(study: StudyRecord) -> dict[Key, dict[int, CellData]]:
@@ -148,7 +181,8 @@ def own_estimates(keys: Sequence[Key], samples: Sequence[Measured]) -> list[Esti
 
 def part_table(study: StudyRecord, parts_of: Parts) -> pd.DataFrame:
     """One row per data set, detector, method and part: AP, AP50 and AP75, and the paired gain over the baseline in AP
-    and relative to the baseline's AP, each with the half-width of its 95 % interval; n seeds, and for whom it speaks.
+    and relative to the baseline's AP, each with the half-width of its 95 % interval; n seeds, for whom it speaks, and
+    the corrected verdict of the gain with its p values. A gain relative to a baseline's AP below 5 points is NaN.
     """
     cells = by_method(study)
     parts = {key: parts_of(next(iter(of_method.values()))) for key, of_method in cells.items()}
@@ -161,7 +195,15 @@ def part_table(study: StudyRecord, parts_of: Parts) -> pd.DataFrame:
             rows[key, name] |= row
         for key, row in _gained(here, {k: pairs[k] for k in here if k in pairs}).items():
             rows[key, name] |= row
-    return without_repeats(pd.DataFrame(list(rows.values())), "gain")
+    table = pd.DataFrame(list(rows.values()))
+    return without_repeats(_judged(table) if "gain" in table else table, "gain")
+
+
+def _judged(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with p_holm and verdict, "" where a row has no baseline: one family of tests."""
+    judged = with_verdicts(table.assign(untestable=table.untestable.fillna("")), "gain")
+    judged = judged.assign(verdict=judged.verdict.where(judged.baseline != "", ""))
+    return judged.rename(columns={"untestable": "reason"})
 
 
 def without_repeats(table: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -179,6 +221,7 @@ def _head(key: Key, part: Part, pair: Pair | None) -> dict[str, object]:
     """What a row is about; a baseline is named also where nothing can be compared with it."""
     row: dict[str, object] = dict(zip(("data", "detector", "method"), key, strict=True))
     row |= {"baseline": pair.baseline if pair else "", "pair": pair.kind if pair else ""}
+    row["untestable"] = pair.untestable if pair else ""
     return {**row, "group": part.name, **part.about}
 
 
@@ -204,7 +247,8 @@ def _gained(parts: Mapping[Key, Part], pairs: Mapping[Key, Pair]) -> dict[Key, d
         base = theirs.mean(axis=1, keepdims=True)
         gain = ours - theirs
         own.append(sampled(gain, part.images))
-        share = np.divide(gain, base, out=np.full_like(gain, np.nan), where=base > 0)
+        enough = (base > 0) & (base[0] >= LEAST_BASE)
+        share = np.divide(gain, base, out=np.full_like(gain, np.nan), where=enough)
         relative.append(sampled(share, part.images))
     rows: dict[Key, dict[str, object]] = {}
     estimated = zip(*(over_pairs([pairs[k] for k in keys], samples) for samples in (own, relative)), strict=True)
@@ -212,6 +256,9 @@ def _gained(parts: Mapping[Key, Part], pairs: Mapping[Key, Pair]) -> dict[Key, d
         row: dict[str, object] = {"gain": gain_of.mean, "gain_half": gain_of.half}
         row |= {"relative_gain": share_of.mean, "relative_gain_half": share_of.half}
         row |= {"gain_n": str(gain_of.n), "gain_population": gain_of.population}
+        row |= {"p": gain_of.p, "untestable": ""}
+        if parts[key].images < measures.LEAST_IMAGES:
+            row |= {"p": np.nan, "untestable": f"fewer than {measures.LEAST_IMAGES} images hold one"}
         rows[key] = row
     return rows
 
@@ -235,4 +282,4 @@ def of_measure(cells: Sequence[CellData], measure: str) -> Measured:
     if measures.too_few_images(cells[0], measure):
         return Measured(values)
     replicates = np.stack([measures.replicated(c, measure) for c in cells], axis=1)
-    return Measured(values, replicates, max(1.0, len(cells[0].images) - 1.0))
+    return Measured(values, replicates, max(1.0, cells[0].image_count - 1.0))

@@ -3,38 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from assignbench.analysis.base import CellData, StudyRecord, analysis, keys_of
+from assignbench.analysis.base import CellData, StudyRecord, analysis
 from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.result import SEEDS, Result
 from assignbench.config.images import HW, network_hw, padded_hw
+from assignbench.config.method import Ranking
+from assignbench.measure.ranking import ranking_score
 from assignbench.records import CellRecord
 
 LEAST_SCORES = 8  # priors of an object below which its scores are not looked at
 TINY = 1e-12
+LATE = 0.5  # of the progress: the second half of training
 SCORE_UNITS = {"cls_score": "1", "iou": "IoU"}
 # A gap of two means in pooled standard deviations, and a chance.
 MIXTURE_UNITS = {"separation": "1", "gap": "deviations", "better_share": "share", "objects": "objects"}
-PEAK_UNITS = {"distance": "√area", "iou_lost": "IoU", "objects": "objects"}
+PEAK_UNITS = {f"distance{kind}": "√area" for kind in ("", "_cls")} | {"objects": "objects"}
+PEAK_UNITS |= {f"iou_lost{kind}": "IoU" for kind in ("", "_cls")}
 ANCHOR_UNITS = {"share": "share", "size": "strides", "ratio": "w:h"}
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
 def visits(cell: CellRecord) -> list[pd.DataFrame]:
-    """The probe tables in the order of training."""
-    return [pd.read_parquet(path) for path in cell.probe_visits()]
+    """The probe tables in the order of training, of the images that every cell of the study probes."""
+    return [counted(pd.read_parquet(path)) for path in cell.probe_visits()]
+
+
+def last_visit(cell: CellRecord) -> pd.DataFrame:
+    """The last of `visits`, without reading the others."""
+    return counted(pd.read_parquet(cell.probe_visits()[-1]))
+
+
+def counted(table: pd.DataFrame) -> pd.DataFrame:
+    """A probe table without the images that are probed only to be shown."""
+    return table[~table.extra.astype(bool)].reset_index(drop=True) if "extra" in table else table
 
 
 def probe_objects(cell: CellRecord) -> pd.DataFrame:
     """What the rule noted of every probe object (its diagnostics) at the last visit; empty where it notes nothing."""
-    paths = sorted((cell.folder / "probes").glob("objects-*.parquet"))
-    return pd.read_parquet(paths[-1]) if paths else pd.DataFrame()
+    found = last_recorded(cell, "objects")
+    return pd.DataFrame() if found is None else counted(found)
+
+
+def recorded(cell: CellRecord, name: str) -> list[pd.DataFrame]:
+    """The tables objects, shapes or grid of the visits to the probe images, in the order of training; none in records
+    of earlier versions.
+    """
+    return [pd.read_parquet(path) for path in _files(cell, name)]
+
+
+def last_recorded(cell: CellRecord, name: str) -> pd.DataFrame | None:
+    """The last of `recorded`, without reading the others; None where there are none."""
+    files = _files(cell, name)
+    return pd.read_parquet(files[-1]) if files else None
+
+
+def _files(cell: CellRecord, name: str) -> list[Path]:
+    return sorted((cell.folder / "probes").glob(f"{name}-*.parquet"))
 
 
 @analysis(
@@ -48,17 +81,29 @@ def probe_objects(cell: CellRecord) -> pd.DataFrame:
 )
 def churn(study: StudyRecord) -> list[Result]:
     """Mean over the visits of the second half, over seeds; and the course over training."""
-    rows = [r for cell in study.done for r in cell_churn(cell)]
+    rows = [{**cell.keys, **r} for cell in study.data() for r in kept_churn(cell)]
     if not rows:
         return []
     table = pd.DataFrame(rows)
     keys = ["data", "detector", "method", "seed", "task"]
-    late = table[table.progress > 0.5].groupby(keys, sort=False, as_index=False).churn.mean()
+    late = table[table.progress > LATE].groupby(keys, sort=False, as_index=False).churn.mean()
     units = {"churn": "share", "progress": "share"}
     return [
         Result("churn", "Second half of training", over_seeds(late) if len(late) else late, units, population=SEEDS),
         Result("churn.course", "Churn over training", table, units, "figure"),
     ]
+
+
+def kept_churn(cell: CellData) -> list[dict[str, object]]:
+    """One row per visit but the first, and task."""
+    return cell.keep("churn", partial(cell_churn, cell.cell))
+
+
+def late_churn(cell: CellData) -> dict[str, float]:
+    """Churn by task, mean over the visits of the second half of training; nothing where there are none."""
+    table = pd.DataFrame(kept_churn(cell), columns=["task", "progress", "churn"])
+    late = table[table.progress > LATE].groupby("task").churn.mean()
+    return {str(task): float(value) for task, value in late.items()}
 
 
 def cell_churn(cell: CellRecord) -> list[dict[str, object]]:
@@ -73,7 +118,7 @@ def cell_churn(cell: CellRecord) -> list[dict[str, object]]:
                 fresh = pd.Series([(o, (o, p) not in before[task]) for o, p in now])
                 share = pd.DataFrame(fresh.tolist(), columns=["object", "new"]).groupby("object").new.mean().mean()
                 progress = float(table.progress.iloc[0])
-                rows.append({**keys_of(cell), "task": task, "progress": progress, "churn": float(share)})
+                rows.append({"task": task, "progress": progress, "churn": float(share)})
             before[task] = now
     return rows
 
@@ -91,13 +136,7 @@ def cell_churn(cell: CellRecord) -> list[dict[str, object]]:
 )
 def evolution(study: StudyRecord) -> list[Result]:
     """data, detector, method, seed, progress, priors (positive, other), cls_score, iou; and the last visit."""
-    rows = []
-    for cell in study.done:
-        for table in visits(cell):
-            for kind, mine in (("positive", table[table.positive_cls]), ("other", table[~table.positive_cls])):
-                if len(mine):
-                    row = {**keys_of(cell), "progress": float(table.progress.iloc[0]), "priors": kind}
-                    rows.append({**row, "cls_score": float(mine.cls_score.mean()), "iou": float(mine.iou.mean())})
+    rows = [{**cell.keys, **row} for cell in study.data() for row in kept_evolution(cell)]
     if not rows:
         return []
     table = pd.DataFrame(rows)
@@ -106,6 +145,21 @@ def evolution(study: StudyRecord) -> list[Result]:
         Result("evolution", "At the end of training", over_seeds(last), SCORE_UNITS, population=SEEDS),
         Result("evolution.course", "Confidence over training", table, role="figure"),
     ]
+
+
+def kept_evolution(cell: CellData) -> list[dict[str, object]]:
+    """One row per visit and kind of prior."""
+    return cell.keep("evolution", partial(_evolution, cell.cell))
+
+
+def _evolution(cell: CellRecord) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    for table in visits(cell):
+        for kind, mine in (("positive", table[table.positive_cls]), ("other", table[~table.positive_cls])):
+            if len(mine):
+                row: dict[str, object] = {"progress": float(table.progress.iloc[0]), "priors": kind}
+                rows.append({**row, "cls_score": float(mine.cls_score.mean()), "iou": float(mine.iou.mean())})
+    return rows
 
 
 @analysis(
@@ -125,25 +179,31 @@ def evolution(study: StudyRecord) -> list[Result]:
 def scores(study: StudyRecord) -> list[Result]:
     """Over seeds: separation of positives and others, gap and better share of the recorded mixtures; the mixtures."""
     rows, mixtures = [], []
-    for cell in study.done:
-        keys = keys_of(cell)
-        fitted = recorded_mixtures(probe_objects(cell))
-        if len(fitted):
-            mixtures.append(fitted.assign(**keys))
-        tables = visits(cell)
-        if not tables:
-            continue
-        apart = [separation(g) for _, g in tables[-1].groupby("object_id") if len(g) >= LEAST_SCORES]
-        known = [s for s in apart if np.isfinite(s)]
-        if known:
-            row = {**keys, "separation": float(np.mean(known)), **mixture_means(fitted), "objects": len(known)}
-            rows.append(row)
+    for cell in study.data():
+        row, fitted = kept_scores(cell)
+        mixtures += [fitted.assign(**cell.keys)] if len(fitted) else []
+        rows += [{**cell.keys, **row}] if row else []
     table = over_seeds(pd.DataFrame(rows)) if rows else pd.DataFrame()
     drawn = pd.concat(mixtures, ignore_index=True) if mixtures else pd.DataFrame()
     return [
         Result("scores", "How far an object's positives stand out", table, MIXTURE_UNITS, population=SEEDS),
         Result("scores.mixtures", "Recorded mixtures of the probe objects", drawn, role="figure"),
     ]
+
+
+def kept_scores(cell: CellData) -> tuple[dict[str, float], pd.DataFrame]:
+    """A cell's row (empty where it has none), and the mixtures that its rule recorded."""
+    return cell.keep("scores", partial(_scores, cell.cell))
+
+
+def _scores(cell: CellRecord) -> tuple[dict[str, float], pd.DataFrame]:
+    fitted, tables = recorded_mixtures(probe_objects(cell)), visits(cell)
+    last = tables[-1:]
+    apart = [separation(g) for table in last for _, g in table.groupby("object_id") if len(g) >= LEAST_SCORES]
+    known = [s for s in apart if np.isfinite(s)]
+    if not known:
+        return {}, fitted
+    return {"separation": float(np.mean(known)), **mixture_means(fitted), "objects": len(known)}, fitted
 
 
 def prior_losses(group: pd.DataFrame) -> Floats:
@@ -211,24 +271,31 @@ def mixture_means(fitted: pd.DataFrame) -> dict[str, float]:
     definition=(
         "Over the priors of a probe object at the last visit: distance between the best-scored prior and the one of "
         "largest IoU in square roots of the object's area, and how far the best-scored one's IoU stays behind the "
-        "largest; mean over the probe objects. The picture shows score and IoU at the priors' places."
+        "largest; mean over the probe objects. Scored by the ranking score, which NMS sorts by; _cls: by the class "
+        "score alone. The picture shows score and IoU at the priors' places."
     ),
     paper="MuSu, Fig. 1",
 )
 def maps(study: StudyRecord) -> Result:
-    """Per cell: distance of the two peaks, and the IoU lost by following the score."""
-    rows = []
-    for cell in study.done:
-        tables = visits(cell)
-        if not tables:
-            continue
-        areas = cell_areas(cell)
-        found = [m for i, g in tables[-1].groupby("object_id") if (m := _peaks(g, areas.get(int(i)))) is not None]
-        if found:
-            mean = pd.DataFrame(found).mean()
-            rows.append({**keys_of(cell), **{k: float(v) for k, v in mean.items()}, "objects": len(found)})
+    """Per cell: distance of the two peaks, and the IoU lost by following the score; of both scores."""
+    rows = [{**cell.keys, **row} for cell in study.data() if (row := kept_peaks(cell))]
     table = over_seeds(pd.DataFrame(rows)) if rows else pd.DataFrame()
     return Result("maps", "Distance of the two peaks", table, PEAK_UNITS, population=SEEDS)
+
+
+def kept_peaks(cell: CellData) -> dict[str, float]:
+    """The mean distances of a cell's peaks; empty where it has no probes."""
+    return cell.keep("peaks", partial(_mean_peaks, cell.cell))
+
+
+def _mean_peaks(cell: CellRecord) -> dict[str, float]:
+    tables = visits(cell)
+    if not tables:
+        return {}
+    areas, last = cell_areas(cell), tables[-1].assign(ranking_score=probe_ranking(cell, tables[-1]))
+    found = [m for i, g in last.groupby("object_id") if (m := _peaks(g, areas.get(int(i)))) is not None]
+    mean = pd.DataFrame(found).mean()
+    return {**{str(k): float(v) for k, v in mean.items()}, "objects": len(found)} if found else {}
 
 
 def cell_areas(cell: CellRecord) -> dict[int, float]:
@@ -241,15 +308,26 @@ def cell_areas(cell: CellRecord) -> dict[int, float]:
     return {int(k): float(v) for k, v in table.groupby("object_id").network_area.median().items()}
 
 
+def probe_ranking(cell: CellRecord, probes: pd.DataFrame) -> Floats:
+    """The ranking score of every row of a visit's table: what NMS would sort these predictions by."""
+    method = cell.config.method
+    ranking: Ranking = "quality" if method.nms.kind == "iou_guided" else method.ranking
+    return ranking_score(ranking, probes.cls_score.to_numpy(float), probes.quality_score.to_numpy(float))
+
+
 def _peaks(group: pd.DataFrame, area: float | None) -> dict[str, float] | None:
-    best, widest = group.loc[group.cls_score.idxmax()], group.loc[group.iou.idxmax()]
+    widest = group.loc[group.iou.idxmax()]
     # An object that no sampled batch held: the best prediction's own area.
     area = area or float((widest.x2 - widest.x1) * (widest.y2 - widest.y1))
     if not area > 0:
         return None
-    gap = np.hypot(*((best[f"prior_{a}1"] + best[f"prior_{a}2"] - widest[f"prior_{a}1"] - widest[f"prior_{a}2"]) / 2
-                     for a in "xy"))  # fmt: skip
-    return {"distance": float(gap) / area**0.5, "iou_lost": float(widest.iou - best.iou)}
+    found: dict[str, float] = {}
+    for kind, score in (("", "ranking_score"), ("_cls", "cls_score")):
+        best = group.loc[group[score].idxmax()]
+        gap = (best[f"prior_{a}1"] + best[f"prior_{a}2"] - widest[f"prior_{a}1"] - widest[f"prior_{a}2"] for a in "xy")
+        found |= {f"distance{kind}": float(np.hypot(*gap)) / 2 / area**0.5}
+        found |= {f"iou_lost{kind}": float(widest.iou - best.iou)}
+    return found
 
 
 @analysis(
@@ -267,9 +345,14 @@ def anchors(study: StudyRecord) -> Result:
     """anchor, share, size, ratio over seeds; for imports nothing."""
     rows = []
     for cell in study.data():
-        rows += learned_anchors(cell)
+        rows += [{**cell.keys, **row} for row in kept_anchors(cell)]
     table = over_seeds(pd.DataFrame(rows)) if rows else pd.DataFrame()
     return Result("anchors", "Boxes by place of the prior", table, ANCHOR_UNITS, population=SEEDS)
+
+
+def kept_anchors(cell: CellData) -> list[dict[str, object]]:
+    """One row per prior of a location that detects anything."""
+    return cell.keep("anchors", partial(learned_anchors, cell))
 
 
 def learned_anchors(cell: CellData, least: float = 0.3) -> list[dict[str, object]]:
@@ -297,7 +380,6 @@ def learned_anchors(cell: CellData, least: float = 0.3) -> list[dict[str, object
     table = table.assign(anchor=table.prior % count, size=np.sqrt(width * height) / stride, ratio=width / height)
     return [
         {
-            **cell.keys,
             "anchor": f"{int(number)}",
             "share": len(group) / len(table),
             "size": float(group["size"].median()),

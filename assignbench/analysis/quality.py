@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -13,9 +11,12 @@ from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.nms import own_precision, replayed_precision
 from assignbench.analysis.result import SEEDS, Result
 from assignbench.config.method import Ranking
-from assignbench.measure.matching import mean_over_classes, overlaps_of
+from assignbench.measure.matching import overlaps_of
+from assignbench.measure.precision import mean_over_classes
+from assignbench.measure.ranking import ranking_score
 
 BINS = 10
+GOOD_IOU = 0.5  # a box from this IoU on counts in the error of the predicted one
 Floats = npt.NDArray[np.float64]
 
 
@@ -31,17 +32,9 @@ def true_iou(cell: CellData, boxes: pd.DataFrame) -> Floats:
     return best
 
 
-def rescored(ranking: Ranking, cls: Floats, quality: Floats) -> Floats:
-    """The method's ranking score with another quality."""
-    return _SCORES[ranking](cls, quality)
-
-
-_SCORES: dict[Ranking, Callable[[Floats, Floats], Floats]] = {
-    "cls": lambda cls, quality: cls,
-    "cls*quality": lambda cls, quality: cls * quality,
-    "sqrt(cls*quality)": lambda cls, quality: np.sqrt(cls * quality),
-    "quality": lambda cls, quality: quality,
-}
+def true_of_kept(cell: CellData) -> Floats:
+    """The true IoU of each detection."""
+    return cell.once("true IoU of detections", lambda: true_iou(cell, cell.detections))
 
 
 def predicts_iou(cell: CellData) -> bool:
@@ -66,17 +59,10 @@ def quality(study: StudyRecord) -> list[Result]:
     """Errors and bias, the reliability curve, and AP with oracle IoU."""
     errors, curves, oracle = [], [], []
     for cell in study.data():
-        boxes = cell.pre_nms()
-        before = np.zeros(0) if boxes is None else true_iou(cell, boxes)
-        if predicts_iou(cell):
-            row: dict[str, object] = dict(cell.keys)
-            row |= _error(true_iou(cell, cell.detections), cell.detections.quality_score.to_numpy(float), "kept")
-            if boxes is not None:
-                row |= _error(before, boxes.quality_score.to_numpy(float), "before")
-                curves += [{**cell.keys, **r} for r in reliability(boxes.quality_score.to_numpy(float), before)]
-            errors.append(row)
-        if boxes is not None and len(boxes):
-            oracle.append({**cell.keys, **_oracle(cell, boxes, before)})
+        error, curve, ideal = cell_quality(cell)
+        errors += [{**cell.keys, **error}] if error else []
+        curves += [{**cell.keys, **row} for row in curve]
+        oracle += [{**cell.keys, **ideal}] if ideal else []
     tables = [over_seeds(pd.DataFrame(rows)) if rows else pd.DataFrame() for rows in (errors, curves, oracle)]
     points = {"AP": "AP", "AP_replay": "AP", "AP_oracle": "AP", "room": "AP"}
     ious = {name: "IoU" for name in ("error_kept", "bias_kept", "error_before", "bias_before")}
@@ -89,8 +75,29 @@ def quality(study: StudyRecord) -> list[Result]:
     ]
 
 
+Quality = tuple[dict[str, float], list[dict[str, object]], dict[str, float]]
+
+
+def cell_quality(cell: CellData) -> Quality:
+    """A cell's errors, its reliability curve and its AP with the true IoU; empty where the records do not hold them."""
+    return cell.keep("quality", lambda: _quality(cell))
+
+
+def _quality(cell: CellData) -> Quality:
+    boxes = cell.pre_nms()
+    before = np.zeros(0) if boxes is None else true_iou(cell, boxes)
+    error: dict[str, float] = {}
+    curve: list[dict[str, object]] = []
+    if predicts_iou(cell):
+        error |= _error(true_of_kept(cell), cell.detections.quality_score.to_numpy(float), "kept")
+        if boxes is not None:
+            error |= _error(before, boxes.quality_score.to_numpy(float), "before")
+            curve = reliability(boxes.quality_score.to_numpy(float), before)
+    return error, curve, _oracle(cell, boxes, before) if boxes is not None and len(boxes) else {}
+
+
 def _error(true: Floats, predicted: Floats, name: str) -> dict[str, float]:
-    good = true >= 0.5
+    good = true >= GOOD_IOU
     gap = predicted[good] - true[good]
     nothing = float("nan")
     mean, bias = (float(np.abs(gap).mean()), float(gap.mean())) if good.any() else (nothing, nothing)
@@ -114,7 +121,7 @@ def _oracle(cell: CellData, boxes: pd.DataFrame, true: Floats) -> dict[str, floa
     """AP as recorded, as replayed through the cell's NMS, and the same with the true IoU in the ranking."""
     method = cell.config.method
     ranking: Ranking = method.ranking if predicts_iou(cell) and method.ranking != "cls" else "cls*quality"
-    score = rescored(ranking, boxes.cls_score.to_numpy(float), true)
+    score = ranking_score(ranking, boxes.cls_score.to_numpy(float), true)
     ideal = replayed_precision(cell, boxes.assign(ranking_score=score, quality_score=true))
     own, recorded = own_precision(cell), float(mean_over_classes(cell.precision()))
     return {"AP": recorded, "AP_replay": own, "AP_oracle": ideal, "room": ideal - own}

@@ -5,7 +5,7 @@ The table holds what was measured and nothing else; `python -m benchmarks.spread
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from importlib.resources import files
 
 import numpy as np
@@ -84,10 +84,10 @@ def spread_of(table: pd.DataFrame, metric: str, data: str, detectors: Sequence[s
     return spread, _source(rows)
 
 
-def _comparisons(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
-    """Detector, method and baseline of every row; those of another study are others."""
-    where = [f"{study} {detector}" for study, detector in zip(rows.study, rows.detector, strict=True)]
-    return list(zip(where, rows.method, rows.baseline, strict=True))
+def _comparisons(rows: pd.DataFrame) -> list[tuple[Hashable, Hashable]]:
+    """Method and baseline of every row, each with its detector; those of another study are others."""
+    where = list(zip(rows.study, rows.detector, strict=True))
+    return [((at, m), (at, b)) for at, m, b in zip(where, rows.method, rows.baseline, strict=True)]
 
 
 def _source(rows: pd.DataFrame) -> str:

@@ -107,9 +107,9 @@ def summary(study: StudyRecord) -> list[Result]:
     """Per method the gain over its baseline and the probability of improvement; per method the aggregate."""
     boot = Bootstrap(primary_metric(study))
     gains, methods = comparisons(study, boot), aggregates(study, boot)
-    points = {n: "share" for n in ("gain", "low", "high", "middle_gain", "middle_low", "middle_high")}
+    points = {n: "AP" for n in ("gain", "low", "high", "middle_gain", "middle_low", "middle_high")}
     points |= {n: "share" for n in ("improvement", "improvement_low", "improvement_high")}
-    totals = {n: "share" for n in ("mean", "low", "high", "middle", "middle_low", "middle_high")}
+    totals = {n: "AP" for n in ("mean", "low", "high", "middle", "middle_low", "middle_high")}
     results = [
         Result("summary", f"Gain in {boot.measure} over the places of each pair", gains, points),
         Result("summary.methods", f"{boot.measure} over the places that all methods have", methods, totals),

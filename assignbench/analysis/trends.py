@@ -7,13 +7,14 @@ and the gain is relative to the baseline's, since crowded images are harder for 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 
 import numpy as np
 
 from assignbench.analysis import measures
 from assignbench.analysis.base import CellData
+from assignbench.analysis.curves_by_group import image_curves, object_curves
 from assignbench.analysis.estimates import Estimate, Floats, Measured
 from assignbench.analysis.lines import slope
 from assignbench.analysis.pairs import Pair, over_pairs
@@ -23,15 +24,14 @@ from assignbench.measure.groups import (
     IMAGE_CROWDING,
     PER_IMAGE,
     Grouping,
-    group_precision,
     quantile_grouping,
 )
-from assignbench.measure.matching import average_precision, mean_over_classes
 
 FACTORS = ("crowdedness", "aspect_ratio", "acentricity", "occlusion", "contrast", "objects_in_image")
 FACTOR_BINS = 4
 LEAST_IMAGES = 10  # that hold objects of a group: with five, 8 to 16 % of trends were false in simulations
 LEAST_RANGE = 0.5  # between the means of the outer groups, in units of the factor
+LEAST_BASE = 0.05  # AP of the baseline in a group: a share of less is ruled by chance
 # LTM's groups where it has some; groups of equal size otherwise. By image: those of a whole image.
 BY_IMAGE = {"crowdedness": IMAGE_CROWDING, "objects_in_image": PER_IMAGE}
 BY_OBJECT = {"aspect_ratio": ELONGATION}
@@ -40,7 +40,7 @@ BY_OBJECT = {"aspect_ratio": ELONGATION}
 @dataclass(frozen=True)
 class Groups:
     """The groups of a factor that hold enough: place [M] of every object (-1 in none), names and means [G], numbers of
-    objects [G] and of images with some [G].
+    objects [G] and of images with some [G]; `numbers` of the groups among all of their grouping.
     """
 
     place: np.ndarray
@@ -50,6 +50,7 @@ class Groups:
     images: Floats
     by_image: bool
     untestable: str = ""
+    numbers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,9 @@ class TrendSample:
         return f"{told}; against the slope at {', '.join(against)}" if against else told
 
 
-def unit_of_gain(factor: str) -> str:
+def unit_of_gain(factor: str, *, relative: bool = False) -> str:
     """What a gain over the groups of a factor is counted in."""
-    return "per cent of the baseline's AP" if factor in BY_IMAGE else "points"
+    return "per cent of the baseline's AP" if relative or factor in BY_IMAGE else "points"
 
 
 def column_of(factor: str) -> str:
@@ -93,7 +94,7 @@ def grouping_of(cell: CellData, factor: str, least: int = LEAST_OBJECTS) -> Grou
     """The groups that a factor cuts a test set into; None if it is not there or never varies. Equal groups are as many
     as hold `least` objects.
     """
-    if column_of(factor) not in cell.objects:
+    if not cell.describes(column_of(factor)):
         return None
     fixed = BY_IMAGE.get(factor) or BY_OBJECT.get(factor)
     if fixed:
@@ -104,13 +105,14 @@ def grouping_of(cell: CellData, factor: str, least: int = LEAST_OBJECTS) -> Grou
 
 def groups_of(cell: CellData, factor: str, least: int = LEAST_OBJECTS) -> Groups:
     """The groups of a factor with `least` objects on a cell's test set, which are those of every cell on it."""
-    return cell.once(("groups", factor, least), partial(_groups_of, cell, factor, least))
+    told = cell.keep(("groups", factor, least), lambda: astuple(_groups_of(cell, factor, least)))
+    return Groups(*told)
 
 
 def _groups_of(cell: CellData, factor: str, least: int) -> Groups:
     grouping, by_image = grouping_of(cell, factor, least), factor in BY_IMAGE
     if grouping is None:
-        missing = column_of(factor) not in cell.objects
+        missing = not cell.describes(column_of(factor))
         reason = f"the objects have no {factor}" if missing else f"{factor} is the same for all objects"
         return _no_groups(by_image, len(cell.objects), reason)
     values = cell.objects[grouping.column].to_numpy(float)
@@ -126,7 +128,8 @@ def _groups_of(cell: CellData, factor: str, least: int) -> Groups:
     middles = np.array([values[place == k].mean() for k in range(len(kept))])
     names = tuple(grouping.names[k] for k in kept)
     held = (sizes[kept].astype(float), images[kept].astype(float))
-    return Groups(place, names, middles, *held, by_image, _too_few(factor, names, middles, least))
+    why = _too_few(factor, names, middles, least)
+    return Groups(place, names, middles, *held, by_image, why, tuple(kept.tolist()))
 
 
 def _no_groups(by_image: bool, objects: int, reason: str) -> Groups:
@@ -147,29 +150,22 @@ def _too_few(factor: str, names: tuple[str, ...], middles: Floats, least: int) -
 
 def group_curve(cell: CellData, factor: str, least: int = LEAST_OBJECTS) -> Floats:
     """AP [1 + R, G] of every group, on all images and on their bootstrap replicates."""
-    return cell.once(("group curve", factor, least), partial(_group_curve, cell, factor, least))
+    return cell.keep(("group curve", factor, least), partial(_group_curve, cell, factor, least))
 
 
 def _group_curve(cell: CellData, factor: str, least: int) -> Floats:
-    groups, count = groups_of(cell, factor, least), len(cell.overlaps.images)
-    weights = np.concatenate([measures.whole(count).rows, measures.bootstrap(count).rows])
-    columns = []
-    for number in range(len(groups.names)):
-        inside = groups.place == number
-        if groups.by_image:
-            member = np.zeros(count)
-            member[cell.overlaps.object_image[inside]] = 1.0
-            columns.append(mean_over_classes(average_precision(cell.matches, weights * member)))
-        else:
-            found = group_precision(cell.overlaps, inside, weights=weights, matches=cell.matches)
-            columns.append(mean_over_classes(found))
-    return np.stack(columns, axis=-1) if columns else np.zeros((len(weights), 0))
+    groups, grouping = groups_of(cell, factor, least), grouping_of(cell, factor, least)
+    if grouping is None or not groups.names:
+        return np.zeros((1 + measures.REPLICATES, 0))
+    curves = (image_curves if groups.by_image else object_curves)(grouping, cell)[..., 0]
+    return np.stack([curves[number] for number in groups.numbers], axis=-1)
 
 
-def trend_sample(pair: Pair, factor: str) -> TrendSample:
+def trend_sample(pair: Pair, factor: str, *, relative: bool = False) -> TrendSample:
     """How the gain of a pair changes over the groups of a factor.
 
     Each seed's slope is fitted with the groups' numbers of images as weights: the AP of a small group is a rough one.
+    Gains by groups of images are shares of the baseline's AP there, others are if they are asked for as `relative`.
     """
     seeds, least = pair.seeds, pair.least_objects
     groups = (
@@ -181,19 +177,28 @@ def trend_sample(pair: Pair, factor: str) -> TrendSample:
         np.stack([group_curve(c[s], factor, least) for s in seeds], axis=1) for c in (pair.ours, pair.theirs)
     )
     gained = ours - theirs  # [1 + R, S, G]
-    if groups.by_image:
+    if relative or groups.by_image:
         base = theirs.mean(axis=1, keepdims=True)
+        low = [n for n, b in zip(groups.names, base[0, 0], strict=True) if b < LEAST_BASE]
+        if low:
+            told = f"below {100 * LEAST_BASE:g} points in {', '.join(low)}, and shares of so little say nothing"
+            return _without(groups, len(seeds), f"the baseline's AP is {told}")
         gained = np.divide(gained, base, out=np.full_like(gained, np.nan), where=base > 0)
     if not np.isfinite(gained).all():
         return _without(groups, len(seeds), "the baseline finds nothing in a group")
-    gained[1:] = measures.stretched(gained[1:], _stretch(pair.ours[seeds[0]], groups))
+    gained[1:] = measures.stretched(gained[1:], stretch_of_groups(pair.ours[seeds[0]], factor, least))
     return TrendSample(slopes_of(gained, groups.middles, groups.images), groups, gained[0], gained[1:])
 
 
-def _stretch(cell: CellData, groups: Groups) -> Floats:
+def stretch_of_groups(cell: CellData, factor: str, least: int) -> Floats:
     """By how much replicates of each group's gain [G], a mean over its classes, vary too little."""
-    by_class = [measures.stretch(cell, groups.place == number) for number in range(len(groups.names))]
-    return np.array([np.nanmean(factors**2) ** 0.5 for factors in by_class])
+
+    def compute() -> Floats:
+        groups = groups_of(cell, factor, least)
+        by_class = [measures.stretch(cell, groups.place == number) for number in range(len(groups.names))]
+        return np.array([np.nanmean(factors**2) ** 0.5 for factors in by_class])
+
+    return cell.keep(("stretch", factor, least), compute)
 
 
 def _without(groups: Groups, seeds: int, reason: str) -> TrendSample:
@@ -216,8 +221,8 @@ def slopes_of(gained: Floats, middles: Floats, images: Floats) -> Measured:
     return Measured(slopes[0], slopes[1:], float(parts.sum() ** 2 / known) if known > 0 else float("inf"))
 
 
-def trends(pairs: list[Pair], factor: str) -> list[tuple[Pair, TrendSample, Estimate]]:
+def trends(pairs: list[Pair], factor: str, *, relative: bool = False) -> list[tuple[Pair, TrendSample, Estimate]]:
     """The trend of every pair's gain over a factor, seed variances moderated over the pairs of a data set."""
-    samples = [trend_sample(p, factor) for p in pairs]
+    samples = [trend_sample(p, factor, relative=relative) for p in pairs]
     found = over_pairs(pairs, [s.slopes for s in samples])
     return list(zip(pairs, samples, found, strict=True))

@@ -10,6 +10,7 @@ import pandas as pd
 from assignbench.analysis.estimates import ALPHA, Floats
 
 HIGHER, LOWER, OPEN, NOT_TESTABLE = "higher", "lower", "not resolvable", "not testable"
+NOT_COMPARED = "not compared"  # times that other programs made longer
 
 
 def holm(p: Sequence[float]) -> Floats:

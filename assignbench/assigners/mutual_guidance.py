@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from typing import Annotated, Literal
 
 import torch
@@ -24,6 +25,7 @@ from assignbench.select import predicted_iou, prior_iou, top_mask
 RAW_POSITIVE, RAW_IGNORED = 3.0, 2.0
 # Pairs that are amplified or ranked at once, so that temporary matrices stay in a processor's cache.
 PAIRS = 1_000_000
+FIGURE_SIGMAS = (1.0, 2.0, 3.0)  # Fig. 3
 
 
 def amplified_iou(iou: Tensor, scores: Tensor, sigma: float = 2.0) -> Tensor:
@@ -111,14 +113,16 @@ class MutualGuidance(Assigner):
         return Assignment(Targets.hard(cls), Targets.hard(box), diagnostics=told, prior_diagnostics=raw)
 
     def formulas(self) -> list[dict[str, float | str]]:
-        """Fig. 3: amplified IoU over IoU for five class scores."""
+        """Fig. 3: amplified IoU over IoU for five class scores, with σ = 1, 2, 3 and the rule's own."""
         x = torch.linspace(0, 1, 101, dtype=torch.float64)
         rows: list[dict[str, float | str]] = []
-        for score in (0.0, 0.25, 0.5, 0.75, 1.0):
-            value = amplified_iou(x, torch.full_like(x, score), self.sigma)
-            curve = f"p = {score:g}"
-            for at, found in zip(x.tolist(), value.tolist(), strict=True):
-                rows.append({"formula": "amplified IoU", "curve": curve, "x": at, "y": score, "value": found})
+        for sigma, score in product(sorted({*FIGURE_SIGMAS, self.sigma}), (0.0, 0.25, 0.5, 0.75, 1.0)):
+            value = amplified_iou(x, torch.full_like(x, score), sigma)
+            names = {"formula": f"amplified IoU, σ = {sigma:g}", "curve": f"p = {score:g}"}
+            rows += [
+                {**names, "x": at, "y": score, "value": found}
+                for at, found in zip(x.tolist(), value.tolist(), strict=True)
+            ]
         return rows
 
     def _static(self, iou: Tensor, objects: Objects) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import Any
 
 import pandas as pd
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 import assignbench
 from assignbench.commands.folders import in_place_of
@@ -61,17 +63,19 @@ def analyze(options: argparse.Namespace, console: Console) -> int:
     target: Path = options.out / file_name(f"analyze-{options.name or options.gt.stem}")
     check_results(target)
     truth = read_ground_truth(options.gt)
-    found = [one for m, boxes in zip(methods, candidates, strict=True) for one in _read(m, boxes, truth)]
+    classes = tuple(c for c in (options.classes or "").split(",") if c)
+    read = partial(read_predictions, truth=truth, form=options.format, classes=classes)
+    found = [one for m, boxes in zip(methods, candidates, strict=True) for one in _read(m, boxes, truth, read)]
     truth.left_out.extend(_without_partner(methods))
     for kind, sentences in (("left out", truth.left_out), ("note", truth.notes), ("warning", truth.warnings)):
         for sentence in dict.fromkeys(sentences):
             console.print(f"{kind}: {sentence}", markup=False)
     about = _about(options.name or truth.name, methods, found, truth)
     with in_place_of(target, check_results) as folder:
-        for one in found:
-            _write_cell(folder / one.cell, one, truth, options.nms)
+        numbers = {one.cell: _write_cell(folder / one.cell, one, truth, options.nms) for one in found}
         write_json(folder / "study.json", about)
         page, failed = reported(console, partial(build_report, folder))
+    _print_numbers(console, found, numbers)
     console.print(f"report: {target / page.relative_to(folder)}", markup=False)
     if truth.left_out:
         first, *more = dict.fromkeys(truth.left_out)
@@ -80,9 +84,11 @@ def analyze(options: argparse.Namespace, console: Console) -> int:
     return failed
 
 
-def _read(method: Given, candidates: Sequence[Path], truth: GroundTruth) -> list[Read]:
-    """The files of a method."""
-    tables = [read_predictions(path, truth) for path in method.files]
+def _read(
+    method: Given, candidates: Sequence[Path], truth: GroundTruth, read: Callable[..., pd.DataFrame]
+) -> list[Read]:
+    """The files of a method, by `read_predictions` with all that the command line says of them."""
+    tables = [read(path) for path in method.files]
     found: list[Read] = []
     for seed, (path, table) in enumerate(zip(method.files, tables, strict=True)):
         same = next((k for k in range(seed) if len(table) and tables[k].equals(table)), None)
@@ -90,7 +96,7 @@ def _read(method: Given, candidates: Sequence[Path], truth: GroundTruth) -> list
             truth.warnings.append(
                 f"{path.name}: holds the same detections as {method.files[same].name}: is it another trained model?"
             )
-        before = read_predictions(candidates[seed], truth, before_nms=True) if candidates else None
+        before = read(candidates[seed], before_nms=True) if candidates else None
         if before is not None:
             told = suspicious_candidates(table, before)
             truth.warnings.extend(f"{candidates[seed].name}: {w}" for w in told)
@@ -98,6 +104,20 @@ def _read(method: Given, candidates: Sequence[Path], truth: GroundTruth) -> list
         cell = file_name(f"imported-{method.name}-{truth.name}{ending}")
         found.append(Read(method.name, seed, cell, table, before))
     return found
+
+
+def _print_numbers(console: Console, found: Sequence[Read], numbers: Mapping[str, Mapping[str, Any]]) -> None:
+    """AP of every file, in per cent: the first thing that anybody asks for."""
+    table = Table(box=None)
+    several = len({one.method for one in found}) < len(found)
+    columns = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100")
+    for column in ("method", *(["file"] if several else []), *columns):
+        table.add_column(column, justify="left" if column == "method" else "right")
+    for one in found:
+        known = [numbers[one.cell].get(column) for column in columns]
+        values = ["n/a" if value is None else f"{100 * value:.1f}" for value in known]
+        table.add_row(Text(one.method), *([str(one.seed + 1)] if several else []), *values)
+    console.print(table, soft_wrap=True)
 
 
 def _without_partner(methods: Sequence[Given]) -> list[str]:
@@ -137,8 +157,8 @@ def _about(study: str, methods: Sequence[Given], found: Sequence[Read], truth: G
     }
 
 
-def _write_cell(folder: Path, one: Read, truth: GroundTruth, nms: float) -> None:
-    """A finished cell's records, as far as predictions alone can fill them."""
+def _write_cell(folder: Path, one: Read, truth: GroundTruth, nms: float) -> dict[str, Any]:
+    """Writes a finished cell's records, as far as predictions alone can fill them; returns its summary."""
     objects, detections, before = described(truth.objects), one.detections, one.before
     every = detections if before is None else before
     quality = bool(len(every)) and bool((every.quality_score != 1.0).any())
@@ -161,3 +181,4 @@ def _write_cell(folder: Path, one: Read, truth: GroundTruth, nms: float) -> None
         write_table(folder / "pre_nms.parquet", ranked, schema.PRE_NMS)
     write_json(folder / "summary.json", summary)
     finish(folder)
+    return summary

@@ -9,30 +9,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from rich.console import Console
 
 from assignbench.analysis import CellData
 from assignbench.analysis.estimates import Measured, estimates
+from assignbench.analysis.images import MOST, ends, image_differences
 from assignbench.analysis.measures import bootstrap
+from assignbench.analysis.parts import STANDARD_AREAS, Part, area_groups, object_groups
 from assignbench.commands.folders import check_there
-from assignbench.commands.scenes import scene_cache
-from assignbench.config import CellConfig, LocalPaths
-from assignbench.data.base import DetectionData
-from assignbench.data.catalog import load
+from assignbench.commands.pixels import Pixels
 from assignbench.errors import InputError
-from assignbench.measure.coco import AREAS
-from assignbench.measure.groups import CROWDING, ELONGATION, group_precision
-from assignbench.measure.matching import Floats, average_precision, match, mean_over_classes
-from assignbench.records import CellRecord, read_json, write_table, write_text
+from assignbench.measure.groups import CROWDING, ELONGATION
+from assignbench.measure.matching import Floats
+from assignbench.measure.precision import average_precision, mean_over_classes
+from assignbench.records import CellRecord, write_table, write_text
 from assignbench.report.render.markdown import markdown_table
 from assignbench.report.tables import tidy_table
 
 REPLICATES = 1000
-AREA_NAMES = {"s": "small", "m": "medium", "l": "large"}
 LONGEST_SIDE = 65_535  # px
-SHEET_IMAGES = 4  # per direction
 
 
 def compare(options: argparse.Namespace, console: Console) -> int:
@@ -58,9 +54,10 @@ def compare(options: argparse.Namespace, console: Console) -> int:
     images = image_differences(first, second)
     from assignbench.report.sheet import difference_sheet  # what draws is loaded once there is something to draw
 
-    chosen = pd.concat([images.nlargest(SHEET_IMAGES, "difference"), images.nsmallest(SHEET_IMAGES, "difference")])
+    chosen = ends(images)
+    chosen = chosen if len(chosen) else images.head(MOST)  # where they never differ, the first images show it
     # First of all, because a picture may be missing: then nothing is printed or written.
-    path = difference_sheet(first, second, chosen, _Pixels(first, options.images), out / "compare.jpg")
+    path = difference_sheet(first, second, chosen, Pixels(first, options.images), out / "compare.jpg")
     console.print(text, markup=False)
     write_text(out / "compare.md", text + "\n")
     write_table(out / "images.parquet", images)
@@ -99,32 +96,32 @@ def _open(path: Path) -> CellData:
 
 
 def group_differences(first: CellData, second: CellData) -> pd.DataFrame:
-    """by, group, objects, AP of both, difference, low, high: all objects, crowdedness, aspect ratio, area, class."""
-    objects = first.objects
-    rows = [_row("all", "all", len(objects), first, second, partial(_of_group, np.ones(len(objects), np.bool_)))]
-    for by, grouping in (("crowdedness", CROWDING), ("aspect ratio", ELONGATION)):
-        place = grouping.place(objects[grouping.column])
-        for number, name in enumerate(grouping.names):
-            inside = place == number
-            if inside.any():
-                rows.append(_row(by, name, int(inside.sum()), first, second, partial(_of_group, inside)))
-    for name, area in AREAS.items():
-        count = int(objects.area.between(*area).sum())
-        if count:
-            rows.append(_row("area", AREA_NAMES[name], count, first, second, partial(_of_area, area)))
+    """by, group, objects, AP of both, difference, low, high: all objects, crowdedness, aspect ratio, area, class.
+
+    The groups and their rules are the report's (`analysis.parts`).
+    """
+    rows = [_row("all", "all", len(first.objects), first, second, _of_all)]
+    grouped = (
+        ("crowdedness", object_groups(CROWDING, first)),
+        ("aspect ratio", object_groups(ELONGATION, first)),
+        ("area", area_groups(STANDARD_AREAS, first)),
+    )
+    for by, parts in grouped:
+        for part in (p for p in parts if p.about["objects"]):
+            rows.append(_row(by, part.name, int(part.about["objects"]), first, second, partial(_of_part, part)))
     for label, name in enumerate(first.classes):
-        count = int((objects.label == label).sum())
+        count = int((first.objects.label == label).sum())
         if count and len(first.classes) > 1:
             rows.append(_row("class", name, count, first, second, partial(_of_class, label)))
     return pd.DataFrame(rows)
 
 
-def _of_group(inside: npt.NDArray[np.bool_], cell: CellData, weights: Floats) -> Floats:
-    return mean_over_classes(group_precision(cell.overlaps, inside, weights=weights, matches=cell.matches))
+def _of_all(cell: CellData, weights: Floats) -> Floats:
+    return mean_over_classes(average_precision(cell.matches, weights))
 
 
-def _of_area(area: tuple[float, float], cell: CellData, weights: Floats) -> Floats:
-    return mean_over_classes(average_precision(match(cell.overlaps, area=area, max_detections=cell.most), weights))
+def _of_part(part: Part, cell: CellData, weights: Floats) -> Floats:
+    return mean_over_classes(part.judge(cell, weights))
 
 
 def _of_class(label: int, cell: CellData, weights: Floats) -> Floats:
@@ -144,54 +141,3 @@ def _row(
     row = {"by": by, "group": name, "objects": objects, "AP_first": float(both[0][0])}
     row |= {"AP_second": float(both[1][0]), "difference": float(gap[0]), "low": float(low), "high": float(high)}
     return row
-
-
-def image_scores(cell: CellData) -> npt.NDArray[np.float64]:
-    """For every image the share of its objects found by its best n detections (n objects), mean over thresholds.
-
-    NaN for images without a countable object.
-    """
-    o, matches = cell.overlaps, cell.matches
-    counted = np.bincount(o.object_image[~o.left_out], minlength=len(o.images))
-    order = np.lexsort((-o.score, o.image))
-    image = o.image[order]
-    start = np.searchsorted(image, np.arange(len(o.images)))
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order)) - start[image]
-    right = (matches.found >= 0) & ~matches.ignored & (rank < counted[o.image])[:, None]
-    hits = np.zeros(len(o.images))
-    np.add.at(hits, o.image, right.mean(axis=1))
-    return np.asarray(np.divide(hits, counted, out=np.full(len(hits), np.nan), where=counted > 0))
-
-
-def image_differences(first: CellData, second: CellData) -> pd.DataFrame:
-    """image_id, name, first, second, difference (second minus first), the images with objects only."""
-    a, b = image_scores(first), image_scores(second)
-    table = pd.DataFrame({"image_id": first.overlaps.images, "first": a, "second": b, "difference": b - a})
-    return table.dropna().merge(first.images[["image_id", "name"]], on="image_id")
-
-
-class _Pixels:
-    """Pixels of a test image by id: from the cell's data set, from a folder of pictures, or a grey ground."""
-
-    def __init__(self, cell: CellData, folder: Path | None) -> None:
-        self.cell, self.folder = cell, folder
-        self.data: DetectionData | None = None
-        written = read_json(cell.cell.folder / "local.json")
-        if folder is None and written and isinstance(cell.config, CellConfig):
-            root = Path(LocalPaths.model_validate(written).root or ".")
-            self.data = load(cell.config.data, cell.config.evaluation.split, root, scene_cache(cell.cell.folder))
-        self.place = {} if self.data is None else {r.id: i for i, r in enumerate(self.data.images)}
-
-    def __call__(self, image_id: int) -> npt.NDArray[np.uint8]:
-        if image_id in self.place and self.data is not None:
-            return self.data.read(self.place[image_id])
-        about = self.cell.images.set_index("image_id").loc[image_id]
-        if self.folder is not None:
-            from PIL import Image
-
-            path = self.folder / Path(str(about["name"])).name
-            if not path.is_file():
-                raise InputError(f"--images {self.folder}: no picture {path.name}")
-            return np.asarray(Image.open(path).convert("RGB"))
-        return np.full((int(about.height), int(about.width), 3), 160, np.uint8)

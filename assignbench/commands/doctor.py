@@ -16,9 +16,9 @@ from assignbench.commands.weights import check_study_weights
 from assignbench.config.cell import CellConfig
 from assignbench.config.data import Split
 from assignbench.errors import InputError
-from assignbench.study.about import published_of
 from assignbench.study.baselines import pair_lines
 from assignbench.study.checks import scheduled_at
+from assignbench.study.printed import printed_content, printed_rows
 from assignbench.study.trainings import counted, trainings_of
 
 
@@ -58,20 +58,19 @@ def doctor(options: argparse.Namespace, console: Console) -> int:
 
 
 def _questions(opened: Opened, console: Console) -> None:
-    """Claims and published rows; both were checked for known names when the study was opened."""
+    """Claims and printed rows; both were checked for known names when the study was opened."""
     spec = opened.study.spec
     console.print(f"claims: {len(spec.claims)}{', all about methods of the study' if spec.claims else ''}")
-    published = published_of(opened.study)
-    if published is None:
-        return
-    places = dict.fromkeys((c.config.detector.label, c.config.method.name) for c in opened.everything)
-    without = [f"{method} on {detector}" for detector, method in places if (detector, method) not in published.rows]
-    console.print(f"published rows: {len(places) - len(without)} of {len(places)} in {published.name}")
-    for told in without:
-        console.print(f"  {told}: none is printed")
-    others = {c.config.data.name for c in opened.everything} - {published.data}
-    if others:
-        console.print(f"  measured on {published.data}; beside numbers of {', '.join(sorted(others))} they only orient")
+    printed = printed_rows(spec)
+    if spec.published:
+        console.print(f"published numbers: {spec.published}", markup=False)
+    for name, content in printed_content(opened.study).items():
+        own = [row for row in content["rows"] if row["origin"] == "own"]
+        told = f"{content['title']} ({name}): {len(printed[name])} of {len(own)} rows of its authors are cells"
+        console.print(f"printed rows of {told}", markup=False)
+        reasons = (r for row in own if row["cells"] for r in row["incomparable"].values() if r)
+        for reason in dict.fromkeys(reasons):
+            console.print(f"  not subtracted from ours: {reason}", markup=False)
 
 
 def _data(
@@ -145,7 +144,7 @@ def _weights(opened: Opened, console: Console, wrong: list[str]) -> None:
 
 def _room(opened: Opened, out: Path, test_images: dict[str, int], console: Console, wrong: list[str]) -> None:
     """Compares the room that the unfinished cells need with what is free."""
-    need = room.needed(opened.cells, opened.folder, test_images, _parameters(opened))
+    need = room.needed(opened.cells, opened.folder, test_images, room.parameters(opened.cells))
     free = room.free(out)
     console.print(f"disk: about {room.told(need)} for the records of what is not done, {room.told(free)} free at {out}")
     if need > free:
@@ -153,17 +152,3 @@ def _room(opened: Opened, out: Path, test_images: dict[str, int], console: Conso
             f"{out}: the study needs about {room.told(need)}, {room.told(free)} are free; make room, name another "
             "--out, or run part of it with --only or --seeds"
         )
-
-
-def _parameters(opened: Opened) -> dict[str, int]:
-    """Parameters of every detector, built for one class and without memory."""
-    import torch
-
-    from assignbench.detectors import build_detector
-
-    found = {}
-    for config in {c.config.detector.label: c.config for c in opened.cells}.values():
-        with torch.device("meta"):
-            detector = build_detector(config.detector.spec, config.method.coder, 1, config.method.quality, None)
-        found[config.detector.label] = sum(p.numel() for p in detector.parameters())
-    return found

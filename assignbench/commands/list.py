@@ -7,16 +7,15 @@ from collections.abc import Callable
 
 from rich.console import Console
 
+from assignbench.commands.printed_tables import Rows, tables
 from assignbench.config.catalog import CATALOG
 from assignbench.study.reading import study_folders
 from assignbench.study.yaml_lines import read
 
-Rows = list[tuple[str, str]]
-
 
 def listing(options: argparse.Namespace, console: Console) -> int:
     """Prints what there is of a kind."""
-    rows = LISTS[options.what]()
+    rows = tables(options.out) if options.what == "tables" else LISTS[options.what]()
     width = max((len(name) for name, _ in rows), default=0)
     for name, text in rows:
         console.print(f"{name:{width}}  {text}", markup=False)

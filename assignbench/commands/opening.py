@@ -12,10 +12,11 @@ from assignbench.config.method import MethodConfig
 from assignbench.config.tuned import Tuned
 from assignbench.errors import InputError, nearest
 from assignbench.records import read_json
-from assignbench.study.about import Stale, about, published_of
+from assignbench.study.about import Stale, about
 from assignbench.study.baselines import baselines_of
 from assignbench.study.checks import check_recall
 from assignbench.study.grid import Cell, cells_of, chosen, methods_of
+from assignbench.study.printed import cells_of_table, table_named
 from assignbench.study.reading import Study, read_study, variants
 from assignbench.study.tuning import FILE, Trial, read_tuned, trials_of, tuned
 
@@ -25,7 +26,7 @@ class Opened:
     """A study with everything in it checked: all its cells, those that were asked for, its methods and their pairs.
 
     `trials` are those of its sweep, and `tuned` is what was chosen from them: its methods have it. `untuned` says why
-    nothing was; then the methods are as the study writes them.
+    nothing was; then the methods are as the study writes them. `table` is the printed table that alone was asked for.
     """
 
     study: Study
@@ -37,6 +38,7 @@ class Opened:
     trials: tuple[Trial, ...] = ()
     tuned: Tuned | None = None
     untuned: str = ""
+    table: str = ""
 
     def about(self, stale: Stale) -> dict[str, object]:
         """The content of study.json."""
@@ -46,7 +48,7 @@ class Opened:
             for name, c in configs.items()
         }
         found = None if self.tuned is None else self.tuned.model_dump(mode="json")
-        return about(self.study, list(configs), grid, self.baselines, stale, found)
+        return about(asked(self.study, self.table), list(configs), grid, self.baselines, stale, found, self.table)
 
 
 def read(options: argparse.Namespace) -> Study:
@@ -86,17 +88,40 @@ def open_study(options: argparse.Namespace) -> Opened:
         except InputError as problem:
             found, untuned = None, str(problem)
     everything = cells_of(study, methods, cache=cache)
+    table = wanted_table(options, study)
+    needed = everything
+    if table:
+        places = cells_of_table(study, table)
+        needed = [c for c in everything if (c.config.detector.label, c.config.method.name) in places]
     return Opened(
         study=study,
         folder=folder,
         everything=tuple(everything),
-        cells=tuple(chosen(everything, options.only)),
+        cells=tuple(chosen(needed, options.only)),
         methods=methods_of(study, methods),
         baselines=baselines_of(study, methods),
         trials=tuple(trials),
         tuned=found,
         untuned=untuned,
+        table=table,
     )
+
+
+def wanted_table(options: argparse.Namespace, study: Study) -> str:
+    """The printed table that `--table` means; "" without the option. Raises InputError for an unknown one."""
+    return table_named(study, options.table) if getattr(options, "table", None) else ""
+
+
+def asked(study: Study, table: str) -> Study:
+    """The study with the claims that the cells of a printed table can tell of; the whole one without a table."""
+    if not table:
+        return study
+    from assignbench.analysis.claim_forms import parse
+
+    cells = cells_of_table(study, table)
+    there = {*cells, *(("", method) for _, method in cells)}
+    claims = [c for c in study.spec.claims if set(parse(c.claim).sides) <= there]
+    return replace(study, spec=study.spec.model_copy(update={"claims": claims}))
 
 
 def tuning_folder(folder: Path) -> Path:
@@ -105,7 +130,7 @@ def tuning_folder(folder: Path) -> Path:
 
 
 def check_questions(study: Study) -> None:
-    """Claims, analyses and printed tables must be known before hours of training, not after. Raises InputError."""
+    """Claims and analyses must be known before hours of training, not after. Raises InputError."""
     from assignbench.analysis import ORDER, chosen as analyses_of
 
     names = [m.name for m in study.spec.methods]
@@ -116,7 +141,6 @@ def check_questions(study: Study) -> None:
             raise InputError(f"{study.where('analyses', place)}: {problem}") from None
     _check_claims(study, names)
     _check_primary(study)
-    published_of(study)
 
 
 def _check_primary(study: Study) -> None:
@@ -130,17 +154,17 @@ def _check_primary(study: Study) -> None:
 
 def _check_claims(study: Study, methods: Sequence[str]) -> None:
     """Each must be a claim, and none be there twice: its tests would count twice in the correction of all verdicts."""
-    from assignbench.analysis.claims import parse
+    from assignbench.analysis.claim_forms import parse
     from assignbench.analysis.measures import recall_at
 
-    everywhere = {d.name for d in study.spec.data}
+    everywhere, detectors = {d.name for d in study.spec.data}, [d.shown for d in study.spec.detectors]
     first: dict[tuple[Hashable, str], int] = {}
     for place, entry in enumerate(study.spec.claims):
         try:
-            claim = parse(entry.claim, methods)
+            claim = parse(entry.claim, methods, detectors)
         except InputError as problem:
             raise InputError(f"{study.where('claims', place)}: {problem}") from None
-        asked = [n for n in (claim.method, claim.other) if n] or methods
+        asked = [name for _, name in claim.sides] or methods
         for count in filter(None, map(recall_at, (claim.measure, claim.second))):
             check_recall(study, count, asked, study.where("claims", place))
         # "for every detector" makes no other tests, so two claims that differ in it alone are one.

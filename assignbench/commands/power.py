@@ -39,7 +39,7 @@ class _Asked:
 
     data: str
     detectors: tuple[str, ...]
-    pairs: tuple[tuple[str, str, str], ...]  # detector, method, baseline
+    pairs: tuple[tuple[tuple[str, str], tuple[str, str]], ...]  # detector and method of both sides
     images: int | None
 
 
@@ -87,9 +87,9 @@ def _asked_of(opened: Opened) -> list[_Asked]:
             there = {c.method.name for c in configs if c.detector.label == detector}
             present = [m for m in opened.methods if m in there]
             told = [(m, compared_with(m, present, opened.baselines)) for m in present]
-            pairs += [(detector, m, b) for m, b in told if b and (data, detector, m) in wanted]
+            pairs += [((detector, m), (detector, b)) for m, b in told if b and (data, detector, m) in wanted]
         if pairs:
-            detectors = tuple(dict.fromkeys(d for d, *_ in pairs))
+            detectors = tuple(dict.fromkeys(d for (d, _), _ in pairs))
             found.append(_Asked(data, detectors, tuple(pairs), _test_images(configs[0])))
     return found
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from assignbench.commands.opening import read, run_folder
+from assignbench.commands.opening import asked, read, run_folder, wanted_table
 from assignbench.commands.reporting import reported
 from assignbench.commands.staleness import look, recorded
 from assignbench.errors import InputError
@@ -27,7 +27,16 @@ def report(options: argparse.Namespace, console: Console) -> int:
     named = {m.name: m.baseline for m in study.spec.methods if m.baseline}
     inputs = look(folder, recorded(study, [CellRecord(folder / i) for i in before["cells"]]), options.out, console)
     baselines = {**before.get("baselines", {}), **named}
-    content = about(study, before["cells"], before.get("grid", {}), baselines, inputs.about(), before.get("tuned"))
+    table = wanted_table(options, study)
+    content = about(
+        asked(study, table),
+        before["cells"],
+        before.get("grid", {}),
+        baselines,
+        inputs.about(),
+        before.get("tuned"),
+        table,
+    )
     write_json(folder / "study.json", content)
     publish: Path | None = options.publish
     made, failed = reported(

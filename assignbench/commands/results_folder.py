@@ -8,6 +8,7 @@ from pathlib import Path
 
 from assignbench.errors import InputError
 from assignbench.records import read_json
+from assignbench.records.manifest import CACHE
 from assignbench.report.folder import PARTS
 
 # What `analyze` writes into the folder of a cell.
@@ -15,7 +16,13 @@ _CELL = (
     *("config.json", "environment.json", "status.json", "summary.json", "manifest.json"),
     *("images.parquet", "objects.parquet", "detections.parquet", "pre_nms.parquet"),
 )
-_PICTURES = (".png", ".jpg")
+# The folders below a report, a cell and the result itself, with the kinds of file that they hold.
+_FOLDERS = {
+    "figures": (".svg", ".pdf", ".png", ".jpg"),
+    "tables": (".csv", ".tex", ".md"),
+    "cells": (".parquet",),
+    CACHE: (".json", ".bin"),
+}
 
 
 def check_results(target: Path) -> None:
@@ -42,7 +49,9 @@ def _foreign(target: Path) -> Iterator[str]:
         elif path.name == "report" and sound:
             yield from _others(path, PARTS, target)
         elif path.name.startswith("imported-") and sound:
-            yield from _others(path, _CELL, target)
+            yield from _others(path, (*_CELL, CACHE), target)
+        elif path.name == CACHE and sound:
+            yield from _of_other_kinds(path, target)
         else:
             yield path.name
 
@@ -50,11 +59,15 @@ def _foreign(target: Path) -> Iterator[str]:
 def _others(folder: Path, known: tuple[str, ...], target: Path) -> Iterator[str]:
     for path in sorted(folder.iterdir()):
         sound = path.name in known and not path.is_symlink()
-        if sound and path.name == "figures" and path.is_dir():
-            for figure in sorted(path.iterdir()):
-                if figure.suffix not in _PICTURES or not figure.is_file() or figure.is_symlink():
-                    yield figure.relative_to(target).as_posix()
+        if sound and path.name in _FOLDERS and path.is_dir():
+            yield from _of_other_kinds(path, target)
         elif not sound or not path.is_file():
+            yield path.relative_to(target).as_posix()
+
+
+def _of_other_kinds(folder: Path, target: Path) -> Iterator[str]:
+    for path in sorted(folder.iterdir()):
+        if path.suffix not in _FOLDERS[folder.name] or not path.is_file() or path.is_symlink():
             yield path.relative_to(target).as_posix()
 
 

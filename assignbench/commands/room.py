@@ -1,4 +1,4 @@
-"""Room on the disk that a study's records need, for `doctor`."""
+"""Room on the disk that a study's records need, for `doctor` and `plan`."""
 
 from __future__ import annotations
 
@@ -27,6 +27,20 @@ def needed(cells: Sequence[Cell], folder: Path, test_images: dict[str, int], par
         numbers = KEPT[config.schedule.optimizer] * parameters.get(config.detector.label, 0)
         total += 4 * numbers + BYTES_PER_IMAGE * test_images.get(config.data.name, 0)
     return total
+
+
+def parameters(cells: Sequence[Cell]) -> dict[str, int]:
+    """Parameters of every detector by its label, built for one class and without memory. Loads torch."""
+    import torch
+
+    from assignbench.detectors import build_detector
+
+    found = {}
+    for config in {c.config.detector.label: c.config for c in cells}.values():
+        with torch.device("meta"):
+            detector = build_detector(config.detector.spec, config.method.coder, 1, config.method.quality, None)
+        found[config.detector.label] = sum(p.numel() for p in detector.parameters())
+    return found
 
 
 def free(folder: Path) -> int:

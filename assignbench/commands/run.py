@@ -113,7 +113,8 @@ def _train(
         for c in waiting
     ]
     with Display(console, len(jobs), quiet=options.quiet) as display:
-        Jobs(LocalProcesses(device[0]), workers).run(jobs, display)
+        sharing = device[0] == "cpu" and not options.workers  # a GPU's memory holds no more, and who says N means N
+        Jobs(LocalProcesses(device[0]), workers, sharing=sharing).run(jobs, display)
 
 
 @contextmanager

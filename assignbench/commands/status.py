@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from fnmatch import fnmatch
+from typing import Any
 
 from rich.console import Console
 
-from assignbench.commands.opening import run_folder
+from assignbench.commands.opening import run_folder, wanted_table
 from assignbench.commands.staleness import look, recorded
 from assignbench.errors import InputError
 from assignbench.records import CellRecord, read_about, refuse_old
+from assignbench.study.printed import cells_of_table
 from assignbench.study.reading import read_study
 
 
@@ -18,9 +21,14 @@ def status(options: argparse.Namespace, console: Console) -> int:
     """One line per cell that the study had when it was last run."""
     study = read_study(options.study, sets=options.sets, preset=options.preset, data=options.data, seeds=options.seeds)
     folder = run_folder(options, study)
-    names = read_about(folder).get("cells")
+    about = read_about(folder)
+    names = about.get("cells")
     if names is None:
         raise InputError(f"nothing was run in {folder}; `assignbench run {options.study}` starts it")
+    table = wanted_table(options, study)
+    if table:
+        needed = cells_of_table(study, table)
+        names = [n for n in names if _place(about, n) in needed]
     records = [CellRecord(folder / name) for name in names]
     for record in records:
         refuse_old(record)
@@ -36,6 +44,12 @@ def status(options: argparse.Namespace, console: Console) -> int:
         console.print(line.rstrip(), markup=False)
     inputs.tell(console, [r.id for r in records])
     return 0
+
+
+def _place(about: Mapping[str, Any], name: str) -> tuple[str, str]:
+    """Detector and method of a cell as study.json says them; nothing where an earlier version wrote it."""
+    told = about.get("grid", {}).get(name, {})
+    return told.get("detector", ""), told.get("method", "")
 
 
 def _names(record: CellRecord) -> tuple[str, ...]:

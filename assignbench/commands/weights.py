@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from assignbench.commands.costs import remedy
 from assignbench.config.detector import FROM_TORCHVISION
 from assignbench.errors import InputError
 from assignbench.study.grid import Cell
@@ -29,5 +30,6 @@ def check_study_weights(study: Study, cells: Sequence[Cell]) -> int:
                     fetch(backbone.name, Path(path))
                 check_weights(backbone, Path(path))
             except InputError as problem:
-                raise InputError(f"{study.where('detectors', place, 'weights')}: {problem}") from None
+                told = f"{problem}{'' if Path(path).exists() else remedy(Path(path))}"
+                raise InputError(f"{study.where('detectors', place, 'weights')}: {told}") from None
     return len(named)

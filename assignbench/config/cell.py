@@ -15,6 +15,7 @@ from assignbench.config.data import DataSpec, Split
 from assignbench.config.detector import DetectorConfig
 from assignbench.config.evaluation import Evaluation
 from assignbench.config.method import MethodConfig
+from assignbench.config.pictured import MOST_PICTURES, Pictured
 from assignbench.config.recipe import Schedule
 
 FORMAT = 4  # raised when records of older runs can no longer be read
@@ -59,6 +60,7 @@ class CellConfig(Config):
     schedule: Schedule
     evaluation: Evaluation = Evaluation()
     probe_images: int = Field(8, ge=0, le=1000)
+    pictures: tuple[Pictured, ...] = Field((), max_length=MOST_PICTURES)
 
     @property
     def slug(self) -> str:
@@ -110,8 +112,10 @@ def is_id(name: str) -> bool:
 
 
 def _counted(content: Mapping[str, Any]) -> dict[str, Any]:
-    """All of a config.json that makes numbers: not where files lie, how many threads prepare batches, and titles."""
-    counted = {part: dict(v) if isinstance(v, Mapping) else v for part, v in content.items()}
+    """All of a config.json that makes numbers: not where files lie, how many threads prepare batches, titles, and what
+    is shown of it.
+    """
+    counted = {part: dict(v) if isinstance(v, Mapping) else v for part, v in content.items() if part != "pictures"}
     for part, names in (("data", ("root", "title", "obtain")), ("schedule", ("loader_workers", "checkpoint_every"))):
         for name in names:
             counted[part].pop(name, None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -10,6 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from assignbench.config.base import Config, merge
+from assignbench.config.folders import located
 from assignbench.config.images import AspectSize, ImageSize, Pixels
 from assignbench.config.recipe import laid_over
 
@@ -80,7 +80,7 @@ class SceneFactors(Config):
 
 
 class DataSpec(Config):
-    """A data set as a study sees it. `root` may use ~ and environment variables."""
+    """A data set as a study sees it. `root` is a name below the data folder, or a path (`config.folders`)."""
 
     name: str
     kind: Literal["shapes", "voc", "coco", "csv"]
@@ -124,13 +124,5 @@ class DataSpec(Config):
         return {"train": self.train, "val": self.val, "test": self.test}[split]
 
     def where(self, study_folder: Path) -> Path:
-        """The data root: as written if absolute, else under ASSIGNBENCH_DATA if it is there, else by the study file."""
-        written = Path(os.path.expandvars(self.root)).expanduser()
-        if written.is_absolute():
-            return written
-        shared = os.environ.get("ASSIGNBENCH_DATA")
-        if shared:
-            for candidate in (Path(shared).expanduser() / written, Path(shared).expanduser() / written.name):
-                if candidate.is_dir():
-                    return candidate
-        return Path(os.path.normpath(study_folder / written))
+        """The data root on this machine (`config.folders.located`)."""
+        return located(self.root, study_folder)

@@ -43,7 +43,7 @@ class DetectorConfig(Config):
         """What its backbone starts from, for people."""
         if self.weights == FROM_TORCHVISION:
             return f"starts from torchvision's {PUBLISHED[self.spec.backbone.name]}"
-        return f"starts from {self.weights}" if self.weights else "starts without pretrained weights"
+        return f"starts from {self.weights}" if self.weights else "starts without pretrained weights (backbone: random)"
 
     @property
     def warning(self) -> str:
@@ -132,6 +132,7 @@ ROWS: dict[str, _Row] = {
 # Small networks for CPUs by backbone: width, batch norm everywhere, and the levels above the backbone's last one.
 # Of slim, 0.3 million parameters with strides 8 to 32; points need a level more for large objects.
 _SMALL: dict[BackboneName, tuple[int, int]] = {"slim": (48, 0), "squeezenet": (96, 2)}
+SMALL_BACKBONES = tuple(_SMALL)
 _MORE_LEVELS = {"fcos-slim": 1}
 
 
@@ -235,6 +236,7 @@ __all__ = [
     "FROM_TORCHVISION",
     "PRIORS_OF",
     "PUBLISHED",
+    "SMALL_BACKBONES",
     "BackboneName",
     "BackboneSpec",
     "DetectorConfig",

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from assignbench.config.detector import SMALL_BACKBONES
 from assignbench.config.evaluation import Evaluation
+from assignbench.config.network import DetectorSpec
 from assignbench.config.recipe import Schedule
 from assignbench.errors import InputError, nearest
 
@@ -86,6 +88,17 @@ _SSD: dict[str, Any] = {
     "pixels": {"mean": [104, 117, 123], "std": [1, 1, 1], "order": "bgr"},
 }
 
+# Ours, for studies that write no schedule: what docs/decisions.md (First steps) says was tried.
+_LIGHT: dict[str, Any] = {"steps": 3500, "batch_size": 8, "lr": 8.0e-3}
+_LIGHT_PRETRAINED: dict[str, Any] = {"steps": 3000, "batch_size": 8, "lr": 2.0e-3, "backbone_lr": 0.15}
+_FULL: dict[str, Any] = {
+    **{key: value for key, value in _SGD.items() if key not in ("warmup_steps", "clip_grad", "amp")},
+    "epochs": 12,
+    "warmup": 0.05,
+    "decay": "step",
+}
+_OURS = "nothing, it is ours"
+
 _MLC = "lr falls to a tenth after two epochs; mutual labeling from epoch 12 on (assigner: {start: {epochs: 12}})"
 _MM = "MMDetection's settings of the detector, to which the paper refers"
 _MUSU = "SGD .01, .9, 1e-4, 16 images, 500 updates of warm-up, /10 twice; short side 800, long <= 1333, flips"
@@ -95,6 +108,27 @@ _MG = "320 x 320 px; SSD's augmentation; the rest as the released code has it"
 _MG_CODE = "250 or 140 epochs, 32 images, warm-up from 1e-6, one cosine to 1e-6, pixels BGR - (104, 117, 123)"
 
 _TABLE = (
+    Recipe(
+        "light",
+        "for small networks that start at random; what a study of them has that writes no schedule",
+        _OURS,
+        "the quick start's rate and batch, a cosine",
+        _LIGHT,
+    ),
+    Recipe(
+        "light_pretrained",
+        "for small networks with pretrained weights; what a study of them has that writes no schedule",
+        _OURS,
+        "the rates of the small studies on real images, a cosine",
+        _LIGHT_PRETRAINED,
+    ),
+    Recipe(
+        "full_12e",
+        "for full-size networks, 12 epochs of any data; what a study of them has that writes no schedule",
+        _OURS,
+        "SGD .01, .9, 1e-4 and 16 images as the papers have them; warm-up and steps as shares, so that any length goes",
+        _FULL,
+    ),
     Recipe(
         "mutual_guidance_voc",
         "Mutual Guidance on VOC 2007 + 2012, 250 epochs",
@@ -243,6 +277,13 @@ _TABLE = (
     ),
 )
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _TABLE}
+
+
+def default_recipe(spec: DetectorSpec, *, weights: bool) -> str:
+    """The recipe of a detector whose study says nothing of its training."""
+    if spec.backbone.name not in SMALL_BACKBONES:
+        return "full_12e"
+    return "light_pretrained" if weights else "light"
 
 
 def recipe_of(name: str) -> Recipe:

@@ -10,6 +10,7 @@ import assignbench.data.kinds  # noqa: F401 (every kind registers its reader)
 from assignbench.config.data import DataSpec, Split
 from assignbench.data.base import DetectionData
 from assignbench.data.lessons import taught
+from assignbench.data.presence import absent, missing
 from assignbench.data.readers import READERS
 from assignbench.errors import InputError, nearest
 
@@ -22,6 +23,9 @@ def load(spec: DataSpec, split: Split, root: Path, cache: Path | None = None) ->
     """
     if spec.kind not in READERS:
         raise InputError(f"data set '{spec.name}': unknown kind '{spec.kind}'{nearest(spec.kind, list(READERS))}")
+    gone = absent(spec, [split], root)
+    if gone:
+        raise missing(spec, gone)
     data = READERS[spec.kind](spec, split, root, cache)
     lost = f" ({len(data.skipped)} problems, e.g. {data.skipped[0]})" if data.skipped else ""
     if not len(data):

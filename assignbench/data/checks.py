@@ -50,10 +50,10 @@ def _has_area(
     return np.asarray((upper > lower).all(axis=1))
 
 
-def missing_root(root: Path, what: str, obtain: str = "") -> InputError:
-    """The error for a data folder that is not there."""
+def missing_root(root: Path, what: str, obtain: str = "", kind: str = "folder") -> InputError:
+    """The error for a data folder, or another kind of thing, that is not there."""
+    lead = f"{obtain}\nElse put" if obtain else "Put"
     return InputError(
-        f"{what}: no folder {root}\n{obtain + chr(10) if obtain else ''}"
-        "Put the data there, name another folder with --set data.root=DIR, or point the environment variable "
-        "ASSIGNBENCH_DATA at the folder that holds it."
+        f"{what}: no {kind} {root}\n{lead} the data there, name another folder with --set data.root=DIR, or point the "
+        "environment variable ASSIGNBENCH_DATA at the folder that holds it."
     )

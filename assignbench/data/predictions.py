@@ -5,13 +5,15 @@ list of entries, or an object that holds one under `annotations`, `predictions` 
 
     image_id or file_name · category_id or category (its name) · bbox [x, y, width, height] px · score
 
-and, where the detector has them, `cls_score` and `iou_score` apart (`score` may then be left out: their product).
+and, where the detector has them, `cls_score` and `iou_score` apart (`score` may then be left out: their product). Other
+frameworks' files are brought into this form first (result_formats).
 A wrong type or value refuses the file; values that are sound and look wrong are noted. What no number counts is said,
 and so is where numbers follow a peculiarity of pycocotools.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from assignbench.data.base import Problem, refusal
 from assignbench.data.fields import Bools, Entries, Floats, Ints, shown
 from assignbench.data.image_names import ImageNames
 from assignbench.data.instances import read_instances
+from assignbench.data.result_formats import AUTO, Known, read_rows
 from assignbench.data.suspicion import (
     sizes_of,
     stray_boxes,
@@ -34,9 +37,7 @@ from assignbench.data.suspicion import (
     suspicious_scores,
 )
 from assignbench.errors import InputError, nearest
-from assignbench.json_files import load
 
-LISTS = ("annotations", "predictions", "detections")
 _REMEDY = "Mend the file, or write it again."
 _ID_ZERO = (
     "annotation 0 can never be found: pycocotools keeps matches by the annotation's id and reads 0 as none, and the "
@@ -131,15 +132,21 @@ def _flat_objects(path: Path, ids: list[int]) -> list[str]:
     return [f"{path.name}: {which} {has} no area and count in no number (pycocotools counts such an object as missed)"]
 
 
-def read_predictions(path: Path, truth: GroundTruth, *, before_nms: bool = False) -> pd.DataFrame:
+def read_predictions(
+    path: Path, truth: GroundTruth, *, before_nms: bool = False, form: str = AUTO, classes: Sequence[str] = ()
+) -> pd.DataFrame:
     """The detections table of a result file: image_id, label, score, cls_score, quality_score, x1, y1, x2, y2.
 
+    `form` is one of `result_formats.FORMATS`, `classes` the classes in the order of the detector's own numbers.
     Entries on images or categories that the ground truth does not have are an error if all are, and are left out
     otherwise; this is said in `truth.left_out`. Detections without area stay, as in pycocotools, where they find
     nothing; boxes `before_nms` without area are left out. What looks wrong is said in `truth.warnings`. Raises
     InputError naming file, entry, key, value and remedy, for all entries at once.
     """
-    rows, problems = _entries(path), list[Problem]()
+    names = {number: truth.classes[label] for number, label in truth.label_of.items()}
+    read = read_rows(path, Known(truth.images, names, classes), form)
+    truth.notes.extend(read.told)
+    rows, problems = read.rows, list[Problem]()
     entries = Entries(path.name, "entry", rows, problems)
     boxes = entries.boxes("bbox")
     for place in np.flatnonzero((boxes[:, 2:] < 0).any(axis=1)).tolist():
@@ -224,21 +231,6 @@ def _flat(boxes: Floats) -> Bools:
 def _corners(boxes: Floats) -> dict[str, Floats]:
     x, y, width, height = boxes.T
     return {"x1": x, "y1": y, "x2": x + width, "y2": y + height}
-
-
-def _entries(path: Path) -> list[Any]:
-    content = load(path, what="prediction file")
-    if isinstance(content, dict):
-        found = [k for k in LISTS if content.get(k) is not None]
-        if len(found) > 1:
-            told = " and ".join(f"'{k}'" for k in found)
-            raise InputError(f"{path}: holds {told}, of which one can be the detections; leave the others out")
-        if not found:
-            raise InputError(f"{path}: expected a list of detections, or an object with one under {', '.join(LISTS)}")
-        content = content[found[0]]
-    if not isinstance(content, list):
-        raise InputError(f"{path}: expected a list of detections, found {shown(content)}")
-    return content
 
 
 def _images(entries: Entries, truth: GroundTruth) -> tuple[Ints, Bools]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,38 @@ KEPT_PER_OBJECT = 80  # priors per probe object and visit
 LEAST_IOU = 0.1  # of the priors that are kept without being assigned
 
 
+@dataclass(frozen=True)
+class Look:
+    """What a detector and a method make of a batch, all of it on the CPU but the assignment; `seen` are the objects as
+    the detector is taught them.
+    """
+
+    batch: Batch
+    seen: Objects
+    priors: Priors
+    predictions: Predictions
+    assignment: Assignment
+    context: Context
+
+    def index(self, task: str) -> Tensor:
+        """Which object each prior learns for a task, [B, A]."""
+        return {"cls": self.assignment.cls, "box": self.assignment.box}[task].index.cpu()
+
+
+def looks(detector: Detector, method: Built, batches: Sequence[Batch], context: Context) -> Iterator[Look]:
+    """Every batch as detector and method see it now; the detector is left in training mode at the end."""
+    detector.eval()
+    device = detector.device
+    for batch in batches:
+        here = replace(context, image_ids=batch.image_ids, image_hw=one_or_each(batch.sizes))
+        seen = detector.taught(batch.objects)
+        with torch.no_grad():
+            priors, predictions = detector(batch.images.to(device), batch.extents)
+            assignment = method.assigner(priors, predictions, seen.to(device), here)
+        yield Look(batch, seen, priors.to("cpu"), predictions.to("cpu"), assignment, here)
+    detector.train()
+
+
 def probe_tables(
     detector: Detector, method: Built, batches: Sequence[Batch], context: Context
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -32,25 +64,17 @@ def probe_tables(
     An object's priors are those assigned to it, those that the rule judged for it, and, up to `KEPT_PER_OBJECT`, those
     that overlap it most now. The detector is left in training mode.
     """
-    detector.eval()
-    device = detector.device
     rows, objects = [], []
-    with torch.no_grad():
-        for batch in batches:
-            here = replace(context, image_ids=batch.image_ids, image_hw=one_or_each(batch.sizes))
-            priors, predictions = detector(batch.images.to(device), batch.extents)
-            seen = detector.taught(batch.objects)
-            assignment = method.assigner(priors, predictions, seen.to(device), here)
-            rows.append(_prior_rows(batch, seen, priors.to("cpu"), predictions.to("cpu"), assignment, here))
-            objects.append(_object_rows(batch, len(priors), assignment, here))
-    detector.train()
+    for look in looks(detector, method, batches, context):
+        rows.append(_prior_rows(look))
+        objects.append(_object_rows(look))
     return pd.concat(rows, ignore_index=True), pd.concat(objects, ignore_index=True)
 
 
-def _prior_rows(
-    batch: Batch, seen: Objects, priors: Priors, predictions: Predictions, assignment: Assignment, context: Context
-) -> pd.DataFrame:
-    cls, box = assignment.cls.index.cpu(), assignment.box.index.cpu()
+def _prior_rows(look: Look) -> pd.DataFrame:
+    batch, seen, priors, predictions = look.batch, look.seen, look.priors, look.predictions
+    assignment = look.assignment
+    cls, box = look.index("cls"), look.index("box")
     now = pairwise_iou(seen.boxes, predictions.boxes)  # [B, G, A]
     places = torch.arange(seen.labels.shape[1])[None, :, None]
     mine_cls, mine_box = cls[:, None, :] == places, box[:, None, :] == places
@@ -70,7 +94,7 @@ def _prior_rows(
     prior_boxes, boxes = priors.boxes[a], predictions.boxes[b, a]
     overlap = pairwise_iou(seen.boxes[b, g].unsqueeze(1), prior_boxes.unsqueeze(1)).flatten()
     table = {
-        **_where(batch, context, b, g),
+        **_where(batch, look.context, b, g),
         "prior": a.numpy(),
         "level": priors.levels()[a].numpy(),
         "cls_score": logit.sigmoid().numpy(),
@@ -92,14 +116,17 @@ def _prior_rows(
     return pd.DataFrame(table)
 
 
-def _object_rows(batch: Batch, priors: int, assignment: Assignment, context: Context) -> pd.DataFrame:
-    """One row per object, a column for every diagnostics tensor [B, G] and N columns for one of [B, G, N].
+def _object_rows(look: Look) -> pd.DataFrame:
+    """One row per object: its box, a column for every diagnostics tensor [B, G] and N columns for one of [B, G, N].
 
     Whole matrices [B, G, A] are left out; a column per prior would tell nobody anything.
     """
+    batch, priors = look.batch, len(look.priors)
     b, g = torch.nonzero(batch.objects.valid, as_tuple=True)
-    table = {**_where(batch, context, b, g), "network_area": areas(batch.objects.boxes)[b, g].numpy()}
-    for name, value in assignment.diagnostics.items():
+    boxes = batch.objects.boxes[b, g]
+    table = {**_where(batch, look.context, b, g), "network_area": areas(boxes).numpy()}
+    table |= {n: boxes[:, i].numpy() for i, n in enumerate(("x1", "y1", "x2", "y2"))}
+    for name, value in look.assignment.diagnostics.items():
         if value.ndim == 1:  # of the image
             continue
         held = value.detach().cpu()[b, g]

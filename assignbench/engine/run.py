@@ -17,6 +17,7 @@ import torch
 
 from assignbench.config.recipe import Schedule
 from assignbench.engine import checkpoint
+from assignbench.engine.board import Board
 from assignbench.engine.cell import Cell, prepare
 from assignbench.engine.cost import cost_at_test, peak_memory, training_cost
 from assignbench.engine.environment import environment
@@ -24,10 +25,10 @@ from assignbench.engine.evaluate import image_table, object_table, predict
 from assignbench.engine.failure import reason_of
 from assignbench.engine.hooks import Checkpoint, Guard, Heartbeat, Idle, Log, Probes
 from assignbench.engine.hooks.heartbeat import Status
-from assignbench.engine.hooks.probes import probe_batches
 from assignbench.engine.inputs import begin, confirm
 from assignbench.engine.loop import loop
 from assignbench.engine.outcome import Diverged
+from assignbench.engine.pictured import check_named, example_images, probe_set
 from assignbench.engine.pictures import save_picture
 from assignbench.engine.sharing import take_training
 from assignbench.engine.stopping import Stopped, Wish
@@ -39,8 +40,6 @@ from assignbench.records.claim import EXIT_CLAIMED, EXIT_FAILED, EXIT_STOPPED, C
 from assignbench.records.documents import ENVIRONMENT, SUMMARY
 from assignbench.records.manifest import MANIFEST
 from assignbench.records.schema import FORMULAS, IMAGES, OBJECTS
-
-EXAMPLES = 6  # test images that are kept as pictures
 
 
 def run_cell(folder: Path, device: str, wish: Wish | None = None) -> str:
@@ -105,22 +104,27 @@ def train(cell: Cell, status: Status, wish: Wish) -> float:
 
     Raises Diverged, and Stopped, with a checkpoint written, if that is the wish.
     """
-    folder, learner, loader = cell.folder, cell.learner, cell.loader
+    folder, learner, loader, config = cell.folder, cell.learner, cell.loader, cell.config
+    check_named(cell.train, cell.test, config.data, config.pictures)
     resumed = checkpoint.restore(folder, learner)
     status.note(*resumed.warnings)
     first = resumed.step
-    probes = probe_batches(cell.train, cell.config.data, cell.config.probe_images)
-    saving = Checkpoint(learner, folder, resumed.seconds)
+    probes = probe_set(cell.train, config.data, config.probe_images, config.pictures)
+    saving, board = Checkpoint(learner, folder, resumed.seconds), Board(folder, first)
     hooks = [
         Guard(learner, folder),
         Idle(learner, status.note),
-        Log(learner, folder),
+        Log(learner, folder, board),
         Probes(learner, folder / "probes", probes, loader.steps_per_epoch),
         saving,
         Heartbeat(learner, status),
     ]
-    with wish.patient():
-        loop(loader.batches(first, learner.steps), [learner], hooks, first, lambda: wish.wanted)
+    status.note(*([board.problem] if board.problem else []))
+    try:
+        with wish.patient():
+            loop(loader.batches(first, learner.steps), [learner], hooks, first, lambda: wish.wanted)
+    finally:
+        board.close()
     if learner.stopped is not None:
         raise learner.stopped
     return saving.seconds
@@ -139,7 +143,7 @@ def evaluate(cell: Cell, seconds: float) -> None:
     formulas = learner.method.assigner.formulas()
     if formulas:
         write_table(folder / "formulas.parquet", pd.DataFrame(formulas), FORMULAS)
-    for index in range(min(EXAMPLES, len(cell.test))):
+    for index in example_images(cell.test, config.pictures):
         save_picture(folder / "examples" / f"{cell.test.images[index].id}.png", cell.test.read(index))
     overlaps = overlaps_of(images, judged, predicted.detections, len(classes))
     summary: dict[str, Any] = coco_summary(overlaps, classes, config.evaluation.max_detections)
@@ -151,6 +155,11 @@ def evaluate(cell: Cell, seconds: float) -> None:
         **predicted.cost,
         **cost_at_test(cell),
     }
+    board = Board(folder, learner.steps)
+    for name in ("AP", "AP50", "AP75"):
+        if summary[name] is not None:
+            board.scalar(f"test/{name}", summary[name], learner.steps)
+    board.close()
     SUMMARY.mapping(summary, str(folder / "summary.json"))
     write_json(folder / "summary.json", summary)
 

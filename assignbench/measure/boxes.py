@@ -27,12 +27,12 @@ def pairwise_iou(first: AnyFloats, second: AnyFloats) -> Floats:
     return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
 
 
-def iou_with(box: Floats, own_area: float, others: Floats, other_areas: Floats) -> Floats:
-    """IoU [M] of one float64 box [4] with others [M, 4] whose areas are known: the inner step of every NMS."""
-    width = np.minimum(others[:, 2], box[2]) - np.maximum(others[:, 0], box[0])
-    height = np.minimum(others[:, 3], box[3]) - np.maximum(others[:, 1], box[1])
+def iou_of_pairs(first: Floats, second: Floats, first_areas: Floats, second_areas: Floats) -> Floats:
+    """IoU [P] of float64 boxes [P, 4] with others [P, 4], pair by pair, whose areas are known: what every NMS does."""
+    width = np.minimum(first[:, 2], second[:, 2]) - np.maximum(first[:, 0], second[:, 0])
+    height = np.minimum(first[:, 3], second[:, 3]) - np.maximum(first[:, 1], second[:, 1])
     shared = width.clip(0) * height.clip(0)
-    union = other_areas + own_area - shared
+    union = first_areas + second_areas - shared
     return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
 
 

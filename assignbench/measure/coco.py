@@ -12,14 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from assignbench.measure.matching import (
-    Floats,
-    Overlaps,
-    average_precision,
-    average_recall,
-    match,
-    mean_over_classes,
-)
+from assignbench.measure.matching import Floats, Overlaps, match
+from assignbench.measure.precision import average_precision, average_recall, mean_over_classes
 
 COCO_NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 COCO_LIMITS = (1, 10, 100)  # detections per image and class

@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from assignbench.measure.matching import Bools, Floats, Ints, Matches, Overlaps, average_precision, match
+from assignbench.measure.matching import Bools, Floats, Ints, Matches, Overlaps, match
+from assignbench.measure.precision import average_precision
 
 GroupRule = Literal["balanced", "all"]
 CROWD_EDGES, CROWD_NAMES = (0.0, 0.2, 0.5), ("sparse", "medium", "dense")

@@ -1,22 +1,18 @@
-"""Detections matched with objects at all thresholds at once; AP and AR of any subset or reweighting of images.
+"""Detections matched with objects at all thresholds at once; `precision` makes AP and AR of it.
 
-The rules are those of pycocotools (greedy by score, crowd regions, ignored objects, 101 recalls) and of PASCAL VOC.
+The rules are those of pycocotools: greedy by score, crowd regions, ignored objects.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 COCO_THRESHOLDS: tuple[float, ...] = tuple(np.linspace(0.5, 0.95, 10).tolist())
-RECALLS = np.linspace(0.0, 1.0, 101)
 BOX = ["x1", "y1", "x2", "y2"]
-Interpolation = Literal["coco", "voc07", "area"]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -58,7 +54,7 @@ def overlaps_of(
     place = np.searchsorted(ids, detections.image_id.to_numpy(np.int64)).clip(max=max(len(ids) - 1, 0))
     known = ids[place] == detections.image_id.to_numpy(np.int64) if len(ids) else np.zeros(len(detections), np.bool_)
     label, score = detections.label.to_numpy(np.int64), detections.score.to_numpy(np.float64)
-    order = np.lexsort((place, -score, label))
+    order = _by_label_and_score(place, score, label)
     order = order[known[order]]
     image, label, score = place[order], label[order], score[order]
     object_image = np.searchsorted(ids, objects.image_id.to_numpy(np.int64))
@@ -67,6 +63,9 @@ def overlaps_of(
     found, truth = _xywh(detections)[order], _xywh(objects)
     key, object_key = image * classes + label, object_image * classes + object_label
     first, second = _same_group(key, object_key)
+    if least > 0:  # most pairs lie apart, which one side tells
+        beside = _beside(found, truth, first, second)
+        first, second = first[beside], second[beside]
     iou = _iou(found[first], truth[second], crowd[second])
     near = iou >= min(least, 1 - 1e-10)
     return Overlaps(
@@ -88,6 +87,25 @@ def overlaps_of(
         classes=classes,
         never_found=objects.never_found.to_numpy(np.bool_) if "never_found" in objects else None,
     )
+
+
+def _by_label_and_score(image: Ints, score: Floats, label: Ints) -> Ints:
+    """The order by label, then falling score, then image, then place in the file.
+
+    One stable sort after the other: tables lie by image already, and labels are small numbers, which sort fast.
+    """
+    order = np.argsort(image, kind="stable")
+    order = order[np.argsort(-score[order], kind="stable")]
+    small = label[order].astype(np.int16) if len(label) and 0 <= label.min() <= label.max() < 1 << 15 else label[order]
+    return np.asarray(order[np.argsort(small, kind="stable")])
+
+
+def _beside(found: Floats, truth: Floats, first: Ints, second: Ints) -> Ints:
+    """The places of the pairs that share a column of the image."""
+    left, right, truth_left = found[:, 0], found[:, 0] + found[:, 2], truth[:, 0]
+    truth_right = truth_left + truth[:, 2]
+    over = np.minimum(right[first], truth_right[second]) > np.maximum(left[first], truth_left[second])
+    return np.flatnonzero(over)
 
 
 def _xywh(table: pd.DataFrame) -> Floats:
@@ -216,164 +234,3 @@ def _greedy(o: Overlaps, ignored: Bools, thresholds: Floats, limit: int) -> Ints
         row, column = np.nonzero(taken >= 0)
         free[taken[row, column], column] = False
     return found
-
-
-def average_precision(
-    matches: Matches,
-    weights: Floats | None = None,
-    *,
-    interpolation: Interpolation = "coco",
-    group: Bools | None = None,
-) -> Floats:
-    """AP [R, T, C] for weights [R, I] of the images (one row of ones by default); NaN where no object counts.
-
-    A whole weight k does what k copies of the image would do, so rows of multinomial counts are bootstrap replicates.
-
-    `group` [M] gives the balanced AP of those objects alone: other objects and the detections matched with them are
-    left out, and an unmatched detection counts with the group's share of the objects of its class as its weight.
-    Precision then does not depend on how many objects the group has.
-    """
-    o = matches.overlaps
-    if weights is None:
-        weights = np.ones((1, len(o.images)))
-    result = np.full((len(weights), len(matches.thresholds), o.classes), np.nan)
-    bounds = np.searchsorted(o.label, np.arange(o.classes + 1))
-    for c in range(o.classes):
-        all_ = matches.counted & (o.object_label == c)
-        mine = all_ if group is None else all_ & group
-        if not mine.any():
-            continue
-        present = weights[:, o.object_image[mine]].sum(axis=1)
-        part = slice(bounds[c], bounds[c + 1])
-        if group is None:
-            result[:, :, c] = _class_precision(matches, part, weights, present, interpolation)
-        else:
-            total = weights[:, o.object_image[all_]].sum(axis=1)
-            share = np.divide(present, total, out=np.zeros_like(present), where=total > 0)
-            result[:, :, c] = _group_precision(matches, part, weights, present, share, group, interpolation)
-    return result
-
-
-def _group_precision(
-    matches: Matches,
-    part: slice,
-    weights: Floats,
-    present: Floats,
-    share: Floats,
-    group: Bools,
-    interpolation: Interpolation,
-) -> Floats:
-    """Balanced AP [R, T] of one class in a group; `share` [R] is what an unmatched detection weighs."""
-    found, ignored = matches.found[part], matches.ignored[part]
-    inside = (found >= 0) & ~ignored & np.r_[group, False][found]
-    wrong = (found < 0) & ~ignored
-    values = np.zeros((len(weights), len(matches.thresholds)))
-    for rows, weight, before, touched in _sums(matches, part, weights):
-        for t in range(len(matches.thresholds)):
-            hits = np.flatnonzero(inside[touched, t])
-            tp = weight[:, hits].cumsum(axis=1)
-            fp = (before + (weight * wrong[touched, t]).cumsum(axis=1))[:, hits] * share[rows, None]
-            values[rows, t] = _interpolated_at(tp, tp + fp, present[rows], interpolation)
-    values[present <= 0] = np.nan
-    return values
-
-
-def _sums(matches: Matches, part: slice, weights: Floats) -> Iterator[tuple[slice, Floats, Floats, Ints]]:
-    """For blocks of rows of the weights: the block, what the touched detections of a class weigh [r, H], what those
-    before each that are wrong at every threshold weigh together [r, H], and the touched ones [H].
-
-    Touched are the detections that are right or ignored at some thresholds alone. All others, most, are summed once.
-    """
-    ignored = matches.ignored[part]
-    anywhere = (matches.found[part] >= 0).any(axis=1) | (ignored != ignored[:, :1]).any(axis=1)
-    touched = np.flatnonzero(anywhere)
-    always = ~anywhere & ~ignored[:, 0]
-    image = matches.overlaps.image[part]
-    for rows in _blocks(len(weights), len(image)):
-        weight = weights[rows][:, image]
-        before = (weight * always).cumsum(axis=1)[:, touched]
-        yield rows, weight[:, touched], before, touched
-
-
-def _blocks(rows: int, width: int) -> Iterator[slice]:
-    """Slices over rows, so that a block of them holds about four million numbers."""
-    step = max(1, 4_000_000 // max(1, width))
-    return (slice(begin, begin + step) for begin in range(0, rows, step))
-
-
-def _interpolated_at(tp: Floats, seen: Floats, present: Floats, interpolation: Interpolation) -> Floats:
-    """AP [R] from what was right and what was seen [R, H] at the places of the right detections."""
-    precision = tp / (seen + np.spacing(1.0))
-    recall = np.divide(tp, present[:, None], out=np.zeros_like(tp), where=present[:, None] > 0)
-    return interpolated(recall, precision, interpolation)
-
-
-def _class_precision(
-    matches: Matches, part: slice, weights: Floats, present: Floats, interpolation: Interpolation
-) -> Floats:
-    """AP [R, T] of one class, whose detections are a slice of the table."""
-    ignored, right = matches.ignored[part], (matches.found[part] >= 0) & ~matches.ignored[part]
-    values = np.zeros((len(weights), len(matches.thresholds)))
-    for rows, weight, before, touched in _sums(matches, part, weights):
-        for t in range(len(matches.thresholds)):
-            hits = np.flatnonzero(right[touched, t])
-            seen = before + (weight * ~ignored[touched, t]).cumsum(axis=1)
-            tp = weight[:, hits].cumsum(axis=1)
-            values[rows, t] = _interpolated_at(tp, seen[:, hits], present[rows], interpolation)
-    values[present <= 0] = np.nan
-    return values
-
-
-def interpolated(recall: Floats, precision: Floats, interpolation: Interpolation) -> Floats:
-    """AP [R] from precision-recall curves [R, H] by falling score.
-
-    The places of the right detections are enough: in between, precision only falls. "coco": mean over 101 recalls,
-    "voc07": over eleven, "area": under the hull (VOC10+).
-    """
-    rows, hits = recall.shape
-    if not hits:
-        return np.zeros(rows)
-    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    if interpolation == "area":
-        steps = np.diff(recall, axis=1, prepend=0.0)
-        return np.asarray((steps * envelope).sum(axis=1))
-    # py-faster-rcnn compares the eleven recalls without tolerance: .3, .6 and .7 lie a rounding above.
-    levels = RECALLS if interpolation == "coco" else np.asarray(np.arange(11) * 0.1, np.float64)
-    padded = np.concatenate([envelope, np.zeros((rows, 1))], axis=1)
-    return np.asarray(np.take_along_axis(padded, _first_reaching(levels, recall), axis=1).mean(axis=1))
-
-
-def _first_reaching(levels: Floats, recall: Floats) -> Ints:
-    """The place [R, L] of the first of the rising recalls [R, H] that reaches each level; H where none does."""
-    rows, hits = recall.shape
-    if hits > 4 * len(levels):  # few levels among many recalls are found sooner than many recalls among few levels
-        return np.stack([np.searchsorted(row, levels, side="left") for row in recall])
-    width = len(levels) + 1
-    passed = np.searchsorted(levels, recall, side="right") + width * np.arange(rows)[:, None]
-    counts = np.bincount(passed.ravel(), minlength=rows * width).reshape(rows, width)
-    return np.asarray(counts[:, :-1].cumsum(axis=1))
-
-
-def average_recall(matches: Matches, weights: Floats | None = None) -> Floats:
-    """Largest recall [R, T, C] of each class; NaN where no object counts."""
-    o = matches.overlaps
-    if weights is None:
-        weights = np.ones((1, len(o.images)))
-    hit = matches.reached() & matches.counted[:, None]
-    result = np.full((len(weights), len(matches.thresholds), o.classes), np.nan)
-    for c in range(o.classes):
-        mine = matches.counted & (o.object_label == c)
-        if mine.any():
-            weight = weights[:, o.object_image[mine]]
-            total = weight.sum(axis=1, keepdims=True)
-            result[:, :, c] = np.divide(weight @ hit[mine], total, out=np.full_like(result[:, :, c], np.nan),
-                                        where=total > 0)  # fmt: skip
-    return result
-
-
-def mean_over_classes(values: Floats) -> Floats:
-    """Mean of [..., T, C] over classes and thresholds, leaving out the classes without an object; NaN if all are."""
-    known = np.isfinite(values)
-    count = known.sum(axis=(-2, -1))
-    total = np.where(known, values, 0.0).sum(axis=(-2, -1))
-    return np.asarray(np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0))

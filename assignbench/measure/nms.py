@@ -1,7 +1,7 @@
 """From scored boxes to detections: what enters NMS, every flavour of NMS, and box voting.
 
-This is the only NMS of the package: the engine calls it when it evaluates a cell, and the analysis calls it when it
-replays one. Equal scores are broken by the lowest index, always.
+The analyses replay a cell's NMS by it, all images at once; the engine has its own on the device that predicts
+(`engine.nms`), box by box the same. Equal scores are broken by the lowest index, always.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from assignbench.config.method import Nms, NmsKind, Voting
-from assignbench.measure.boxes import areas, iou_with, pairwise_iou
+from assignbench.measure.boxes import pairwise_iou
+from assignbench.measure.suppression import clusters, decayed, places_within
 
 AnyFloats = npt.NDArray[np.floating[Any]]
 Floats = npt.NDArray[np.float64]
@@ -24,7 +25,7 @@ VOTING_IOU = 0.01  # boxes that overlap less than this have no vote
 
 @dataclass(frozen=True)
 class Boxes:
-    """Scored boxes of one image: `boxes` [N, 4] in pixels, everything else [N].
+    """Scored boxes: `boxes` [N, 4] in pixels, everything else [N].
 
     `scores` is what boxes are ranked by; after `thin_out` it is the detection's final score. `priors` says which prior
     predicted the box.
@@ -84,16 +85,20 @@ def _best(scores: AnyFloats, count: int) -> Ints:
     return np.asarray(able[falling(scores[able])][:count])
 
 
-def thin_out(before: Boxes, nms: Nms, limit: int) -> Boxes:
-    """The at most `limit` detections that NMS leaves of the boxes of one image, best first, with final scores."""
-    return _FLAVOURS[nms.kind](before, nms, limit)
+def thin_out(before: Boxes, nms: Nms, limit: int, images: Ints | None = None) -> Boxes:
+    """The at most `limit` detections that NMS leaves of the boxes of each image, best first, with final scores.
+
+    `images` [N] says of which image each box is (all of one if it is not given); detections are ordered by it.
+    """
+    images = np.zeros(len(before), np.int64) if images is None else images
+    return _FLAVOURS[nms.kind](before, images, nms, limit)
 
 
 def vote(kept: Boxes, before: Boxes, voting: Voting) -> Boxes:
     """PAA's box voting, Eqs. (9) and (10): each kept box becomes a weighted mean of its class's boxes around it.
 
     The weight of a box before NMS is exp(-(1 - IoU)^2 / sigma), times its own ranking score if the voting is by score;
-    boxes with an IoU of 0.01 or less have no vote. Scores stay as they are.
+    boxes with an IoU of 0.01 or less have no vote. Scores stay as they are. Both are of one image.
     """
     if not len(kept) or not len(before):
         return kept
@@ -112,43 +117,22 @@ _VOTES: dict[str, Callable[[Boxes], AnyFloats]] = {
 }
 
 
-def clusters(boxes: AnyFloats, labels: npt.NDArray[Any], rank: AnyFloats, iou: float, limit: int) -> tuple[Ints, Ints]:
-    """Greedy NMS within each label: the kept indices, best rank first, and who owns each box.
-
-    A box belongs to the first kept box that it overlaps by more than `iou` (a kept box to itself). `owner` [N] holds
-    that index, or -1 for boxes that were not reached before `limit` boxes were kept.
-    """
-    waiting = falling(rank)
-    corners, labels = boxes.astype(np.float64)[waiting], labels[waiting]
-    size = areas(corners)
-    owner = np.full(len(rank), -1, np.int64)
-    kept: list[int] = []
-    while len(waiting) and len(kept) < limit:
-        pick = int(waiting[0])
-        covered = (iou_with(corners[0], float(size[0]), corners, size) > iou) & (labels == labels[0])
-        covered[0] = True
-        owner[waiting[covered]] = pick
-        kept.append(pick)
-        stay = ~covered
-        waiting, corners, labels, size = waiting[stay], corners[stay], labels[stay], size[stay]
-    return np.asarray(kept, np.int64), owner
-
-
-def _standard(before: Boxes, nms: Nms, limit: int) -> Boxes:
+def _standard(before: Boxes, images: Ints, nms: Nms, limit: int) -> Boxes:
     """Greedy NMS within each class."""
-    return before.take(clusters(before.boxes, before.labels, before.scores, nms.iou, limit)[0])
+    return before.take(clusters(before.boxes, before.labels, images, before.scores, nms.iou, limit)[0])
 
 
-def _agnostic(before: Boxes, nms: Nms, limit: int) -> Boxes:
+def _agnostic(before: Boxes, images: Ints, nms: Nms, limit: int) -> Boxes:
     """Greedy NMS across classes."""
-    return before.take(clusters(before.boxes, np.zeros_like(before.labels), before.scores, nms.iou, limit)[0])
+    one = np.zeros_like(before.labels)
+    return before.take(clusters(before.boxes, one, images, before.scores, nms.iou, limit)[0])
 
 
-def _iou_guided(before: Boxes, nms: Nms, limit: int) -> Boxes:
+def _iou_guided(before: Boxes, images: Ints, nms: Nms, limit: int) -> Boxes:
     """IoU-Net's NMS: ranked by the predicted IoU alone; a kept box takes its cluster's best class score."""
-    kept, owner = clusters(before.boxes, before.labels, before.quality_scores, nms.iou, len(before))
+    kept, owner = clusters(before.boxes, before.labels, images, before.quality_scores, nms.iou, len(before))
     best = cluster_best(before.cls_scores, owner)[kept]
-    order = falling(best)[:limit]
+    order = _first(images[kept], best, limit)
     return replace(before.take(kept[order]), scores=best[order], cls_scores=best[order])
 
 
@@ -160,36 +144,26 @@ def cluster_best(values: AnyFloats, owner: Ints) -> AnyFloats:
     return best
 
 
-def _soft(before: Boxes, nms: Nms, limit: int) -> Boxes:
+def _soft(before: Boxes, images: Ints, nms: Nms, limit: int) -> Boxes:
     """Soft-NMS (Bodla et al., ICCV 2017): every pick lowers the scores of its class by exp(-IoU^2 / sigma)."""
-    corners = before.boxes.astype(np.float64)
-    labels, scores = before.labels, before.scores.astype(np.float64)
-    size, waiting = areas(corners), np.arange(len(before))
-    chosen, final = [], []
-    for _ in range(min(limit, len(before))):
-        pick = int(scores.argmax())
-        chosen.append(int(waiting[pick]))
-        final.append(float(scores[pick]))
-        decay = np.exp(-np.square(iou_with(corners[pick], float(size[pick]), corners, size)) / nms.sigma)
-        scores = np.where(labels == labels[pick], scores * decay, scores)
-        stay = np.arange(len(waiting)) != pick
-        waiting, corners, labels, scores, size = (
-            waiting[stay],
-            corners[stay],
-            labels[stay],
-            scores[stay],
-            size[stay],
-        )
-    kept = before.take(np.asarray(chosen, np.int64))
-    return replace(kept, scores=np.asarray(final).astype(before.scores.dtype))
+    chosen, final = decayed(before.boxes, before.labels, images, before.scores, nms.sigma, limit)
+    order = np.argsort(chosen, kind="stable")  # among equal scores the lowest index first
+    order = order[_first(images[chosen[order]], final[order], limit)]
+    return replace(before.take(chosen[order]), scores=final[order].astype(before.scores.dtype))
 
 
-def _none(before: Boxes, nms: Nms, limit: int) -> Boxes:
+def _none(before: Boxes, images: Ints, nms: Nms, limit: int) -> Boxes:
     """No suppression: the best boxes as they are (one-to-one methods)."""
-    return before.take(falling(before.scores)[:limit])
+    return before.take(_first(images, before.scores, limit))
 
 
-_FLAVOURS: dict[NmsKind, Callable[[Boxes, Nms, int], Boxes]] = {
+def _first(images: Ints, scores: AnyFloats, limit: int) -> Ints:
+    """The best `limit` of every image, by image and falling score, the lowest index first among equals."""
+    order = np.lexsort((-scores, images))
+    return np.asarray(order[places_within(images[order]) < limit])
+
+
+_FLAVOURS: dict[NmsKind, Callable[[Boxes, Ints, Nms, int], Boxes]] = {
     "standard": _standard,
     "agnostic": _agnostic,
     "soft": _soft,

@@ -5,14 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from assignbench.measure.matching import (
-    COCO_THRESHOLDS,
-    Matches,
-    Overlaps,
-    average_precision,
-    mean_over_classes,
-    overlaps_of,
-)
+from assignbench.measure.matching import COCO_THRESHOLDS, Matches, Overlaps, overlaps_of
+from assignbench.measure.precision import average_precision, mean_over_classes
 
 VOC_THRESHOLDS: tuple[float, ...] = tuple(np.arange(0.5, 1.0, 0.05).round(2).tolist())
 

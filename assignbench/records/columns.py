@@ -14,7 +14,8 @@ from pandas.api import types
 
 from assignbench.errors import InputError, nearest
 
-_FAMILIES = {"{n}": r"\d+"}
+# Of a measure also a class in brackets: AP[tie].
+_FAMILIES = {"{n}": r"\d+", "{measure}": r"[A-Za-z_]\w*(\[.+\])?"}
 ColumnType = Literal["int", "float", "bool", "text", "number", "list", "object"]
 
 

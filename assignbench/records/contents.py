@@ -13,7 +13,16 @@ import pyarrow.parquet
 from assignbench.errors import InputError
 from assignbench.records.documents import ENVIRONMENT, SUMMARY
 from assignbench.records.files import read_json
-from assignbench.records.schema import ASSIGNMENTS, CANDIDATES, FORMULAS, PRE_NMS, PROBE_OBJECTS, PROBES
+from assignbench.records.schema import (
+    ASSIGNMENTS,
+    BOX_SHAPES,
+    CANDIDATES,
+    FORMULAS,
+    GRIDS,
+    PRE_NMS,
+    PROBE_OBJECTS,
+    PROBES,
+)
 from assignbench.records.store import REDO
 
 _OF_SPLIT = ("split", "images", "objects", "fingerprint", "skipped")  # what environment.json tells of each split
@@ -49,7 +58,7 @@ def check_others(folder: Path) -> None:
     """Raises InputError where summary.json, or the beginning of a table that is read on demand, does not fit."""
     try:
         SUMMARY.values(read_json(folder / "summary.json"), str(folder / "summary.json"))
-        for schema in (PRE_NMS, CANDIDATES, ASSIGNMENTS, FORMULAS, PROBES, PROBE_OBJECTS):
+        for schema in (PRE_NMS, CANDIDATES, ASSIGNMENTS, FORMULAS, PROBES, PROBE_OBJECTS, GRIDS, BOX_SHAPES):
             for path in sorted(folder.glob(schema.file.replace("{n}", "*"))):
                 schema.written(_first_row(path), str(path))
     except InputError as problem:

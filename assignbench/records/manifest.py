@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import time
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,12 @@ from assignbench.errors import InputError
 from assignbench.records.files import digest_of, read_json, write_json
 
 MANIFEST = "manifest.json"
+CACHE = "cache"  # what reports keep under a cell for the next one; it can be removed at any time
 # What may change when a cell is finished (where its data lies, who looks at it), or tells nothing that is counted on.
-NOT_LISTED = (MANIFEST, "status.json", "claim.json", "local.json", "log.txt", "error.txt", "*.partial")
+NOT_LISTED = (
+    *(MANIFEST, "status.json", "claim.json", "local.json", "log.txt", "error.txt", "*.partial"),
+    *("tensorboard/*", f"{CACHE}/*"),
+)
 
 _TOLD = {"bytes", "sha256", "modified"}  # of every file
 
@@ -44,11 +49,11 @@ def _entry(path: Path) -> dict[str, Any]:
     return entry
 
 
-def damage_of(folder: Path, *, thorough: bool = False) -> str:
+def damage_of(folder: Path, *, thorough: bool = False, digest: Callable[[Path], str] = digest_of) -> str:
     """Where a folder is not what its manifest says, in one sentence; "" if it is whole.
 
     status.json has to say that the cell is done. Sizes are always compared. Contents are compared where a file was
-    written to since, or copied, and with `thorough` everywhere.
+    written to since, or copied, and with `thorough` everywhere; `digest` gives a file's sha256.
     """
     try:
         manifest = read_json(folder / MANIFEST)
@@ -59,7 +64,7 @@ def damage_of(folder: Path, *, thorough: bool = False) -> str:
         return f"{MANIFEST} is missing"
     if manifest.get("format") != FORMAT or not isinstance(files, dict) or not files:
         return f"{MANIFEST} is broken"
-    found = [told for name, entry in files.items() if (told := _difference(folder, str(name), entry, thorough))]
+    found = [told for name, entry in files.items() if (told := _difference(folder, str(name), entry, thorough, digest))]
     found += [told] if (told := _status(folder)) else []
     more = f" (and {len(found) - 1} more files)" if len(found) > 1 else ""
     return found[0] + more if found else ""
@@ -70,7 +75,9 @@ def differing(folder: Path) -> list[Path]:
     files = read_json(folder / MANIFEST).get("files")
     if not isinstance(files, dict):
         raise InputError(f"{folder / MANIFEST}: names no files")
-    wrong = [folder / str(name) for name, entry in files.items() if _difference(folder, str(name), entry, True)]
+    wrong = [
+        folder / str(name) for name, entry in files.items() if _difference(folder, str(name), entry, True, digest_of)
+    ]
     return [path for path in wrong if path.is_file()]
 
 
@@ -83,7 +90,7 @@ def _status(folder: Path) -> str:
     return "" if said == "done" else f"status.json says {str(said)[:20]!r}" if content else "status.json is missing"
 
 
-def _difference(folder: Path, name: str, entry: Any, thorough: bool) -> str:
+def _difference(folder: Path, name: str, entry: Any, thorough: bool, digest: Callable[[Path], str]) -> str:
     told = set(entry) if isinstance(entry, dict) else set()
     if not told >= _TOLD or told - _TOLD - {"rows"} or ".." in Path(name).parts or Path(name).is_absolute():
         return f"{MANIFEST} is broken at {name!r:.200}"
@@ -95,9 +102,7 @@ def _difference(folder: Path, name: str, entry: Any, thorough: bool) -> str:
         if about.st_size != entry.get("bytes"):
             return f"{name} has {about.st_size} bytes where {MANIFEST} says {entry.get('bytes')}"
         same = about.st_mtime_ns == entry.get("modified") and not thorough
-        return (
-            "" if same or digest_of(path) == entry.get("sha256") else f"{name} has another content than {MANIFEST} says"
-        )
+        return "" if same or digest(path) == entry.get("sha256") else f"{name} has another content than {MANIFEST} says"
     except FileNotFoundError:
         return f"{name} is missing"
     except (OSError, ValueError) as problem:  # ValueError: a NUL, or half of a surrogate pair

@@ -7,6 +7,7 @@ docs/records.md is made of this file: `python -m assignbench.records.schema` wri
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from assignbench.records.columns import Column, TableSchema
@@ -24,6 +25,13 @@ _PRIOR = Column(
     "Place of the prior among all priors of its view of the image: by level, then row, column and anchor.",
 )
 _LEVEL = Column("level", "int", "Feature level of the prior, 0 for the finest.")
+_EXTRA = Column(
+    "extra",
+    "bool",
+    "Whether the image is probed only because the study's `pictures` name it: it is shown, and no number counts it.",
+    optional=True,
+)
+_PROGRESS = Column("progress", "float", "Share of the training that is done, between 0 and 1.")
 
 
 def _corners(meaning: str, prefix: str = "") -> tuple[Column, ...]:
@@ -182,7 +190,7 @@ PROBES = TableSchema(
     "Boxes are in pixels of the network's input.",
     (
         EPOCH,
-        Column("progress", "float", "Share of the training that is done, between 0 and 1."),
+        _PROGRESS,
         _IMAGE,
         _OBJECT,
         Column("object", "int", "Place of the object among those of its image."),
@@ -211,6 +219,7 @@ PROBES = TableSchema(
         ),
         *_corners("Prior", "prior_"),
         *_corners("Predicted box"),
+        _EXTRA,
     ),
     optional=True,
 )
@@ -221,12 +230,21 @@ PROBE_OBJECTS = TableSchema(
     "One row per probe object of the visit after step n, with what the assigner itself told of it (its diagnostics).",
     (
         EPOCH,
-        Column("progress", "float", "Share of the training that is done, between 0 and 1."),
+        _PROGRESS,
         _IMAGE,
         _OBJECT,
         Column("object", "int", "Place of the object among those of its image."),
         _LABEL,
         Column("network_area", "float", "Area of the box in the network's input.", "px²", True),
+        *(replace(c, optional=True) for c in _corners("Annotated box in the network's input")),
+        _EXTRA,
+        Column(
+            "shown",
+            "text",
+            "Why the report shows the object: named (by the study's `pictures`), crowded, slender, small or large; "
+            "empty for the others.",
+            optional=True,
+        ),
         Column(
             "{diagnostic}",
             "number",
@@ -235,6 +253,43 @@ PROBE_OBJECTS = TableSchema(
             optional=True,
             missing="where the assigner has none for the object",
         ),
+    ),
+    optional=True,
+)
+
+GRIDS = TableSchema(
+    "grids",
+    "probes/grid-{n}.parquet",
+    "After the last step: every prior of the feature level on which a shown probe object is learned (the level with "
+    "most of its positives for classification), at most 20,000 of an object.",
+    (
+        _IMAGE,
+        _OBJECT,
+        _PRIOR,
+        _LEVEL,
+        Column("x", "float", "Point of the prior in the network's input, from the left.", "px"),
+        Column("y", "float", "The same from the top.", "px"),
+        Column("stride", "float", "Distance between two points of the level.", "px"),
+        *_scores(NO_HEAD),
+        Column("iou", "float", "IoU of the prediction with the object."),
+        Column("positive_cls", "bool", "Whether the prior learns to classify the object."),
+        Column("positive_box", "bool", "Whether the prior learns the object's box."),
+    ),
+    optional=True,
+)
+
+BOX_SHAPES = TableSchema(
+    "box_shapes",
+    "probes/shapes-{n}.parquet",
+    "After step n, per feature level and prior of a location: the box that the detector predicts where all features "
+    "are zero, which the bias of its box layer alone decides, in strides around the prior's point (MuSu, Fig. 3). "
+    "Missing for a head of your own without one bias per prior.",
+    (
+        _PROGRESS,
+        _LEVEL,
+        Column("anchor", "int", "Place of the prior among those of its location."),
+        Column("stride", "float", "Distance between two points of the level.", "px"),
+        *(replace(c, unit="strides") for c in _corners("Box around the point")),
     ),
     optional=True,
 )
@@ -267,7 +322,7 @@ INPUT_FILES = TableSchema(
 
 TABLES = (
     *(IMAGES, OBJECTS, DETECTIONS, PRE_NMS, CANDIDATES),
-    *(ASSIGNMENTS, PROBES, PROBE_OBJECTS, FORMULAS, INPUT_FILES),
+    *(ASSIGNMENTS, PROBES, PROBE_OBJECTS, GRIDS, BOX_SHAPES, FORMULAS, INPUT_FILES),
 )
 SCHEMAS: dict[str, TableSchema] = {s.name: s for s in (*TABLES, *DOCUMENTS)}
 
@@ -277,8 +332,10 @@ OTHER_FILES = {
     "log.txt": "What the training process printed.",
     "error.txt": "The traceback of a failed cell.",
     "probes/*.png": "The probe images as the network sees them, by image id.",
-    "examples/*.png": "The first test images, by image id, for the report's pictures.",
+    "examples/*.png": "Test images for pictures, by image id: those that the study names, and a few others.",
     "assignments/part-*.parquet": "Rows of assignments.parquet, written at each checkpoint.",
+    "cache/*": "What reports worked out from these records, and the hashes of the files; free to be removed.",
+    "tensorboard/*": "Metrics for TensorBoard, where it is installed; nothing reads them back.",
     "checkpoint/*": "Weights as safetensors; two generations of the state of training, each with its checksums.",
 }
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "records.md"

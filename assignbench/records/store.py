@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -16,7 +17,7 @@ from assignbench.config.cell import FORMAT, CellConfig, id_of, is_id
 from assignbench.config.tuned import Tuned
 from assignbench.errors import InputError
 from assignbench.records.documents import ENVIRONMENT, STATUS, STUDY, TRAINING
-from assignbench.records.files import read_json, read_lines, write_json
+from assignbench.records.files import digest_of, read_json, read_lines, write_json
 from assignbench.records.imported import ImportedConfig
 from assignbench.records.manifest import MANIFEST, damage_of
 from assignbench.records.schema import SCHEMAS
@@ -32,10 +33,13 @@ def write_config(folder: Path, config: AnyConfig) -> None:
 
 @dataclass(frozen=True)
 class CellRecord:
-    """One cell's folder, read on demand. `thorough`: a finished one is whole only if every byte is what it was."""
+    """One cell's folder, read on demand. `thorough`: a finished one is whole only if every byte is what it was, as
+    `digest` tells, which gives the sha256 of a file.
+    """
 
     folder: Path
     thorough: bool = False
+    digest: Callable[[Path], str] = field(default=digest_of, repr=False, compare=False)
 
     @property
     def id(self) -> str:
@@ -115,7 +119,7 @@ class CellRecord:
     @property
     def damage(self) -> str:
         """Where the folder is not what its manifest says, or not the cell of its name; "" if it is whole."""
-        return self.misplaced or damage_of(self.folder, thorough=self.thorough)
+        return self.misplaced or damage_of(self.folder, thorough=self.thorough, digest=self.digest)
 
     @property
     def misplaced(self) -> str:

@@ -14,10 +14,11 @@ import pandas as pd
 from assignbench.analysis import StudyRecord
 from assignbench.analysis.averages import METRICS
 from assignbench.analysis.base import CellData
-from assignbench.analysis.claims import parse
+from assignbench.analysis.claim_forms import parse
+from assignbench.analysis.curves_by_group import NUMBERS
 from assignbench.analysis.differences import METRICS as COMPARED, primary_metric
 from assignbench.analysis.measures import measured, replicated
-from assignbench.analysis.parts import NUMBERS, curve, image_groups, object_groups
+from assignbench.analysis.parts import image_groups, object_groups
 from assignbench.measure.groups import CROWDING, ELONGATION, IMAGE_CROWDING, PER_IMAGE
 from assignbench.records import write_table
 from assignbench.records.columns import Column, TableSchema
@@ -140,7 +141,7 @@ def _groups(cell: CellData) -> pd.DataFrame:
         for part in parts_of(grouping, cell):
             row = {**cell.keys, "by": grouping.column, "group": part.name}
             row |= {"count": int(part.about.get("images", part.about["objects"]))}
-            rows.append({**row, **dict(zip(NUMBERS, curve(cell, part)[0].tolist(), strict=True))})
+            rows.append({**row, **dict(zip(NUMBERS, part.curve(cell)[0].tolist(), strict=True))})
     return pd.DataFrame(rows, columns=[*KEYS, "by", "group", "count", *NUMBERS])
 
 

@@ -1,64 +1,89 @@
-"""What pictures of single images are drawn from: boxes, assigned priors, priors coloured by a number."""
+"""What pictures of single images are drawn from: boxes, assigned priors, heat maps."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.patches import Rectangle
-from PIL import Image
 
-from assignbench.records import CellRecord
-from assignbench.report.style import AMBER, BLUE, GREEN, RED, WHITE, picture, plain
+from assignbench.report.style import AMBER, BLUE, GREEN, RED, WHITE, plain
+
+Floats = npt.NDArray[np.float64]
+CELLS = 64  # of a heat map each way, at most
+SHARP = 256  # pixels of a grid of colours each way, about
+# What the colours of assigned priors say.
+KINDS = (("cls and box", GREEN), ("cls alone", AMBER), ("box alone", BLUE))
+
+
+def corners(boxes: Floats) -> Floats:
+    """The outlines [N, 5, 2] of boxes [N, 4] xyxy, as closed lines."""
+    x1, y1, x2, y2 = boxes.reshape(-1, 4).T
+    lines = [(x1, y1), (x2, y1), (x2, y2), (x1, y2), (x1, y1)]
+    return np.stack([np.stack(point, axis=-1) for point in lines], axis=1)
+
+
+def outlines(ax: Axes, boxes: Floats, edge: str, width: float = 0.8, alpha: float = 0.85) -> None:
+    """Outlines of boxes [N, 4] in one colour; the axes' limits stay."""
+    ax.add_collection(LineCollection(list(corners(boxes)), colors=edge, linewidths=width, alpha=alpha), autolim=False)
+
+
+def heat_of_boxes(boxes: Floats, weights: Floats, region: Sequence[float]) -> Floats:
+    """What boxes [N, 4] of weights [N] add up to on a grid [H, W] over a region (x1, y1, x2, y2), of which each cell
+    takes the boxes that its middle lies in.
+    """
+    x1, y1, x2, y2 = region
+    longest = max(x2 - x1, y2 - y1)
+    wide, high = (max(1, round(CELLS * (b - a) / longest)) for a, b in ((x1, x2), (y1, y2)))
+    x = x1 + (np.arange(wide) + 0.5) * (x2 - x1) / wide
+    y = y1 + (np.arange(high) + 0.5) * (y2 - y1) / high
+    across = (boxes[:, None, 0] <= x) & (x < boxes[:, None, 2])
+    down = (boxes[:, None, 1] <= y) & (y < boxes[:, None, 3])
+    return np.asarray(np.einsum("n,nh,nw->hw", weights, down.astype(np.float64), across.astype(np.float64)))
+
+
+def draw_cells(ax: Axes, shades: Floats, extent: Sequence[float]) -> None:
+    """A grid of colours [H, W, 4] from 0 to 1, its first row on top, over an extent (left, right, bottom, top); the
+    axes' limits are those of the extent, and the lines of their grid lie below it.
+
+    Each cell is several pixels wide, so that no reader of PDF blurs where they meet.
+    """
+    often = max(1, SHARP // max(shades.shape[:2]))
+    pixels = np.round(255 * shades).astype(np.uint8).repeat(often, axis=0).repeat(often, axis=1)
+    left, right, bottom, top = extent
+    ax.imshow(pixels, extent=(left, right, bottom, top), interpolation="none", zorder=0.9)
 
 
 def draw_assignment(ax: Axes, table: pd.DataFrame) -> None:
     """Priors of a probe table: green for both tasks, amber and blue for one, a red cross on an orphan object."""
-    for kind, in_cls, in_box in ((AMBER, True, False), (BLUE, False, True), (GREEN, True, True)):
-        part = table[(table.positive_cls == in_cls) & (table.positive_box == in_box)]
-        for p in part.itertuples():
-            corner = (p.prior_x1, p.prior_y1)
-            sides = (p.prior_x2 - p.prior_x1, p.prior_y2 - p.prior_y1)
-            ax.add_patch(Rectangle(corner, *sides, fill=False, ec=kind, lw=0.7, alpha=0.8))
-            ax.plot((p.prior_x1 + p.prior_x2) / 2, (p.prior_y1 + p.prior_y2) / 2, ".", ms=3, color=kind)
+    prior = table[["prior_x1", "prior_y1", "prior_x2", "prior_y2"]].to_numpy(np.float64)
+    cls, box = table.positive_cls.to_numpy(bool), table.positive_box.to_numpy(bool)
+    for (_, edge), mine in reversed(list(zip(KINDS, (cls & box, cls & ~box, ~cls & box), strict=True))):
+        outlines(ax, prior[mine], edge)
+        ax.plot(prior[mine][:, [0, 2]].mean(axis=1), prior[mine][:, [1, 3]].mean(axis=1), ".", ms=3, color=edge)
     for _, group in table.groupby("object_id"):
-        cls, box = int(group.positive_cls.sum()), int(group.positive_box.sum())
-        at = group.iloc[group.iou.to_numpy().argmax()]
-        if cls == 0 or box == 0:
+        if not group.positive_cls.any() or not group.positive_box.any():
+            at = group.iloc[group.iou.to_numpy().argmax()]
             ax.plot((at.prior_x1 + at.prior_x2) / 2, (at.prior_y1 + at.prior_y2) / 2, "x", ms=9, mew=2, color=RED)
-    ax.text(
-        2,
-        4,
-        f"cls {int(table.positive_cls.sum())} · box {int(table.positive_box.sum())}",
-        color="white",
-        fontsize=6,
-        va="top",
-        bbox={"fc": "black", "alpha": 0.6, "lw": 0, "pad": 1},
-    )
+    corner_text(ax, f"cls {int(cls.sum())} · box {int(box.sum())}")
+
+
+def corner_text(ax: Axes, text: str) -> None:
+    """Plain text in the top left corner, readable on any picture."""
+    back = {"fc": "black", "alpha": 0.6, "lw": 0, "pad": 1}
+    ax.text(0.02, 0.98, plain(text), transform=ax.transAxes, color="white", fontsize=6, va="top", bbox=back)
 
 
 def draw_box(ax: Axes, box: Sequence[float], edge: str, text: str, style: str = "-") -> None:
-    """A box with a label, plain text, above it."""
+    """A box with a label, plain text, above it; none without a text."""
     x1, y1, x2, y2 = box
     ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, ec=edge, lw=1.1, ls=style))
+    if not text:
+        return
     paper = {"fc": edge, "alpha": 0.85, "lw": 0, "pad": 0.6}
     ink = "black" if edge == WHITE else "white"
-    ax.text(x1, max(y1, 2), plain(text), fontsize=4.5, color=ink, va="bottom", bbox=paper, clip_on=True)
-
-
-def draw_priors(ax: Axes, cell: CellRecord, table: pd.DataFrame, value: str, title: str) -> None:
-    """The probe image around an object with a dot per prior, coloured by a column."""
-    if table.empty:
-        ax.axis("off")
-        return
-    picture(ax, np.asarray(Image.open(cell.folder / "probes" / f"{int(table.image_id.iloc[0])}.png")), title)
-    table = table.sort_values(value)
-    x, y = (table.prior_x1 + table.prior_x2) / 2, (table.prior_y1 + table.prior_y2) / 2
-    ax.scatter(x, y, c=table[value], vmin=0, vmax=1, cmap="cividis", s=14, edgecolors="white", linewidths=0.3)
-    best = table.loc[table.iou.idxmax()]
-    middle_x, middle_y = float(best.x1 + best.x2) / 2, float(best.y1 + best.y2) / 2
-    reach = 12 + 0.6 * max(float(best.x2 - best.x1), float(best.y2 - best.y1))
-    ax.set_xlim(max(0, middle_x - reach), min(ax.get_xlim()[1], middle_x + reach))
-    ax.set_ylim(min(ax.get_ylim()[0], middle_y + reach), max(0, middle_y - reach))
+    ax.text(x1, max(y1, 2), plain(text), fontsize=5, color=ink, va="bottom", bbox=paper, clip_on=True)

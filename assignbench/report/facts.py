@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from assignbench.analysis.claims import Claim, parse, unit_of
+from assignbench.analysis.claim_forms import Claim, grouped_factor, parse, unit_of
 from assignbench.analysis.result import Result
+from assignbench.analysis.verdicts import NOT_TESTABLE
 from assignbench.measure.groups import CROWDING
 
 Name = tuple[str, ...]
@@ -96,6 +97,13 @@ def _cells(result: Result) -> Facts:
 def _differences(result: Result) -> Facts:
     for row in _rows(result):
         yield _gain(str(row["metric"]), row, "difference", result.caption, "half")
+
+
+def _printed(result: Result) -> Facts:
+    """Ours beside a paper's numbers, which its tables print as they are here but for their unit."""
+    for row in _rows(result):
+        scale = HUNDRED if row["scale"] == HUNDRED else 1.0
+        yield _value(str(row["measure"]), row, "value", f"table {row['table']}", scale)
 
 
 def _values(measures: Mapping[str, str], only: Mapping[str, str] | None = None, scale: float = HUNDRED) -> Reader:
@@ -191,10 +199,21 @@ def _predicts(result: Result) -> Facts:
         yield Fact(name, float(row["correlation"]), result.caption)
 
 
+def line_name(factor: str, row: pd.Series) -> Name:
+    """What the slope of a gain over categories is called."""
+    return ("slope over categories of", factor, *_place(row), str(row["baseline"]))
+
+
+def _lines(result: Result) -> Facts:
+    for row in _rows(result):
+        name = line_name("aspect_ratio", row)
+        yield Fact(name, HUNDRED * float(row["slope"]), result.caption, float(row["n"]))
+
+
 def _claims(result: Result) -> Facts:
     for row in _rows(result):
         claim = parse(str(row["claim"]))
-        if row["reason"] == "" or pd.isna(row["reason"]):
+        if row["verdict"] != NOT_TESTABLE:
             name = _CLAIMED[claim.kind](claim, row)
             if name:
                 yield Fact(name, float(row["value"]), result.caption, float(row["n"]), float(row["half"]))
@@ -205,7 +224,16 @@ def _claimed_gain(claim: Claim, row: pd.Series) -> Name:
 
 
 def _claimed_slope(claim: Claim, row: pd.Series) -> Name:
-    return slope_name(claim.factor, row)
+    return slope_name(claim.factor, row) if grouped_factor(claim) else ()
+
+
+def _unstated(claim: Claim, row: pd.Series) -> Name:
+    """What no other table states: the room below a bound, the distance from a level."""
+    return ()
+
+
+def _claimed_line(claim: Claim, row: pd.Series) -> Name:
+    return () if claim.relative else line_name(claim.factor, row)
 
 
 def _claimed_gains(claim: Claim, row: pd.Series) -> Name:
@@ -218,8 +246,11 @@ def _claimed_correlation(claim: Claim, row: pd.Series) -> Name:
 
 _CLAIMED: Mapping[str, Callable[[Claim, pd.Series], Name]] = {
     "greater": _claimed_gain,
-    "equal": lambda claim, row: (),  # the room below its bound, which no other table states
+    "equal": _unstated,
+    "level": _unstated,
+    "fails": _unstated,
     "trend": _claimed_slope,
+    "categories": _claimed_line,
     "gains": _claimed_gains,
     "divergence": _claimed_correlation,
 }
@@ -233,6 +264,8 @@ READERS: Mapping[str, Reader] = {
     "averages": _averages,
     "averages.cells": _cells,
     "differences": _differences,
+    "printed.numbers": _printed,
+    "printed.across": _differences,
     "claims.tests": _claims,
     "metrics": _metrics,
     "size": _by_group(lambda group: f"AP{SIZES[group]}" if group in SIZES else ""),
@@ -242,9 +275,10 @@ READERS: Mapping[str, Reader] = {
     "crowdedness.per_image": _relative,
     "aspect_ratio": _slender,
     "aspect_ratio.categories": _categories,
+    "aspect_ratio.lines": _lines,
     "factors": _factors,
     "factors.groups": _factor_groups,
-    "divergence": _values({"spearman": "spearman"}, {"candidates": "J_k"}, 1.0),
+    "divergence": _values({"spearman_rank": "spearman", "spearman_cls": "spearman_cls"}, {"candidates": "J_k"}, 1.0),
     "divergence.predicts": _predicts,
     "nms": _values({"NR": "NR"}, {"reading": "coverage"}),
     "nms.oracle": _values({"AP": "AP", "AP_replay": "AP_replay"}),

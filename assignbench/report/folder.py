@@ -14,10 +14,21 @@ from pathlib import Path
 
 from assignbench.errors import InputError
 
-PARTS = ("figures", "cells", "report.md", "index.html")  # what a report consists of; the page that links is moved last
+PARTS = (
+    "figures",
+    "tables",
+    "cells",
+    "cite.bib",
+    "report.md",
+    "index.html",
+)  # what a report consists of; the page that links is moved last
 LEFTOVER_SECONDS = 3600.0  # an unfinished folder that nobody has touched for so long belongs to a process that died
 _MADE = b"by assignbench "  # what stands in every page of a report
-_FOLDERS = {"figures": (".png", ".jpg"), "cells": (".parquet",)}
+_FOLDERS = {
+    "figures": (".svg", ".pdf", ".png", ".jpg"),
+    "tables": (".csv", ".md", ".tex"),
+    "cells": (".parquet",),
+}
 _RENAME_EXCHANGE, _AT_FDCWD = 2, -100  # linux/fs.h
 
 

@@ -21,7 +21,7 @@ ROUNDING = 0.05  # half of the last digit that is printed of points and per cent
 FINE_ROUNDING = 0.0005  # of correlations
 AGAINST = "against the slope"  # what a trend's own row says of a group that goes the other way
 UP, DOWN = ("higher", "supported"), ("lower", "contradicted")
-VALUES = ("difference", "slope", "value")  # what a verdict is about
+VALUES = ("difference", "slope", "value", "gain")  # what a verdict is about
 
 
 def lint(results: Sequence[Result], tables: Sequence[Table], *, coco_areas: bool = True) -> list[str]:
@@ -56,7 +56,8 @@ def _comparable(one: float, other: float) -> bool:
 
 
 def _rounding(name: Name) -> float:
-    return FINE_ROUNDING if "spearman" in name or name[0].startswith("correlation") else ROUNDING
+    fine = any(part.startswith("spearman") for part in name) or name[0].startswith("correlation")
+    return FINE_ROUNDING if fine else ROUNDING
 
 
 def _disagreement(one: Fact, other: Fact) -> Iterator[str]:
@@ -101,9 +102,9 @@ def wrong_verdicts(result: Result) -> Iterator[str]:
     for _, row in frame.iterrows():
         way = 1 if row["verdict"] in UP else -1 if row["verdict"] in DOWN else 0
         everywhere = str(row.get("claim", "")).endswith(" for every detector")  # one verdict on several rows
-        value, half = float(row[column]), float(row[f"{column}_half" if f"{column}_half" in row else "half"])
         if not way or (everywhere and way < 0):
             continue
+        value, half = float(row[column]), float(row[f"{column}_half" if f"{column}_half" in row else "half"])
         who = ", ".join(str(row[k]) for k in ("claim", "data", "detector", "method", "metric", "factor") if k in row)
         if not way * value > 0:
             yield f"'{result.caption}' ({who}): the verdict is '{row['verdict']}', its number {value:+.4g}"
@@ -154,9 +155,9 @@ def _of_factor(row: pd.Series) -> tuple[str, str]:
 
 
 def _of_claim(row: pd.Series) -> tuple[str, str]:
-    from assignbench.analysis.claims import parse
+    from assignbench.analysis.claim_forms import grouped_factor, parse
 
-    return parse(str(row["claim"])).factor, str(row["detail"])
+    return grouped_factor(parse(str(row["claim"]))), str(row["detail"])
 
 
 _SLOPES: Mapping[str, Callable[[pd.Series], tuple[str, str]]] = {"factors": _of_factor, "claims.tests": _of_claim}
@@ -183,7 +184,7 @@ def without_population(table: Table) -> Iterator[str]:
     if not table.has_intervals:
         return
     seeds = any(h == "n" or h.startswith("n (") for h in table.header)
-    if not seeds and not any(note.startswith("n: ") for note in table.notes):
+    if not seeds and not any(note.startswith("n: ") for note in table.said):
         yield f"'{table.caption}': prints intervals without n"
-    if "population" not in table.header and not any("±" in note for note in table.notes):
+    if "population" not in table.header and not any("±" in note for note in table.said):
         yield f"'{table.caption}': prints intervals without saying for which population"

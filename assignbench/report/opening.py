@@ -14,7 +14,7 @@ from assignbench.analysis.differences import primary_metric
 from assignbench.config.detector import DetectorConfig
 from assignbench.config.tuned import Tuned
 from assignbench.report.lost import lost_methods
-from assignbench.report.tables import Table, difference, seeds_note, tidy_table
+from assignbench.report.tables import Table, difference, interval_note, seeds_note, tidy_table
 
 READ = "evaluation."  # how a trained network is read, which a study may change for one method
 LONGEST = 400  # characters of a cell's reason
@@ -33,7 +33,7 @@ def opening(
     metric = primary_metric(study)
     lost = lost_methods(study)
     header = ["method", "compared with", "differs in", "beyond the assigner"]
-    rows = []
+    rows, owners = [], []
     for row in table.itertuples(index=False):
         found = verdicts.get((row.data, row.detector, row.method))
         gain, verdict = ("–", "–")
@@ -45,20 +45,22 @@ def opening(
         beyond = row.differs if row.pair == "recipe" else "nothing" if row.pair == "assigner" else "–"
         place = [row.data, row.detector] if several else []
         rows.append([*place, row.method, row.baseline or "–", PAIR_WORDS[row.pair], beyond, gain, verdict])
+        owners.append(row.method)
     where = ["data", "detector"] if several else []
     caption = "Each method and its baseline" if several else f"Each method and its baseline{_where(study)}"
     notes = []
     if verdicts:
         seeds = {", ".join(k if several else k[2:]): float(r.n) for k, r in verdicts.items()}
-        notes = [seeds_note(seeds), "±: half of the 95 % interval for other seeds and other test images."]
+        spoken = dict.fromkeys(str(r.population) for r in verdicts.values() if np.isfinite(r.half))
+        notes = [seeds_note(seeds), *map(interval_note, spoken)]
     columns = [*where, *header, f"Δ{metric}, points", "verdict (corrected)"]
-    tables = [Table(caption, columns, rows, notes, headline=True)]
+    tables = [Table(caption, columns, rows, notes, headline=True, owners=owners, name="pairs")]
     tables += tuning_table(study)
     asked = claims.get("claims", pd.DataFrame())
     if len(asked) and "verdict" in asked:
         shown = [c for c in ("claim", "verdict", "reason") if c in asked]
         told = tidy_table("The claims that the study tests", asked[shown].drop_duplicates())
-        tables.append(replace(told, headline=True))
+        tables.append(replace(told, headline=True, name="verdicts"))
     return tables
 
 
@@ -83,7 +85,7 @@ def tuning_table(study: StudyRecord) -> list[Table]:
     ends = {key: [m for m, keys in found.at_end.items() if key in keys] for key in found.sweep}
     told = "took an end of the sweep; a wider one may find more."
     notes = [f"{key}: {', '.join(methods)} {told}" for key, methods in ends.items() if methods]
-    return [Table(caption, [*found.sweep, *found.chosen], rows, notes)]
+    return [Table(caption, [*found.sweep, *found.chosen], rows, notes, name="tuned")]
 
 
 def tuning(study: StudyRecord) -> Tuned | None:
@@ -174,6 +176,12 @@ def warnings(study: StudyRecord) -> list[str]:
     return lines + [f"Inputs not checked: {one}." for one in study.about.get("unchecked", [])]
 
 
+def made_on(study: StudyRecord) -> str:
+    """The days on which the cells were trained, from their records; "" where none says it."""
+    days = sorted({str(c.environment["date"]) for c in study.cells if c.environment.get("date")})
+    return " to ".join(dict.fromkeys((days[0], days[-1]))) if days else ""
+
+
 def cell_table(study: StudyRecord) -> Table:
     """State and AP of every cell."""
     rows = []
@@ -183,8 +191,8 @@ def cell_table(study: StudyRecord) -> Table:
         shown = f"{100 * ap:.1f}" if ap is not None and np.isfinite(ap) else "–"
         rows.append([cell.id, config.method.name, str(config.seed), cell.state, shown, _cut(cell.reason)])
     rows += [[name, "–", "–", "damaged", "–", _cut(reason)] for name, reason in study.unreadable]
-    header = ["cell", "method", "seed", "state", "AP (per cent)", "reason"]
-    return Table("Cells of this study", header, rows, data_notes(study))
+    header = ["cell", "method", "seed", "state", "AP (points)", "reason"]
+    return Table("Cells of this study", header, rows, data_notes(study), owners=[row[1] for row in rows])
 
 
 def _cut(reason: str) -> str:

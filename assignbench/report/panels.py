@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from assignbench.analysis import StudyRecord
-from assignbench.report.style import finished, legend, method_bars, panels, places, present
+from assignbench.report.dots import method_dots
+from assignbench.report.style import Drawn, finished, legend, panels, places, present
 
 Panel = Callable[[Axes, pd.DataFrame, list[str]], None]
 
@@ -36,23 +37,47 @@ def paired_panels(table: pd.DataFrame) -> tuple[Figure, list[tuple[str, pd.DataF
     return figure, [(title, part, axes[2 * i : 2 * i + 2]) for i, (title, part) in enumerate(parts)]
 
 
-def gain_bars(groups: Sequence[str], label: str) -> Panel:
-    """Bars of the gain per group."""
+def gain_dots(groups: Sequence[str], label: str) -> Panel:
+    """Dots of the gain per group that has any."""
 
     def draw(ax: Axes, part: pd.DataFrame, methods: list[str]) -> None:
-        known = [g for g in groups if g in set(part.group)]
-        gained = [m for m in methods if part[part.method == m].gain.notna().any()]
-        if known and gained:
-            method_bars(ax, part, known, gained, "gain")
+        there = part[part.gain.notna()] if "gain" in part else part.head(0)
+        if there.empty:
+            blank(ax, "no gain to show here")
+            return
+        method_dots(ax, there, filled(there, groups), present(methods, there), "gain")
         ax.set_ylabel("gain in AP, points")
         ax.set_xlabel(label)
 
     return draw
 
 
-def gain_figure(table: pd.DataFrame, study: StudyRecord, groups: Sequence[str], label: str) -> Figure | None:
-    """Gains by group, if anything gained."""
-    if table.empty or "gain" not in table or table.gain.isna().all():
-        return None
-    kept = table.groupby(["data", "detector"])["gain"].transform(lambda g: g.notna().any())
-    return per_place(table[kept.astype(bool)], study.methods, gain_bars(groups, label))
+def gain_drawn(
+    name: str, caption: str, table: pd.DataFrame, study: StudyRecord, groups: Sequence[str], of: str
+) -> Drawn:
+    """Gains by group, with the groups that are empty named in the caption; a sentence where there is no gain to show.
+
+    `of` says what the groups are of, for the axis.
+    """
+    shown = table[table.gain.notna()] if "gain" in table else table.head(0)
+    if shown.empty:
+        return Drawn(name, caption, None, told=f"No gain by {of} can be shown: no method has a gain in any group.")
+    return Drawn(name, f"{caption}{without(shown, groups)}", per_place(shown, study.methods, gain_dots(groups, of)))
+
+
+def blank(ax: Axes, reason: str) -> None:
+    """A panel of which nothing is known says so in place of empty axes."""
+    ax.set_axis_off()
+    ax.text(0.5, 0.5, reason, ha="center", va="center", color="0.4", transform=ax.transAxes)
+
+
+def filled(table: pd.DataFrame, groups: Sequence[str]) -> list[str]:
+    """The groups that have rows, in their order."""
+    there = set(table.group)
+    return [g for g in groups if g in there]
+
+
+def without(table: pd.DataFrame, groups: Sequence[str]) -> str:
+    """A sentence on the groups of which nothing is shown; "" where there is something of each."""
+    empty = [g for g in groups if g not in set(table.group)]
+    return f" Nothing is known of {', '.join(empty)}: too few objects or none." if empty else ""

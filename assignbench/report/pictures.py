@@ -1,22 +1,30 @@
-"""Pictures of single images: what methods assign, and the anchors of one object."""
+"""Pictures of single images, as `assignbench show` draws them: what methods assign, and the anchors of one object."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
+from matplotlib.lines import Line2D
 
-from assignbench.report.drawing import draw_assignment
-from assignbench.report.style import WHITE, finished, picture, plain, save
+from assignbench.report.drawing import KINDS, corner_text, draw_assignment, outlines
+from assignbench.report.hues import colour
+from assignbench.report.kinds import save
+from assignbench.report.samples import ONLY_BASELINE, PRIOR, TASKS
+from assignbench.report.scenes import DPI, ENLARGED, panel_side, region_of, show
+from assignbench.report.style import PICTURES, finished, panels, picture, plain
 
-Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
-# Mutual Guidance, Fig. 4: red where only the first method is positive, green (class) and yellow (box) only the second.
-ONLY_FIRST, ONLY_SECOND_CLS, ONLY_SECOND_BOX = "#d7191c", "#2ca25f", "#ffd92f"
+Pixels = npt.NDArray[np.uint8]
+# The numbers of an anchor with the colours of the methods that read them (Mutual Guidance, Fig. 2).
+NUMBERS = (
+    ("prior_iou", "IoU anchor", "iou", "o"),
+    ("iou", "IoU regressed", "musu", "s"),
+    ("cls_score", "class score", "paa", "^"),
+    ("amplified", "IoU amplified", "mutual_guidance", "D"),
+)
 
 
 def assignment_picture(
@@ -26,59 +34,50 @@ def assignment_picture(
     names = list(tables)
     compared = names[:2] if len(names) > 1 else []
     columns = len(names) + 2 * bool(compared)
-    figure, axes = plt.subplots(1, columns, figsize=(3.6 * columns, 3.9), squeeze=False)
-    for ax, name in zip(axes[0], names, strict=False):
+    wide = float(np.clip(ENLARGED * pixels.shape[1] / DPI, 2.4, 3.8))
+    figure, axes = panels(columns, columns=columns, size=(wide, wide * pixels.shape[0] / pixels.shape[1] + 0.5))
+    truths = np.asarray(boxes, np.float64).reshape(-1, 4)
+    for ax, name in zip(axes, names, strict=False):
         picture(ax, pixels, name)
-        _objects(ax, boxes)
+        outlines(ax, truths, "white", 1.2)
         draw_assignment(ax, tables[name])
-    for ax, task, colour in zip(
-        axes[0][len(names) :], ("cls", "box"), (ONLY_SECOND_CLS, ONLY_SECOND_BOX), strict=False
-    ):
-        first, second = (_chosen(tables[n], task) for n in compared)
-        picture(ax, pixels, "")
-        ax.set_title(f"{task}: red only {plain(compared[0])},\nother colour only {plain(compared[1])}")
-        _objects(ax, boxes)
-        _priors(ax, first[~first.prior.isin(second.prior)], ONLY_FIRST)
-        _priors(ax, second[~second.prior.isin(first.prior)], colour)
-    save(finished(figure), path)
+    kinds = [(edge, text) for text, edge in KINDS]
+    for ax, (task, word, edge) in zip(axes[len(names) :], TASKS, strict=False):
+        first, second = (tables[n][tables[n][f"positive_{task}"]] for n in compared)
+        picture(ax, pixels, word)
+        outlines(ax, truths, "white", 1.2)
+        lost, gained = first[~first.prior.isin(second.prior)], second[~second.prior.isin(first.prior)]
+        outlines(ax, lost[PRIOR].to_numpy(float), ONLY_BASELINE)
+        outlines(ax, gained[PRIOR].to_numpy(float), edge)
+        corner_text(ax, f"−{len(lost)}  +{len(gained)}")
+        kinds.append((edge, f"only {compared[1]}, {task}"))
+    if compared:
+        kinds.append((ONLY_BASELINE, f"only {compared[0]}"))
+    handles = [Line2D([], [], color=edge, lw=2.5, label=plain(text)) for edge, text in kinds]
+    figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncol=3, fontsize=7, facecolor="0.85")
+    save(finished(figure, PICTURES), path)
     return path
 
 
 def anchor_picture(rows: pd.DataFrame, pixels: Pixels, box: Sequence[float], path: Path) -> Path:
-    """Anchors A, B, ... of an object on the image, and their four numbers as bars."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 4.2))
-    picture(left, pixels, "")
-    _objects(left, [box])
+    """Anchors A, B, ... around an object, and their four numbers as dots."""
+    x1, y1, x2, y2 = (float(v) for v in box)
+    region = region_of((x1, y1, x2, y2), pixels.shape[0], pixels.shape[1])
+    side = max(3.4, panel_side([region]))
+    figure, (left, right) = panels(2, columns=2, size=(side + 0.8, side))
+    show(left, pixels, region)
+    outlines(left, np.array([[x1, y1, x2, y2]]), "white", 1.5)
     letters = [chr(ord("A") + i) for i in range(len(rows))]
     for letter, row in zip(letters, rows.itertuples(index=False), strict=True):
         x, y = (row.prior_x1 + row.prior_x2) / 2, (row.prior_y1 + row.prior_y2) / 2
-        left.text(x, y, letter, color="white", fontsize=8, ha="center", va="center", weight="bold")
-    place = np.arange(len(rows))
-    named = (
-        ("prior_iou", "IoU anchor"),
-        ("iou", "IoU regressed"),
-        ("cls_score", "class score"),
-        ("amplified", "IoU amplified"),
-    )
-    for i, (column, name) in enumerate(named):
-        right.bar(place + 0.2 * (i - 1.5), rows[column], 0.2, label=name)
-    right.set_xticks(place, letters)
-    right.set_ylim(0, 1)
-    right.legend(ncol=2, fontsize=7)
-    save(finished(figure), path)
+        back = {"fc": "black", "alpha": 0.55, "lw": 0, "pad": 0.8}
+        left.text(
+            x, y, letter, color="white", fontsize=8, ha="center", va="center", weight="bold", bbox=back, clip_on=True
+        )
+    for column, name, of, sign in NUMBERS:
+        right.plot(range(len(rows)), rows[column], sign, ms=5, color=colour(of), label=name)
+    right.set_xticks(range(len(rows)), letters)
+    right.set_ylim(-0.03, 1.03)
+    right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncol=2, fontsize=7)
+    save(finished(figure, PICTURES), path)
     return path
-
-
-def _chosen(table: pd.DataFrame, task: str) -> pd.DataFrame:
-    return table[table[f"positive_{task}"]]
-
-
-def _objects(ax: Axes, boxes: Sequence[Sequence[float]]) -> None:
-    for x1, y1, x2, y2 in boxes:
-        ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, ec=WHITE, lw=1.2, ls="--"))
-
-
-def _priors(ax: Axes, table: pd.DataFrame, colour: str) -> None:
-    for p in table.itertuples(index=False):
-        sides = (p.prior_x2 - p.prior_x1, p.prior_y2 - p.prior_y1)
-        ax.add_patch(Rectangle((p.prior_x1, p.prior_y1), *sides, fill=False, ec=colour, lw=0.9))

@@ -9,11 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from assignbench.analysis import CellData
 from assignbench.measure.matching import match
 from assignbench.report.drawing import draw_box
-from assignbench.report.style import GREEN, RED, WHITE, finished, panels, picture, save
+from assignbench.report.kinds import save
+from assignbench.report.scenes import DPI, ENLARGED
+from assignbench.report.style import GREEN, PICTURES, RED, WHITE, finished, panels, picture
 
 
 def difference_sheet(
@@ -25,11 +29,20 @@ def difference_sheet(
 ) -> Path:
     """One row per image (columns image_id, first, second): objects, then each cell's n best detections for n objects.
 
-    Green: matched at IoU 0.5; dashed red: not.
+    Green: matched at IoU 0.5; dashed red: not. Small images are enlarged.
     """
+    save(difference_figure(first, second, images, pixels), path)
+    return path
+
+
+def difference_figure(
+    first: CellData, second: CellData, images: pd.DataFrame, pixels: Callable[[int], npt.NDArray[np.uint8]]
+) -> Figure:
+    """The figure of `difference_sheet`."""
     shape = first.images.set_index("image_id").loc[images.image_id]
+    wide = float(np.clip(ENLARGED * shape.width.min() / DPI, 3.0, 4.5))
     figure, axes = panels(
-        3 * len(images), columns=3, size=(3.0, 0.35 + 3.0 * float((shape.height / shape.width).max()))
+        3 * len(images), columns=3, size=(wide, 0.35 + wide * float((shape.height / shape.width).max()))
     )
     for row, about in enumerate(images.itertuples()):
         image_id = int(about.image_id)
@@ -43,8 +56,10 @@ def difference_sheet(
             ax = axes[3 * row + column]
             picture(ax, canvas, f"{cell.keys['method']}: {100 * score:.0f} % found")
             _detections(ax, cell, image_id, len(objects))
-    save(finished(figure), path)
-    return path
+    kinds = ((GREEN, "-", "found"), (RED, "--", "matches no object"))
+    handles = [Line2D([], [], color=edge, ls=line, lw=2, label=text) for edge, line, text in kinds]
+    figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncol=len(kinds), fontsize=8)
+    return finished(figure, PICTURES)
 
 
 def _detections(ax: Axes, cell: CellData, image_id: int, count: int) -> None:

@@ -1,55 +1,54 @@
-"""How pictures look: a method has the same colour everywhere, and the colours differ for colour-blind eyes too."""
+"""How figures look, and how they are saved; which colour a method has stands in `hues`."""
 
 from __future__ import annotations
 
-import hashlib
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from PIL import Image
 
 from assignbench.analysis import StudyRecord
+from assignbench.report.hues import colour, marker, style
 
-_PALETTE = sns.color_palette("colorblind", 10).as_hex()
-# Methods keep their place here for good; colour and line style follow from it.
-_FIXED = (
-    *("iou", "mutual_guidance", "atss", "paa", "musu", "ltm", "mlc", "localize_to_classify", "classify_to_localize"),
-    *("fcos", "ltm_plus", "paa_voting", "musu_q", "mlc_fcos", "ltm_af", "paa_range", "freeanchor", "musu_p"),
-    *("musu_hard", "mlc_rpn", "paa_mmdet", "mutual_labeling", "iou_rescoring", "mal_bag", "bag_average", "paa_fixed"),
-    *("fcos_plain", "fcos_center", "simota", "tal", "dynamic_soft_label", "autoassign", "hungarian", "iou_mmdet"),
-    *("iou_torchvision", "random_matched", "oracle_iou"),
-)
-_STYLES = ("-", "--", ":", "-.")
-HATCHES = {"-": "", "--": "///", ":": "...", "-.": "xxx"}
 GREEN, BLUE, AMBER, RED, WHITE = "#2ca25f", "#0072b2", "#e69f00", "#d7191c", "#ffffff"
 
-sns.set_theme(style="whitegrid", context="paper", rc={"figure.dpi": 110, "axes.titlesize": 10, "legend.fontsize": 8})
+INK, LINES = ".15", ".8"  # of texts, and of axes and grids
+matplotlib.rcParams.update(
+    {
+        **{"font.family": "DejaVu Sans", "font.size": 9.6, "text.color": INK, "figure.dpi": 72},
+        **{"axes.axisbelow": True, "axes.grid": True, "axes.edgecolor": LINES, "axes.linewidth": 1.0},
+        **{"axes.labelcolor": INK, "axes.labelsize": 9.6, "axes.titlesize": 10, "legend.fontsize": 8},
+        "axes.titley": 1.0,  # where the axes end: nothing of ours is above, and to look for it takes a third of drawing
+        **{"grid.color": LINES, "lines.linewidth": 1.2, "lines.markersize": 4.8, "lines.solid_capstyle": "round"},
+        **{"patch.edgecolor": "w", "patch.force_edgecolor": True, "patch.linewidth": 0.8},
+        **{"xtick.bottom": False, "xtick.color": INK, "xtick.labelsize": 8.8, "xtick.major.size": 4.8},
+        **{"ytick.left": False, "ytick.color": INK, "ytick.labelsize": 8.8, "ytick.major.size": 4.8},
+    }
+)
+
+# Inches to the left of panels and below: charts with numbers and labels, those whose inner sides are bare, pictures.
+CHARTS, NARROW, PICTURES = (0.7, 0.75), (0.25, 0.75), (0.12, 0.35)
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A figure with its file name and caption; None where the records hold nothing to draw."""
+    """A figure with its file name and caption; None where the records hold nothing to draw.
+
+    `told`: a sentence in place of a figure that would show nothing, such as groups without objects; "" for none.
+    `changed_by`: the method whose lost and gained assignments it shows; "" for any other figure.
+    """
 
     name: str
     caption: str
     figure: Figure | None
     photo_of: str = ""  # the data set whose images it shows; saved as JPEG, a PNG of photographs would be large
+    told: str = ""
+    changed_by: str = ""
 
 
 Found = Mapping[str, pd.DataFrame]  # an analysis' tables by the key of their Result
@@ -70,65 +69,6 @@ def figure_of(key: str) -> Callable[[Draw], Draw]:
     return enter
 
 
-# Where the methods of the page that is being drawn have their places; those of single pictures have none.
-_LOOKS: ContextVar[Mapping[str, int]] = ContextVar("looks", default=MappingProxyType({}))
-
-
-def looks_of(methods: Sequence[str]) -> dict[str, int]:
-    """A place for each method of a page: its fixed one, or one whose colour no other method of the page has.
-
-    Unknown methods take the free colours in the study's order, each the one farthest from those taken; once all ten are
-    taken, colours come again with another line style.
-    """
-    found = {m: _FIXED.index(m) for m in methods if m in _FIXED}
-    for method in (m for m in dict.fromkeys(methods) if m not in found):
-        free = [p for p in range(len(_PALETTE) * len(_STYLES)) if p not in found.values()]
-        if not free:
-            found[method] = _hashed(method)
-            continue
-        colours = [p % len(_PALETTE) for p in found.values()]
-        found[method] = min(free, key=lambda p: (colours.count(p % len(_PALETTE)), -_distance(p, colours), p))
-    return found
-
-
-def _distance(place: int, colours: Sequence[int]) -> float:
-    """How far a place's colour lies from the nearest of some others."""
-    own = np.asarray(to_rgb(_PALETTE[place % len(_PALETTE)]))
-    gaps = [float(np.linalg.norm(own - np.asarray(to_rgb(_PALETTE[c])))) for c in colours]
-    return round(min(gaps, default=0.0), 6)
-
-
-@contextmanager
-def looks(methods: Sequence[str]) -> Iterator[None]:
-    """Within the block, the methods of one page look as `looks_of` says."""
-    token = _LOOKS.set(looks_of(methods))
-    try:
-        yield
-    finally:
-        _LOOKS.reset(token)
-
-
-def _hashed(method: str) -> int:
-    return int(hashlib.sha256(method.encode()).hexdigest(), 16) % (len(_PALETTE) * len(_STYLES))
-
-
-def _place(method: str) -> int:
-    known = _LOOKS.get()
-    if method in known:
-        return known[method]
-    return _FIXED.index(method) if method in _FIXED else _hashed(method)
-
-
-def colour(method: str) -> str:
-    """The method's colour: fixed for the known ones; for others a free one of the page (`looks`), or by its name."""
-    return str(_PALETTE[_place(method) % len(_PALETTE)])
-
-
-def style(method: str) -> str:
-    """The method's line style, which tells apart methods of one colour."""
-    return _STYLES[_place(method) // len(_PALETTE) % len(_STYLES)]
-
-
 LONGEST = 60  # characters of a name in a figure; a longer one would push everything else out of it
 
 
@@ -145,7 +85,7 @@ def plain(text: object) -> str:
 
 def picture(ax: Axes, pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], title: str) -> None:
     """An image without axes; the title is plain text."""
-    ax.imshow(pixels)
+    ax.imshow(pixels, interpolation="none")
     ax.set_xlim(0, pixels.shape[1])
     ax.set_ylim(pixels.shape[0], 0)
     ax.axis("off")
@@ -157,8 +97,8 @@ def panels(count: int, *, columns: int = 2, size: tuple[float, float] = (4.2, 2.
     """A figure with so many axes, row by row; places that are left over stay blank."""
     wide = min(columns, max(count, 1))
     rows = -(-max(count, 1) // wide)
-    figure, grid = plt.subplots(rows, wide, figsize=(size[0] * wide, size[1] * rows), squeeze=False)
-    axes = list(grid.flatten())
+    figure = Figure(figsize=(size[0] * wide, size[1] * rows))
+    axes = list(figure.subplots(rows, wide, squeeze=False).flatten())
     for ax in axes[count:]:
         ax.axis("off")
     return figure, axes[:count]
@@ -181,27 +121,6 @@ def present(methods: Iterable[str], table: pd.DataFrame) -> list[str]:
     return [m for m in methods if m in there]
 
 
-def method_bars(
-    ax: Axes, table: pd.DataFrame, groups: Sequence[str], methods: Sequence[str], value: str, scale: float = 100.0
-) -> None:
-    """Bars of `value` per group (column `group`) and method, with the half-widths in `value`_half."""
-    for i, method in enumerate(methods):
-        mine = table[table.method == method].set_index("group").reindex(list(groups))
-        at = np.arange(len(groups)) + (i - (len(methods) - 1) / 2) * 0.8 / len(methods)
-        half = mine.get(f"{value}_half")
-        error = None if half is None or half.isna().all() else scale * half.to_numpy(float)
-        look: dict[str, Any] = {
-            "color": colour(method),
-            "hatch": HATCHES[style(method)],
-            "label": plain(method),
-            "alpha": 0.75,
-        }
-        bars: dict[str, Any] = {"yerr": error, "error_kw": {"lw": 0.8}, **look}
-        ax.bar(at, scale * mine[value].to_numpy(float), 0.7 / len(methods), **bars)
-    ax.set_xticks(range(len(groups)), [plain(g) for g in groups])
-    ax.axhline(0, color="black", lw=0.6)
-
-
 def method_lines(ax: Axes, table: pd.DataFrame, methods: Sequence[str], x: str, y: str, scale: float = 100.0) -> None:
     """Lines of y over x, mean over seeds, with intervals in `y`_half where there are any."""
     for method in methods:
@@ -210,7 +129,7 @@ def method_lines(ax: Axes, table: pd.DataFrame, methods: Sequence[str], x: str, 
             "color": colour(method),
             "ls": style(method),
             "lw": 1.3,
-            "marker": "o",
+            "marker": marker(method),
             "ms": 3,
             "label": plain(method),
         }
@@ -226,42 +145,23 @@ def legend(ax: Axes, of: Axes | None = None) -> None:
         ax.legend(handles, labels, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without matplotlib's complaints to the terminal of names that its font lacks or that leave no room."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "(Tight layout not applied|Glyph .* missing from)", UserWarning)
-        yield
+def finished(figure: Figure, between: tuple[float, float] = CHARTS) -> Figure:
+    """The figure with so many inches to the left of each of its panels and below it, for what stands there.
 
-
-def finished(figure: Figure) -> Figure:
-    """The figure with its parts moved so that nothing overlaps, as far as there is room."""
-    with _quiet():
-        figure.tight_layout()
+    Nothing is measured: what is wider at the left end, such as names, needs no room within the figure, since a saved
+    one is as large as what is drawn.
+    """
+    rows, columns = _grid_of(figure)
+    (width, height), (left, below) = figure.get_size_inches(), between
+    wide, high = max(0.5, width / columns - left), max(0.5, height / rows - below)
+    figure.subplots_adjust(left / width, below / height, 1.0, 1.0, wspace=left / wide, hspace=below / high)
     return figure
 
 
-def discard(figure: Figure) -> None:
-    """Closes a figure that is not wanted."""
-    plt.close(figure)
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Writes a PNG of 256 colours (a third of the size, for the eye the same), or a JPEG, and closes the figure."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    width, height = figure.get_size_inches()
-    dpi = min(130.0, 2400 / width, (3e6 / (width * height)) ** 0.5)
-    if path.suffix.lower() in (".jpg", ".jpeg"):
-        with _quiet():
-            figure.savefig(path, dpi=dpi, bbox_inches="tight", pil_kwargs={"quality": 80, "optimize": True})
-        plt.close(figure)
-        return
-    with _quiet():
-        figure.savefig(path, dpi=dpi, bbox_inches="tight", metadata={"Software": None})
-    plt.close(figure)
-    with Image.open(path) as drawn:
-        reduced = drawn.convert("RGB").quantize(256)
-    reduced.save(path, optimize=True)
+def _grid_of(figure: Figure) -> tuple[int, int]:
+    """How many rows and columns of panels a figure has."""
+    grid = figure.axes[0].get_gridspec()
+    return (1, 1) if grid is None else (grid.nrows, grid.ncols)
 
 
 def titled(name: str, place: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -19,13 +20,14 @@ from assignbench.analysis.result import SEEDS, Result
 ONE_SEED = "†"
 INTERVAL = " ± "
 # Units whose numbers lie in 0..1 and are printed times 100; all others are printed as they are.
-HUNDREDTHS = {"share": "per cent", "AP": "points of AP"}
+HUNDREDTHS = {"share": "per cent", "AP": "points"}
 _NUMBER = re.compile(r"[+-]?\d[\d.]*†?( ± [\d.]+)?( \(n=.*\))?|n/a")
 Place = tuple[str, str]  # data set and detector
 # What identifies a row stands first.
 KEYS = ("data", "detector", "method", "baseline", "pair")
 FINE = ("p", "p_holm")  # columns with four decimals
-DECIDED = ("higher", "lower", "supported", "contradicted")
+Mark = Literal["up", "down", "best"]
+DECIDED: Mapping[str, Mark] = {"higher": "up", "supported": "up", "lower": "down", "contradicted": "down"}
 UNPRINTED = ("1", "1e6", "1e9", "1/s")  # units that a heading does not repeat: the name says them
 
 
@@ -33,7 +35,11 @@ UNPRINTED = ("1", "1e6", "1e9", "1/s")  # units that a heading does not repeat: 
 class Table:
     """A caption, a header, rows of printable cells, and notes below: plain text, escaped by whoever renders it.
 
-    `headline`: its verdicts are those of the study, and the only words on the page that stand out.
+    `marks`: the cells that stand out, by row and column: "up" and "down" are resolved differences, "best" is the
+    highest where it is resolvably above the second. `owners`: the method of each row, none where rows are no methods.
+    `constants`: what is the same in all its rows, which stands with the caption.
+    `name`: the stem of its files, and `data` what its CSV holds, without which it is what is printed. `headline`: its
+    verdicts are those of the study.
     """
 
     caption: str
@@ -41,10 +47,22 @@ class Table:
     rows: list[list[str]]
     notes: list[str] = field(default_factory=list)
     headline: bool = False
+    marks: Mapping[tuple[int, int], Mark] = field(default_factory=dict)
+    owners: Sequence[str] = ()
+    name: str = ""
+    constants: list[str] = field(default_factory=list)
+    data: pd.DataFrame | None = field(default=None, compare=False)
 
-    def stands_out(self, column: int, cell: str) -> bool:
-        """Whether a cell is printed bold: a decided verdict in a verdict's column of a table of the headline."""
-        return self.headline and self.header[column].startswith("verdict") and cell in DECIDED
+    def mark(self, row: int, column: int) -> Mark | None:
+        """How a cell stands out, if it does: as `marks` says, or as a decided verdict of the headline."""
+        if self.headline and self.header[column].startswith("verdict"):
+            return DECIDED.get(self.rows[row][column])
+        return self.marks.get((row, column))
+
+    @property
+    def said(self) -> list[str]:
+        """All sentences that stand with it."""
+        return [*self.constants, *self.notes]
 
     @property
     def has_intervals(self) -> bool:
@@ -52,7 +70,7 @@ class Table:
         inside = any(INTERVAL in cell for row in self.rows for cell in row)
         return inside or any(h == "half" or h.endswith(" half") for h in self.header)
 
-    @property
+    @cached_property
     def numeric(self) -> list[bool]:
         """Per column whether it holds numbers, which stand to the right; texts stand to the left."""
         columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.header)
@@ -82,11 +100,10 @@ def difference(mean: float | None, half: float | None, n: float) -> str:
 def average_tables(
     averages: pd.DataFrame,
     methods: Sequence[str],
-    published: Mapping[str, Any],
     lost: Mapping[Place, Mapping[str, str]] | None = None,
     split: str = "test",
 ) -> list[Table]:
-    """One table per data set and detector: a row per method, ours beside the published numbers if there are any.
+    """One table per data set and detector: a row per method.
 
     `lost`: by data set and detector the methods without any number and what became of their cells, e.g. "failed".
     """
@@ -96,27 +113,31 @@ def average_tables(
         metrics = [m for m in METRICS if m in set(group.metric)]
         wide = {(r.method, r.metric): r for r in group.itertuples(index=False)}
         voc = ", VOC2007 11-point AP as AP07" if "AP07" in metrics else ""
-        rows_of = published.get("rows", {}).get(detector, {}) if published else {}
-        columns = list(published.get("metric_names", {})) if rows_of else []
-        header = ["method", *metrics, f"Δ{metrics[0]}", "to", *(f"published {c}" for c in columns)]
+        header = ["method", *metrics, f"Δ{metrics[0]}", "to"]
         gone = (lost or {}).get((data, detector), {})
-        rows = []
+        rows: list[list[str]] = []
+        marks: dict[tuple[int, int], Mark] = {}
         for method in methods:
             cells = [wide.get((method, m)) for m in metrics]
-            theirs = [f"{rows_of[method][c]:.1f}" if method in rows_of else "–" for c in columns]
             if not any(cells):
                 if method in gone:
-                    rows.append([method, *[gone[method]] * len(metrics), "–", "–", *theirs])
+                    rows.append([method, *[gone[method]] * len(metrics), "–", "–"])
                 continue
             shown = [percent(c.mean, c.half, c.n) if c else "n/a" for c in cells]
             first = cells[0]
             gain = difference(first.delta, first.delta_half, first.delta_n) if first else "–"
-            rows.append([method, *shown, gain, compared_to(first.baseline, first.pair) if first else "–", *theirs])
-        caption = f"{detector} on {data}, {split} split: COCO AP{voc} in per cent"
-        tables.append(Table(caption, header, rows, _average_notes(group, published, rows_of)))
+            for column, cell in enumerate(cells, start=1):
+                if cell and getattr(cell, "leads", False):
+                    marks[len(rows), column] = "best"
+            rows.append([method, *shown, gain, compared_to(first.baseline, first.pair) if first else "–"])
+        caption = f"{detector} on {data}, {split} split: COCO AP{voc} in points"
+        owners = [row[0] for row in rows]
+        notes = _average_notes(group)
+        seeds = [seeds_note(dict(zip(group.method, group.n, strict=True)))]
+        tables.append(Table(caption, header, rows, notes, marks=marks, owners=owners, constants=seeds, data=group))
     for (data, detector), gone in (lost or {}).items():
         if (data, detector) not in groups:
-            caption = f"{detector} on {data}, {split} split: COCO AP in per cent"
+            caption = f"{detector} on {data}, {split} split: COCO AP in points"
             tables.append(Table(caption, ["method", "AP"], [[method, state] for method, state in gone.items()]))
     return tables
 
@@ -125,8 +146,12 @@ def seeds_note(seeds: Mapping[str, float]) -> str:
     """On how many seeds a table's rows rest, by method: one number where it is the same for all."""
     counts = {name: int(n) for name, n in seeds.items() if np.isfinite(n)}
     if len(set(counts.values())) < 2:
-        return f"n: {next(iter(counts.values()), 0)} seeds."
-    return f"n: {', '.join(f'{n} seeds of {name}' for name, n in counts.items())}."
+        return f"n: {_count_of_seeds(next(iter(counts.values()), 0))}."
+    return f"n: {', '.join(f'{_count_of_seeds(n)} of {name}' for name, n in counts.items())}."
+
+
+def _count_of_seeds(count: int) -> str:
+    return f"{count} seed{'s' * (count != 1)}"
 
 
 def compared_to(baseline: str, pair: str) -> str:
@@ -136,8 +161,10 @@ def compared_to(baseline: str, pair: str) -> str:
     return f"{baseline} (recipe)" if pair == "recipe" else baseline
 
 
-def _average_notes(group: pd.DataFrame, published: Mapping[str, Any], rows_of: Mapping[str, Any]) -> list[str]:
-    notes = [seeds_note(dict(zip(group.method, group.n, strict=True)))]
+def _average_notes(group: pd.DataFrame) -> list[str]:
+    notes = []
+    if "leads" in group and bool(group.leads.any()):
+        notes.append("Bold: resolvably above the second.")
     if bool((group.pair == "recipe").any()):
         notes.append("recipe: the pair differs in more than the assigner; the first section says in which parts.")
     if bool((group.n < 2).any()):
@@ -155,26 +182,68 @@ def _average_notes(group: pd.DataFrame, published: Mapping[str, Any], rows_of: M
         notes.append(
             "± of a method: for other seeds, on these test images; of Δ: for other seeds and other test images."
         )
-    if rows_of:
-        notes.append(f"Published: {published['source']}; measured on {published['setting']}. Not subtracted from ours.")
     return notes
 
 
 def result_table(result: Result, places: Sequence[tuple[str, str]] = ()) -> Table:
     """A Result in print: averaged over `seed` if it has one row per cell; units as the Result states them.
 
-    A study with one place (data set and detector) is not told its name in every row.
+    A study with one place (data set and detector) is not told its name in every row, nor is anything else that is the
+    same in all rows: the notes have it.
     """
     frame = over_seeds(result.frame) if "seed" in result.frame else result.frame
     if len(places) == 1:
         frame = frame.drop(columns=[c for c in ("data", "detector") if c in frame])
-    first = [c for c in KEYS if c in frame]
+    frame, constant = without_constants(frame)
+    first = [c for c in KEYS if c in frame] if "method" in frame else []
     ordered = frame[[*first, *(c for c in frame if c not in first)]]
     table = tidy_table(result.caption, ordered, result.units, result.notes)
+    table = replace(table, constants=list(constant.values()))
     population = result.population or (SEEDS if "seed" in result.frame else "")
     if population and table.has_intervals:
-        table.notes.append(f"±: half of the 95 % interval for {population}.")
-    return table
+        table.constants.append(interval_note(population))
+    owners = [str(m) for m in frame.method] if "method" in frame else []
+    return replace(table, owners=owners, name=result.key, data=result.frame)
+
+
+def interval_note(population: str) -> str:
+    """For whom the intervals of a table speak."""
+    return f"±: half of the 95 % interval for {population}."
+
+
+def without_constants(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
+    """The columns that differ between rows, and sentences on those of `CONSTANTS` that do not, by column.
+
+    A text that some rows lack (a baseline has none itself) is the same in all rows that have one.
+    """
+    told: dict[str, str] = {}
+    for column, words in CONSTANTS.items():
+        if column not in frame or len(frame) < 2:
+            continue
+        values = frame[column]
+        known = values[values.notna() & (values.astype(str) != "")]
+        if known.nunique() == 1 and (column in PARTIAL or len(known) == len(frame)):
+            value = known.iloc[0]
+            told[column] = words(value)
+    return frame.drop(columns=list(told)), told
+
+
+def _seeds(value: object) -> str:
+    return seeds_note({"all": float(str(value))})
+
+
+CONSTANTS: Mapping[str, Callable[[Any], str]] = {
+    "n": _seeds,
+    "population": interval_note,
+    "baseline": lambda v: f"Compared with {v}.",
+    "pair": lambda v: {"assigner": "Pairs differ in the assigner alone."}.get(v, f"pair: {v}."),
+    "unit": lambda v: f"In {v}.",
+    "gain_population": lambda v: f"± of gains: for {v}.",
+    "difference_population": lambda v: f"± of differences: for {v}.",
+    "gain_n": lambda v: f"n of gains: {v} seeds.",
+    "difference_n": lambda v: f"n of differences: {v} seeds.",
+}
+PARTIAL = ("baseline", "pair", "gain_population", "difference_population", "gain_n", "difference_n")
 
 
 def tidy_table(

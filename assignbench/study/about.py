@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import assignbench
-from assignbench.errors import InputError, nearest
-from assignbench.study.published import PUBLISHED, Published
+from assignbench.study.printed import printed_content
 from assignbench.study.reading import Study
+from assignbench.study.spec import StudySpec
 
 
 @dataclass(frozen=True)
@@ -31,17 +31,18 @@ def about(
     baselines: Mapping[str, str],
     stale: Stale | None = None,
     tuned: Mapping[str, Any] | None = None,
+    table: str = "",
 ) -> dict[str, Any]:
     """The content of study.json; `cells` are the ids of all cells, also of those that --only left out.
 
     `grid` says of every id its data set, detector and method: what can be known of a cell that was never begun. `tuned`
-    is what the study's sweep chose.
+    is what the study's sweep chose, `table` the printed table that alone the page is about.
     """
     spec = study.spec
     return {
         "study": spec.study,
         "title": spec.title or spec.study,
-        "answers": spec.answers,
+        "answers": question_of(spec),
         "expect": spec.expect,
         "cost": spec.cost,
         "version": assignbench.__version__,
@@ -53,7 +54,10 @@ def about(
         "least_objects": spec.least_objects,
         "areas": {k: list(v) for k, v in spec.areas.items()},
         "max_dets": spec.max_dets,
-        "published": _content(published_of(study)),
+        "pictures": [p.model_dump(mode="json") for p in spec.pictures],
+        "printed": printed_content(study),
+        "unpublished": spec.published.removeprefix("none: "),
+        "table": table,
         "baselines": dict(baselines),
         "tuned": dict(tuned) if tuned else None,
         "notes": [],
@@ -62,25 +66,15 @@ def about(
     }
 
 
-def published_of(study: Study) -> Published | None:
-    """The printed table that the study answers to. Raises InputError for a name that is not known."""
-    name = study.spec.published
-    if not name:
-        return None
-    if name not in PUBLISHED:
-        raise InputError(f"{study.where('published')}: unknown table '{name}'{nearest(name, list(PUBLISHED))}")
-    return PUBLISHED[name]
+def question_of(spec: StudySpec) -> str:
+    """The question that a study answers; of one that does not say it, how its methods differ on its data."""
+    if spec.answers:
+        return spec.answers
+    names, where = [m.name for m in spec.methods], _listed([d.name for d in spec.data])
+    return (
+        f"How do {_listed(names)} differ on {where}?" if len(names) > 1 else f"What does {names[0]} reach on {where}?"
+    )
 
 
-def _content(published: Published | None) -> dict[str, Any] | None:
-    if published is None:
-        return None
-    rows: dict[str, dict[str, dict[str, float]]] = {}
-    for (detector, method), values in published.rows.items():
-        rows.setdefault(detector, {})[method] = values
-    return {
-        "source": published.source,
-        "setting": published.setting,
-        "metric_names": published.metric_names,
-        "rows": rows,
-    }
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:-1]) + f" and {names[-1]}" if len(names) > 1 else names[0]

@@ -47,7 +47,7 @@ def check(study: Study) -> None:
         evaluation_of(study, place, method)
     for count in spec.max_dets[-1:]:
         check_recall(study, count, [m.name for m in spec.methods], study.where("max_dets"))
-    _check_tables(study)
+    _check_pictures(study)
     _check_val(study)
     places = sum(belongs(d, m, data) for d in spec.detectors for data in spec.data for m in spec.methods)
     if not places:
@@ -114,7 +114,7 @@ def belongs(detector: DetectorEntry, method: MethodEntry, data: DataEntry) -> bo
 
 
 def _is_among(detector: DetectorEntry, names: list[str]) -> bool:
-    return bool({detector.shown, detector.name} & set(names))
+    return bool(detector.called & set(names))
 
 
 def detector_of(study: Study, place: int, entry: DetectorEntry) -> DetectorConfig:
@@ -219,26 +219,19 @@ def check_recall(study: Study, count: int, methods: Sequence[str], where: str) -
             )
 
 
-def _check_tables(study: Study) -> None:
-    """What stands in a printed table is a cell of the study, and a row of it is one cell."""
-    spec = study.spec
-    known = [
-        f"{detector.shown}/{method.name}"
-        for detector in spec.detectors
-        for method in spec.methods
-        if any(belongs(detector, method, data) for data in spec.data)
-    ]
-    for table, cells in (spec.tables or {}).items():
-        first: dict[int, str] = {}
-        for cell, rows in cells.items():
-            where = study.where("tables", table, cell)
-            if cell not in known:
-                told = "a cell is written detector/method, as the study calls them"
-                raise InputError(f"{where}: no cell '{cell}' in the study{nearest(cell, known)}; {told}")
-            for row in rows:
-                if row in first:
-                    raise InputError(f"{where}: row {row} is {first[row]} already; a row is one cell")
-                first[row] = cell
+def _check_pictures(study: Study) -> None:
+    """Every picture is of a data set that the study has; where it has several, the picture names its own."""
+    names = [d.name for d in study.spec.data]
+    for place, picture in enumerate(study.spec.pictures):
+        if picture.data and picture.data not in names:
+            raise InputError(
+                f"{study.where('pictures', place, 'data')}: no data set '{picture.data}'{nearest(picture.data, names)}"
+            )
+        if not picture.data and len(names) > 1:
+            raise InputError(
+                f"{study.where('pictures', place)}: image '{picture.image}' names no data set, and the study has "
+                f"{len(names)}; add data: one of {', '.join(names)}"
+            )
 
 
 def check_sizes(study: Study, detectors: Sequence[DetectorConfig]) -> None:
@@ -292,7 +285,7 @@ def _check_distinct(study: Study) -> None:
 def _check_names(study: Study) -> None:
     """Every detector and method that an entry names must be in the study."""
     spec = study.spec
-    known = list(dict.fromkeys(name for d in spec.detectors for name in (d.shown, d.name)))
+    known = list(dict.fromkeys(name for d in spec.detectors for name in (d.shown, d.name, *d.stands_for)))
     methods = [m.name for m in spec.methods]
     sets = [d.name for d in spec.data]
     asked = [("data", i, "detectors", "detector", d.detectors, known) for i, d in enumerate(spec.data)]

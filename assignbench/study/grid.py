@@ -13,6 +13,7 @@ from assignbench.config.cell import CellConfig, LocalPaths
 from assignbench.config.detector import DetectorConfig, DetectorSpec
 from assignbench.config.evaluation import Evaluation
 from assignbench.config.method import MethodConfig
+from assignbench.config.pictured import Pictured
 from assignbench.config.recipe import Schedule
 from assignbench.errors import InputError, nearest
 from assignbench.study.checks import belongs, check_sizes, detector_of, evaluation_of, schedule_of
@@ -274,6 +275,9 @@ def _cell(
         schedule=schedule,
         evaluation=evaluation,
         probe_images=study.spec.probe_images,
+        pictures=tuple(
+            Pictured(image=p.image, object=p.object) for p in study.spec.pictures if p.data in ("", data.name)
+        ),
     )
     return Cell(config, _paths(study, entry, detector.spec, data, cache))
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from assignbench.config.detector import FROM_TORCHVISION, PUBLISHED, BackboneSpec
+from assignbench.config.folders import located
 from assignbench.errors import InputError
 from assignbench.study.spec import StudySpec
 from assignbench.study.yaml_lines import Lines, line_of
@@ -55,25 +56,10 @@ def at_line(path: Path, line: int | str | None) -> str:
     return f"{path}: line {line}" if line else str(path)
 
 
-def local_path(written: str, study_folder: Path) -> Path:
-    """A file named in a study: absolute, under ASSIGNBENCH_DATA, or relative to the study file."""
-    expanded = Path(os.path.expandvars(written)).expanduser()
-    if expanded.is_absolute():
-        return expanded
-    shared = os.environ.get("ASSIGNBENCH_DATA")
-    if shared:
-        base = Path(shared).expanduser()
-        tails = [Path(*expanded.parts[i:]) for i in range(len(expanded.parts))]
-        for tail in tails:
-            if ".." not in tail.parts and (base / tail).exists():
-                return base / tail
-    return Path(os.path.normpath(study_folder / expanded))
-
-
 def weights_path(written: str, backbone: BackboneSpec, study_folder: Path) -> Path:
     """A weights file named in a study; `torchvision` is torchvision's own of the backbone, in torch's cache."""
     if written != FROM_TORCHVISION:
-        return local_path(written, study_folder)
+        return located(written, study_folder)
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = Path(os.environ.get("TORCH_HOME") or Path(cache, "torch")).expanduser()
     return home / "hub" / "checkpoints" / PUBLISHED[backbone.name]

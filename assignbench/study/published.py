@@ -1,57 +1,207 @@
-"""Numbers that the papers print, in per cent, by table."""
+"""The papers' printed tables and claims, read from studies/published: facts, numbers only. No number stands here."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
-from assignbench.study.spec import StudySpec
+from assignbench.errors import InputError
+
+_PAPERS = ("mutual_guidance", "mlc", "musu", "ltm", "paa")  # in whose order tables are listed
+# Columns that say what a row is; all others are measured.
+_ABOUT = ("row", "method", "assignbench", "detector", "backbone", "dataset", "split", "parameters", "origin", "legible")
+_FEATURES = ("part", "head", "voting", "ML", "IUR", "anchors", "anchor_free", "where")
+# What a printed column is called here, and by what ours is multiplied to be counted as it is.
+_MEASURES: dict[str, tuple[str, float]] = {
+    "correlation": ("spearman", 1.0),
+    "iou_error": ("iou_error", 1.0),
+    "training_time_h": ("train_hours", 1.0),
+    "fps": ("fps", 1.0),
+    "gflops": ("gflops", 1.0),
+    "parameters_M": ("parameters_trained", 1e-6),
+}
+# Mutual Guidance's numbers on VOC are VOC2007's 11-point AP at ten thresholds, by its released code.
+_OF_VOC = {"AP": "AP07", "AP50": "AP07_50", "AP75": "AP07_75"}
+_DATA_SETS = {"VOC": "voc0712", "COCO": "coco2017", "SKU110K": "sku110k"}
+_HIDDEN = "test-dev"
 
 
 @dataclass(frozen=True)
-class Published:
-    """One table of a paper: `rows[detector, method] = {metric: per cent}`; `metric_names` maps to our summaries.
-
-    `setting` says on what the numbers were measured; ours are put beside them, never subtracted, unless the data set
-    of the study is `data`.
-    """
+class Column:
+    """A measured column: its printed name, our measure, by what ours is multiplied, and the digits that are printed."""
 
     name: str
-    source: str
-    setting: str
+    measure: str
+    scale: float
+    digits: int
+
+    @property
+    def of_machine(self) -> bool:
+        """Whether the number tells as much of the machine as of the method, so that ours is not held against it."""
+        return self.measure in ("fps", "train_hours")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A printed row. `values` are its numbers by column, None where none is printed or legible; `told` what is printed
+    instead of one ("failed"); `features` the columns that say what it is, as printed.
+    """
+
+    number: int
+    method: str
+    detector: str
+    backbone: str
     data: str
-    metric_names: dict[str, str]
-    rows: dict[tuple[str, str], dict[str, float]] = field(default_factory=dict)
+    split: str
+    parameters: str
+    origin: str
+    legible: str
+    features: Mapping[str, str]
+    values: Mapping[str, float | None]
+    told: Mapping[str, str]
+
+    @property
+    def own(self) -> bool:
+        """Whether the paper's authors trained it."""
+        return self.origin == "own"
+
+    @property
+    def measured_on(self) -> str:
+        """The split that its numbers are of, as the paper calls it."""
+        return self.split.rpartition("/")[2].strip()
+
+    @property
+    def incomparable(self) -> str:
+        """Why no number of ours is held against it, whatever ours is of; "" where one may be."""
+        if not self.own:
+            return "cited"
+        if _HIDDEN in self.split:
+            return _HIDDEN
+        return "" if "/" in self.split else f"split {self.split}"
 
 
-_MG_METHODS = ("iou", "localize_to_classify", "classify_to_localize", "mutual_guidance")
-_MG_TABLE1 = {
-    "fssd-resnet18": ((50.3, 75.5, 53.7), (51.8, 76.1, 55.9), (51.0, 76.1, 54.3), (52.1, 76.2, 55.9)),
-    "fssd-vgg16": ((54.1, 80.1, 58.3), (56.0, 80.3, 60.6), (54.4, 79.9, 58.5), (56.2, 80.4, 61.4)),
-    "mg-retinanet-resnet18": ((51.1, 75.8, 54.8), (53.4, 76.5, 57.2), (51.9, 75.9, 55.8), (53.5, 76.9, 57.4)),
-    "mg-retinanet-vgg16": ((55.2, 80.2, 59.6), (57.4, 81.1, 62.6), (56.2, 80.1, 61.7), (57.7, 81.1, 62.9)),
-    "rfbnet-vgg16": ((55.6, 80.9, 59.6), (57.2, 80.9, 61.6), (55.9, 80.8, 60.2), (57.9, 81.5, 62.6)),
-}
+@dataclass(frozen=True)
+class PrintedTable:
+    """A table of a paper: what its head says (source first, then settings, errata, unit), its columns and rows."""
 
-PUBLISHED: dict[str, Published] = {
-    "mutual_guidance_table1": Published(
-        name="mutual_guidance_table1",
-        source="Zhang et al., Mutual Guidance, ACCV 2020, Table 1",
-        setting="VOC 07+12 trainval, VOC 2007 test, 320 px; AP is VOC2007's 11-point AP over ten thresholds",
-        data="voc0712",
-        metric_names={"AP": "AP07", "AP50": "AP07_50", "AP75": "AP07_75"},
-        rows={
-            (detector, method): dict(zip(("AP", "AP50", "AP75"), values, strict=True))
-            for detector, by_method in _MG_TABLE1.items()
-            for method, values in zip(_MG_METHODS, by_method, strict=True)
-        },
+    name: str
+    head: tuple[str, ...]
+    features: tuple[str, ...]
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def title(self) -> str:
+        """ "MLC, Table 1"."""
+        paper, where = self.head[0].partition(":")[0], self.name.rpartition("_")[2]
+        return f"{paper}, Table {where.removeprefix('table')}" if where.startswith("table") else f"{paper}, text"
+
+    def row(self, number: int) -> Row | None:
+        """The row of a number."""
+        return next((r for r in self.rows if r.number == number), None)
+
+
+@dataclass(frozen=True)
+class PrintedClaim:
+    """A quantitative claim of a paper in our words, with the printed effect."""
+
+    number: int
+    paper: str
+    where: str
+    text: str
+    published: str
+
+
+def folder() -> Path:
+    """Where the printed numbers lie: in the source tree, or installed with the package."""
+    package = Path(__file__).resolve().parents[1]
+    places = [package.parent / "studies" / "published", package / "_studies" / "published"]
+    return next((p for p in places if p.is_dir()), places[-1])
+
+
+@cache
+def printed_tables() -> dict[str, PrintedTable]:
+    """Every printed table by name, paper by paper. Raises InputError for a file that is not what was packaged."""
+    found = {}
+    for path in sorted(folder().glob("*.csv"), key=_order):
+        head, rows = _content(path)
+        if rows and "origin" in rows[0]:  # else a figure's numbers, or the claims
+            found[path.stem] = _table(path, head, rows)
+    return found
+
+
+@cache
+def printed_claims() -> dict[int, PrintedClaim]:
+    """The papers' quantitative claims by number. Raises InputError as `printed_tables` does."""
+    path = folder() / "claims.csv"
+    told = (
+        PrintedClaim(_number(path, r["row"]), r["paper"], r["where"], r["claim"], r["published"])
+        for r in _content(path)[1]
     )
-}
+    return {claim.number: claim for claim in told}
 
 
-def printed_rows(spec: StudySpec) -> dict[str, dict[int, str]]:
-    """Which cell of a study ("detector/method") is which printed row: by table, in the order of the rows."""
-    found = {
-        table: {row: cell for cell, rows in cells.items() for row in rows}
-        for table, cells in (spec.tables or {}).items()
-    }
-    return {table: dict(sorted(rows.items())) for table, rows in found.items()}
+def _order(path: Path) -> tuple[int, str]:
+    return next((n for n, p in enumerate(_PAPERS) if path.stem.startswith(p)), len(_PAPERS)), path.stem
+
+
+def _content(path: Path) -> tuple[tuple[str, ...], list[dict[str, str]]]:
+    """The lines of the head without their marks, and the rows."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as problem:
+        raise InputError(f"{path}: cannot be read ({problem.strerror}); install AssignBench again") from None
+    head = tuple(line.removeprefix("#").strip() for line in lines if line.startswith("#"))
+    rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
+    if any(None in row or None in row.values() for row in rows):
+        raise InputError(f"{path}: a row has more or fewer entries than the header; install AssignBench again")
+    return head, rows
+
+
+def _table(path: Path, head: tuple[str, ...], rows: list[dict[str, str]]) -> PrintedTable:
+    names = [n for n in rows[0] if n not in _ABOUT and n not in _FEATURES]
+    columns = tuple(_column(name, rows) for name in names)
+    features = tuple(n for n in rows[0] if n in _FEATURES)
+    return PrintedTable(path.stem, head, features, columns, tuple(_row(path, r, names, features) for r in rows))
+
+
+def _column(name: str, rows: list[dict[str, str]]) -> Column:
+    """A column's measure; as many digits as its longest number has."""
+    digits = max(len(r[name].partition(".")[2]) for r in rows)
+    if rows[0]["dataset"] == "VOC":
+        return Column(name, _OF_VOC[name], 100.0, digits)
+    return Column(name, *_MEASURES.get(name, (name, 100.0)), digits)
+
+
+def _row(path: Path, row: dict[str, str], names: list[str], features: tuple[str, ...]) -> Row:
+    values = {name: _value(row[name]) for name in names}
+    return Row(
+        number=_number(path, row["row"]),
+        method=row["method"],
+        detector=row["detector"],
+        backbone=row["backbone"],
+        data=_DATA_SETS[row["dataset"]],
+        split=row["split"],
+        parameters=row["parameters"],
+        origin=row["origin"],
+        legible=row.get("legible", "yes"),
+        features={name: row[name] for name in features},
+        values=values,
+        told={name: row[name] for name in names if row[name] and values[name] is None},
+    )
+
+
+def _value(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _number(path: Path, text: str) -> int:
+    if not text.isdecimal():
+        raise InputError(f"{path}: a row is called '{text:.20}', which is no number; install AssignBench again")
+    return int(text)

@@ -20,7 +20,8 @@ from assignbench.config.words import complaint, plain, shown, words_of
 from assignbench.errors import InputError, nearest
 from assignbench.study.checks import check
 from assignbench.study.places import Place, Study, at_line, where
-from assignbench.study.recipe import data_under, laid_under, named_recipe
+from assignbench.study.printed import check_printed, stand_in
+from assignbench.study.recipe import data_under, default_name, laid_under, named_recipe
 from assignbench.study.spec import MOST_NAME, StudySpec
 from assignbench.study.yaml_lines import Lines, complaint as yaml_complaint, line_of, parse, read
 
@@ -59,7 +60,7 @@ def read_study(
     if seeds is not None:
         content["seeds"] = seeds
         lines = {**lines, ("seeds",): f"--seeds {seeds}"}
-    return _checked(content, lines, path, sets)
+    return _checked(content, lines, path, sets, untaught=_untaught(raw))
 
 
 def variants(path: Path) -> list[Study]:
@@ -73,10 +74,18 @@ def variants(path: Path) -> list[Study]:
 
 def _variants(content: dict[str, Any], lines: Lines, path: Path) -> list[Study]:
     presets = _presets(content, path, lines)
-    return [_checked(*_over(deepcopy(content), lines, presets, name), path=path) for name in presets]
+    untaught = _untaught(content)
+    return [_checked(*_over(deepcopy(content), lines, presets, name), path=path, untaught=untaught) for name in presets]
 
 
-def _checked(content: dict[str, Any], lines: Lines, path: Path, sets: Sequence[str] = ()) -> Study:
+def _untaught(content: Mapping[str, Any]) -> bool:
+    """Whether a study file says nothing of how its detectors are trained, so that they have their default recipe."""
+    return "schedule" not in content and "recipe" not in content
+
+
+def _checked(
+    content: dict[str, Any], lines: Lines, path: Path, sets: Sequence[str] = (), *, untaught: bool = False
+) -> Study:
     """The study that the content describes, with the command line's changes over it."""
     if "data" not in content:
         unknown = [key for key in content if key not in StudySpec.model_fields]
@@ -94,6 +103,8 @@ def _checked(content: dict[str, Any], lines: Lines, path: Path, sets: Sequence[s
         told = f"--set {assignment:.200}"
         # What the file does not have on the way there, the option made too.
         lines = {p[:length]: told for p in places for length in range(1, len(p))} | lines | dict.fromkeys(places, told)
+    if untaught and not content.get("recipe"):
+        content["recipe"] = default_name(content, lambda place: where(path, lines, ("detectors", place)))
     recipe = named_recipe(content, where(path, lines, ("recipe",)))
     content["data"] = [_with_catalog(d, place, path, lines, recipe) for place, d in enumerate(content["data"])]
     if recipe is not None:
@@ -102,8 +113,13 @@ def _checked(content: dict[str, Any], lines: Lines, path: Path, sets: Sequence[s
         spec = StudySpec.model_validate(content)
     except ValidationError as problem:
         raise InputError(_explain(problem, path, lines, content)) from None
+    if any(d.stands_for for d in spec.detectors):
+        # Where one detector stands for two, claims about each may come to be the same.
+        claims = {c.claim: c for c in (stand_in(c, spec) for c in reversed(spec.claims))}
+        spec = spec.model_copy(update={"claims": list(reversed(claims.values()))})
     study = Study(spec, path, lines)
     check(study)
+    check_printed(study)
     return study
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import yaml
 
 from assignbench.config.data import SIZE_WORDS, DataSpec
+from assignbench.config.detector import DETECTORS
 from assignbench.config.recipe import laid_over
-from assignbench.config.recipes import RECIPES, Recipe, recipe_of
+from assignbench.config.recipes import RECIPES, Recipe, default_recipe, recipe_of
 from assignbench.errors import InputError
 from assignbench.study.spec import NOT_READ, DataEntry, StudySpec
 from assignbench.study.yaml_lines import Lines, line_of
@@ -24,6 +25,31 @@ def named_recipe(content: Mapping[str, Any], where: str) -> Recipe | None:
         return recipe_of(name)
     except InputError as problem:
         raise InputError(f"{where}: {problem}") from None
+
+
+def default_name(content: Mapping[str, Any], where: Callable[[int], str]) -> str:
+    """The recipe of a study that says nothing of its training: the one of its detectors.
+
+    `where` names the place of a detector. Raises InputError for a detector of the user's own, of which nothing is known
+    here, and for detectors that would train differently: their differences would not be those of the methods.
+    """
+    found: dict[str, int] = {}
+    entries = content.get("detectors")
+    for place, entry in enumerate(entries if isinstance(entries, list) else []):
+        given = entry if isinstance(entry, dict) else {"name": entry}
+        name = given.get("name")
+        if isinstance(name, str) and ":" in name:
+            told = f"detector '{name}' is your own, for which no schedule is known"
+            raise InputError(f"{where(place)}: {told}; write `schedule: {{steps: ...}}`, or `recipe: light`")
+        if isinstance(name, str) and name in DETECTORS:  # others are refused with their nearest name
+            found.setdefault(default_recipe(DETECTORS[name], weights=bool(given.get("weights"))), place)
+    if len(found) > 1:
+        told = " and ".join(f"{name} for detectors.{place}" for name, place in found.items())
+        raise InputError(
+            f"{where(max(found.values()))}: the study writes no schedule, and its detectors would have different ones "
+            f"({told}); write a `schedule` or a `recipe` for all of them"
+        )
+    return next(iter(found), "light")
 
 
 def laid_under(content: dict[str, Any], lines: Lines, recipe: Recipe) -> Lines:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -12,6 +13,7 @@ from assignbench.config.data import DataSpec
 from assignbench.config.evaluation import LEAST_OBJECTS, Evaluation
 from assignbench.config.images import Side
 from assignbench.config.method import QualityKind, Ranking
+from assignbench.config.pictured import MOST_PICTURES, Pictured
 from assignbench.config.recipe import Schedule, laid_over
 from assignbench.config.words import complaints
 
@@ -43,6 +45,8 @@ Name = Annotated[str, Field(pattern=_NAME, max_length=MOST_NAME)]
 Area = Annotated[float, Field(ge=0, le=1e12)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Row = Annotated[int, Field(ge=1, le=1000)]
+# By printed table: which cells are which of its rows, e.g. {mlc_table1: {fcos-resnet50/mlc_fcos: [3]}}.
+Tables = dict[Name, dict[str, list[Row]]]
 PARTS = ("assigner", "criterion", "quality", "ranking", "floor_on", "nms", "voting", "head_init", "coder")
 
 
@@ -50,7 +54,8 @@ class DetectorEntry(Config):
     """A detector of the grid: its name or `module:function`, a label for tables, a weights file (or `torchvision`),
     changed parts of its `spec`.
 
-    `schedule` changes entries of the schedule for its cells, whatever their method is.
+    `schedule` changes entries of the schedule for its cells, whatever their method is. In a variant of a study, which
+    has other detectors, `stands_for` names those whose place this one takes wherever the study names a detector.
     """
 
     name: str = Field(min_length=1)
@@ -58,6 +63,7 @@ class DetectorEntry(Config):
     weights: str = ""
     spec: dict[str, Any] = {}
     schedule: dict[str, Any] = {}
+    stands_for: list[Name] = []
 
     @model_validator(mode="before")
     @classmethod
@@ -72,6 +78,11 @@ class DetectorEntry(Config):
     def shown(self) -> str:
         """What tables call it: its label or its name, of `module:function` the function."""
         return self.label or self.name.rpartition(":")[2]
+
+    @property
+    def called(self) -> frozenset[str]:
+        """By what a study may name it."""
+        return frozenset((self.shown, self.name, *self.stands_for))
 
 
 class MethodEntry(Config):
@@ -166,12 +177,30 @@ class DataEntry(DataSpec):
 
 
 class Claim(Config):
-    """A statement that the study tests, in the language of analysis/claims.py, its source and the printed effect."""
+    """A statement that the study tests, in the language of analysis/claims.py, its source and the printed effect.
+
+    `row` is the row of studies/published/claims.csv that it is, or a part of it.
+    """
 
     claim: str
+    row: Row | None = None
     paper: str = ""
     published: str = ""
     data: list[str] = []  # names of data sets that it is tested on; all if empty
+
+
+class NotRun(Config):
+    """Printed rows (by table) and claims (of studies/published/claims.csv) that no study tests, and why."""
+
+    rows: dict[Name, list[Row]] = {}
+    claims: list[Row] = []
+    why: str = Field(min_length=1)
+
+
+class PictureEntry(Pictured):
+    """An image of a data set, whose name may be left out where the study has only one, and an object of it."""
+
+    data: Name | Literal[""] = ""
 
 
 class Tune(Config):
@@ -191,22 +220,28 @@ class StudySpec(Config):
 
     study: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=MOST_NAME)
     title: str = ""
-    answers: str
-    cost: str
-    expect: str
+    answers: str = ""  # the question; asked of all methods alike if empty
+    cost: str = ""
+    expect: str = ""
     detectors: list[DetectorEntry] = Field(min_length=1, max_length=50)
     methods: list[MethodEntry] = Field(min_length=1, max_length=200)
     method_defaults: dict[str, Any] = {}
     data: list[DataEntry] = Field(min_length=1, max_length=50)
     seeds: list[Seed] = Field([0], min_length=1, max_length=MOST_SEEDS)
-    recipe: str = ""  # a named one, which lies under the schedule, the evaluation and the data sets
+    # A named one, under the schedule, the evaluation and the data sets; without a schedule that of the detectors.
+    recipe: str = ""
     schedule: Schedule
     evaluation: Evaluation = Evaluation()
     tune: Tune | None = None
     probe_images: int = Field(8, ge=0, le=1000)
-    published: str = ""
-    # By printed table: which cells are which of its rows, e.g. {mlc_table1: {fcos-resnet50/mlc_fcos: [3]}}.
-    tables: dict[Name, dict[str, list[Row]]] | None = None
+    pictures: list[PictureEntry] = Field([], max_length=MOST_PICTURES)  # what the report shows of images
+    published: str = ""  # "none: REASON" where its rows are printed nowhere that we know of
+    tables: Tables | None = None
+    # Cells that are the same rows by another reading of the paper, where it leaves open what it ran.
+    readings: Tables | None = None
+    # Rows that are compared with a row of another detector, by table: [row, with].
+    across: dict[Name, list[tuple[Row, Row]]] = {}
+    not_run: list[NotRun] = Field([], max_length=100)
     analyses: list[str] = []  # names or module:function; all that come with the package if empty
     claims: list[Claim] = []
     least_objects: int = Field(LEAST_OBJECTS, ge=1, le=1_000_000)  # in a group that a trend rests on
@@ -233,6 +268,17 @@ class StudySpec(Config):
         if not 1 <= value <= MOST_SEEDS:
             raise ValueError(f"a number of seeds is from 1 to {MOST_SEEDS}, got {value}")
         return list(range(value))
+
+    @field_validator("published")
+    @classmethod
+    def _none_alone(cls, value: str) -> str:
+        """Printed tables are named by `tables` alone."""
+        if value and not re.fullmatch(r"none: .*\S", value):
+            raise ValueError(
+                f"{value[:60]!r} is neither empty nor 'none: REASON'; printed numbers are named by tables: "
+                "{TABLE: {detector/method: [row]}} (see `assignbench list tables`)"
+            )
+        return value
 
     @field_validator("method_defaults")
     @classmethod

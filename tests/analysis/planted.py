@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -83,8 +84,10 @@ def write_cell(
     detector: str = "net",
     data: str = "planted",
     evaluation: Evaluation = READ,
+    summary: Mapping[str, object] | None = None,
+    environment: Mapping[str, object] | None = None,
 ) -> Path:
-    """One finished cell; scores apart default to the score."""
+    """One finished cell; scores apart default to the score. `summary` and `environment` add to these files."""
     made = method_of(method, quality=quality) if isinstance(method, str) else method
     folder = study / f"{detector}-{made.name}-{data}-seed{seed}"
     images = images_of(objects)
@@ -104,12 +107,22 @@ def write_cell(
         write_table(folder / "pre_nms.parquet", before(pre_nms))
     numbers = coco_numbers(overlaps_of(images, objects, detections, len(classes)))
     write_config(folder, config_of(made, seed, detector, data, evaluation))
-    write_json(folder / "environment.json", {"classes": list(classes), "class_agnostic": False})
-    write_json(folder / "summary.json", {k: None if np.isnan(v) else v for k, v in numbers.items()})
+    about = {"classes": list(classes), "class_agnostic": False, **(environment or {})}
+    write_json(folder / "environment.json", about)
+    known = {k: None if np.isnan(v) else v for k, v in numbers.items()}
+    write_json(folder / "summary.json", {**known, **(summary or {})})
     write_table(folder / "images.parquet", images)
     write_table(folder / "objects.parquet", objects)
     write_table(folder / "detections.parquet", completed(detections))
     finish(folder)
+    return folder
+
+
+def write_diverged(study: Path, method: str, seed: int, *, detector: str = "net", data: str = "planted") -> Path:
+    """A cell whose training diverged."""
+    folder = study / f"{detector}-{method}-{data}-seed{seed}"
+    write_config(folder, config_of(method_of(method), seed, detector, data))
+    write_json(folder / "status.json", {"state": "diverged", "reason": "loss is not finite"})
     return folder
 
 

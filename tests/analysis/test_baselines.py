@@ -154,7 +154,7 @@ def test_nothing_takes_the_place_of_a_baseline_that_is_not_there(tmp_path, gone,
     assert set(averages.baseline) == {"a"} and set(averages.reason) == {why} and averages.delta.isna().all()
     claims = ANALYSES["claims"].run(record)[0].frame
     assert claims.verdict.tolist() == ["not testable", "not resolvable"]  # one seed of b and c
-    assert claims.reason.tolist() == [why, "–"]
+    assert claims.reason.tolist() == [why, "n = 1: a verdict needs 3 seeds"]
     pairs = ANALYSES["configuration"].run(record)[0].frame.set_index("method")
     assert pairs.loc["b", ["baseline", "pair"]].tolist() == ["a", pair]
 

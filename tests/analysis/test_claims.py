@@ -1,57 +1,12 @@
-"""The language of claims, what is said about mistakes, and analyses by module:function."""
+"""The words of claims of several tests, and analyses by module:function."""
 
 import pytest
 
 from assignbench.analysis import ORDER, chosen
 from assignbench.analysis.base import ANALYSES
-from assignbench.analysis.claims import Claim, Tested, everywhere, overall, parse
+from assignbench.analysis.claim_tests import Tested
+from assignbench.analysis.claims import everywhere, overall
 from assignbench.errors import InputError
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("ltm > iou on AP", {"kind": "greater", "method": "ltm", "other": "iou", "measure": "AP"}),
-        (
-            "ltm > iou on NR for every detector",
-            {"kind": "greater", "method": "ltm", "other": "iou", "measure": "NR", "every": True},
-        ),
-        ("gain grows with crowdedness", {"kind": "trend", "factor": "crowdedness"}),
-        ("gain of ltm  grows with aspect_ratio", {"kind": "trend", "method": "ltm", "factor": "aspect_ratio"}),
-        ("AP75 gain > AP50 gain", {"kind": "gains", "measure": "AP75", "second": "AP50"}),
-        ("AP75 gain of paa > AP50 gain", {"kind": "gains", "method": "paa", "measure": "AP75", "second": "AP50"}),
-        ("divergence predicts AP", {"kind": "divergence", "measure": "AP"}),
-        ("a = b on AP within 1", {"kind": "equal", "method": "a", "other": "b", "measure": "AP", "within": 1.0}),
-        (
-            "mg+x = mg.2 on NR within 0.5 for every detector",
-            {"kind": "equal", "method": "mg+x", "other": "mg.2", "measure": "NR", "within": 0.5, "every": True},
-        ),
-        ("mg+x > mg.2 on AR50", {"kind": "greater", "method": "mg+x", "other": "mg.2", "measure": "AR50"}),
-    ],
-)
-def test_forms(text, expected) -> None:
-    assert parse(text) == Claim(" ".join(text.split()), **expected)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("ltm beats iou", "none of the known forms"),
-        ("ltm > iou on APP", "unknown measure 'APP'; did you mean 'AP'"),
-        ("gain of ltn grows with crowdedness", "unknown method 'ltn'; did you mean 'ltm'"),
-        ("gain grows with crowding", "unknown factor 'crowding'; did you mean 'crowdedness'"),
-        ("ltm = iou on AP", "none of the known forms"),
-        ("ltm = iou on AP within 0", "within 0 leaves no room"),
-        ("ltm = iou on AP within -1", "none of the known forms"),
-        ("ltm = ltm on AP within 1", "compares 'ltm' with itself"),
-        ("ltm = iou on AR0 within 1", "unknown measure 'AR0'"),
-        ("AP gain > spearman gain", "no common unit"),
-    ],
-)
-def test_mistakes(text, message) -> None:
-    with pytest.raises(InputError, match=message.replace("?", "[?]")):
-        parse(text, ["iou", "ltm"])
-
 
 YES, NO, OPEN, NONE = "supported", "contradicted", "not resolvable", "not testable"
 

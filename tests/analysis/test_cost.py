@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from assignbench.analysis import ANALYSES, Result, read_study_record
-from assignbench.analysis.cost import NOT_COMPARED
+from assignbench.analysis.verdicts import NOT_COMPARED
 from assignbench.records import read_json, write_json
 from tests.report.written import write_study
 

@@ -13,8 +13,9 @@ from assignbench.measure.coco import coco_numbers
 from assignbench.measure.correlation import rank_correlation
 from assignbench.measure.crowding import crowdedness
 from assignbench.measure.groups import CROWDING
-from assignbench.measure.matching import BOX, average_precision, match, mean_over_classes, overlaps_of
+from assignbench.measure.matching import BOX, match, overlaps_of
 from assignbench.measure.nms import Boxes, thin_out
+from assignbench.measure.precision import average_precision, mean_over_classes
 from tests.conftest import golden
 
 FLOOR, NMS = 0.05, 0.5
@@ -93,10 +94,12 @@ def test_divergence(path) -> None:
     )
     expected = case.expected["divergence"]
     found = summarise(case.objects, table)
-    assert found["spearman"] == pytest.approx(number(expected["mean_over_objects"]), abs=1e-9, nan_ok=True)
-    assert found["pooled"] == pytest.approx(number(expected["pooled"]), abs=1e-9, nan_ok=True)
+    assert found["spearman_rank"] == pytest.approx(number(expected["mean_over_objects"]), abs=1e-9, nan_ok=True)
+    assert found["pooled_rank"] == pytest.approx(number(expected["pooled"]), abs=1e-9, nan_ok=True)
     assert found["objects"] == expected["objects_used"]
-    assert found["cls_spearman"] == pytest.approx(-found["spearman"], abs=1e-9, nan_ok=True)  # planted as its mirror
+    assert found["spearman_cls"] == pytest.approx(
+        -found["spearman_rank"], abs=1e-9, nan_ok=True
+    )  # planted as its mirror
     if len(table):
         by_object = rank_correlation(table).set_index("object_id").spearman
         wanted = [number(o["spearman"]) for o in expected["per_object"]]

@@ -11,7 +11,8 @@ from assignbench.analysis.base import StudyRecord
 from assignbench.analysis.measures import LEAST_IMAGES, bootstrap, whole
 from assignbench.analysis.metrics import ALWAYS, ERRORS
 from assignbench.analysis.pairs import pairs_of
-from assignbench.measure.matching import BOX, average_precision
+from assignbench.measure.matching import BOX
+from assignbench.measure.precision import average_precision
 from assignbench.records import write_json
 from tests.analysis.planted import boxes_table, objects_table, study_of, write_cell
 

@@ -49,7 +49,7 @@ def test_spearman_of_one_minus_one_and_zero() -> None:
     table["cls_score"] = -table.ranking_score
     told = summarise(pd.DataFrame({"object_id": [1, 2, 3, 4, 5, 6]}), table)
     assert (told["objects"], told["left_out"]) == (3, 3)
-    assert told["spearman"] == pytest.approx(0, abs=1e-12)
+    assert told["spearman_rank"] == pytest.approx(0, abs=1e-12)
 
 
 def nms_cell(folder, lost: int, total: int):
@@ -186,10 +186,10 @@ def test_divergence_by_rule_and_its_correlation_with_ap(tmp_path) -> None:
     study = study_of(tmp_path, tuple(scores), ("divergence predicts AP",))
     tables = tables_of("divergence", study)
     by_rule = tables["divergence"]
-    jk = by_rule[by_rule.candidates == "J_k"].set_index("method").spearman
+    jk = by_rule[by_rule.candidates == "J_k"].set_index("method").spearman_rank
     assert jk.loc[["low", "middle", "high"]].tolist() == pytest.approx([-1, 0, 1], abs=1e-12)
     strict = by_rule[by_rule.candidates == "IoU ≥ 0.5"].set_index("method")
-    assert strict.loc["middle"].spearman == pytest.approx(-0.5)  # ranks 3, 1, 2 against 1, 2, 3
+    assert strict.loc["middle"].spearman_rank == pytest.approx(-0.5)  # ranks 3, 1, 2 against 1, 2, 3
     predicted = tables["divergence.predicts"].iloc[0]
     assert predicted.methods == 6 and predicted.correlation == pytest.approx(1.0)
     assert 2 / 720 / 2 < predicted.p < 2 / 720 * 2  # two of the 720 orders are as far from 0
@@ -241,10 +241,11 @@ def test_size_uses_the_studys_areas_and_says_na(tmp_path) -> None:
 def test_lines_and_slopes_by_hand() -> None:
     assert slope([0, 1, 2], [1, 3, 5]) == pytest.approx(2.0)
     assert np.isnan(slope([1, 1], [0, 5]))
-    line = fitted_line([0, 1, 2, 3], [0, 2, 1, 3])  # by hand: slope 0.8, intercept 0.3, residual sum 1.8
-    assert (line.slope, line.intercept) == pytest.approx((0.8, 0.3))
-    assert line.half == pytest.approx(4.302653 * np.sqrt(1.8 / 2 / 5), rel=1e-5)
-    assert fitted_line([0, 1], [0, 1]).half is None
+    line = fitted_line([0, 1, 2, 3], [0, 2, 1, 3])  # by hand: slope 0.8, intercept 0.3, leverages .7, .3, .3, .7
+    assert (line.slope, line.intercept, line.freedom) == pytest.approx((0.8, 0.3, 2))
+    left_out = np.array([-0.3 / 0.3, 0.9 / 0.7, -0.9 / 0.7, 0.3 / 0.3])
+    assert line.error == pytest.approx(np.sqrt(np.array([1.5, 0.5, 0.5, 1.5]) ** 2 @ left_out**2) / 5)
+    assert fitted_line([1, 1, 1, 2], [0, 0, 0, 1]).error < 1e-9 and np.isnan(fitted_line([1, 1], [0, 5]).error)
 
 
 def test_a_cells_group_numbers_count_what_can_be_missed(tmp_path) -> None:
@@ -267,7 +268,7 @@ def test_an_import_without_candidates_has_no_jk(tmp_path) -> None:
     study = study_of(tmp_path, ("iou",), ("divergence predicts AP",))
     tables = tables_of("divergence", study)
     assert tables["divergence"].candidates.tolist() == ["IoU ≥ 0.5"]
-    assert tables["divergence"].spearman.tolist() == pytest.approx([1.0])
+    assert tables["divergence"].spearman_rank.tolist() == pytest.approx([1.0])
     assert tables["divergence.cells"].empty
     told = single("claims", study).iloc[0]
     assert told.verdict == "not testable" and told.reason.startswith("0 methods with recorded candidates")

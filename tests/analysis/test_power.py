@@ -24,7 +24,7 @@ from assignbench.analysis.power import (
 )
 from assignbench.analysis.spreads import COLUMNS, packaged, spread_of
 from assignbench.analysis.verdicts import holm
-from assignbench.measure.matching import average_precision
+from assignbench.measure.precision import average_precision
 from assignbench.report.tables import average_tables, result_table
 from benchmarks.power import counted
 from tests.analysis.planted import boxes_table, objects_table, study_of, write_cell
@@ -271,7 +271,7 @@ def test_every_table_of_differences_says_what_it_could_have_seen(tmp_path) -> No
     assert row.detectable == estimate.detectable
     assert any(f"in AP that such a study resolves in 80 % of its runs: {least} points" in n
                for n in result_table(found["differences"]).notes)  # fmt: skip
-    (table,) = average_tables(found["averages"].frame, study.methods, {})
+    (table,) = average_tables(found["averages"].frame, study.methods)
     assert any(f"{least} points; after correction, where it is the only one: {least}." in n for n in table.notes)
     greater, equal, trend = found["claims.tests"].frame.detectable
     assert greater == pytest.approx(100 * estimate.detectable) and np.isnan(trend)

@@ -6,7 +6,7 @@ import pytest
 
 from assignbench.analysis import ANALYSES
 from assignbench.analysis.assignment import size_of
-from assignbench.analysis.base import CellData
+from assignbench.analysis.base import CellData, read_study_record
 from assignbench.analysis.probes import (
     boundary,
     cell_churn,
@@ -159,7 +159,7 @@ def test_the_gap_counts_pooled_deviations(study) -> None:
     assert "gap" not in results["scores"] or results["scores"].gap.isna().all()
     write_table(visit.parent / "objects-00000100.parquet", filled(mixtures().assign(network_area=100.0), PROBE_OBJECTS))
     finish(study.cells[0].folder)
-    results = {r.key: r.frame for r in ANALYSES["scores"].run(study)}
+    results = {r.key: r.frame for r in ANALYSES["scores"].run(read_study_record(study.folder))}
     row = results["scores"].iloc[0]
     assert row.separation == 1.0 and row.objects == 1
     assert row.gap == pytest.approx(3 / np.sqrt(2)) and row.better_share == pytest.approx(0.25)

@@ -11,7 +11,8 @@ from assignbench.analysis.measures import bootstrap, stretch, stretched
 from assignbench.analysis.trends import slopes_of
 from assignbench.analysis.verdicts import decided
 from assignbench.measure.groups import GroupRule, group_precision
-from assignbench.measure.matching import average_precision, match
+from assignbench.measure.matching import match
+from assignbench.measure.precision import average_precision
 from tests.analysis.simulation import IMAGES, PLAIN, THRESHOLDS, UNIFORM, Design, groups_of, studies
 from tests.simulation.records import BASE, simulated
 from tests.simulation.worlds import Method, World

@@ -267,10 +267,13 @@ def test_presets_and_their_baseline_differ_in_the_assigner_alone() -> None:
 
 
 def test_the_curves_of_figure_3_are_the_formula() -> None:
-    rows = MutualGuidance(sigma=3.0).formulas()
+    rows = MutualGuidance(sigma=2.5).formulas()
     assert {row["curve"] for row in rows} == {"p = 0", "p = 0.25", "p = 0.5", "p = 0.75", "p = 1"}
+    sigmas = {f"amplified IoU, σ = {sigma:g}": sigma for sigma in (1.0, 2.0, 2.5, 3.0)}
+    assert {row["formula"] for row in rows} == set(sigmas)
     for row in rows[::17]:
-        assert row["value"] == pytest.approx(row["x"] ** ((3 - row["y"]) / 3))
+        sigma = sigmas[row["formula"]]
+        assert row["value"] == pytest.approx(row["x"] ** ((sigma - row["y"]) / sigma))
 
 
 def test_an_anchor_that_does_not_touch_the_object_is_never_amplified() -> None:

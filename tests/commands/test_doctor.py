@@ -11,14 +11,15 @@ from assignbench.commands import room
 
 
 def test_doctor_tells_everything_about_a_sound_study(tiny_study, tmp_path, capsys) -> None:
-    sets = ["--set", "published=mutual_guidance_table1"]
+    sets = ["--set", "tables={mutual_guidance_table1: {retinanet-slim/iou: [1]}}"]
     code = main(["doctor", str(tiny_study), "--out", str(tmp_path / "runs"), *sets])
     told = capsys.readouterr()
     assert code == 0, told.err
-    for text in ("train: ", "median side", "below 8 px", "crowded", "classes: ", "claims: 0", "published rows: 0 of"):
+    for text in ("train: ", "median side", "below 8 px", "crowded", "classes: ", "claims: 0"):
         assert text in told.out
     assert "  iou: compared with nothing\n" in told.out
-    assert "measured on voc0712" in told.out and "disk: about" in told.out
+    assert "Mutual Guidance, Table 1 (mutual_guidance_table1): 1 of 20 rows of its authors are cells" in told.out
+    assert "not subtracted from ours: ours is of shapes" in told.out and "disk: about" in told.out
     assert not (tmp_path / "runs").exists()
 
 

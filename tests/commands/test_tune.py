@@ -10,7 +10,7 @@ import pytest
 from assignbench.cli import main
 from assignbench.commands import run as run_command
 from assignbench.records import CellRecord, read_about, read_cells, read_json
-from tests.study.test_identity import InProcess
+from tests.in_process import InProcess
 
 SWEEP = "tune: {sweep: {schedule.lr: [1.0e-3, 3.0e-3]}}\n"
 

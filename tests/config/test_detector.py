@@ -117,8 +117,13 @@ def test_what_is_not_understood_is_refused(name, overrides, told) -> None:
 @pytest.mark.parametrize(
     ("weights", "spec", "beginning", "warning"),
     [
-        ("", {}, "starts without pretrained weights", ""),
-        ("", {"freeze_first": True}, "starts without pretrained weights", "its first convolution of its resnet50"),
+        ("", {}, "starts without pretrained weights (backbone: random)", ""),
+        (
+            "",
+            {"freeze_first": True},
+            "starts without pretrained weights (backbone: random)",
+            "its first convolution of its resnet50",
+        ),
         ("", {"frozen_stages": 2, "frozen_norm": "all"}, "starts without", "its first 2 stages and its norms of its"),
         ("own.pth", {"frozen_stages": 1, "frozen_norm": "statistics"}, "starts from own.pth", ""),
         ("torchvision", {}, "starts from torchvision's resnet50-0676ba61.pth", ""),

@@ -61,10 +61,12 @@ def test_a_list_that_is_there_is_read_as_ever(bare_folder, annotations) -> None:
         load(spec(bare_folder), "test", bare_folder)
 
 
-def test_a_cell_on_a_bare_split_is_detected_on_and_measured_by_nothing(bare_folder, tmp_path, capsys) -> None:
+def test_a_cell_on_a_bare_split_is_detected_on_and_measured_by_nothing(
+    bare_folder, tmp_path, capsys, in_process
+) -> None:
     path = tmp_path / "bare.yaml"
     path.write_text(STUDY.replace("ROOT", str(bare_folder)))
-    assert main(["run", str(path), "--out", str(tmp_path / "runs"), "--workers", "1"]) == 0, capsys.readouterr()
+    assert main(["run", str(path), "--out", str(tmp_path / "runs"), "--quiet"]) == 0, capsys.readouterr()
     (folder,) = (tmp_path / "runs" / "bare").glob("retinanet-slim-*")
     cell = CellRecord(folder)
     assert cell.state == "done" and not cell.measurable

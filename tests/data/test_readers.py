@@ -133,15 +133,3 @@ def test_the_real_sets(shared_data, name, images) -> None:
     assert len(data) == images
     assert len(data.skipped) == (2 if name == "bccd" else 0)
     assert all("without area" in str(p) for p in data.skipped)
-
-
-def test_roots(tmp_path, monkeypatch) -> None:
-    spec = DataSpec(name="x", kind="voc", root="$WHERE/voc", train=[("a", "b")], test=[("a", "c")])
-    monkeypatch.setenv("WHERE", str(tmp_path))
-    assert spec.where(tmp_path / "studies") == tmp_path / "voc"
-    relative = spec.model_copy(update={"root": "../data/voc"})
-    monkeypatch.delenv("ASSIGNBENCH_DATA", raising=False)
-    assert relative.where(tmp_path / "studies") == tmp_path / "data" / "voc"
-    (tmp_path / "shared" / "voc").mkdir(parents=True)
-    monkeypatch.setenv("ASSIGNBENCH_DATA", str(tmp_path / "shared"))
-    assert relative.where(tmp_path / "studies") == tmp_path / "shared" / "voc"

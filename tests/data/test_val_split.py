@@ -14,7 +14,7 @@ from assignbench.data.catalog import load
 from assignbench.errors import InputError
 from assignbench.records import read_cells, read_json
 from tests.data.test_bare_split import STUDY
-from tests.study.test_identity import InProcess
+from tests.in_process import InProcess
 
 PAIRS = {"train": [("instances.json", "images")], "test": [("info.json", "images")]}
 

@@ -13,6 +13,7 @@ import torch
 from hypothesis import HealthCheck, given, settings, strategies as st
 from safetensors.torch import save_file
 
+from assignbench.config.folders import data_folder
 from assignbench.config.network import PUBLISHED, BackboneSpec
 from assignbench.detectors.backbones import (
     BACKBONES,
@@ -256,4 +257,7 @@ def test_weights_of_torchvision_lie_in_its_cache(tmp_path, monkeypatch) -> None:
     monkeypatch.delenv("TORCH_HOME")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert weights_path("torchvision", spec, tmp_path).parent == Path(torch.hub.get_dir()) / "checkpoints"
+    monkeypatch.delenv("ASSIGNBENCH_DATA", raising=False)
+    assert weights_path("mine.pth", spec, tmp_path) == data_folder() / "mine.pth"  # where it belongs
+    (tmp_path / "mine.pth").touch()
     assert weights_path("mine.pth", spec, tmp_path) == tmp_path / "mine.pth"

@@ -15,8 +15,8 @@ from assignbench.config.cell import LocalPaths
 from assignbench.contract import BACKGROUND, Objects
 from assignbench.engine.cell import build_cell
 from assignbench.engine.hooks import Probes
-from assignbench.engine.hooks.probes import probe_batches
 from assignbench.engine.loop import loop
+from assignbench.engine.pictured import probe_set
 from assignbench.engine.run import run_cell
 from assignbench.errors import InputError
 from assignbench.measure.nms import Boxes, thin_out
@@ -145,12 +145,12 @@ def test_diagnostics_of_objects_are_recorded_without_knowing_the_method(tmp_path
     config = tiny("iou")
     cell = build_cell(tmp_path, config, LocalPaths(), "cpu")
     cell.learner.method = replace(cell.learner.method, assigner=Talkative())
-    batches = probe_batches(cell.train, config.data, 2)
-    loop(cell.loader.batches(0, 2), [cell.learner], [Probes(cell.learner, tmp_path, batches, 6)])
+    probed = probe_set(cell.train, config.data, 2)
+    loop(cell.loader.batches(0, 2), [cell.learner], [Probes(cell.learner, tmp_path, probed, 6)])
     told = pd.read_parquet(tmp_path / "objects-00000000.parquet")
-    shared = ["epoch", "progress", "image_id", "object_id", "object", "label", "network_area"]
-    assert list(told) == [*shared, "size", "corner_0", "corner_1"]
-    (batch,) = batches
+    shared = ["epoch", "progress", "image_id", "object_id", "object", "label", "network_area", "x1", "y1", "x2", "y2"]
+    assert list(told) == [*shared, "size", "corner_0", "corner_1", "extra", "shown"]
+    (batch,) = probed.batches
     assert len(told) == int(batch.objects.valid.sum())
     assert told["size"].to_numpy() == pytest.approx(told.network_area.to_numpy())
     boxes = batch.objects.boxes[batch.objects.valid]

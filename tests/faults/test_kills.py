@@ -67,10 +67,10 @@ def test_a_kill_while_the_report_is_written(whole, tmp_path) -> None:
     assert done(write_report, study, Death(diary)) == 0
     page = (study / "report" / "report.md").read_text()
     moments = len(diary.read_text().splitlines())
-    for at in {1, max(1, moments // 2), moments}:
-        assert done(write_report, study, Death(diary, at)) == -signal.SIGKILL
-    assert done(write_report, study) == 0
-    assert (study / "report" / "report.md").read_text() == page
+    for death in ({"at": 1}, {"at": moments // 2}, {"name": "report.md"}, {"name": "report.md", "after": True}):
+        assert done(write_report, study, Death(diary, **death)) == -signal.SIGKILL
+        assert done(write_report, study) == 0
+        assert (study / "report" / "report.md").read_text() == page
     assert CellRecord(study / CELL.id).state == "done"
 
 

@@ -79,6 +79,20 @@ def test_jobs_run_side_by_side_and_their_folders_start_complete(jobs) -> None:
         assert CellRecord(job.folder).state == "done"
 
 
+@pytest.mark.parametrize(("workers", "most"), [(1, 1), (2, 3), (3, 5), (4, 6), (6, 6)])
+def test_the_last_cells_share_the_cores(jobs, workers, most) -> None:
+    """Of six cells that end one by one."""
+
+    class OneByOne(Pretended):
+        def poll(self, handle: Job) -> int | None:
+            return super().poll(handle) if handle.name == min(self.running) else None
+
+    launcher, seen = OneByOne(), []
+    Jobs(launcher, workers, sharing=True).run(jobs, lambda running, ended: seen.append((len(running), ended)))
+    assert launcher.most == most and seen[-1] == (0, 6)
+    assert all(running <= workers for running, ended in seen if 6 - ended >= 2 * workers)
+
+
 @pytest.mark.parametrize(
     ("code", "state", "told"),
     [

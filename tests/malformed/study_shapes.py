@@ -14,7 +14,7 @@ from tests.malformed.fields import Raw
 from tests.malformed.harness import Case
 from tests.malformed.studies import SHORT, SOUND, TEXT, case, put, written
 
-_REQUIRED = ("study", "answers", "cost", "expect", "detectors", "methods", "data", "schedule")
+_REQUIRED = ("study", "detectors", "methods", "data")
 _MAPPINGS: tuple[tuple[str | int, ...], ...] = (
     (),
     ("detectors", 0),

@@ -8,7 +8,8 @@ import pytest
 
 from assignbench.data.predictions import read_ground_truth, read_predictions
 from assignbench.measure.coco import COCO_NAMES, coco_ground_truth, coco_results, coco_summary, recall_limits
-from assignbench.measure.matching import interpolated, overlaps_of
+from assignbench.measure.matching import overlaps_of
+from assignbench.measure.precision import interpolated
 from assignbench.measure.voc import voc_evaluate
 from tests.conftest import golden
 from tests.measure.reference import coco_evaluate

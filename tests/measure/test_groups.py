@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from assignbench.measure.groups import CROWDING, PER_IMAGE, counted, group_precision, quantile_grouping
-from assignbench.measure.matching import RECALLS, average_precision, match, overlaps_of
+from assignbench.measure.matching import match, overlaps_of
+from assignbench.measure.precision import RECALLS, average_precision
 from tests.measure.test_matching import CLASSES, scene
 
 

@@ -8,14 +8,8 @@ import pytest
 
 from assignbench.data.predictions import read_ground_truth, read_predictions
 from assignbench.measure.coco import AREAS, coco_ground_truth, coco_numbers, coco_results
-from assignbench.measure.matching import (
-    COCO_THRESHOLDS,
-    average_precision,
-    average_recall,
-    match,
-    mean_over_classes,
-    overlaps_of,
-)
+from assignbench.measure.matching import COCO_THRESHOLDS, match, overlaps_of
+from assignbench.measure.precision import average_precision, average_recall, mean_over_classes
 from assignbench.measure.voc import VOC_THRESHOLDS, match_voc, voc_evaluate
 from tests.measure.reference import coco_evaluate, evaluated
 

@@ -11,6 +11,7 @@ from assignbench.records.check import problems_of
 from assignbench.records.documents import STUDY
 from assignbench.records.schema import TABLES
 from tests.conftest import write_voc
+from tests.in_process import trained_here
 
 STUDY_FILE = """
 study: records
@@ -40,7 +41,8 @@ def folder(tmp_path_factory) -> Path:
     path = place / "records.yaml"
     path.write_text(STUDY_FILE)
     write_voc(place)
-    assert main(["run", str(path), "--out", str(place / "runs"), "--quiet"]) == 0
+    with trained_here():
+        assert main(["run", str(path), "--out", str(place / "runs"), "--quiet", "--set", "analyses=[averages]"]) == 0
     return place / "runs" / "records"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from assignbench.analysis import ANALYSES, read_study_record
 from assignbench.analysis.estimates import Measured, estimates
 from assignbench.errors import InputError
 from assignbench.report import publish_report
+from assignbench.report.cells import REPLICATES
 from assignbench.report.folder import check_publishable
 from tests.report.test_page import rows_under
 from tests.report.written import write_study
@@ -79,14 +81,22 @@ def test_groups_and_classes_make_the_tables_of_groups_and_ap_itself(published) -
     _, out = published
     groups, classes, measures = (table(out, n) for n in ("groups", "classes", "measures"))
     assert set(groups.by) == {"crowdedness", "image_crowdedness", "objects_in_image", "aspect_ratio"}
-    header, *rows = rows_under((out / "report.md").read_text(), "By crowdedness of the object")
+    header, *rows = rows_under((out / "report.md").read_text(), "By crowdedness of the object: AP")
     mine = groups[groups.by == "crowdedness"]
     for row in rows:
-        cells = mine[(mine.method == row[0]) & (mine.group == row[header.index("group")])]
-        assert row[header.index("AP")].startswith(f"{100 * cells.AP.mean():.1f} ± ")
-        assert row[header.index("objects")] == str(cells["count"].iloc[0])
+        for head, cell in zip(header[1:], row[1:], strict=True):
+            group, count = re.fullmatch(r"(\w+) \((\d+) objects?\)", head).groups()
+            cells = mine[(mine.method == row[0]) & (mine.group == group)]
+            assert cell.startswith(f"{100 * cells.AP.mean():.1f} ± ") and int(count) == cells["count"].iloc[0]
+    printed = pd.read_csv(out / "tables" / "crowdedness.csv").set_index(["method", "group"]).AP
+    assert np.allclose(mine.groupby(["method", "group"]).AP.mean(), printed.sort_index(), atol=1e-9)
     whole = measures[measures.measure == "AP"].set_index(["method", "seed"]).value
     assert np.allclose(classes.groupby(["method", "seed"]).AP.mean().sort_index(), whole.sort_index(), atol=1e-12)
+
+
+def test_a_column_may_be_of_one_class() -> None:
+    covered = [c for c in REPLICATES.columns if c.covers("AP[traffic light]")]
+    assert [c.name for c in covered] == ["{measure}"] and not any(c.covers("AP[") for c in REPLICATES.columns)
 
 
 def test_measures_of_claims_are_there_and_the_page_says_where(published) -> None:

@@ -105,7 +105,9 @@ def test_a_killed_writer_leaves_the_old_report_and_its_rest_goes_later(tmp_path)
     assert not rest.exists() and (tmp_path / "report" / "report.md").read_text() == "newer"
 
 
-@pytest.mark.parametrize("name", ["report.md", "index.html", "figures", "figures/data.csv", "figures/more/a.png"])
+@pytest.mark.parametrize(
+    "name", ["report.md", "index.html", "figures", "figures/data.csv", "tables/mine.parquet", "figures/more/a.png"]
+)
 def test_nothing_is_published_over_what_no_report_wrote(tmp_path, name) -> None:
     check_publishable(tmp_path / "no such folder")
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

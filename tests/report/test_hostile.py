@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
 import re
 import shutil
@@ -93,7 +95,7 @@ def test_every_figure_is_drawn_and_nothing_failed(hostile, page) -> None:
     study = read_study_record(hostile)
     keys = {r.key for a in ANALYSES.values() for r in a.run(study) if len(r.frame)}
     assert set(FIGURES) <= keys
-    names = [p.name for p in (page.parent / "figures").iterdir()]
+    names = {p.stem for p in (page.parent / "figures").iterdir()}
     assert len(names) > 30 and text.count("<img ") == len(names) and all(n.isascii() and "/" not in n for n in names)
 
 
@@ -101,8 +103,12 @@ def test_names_stand_in_the_page_as_they_were_written(page) -> None:
     text = page.read_text()
     for name in (ATTACK, ATTRIBUTE):
         assert html.escape(name, quote=False) in text.replace("&#34;", '"').replace("&#39;", "'")
-    assert "<script" not in text and text.count("<img ") == text.count('src="data:image/')
+    assert text.count("<script") == 1 and text.count("<img ") == text.count('src="data:image/')
     assert not any(c in text for c in "\x1b\x00\u202e") and "default-src 'none'" in text
+    for kind, tag in (("script", "script"), ("style", "style")):  # the browser runs the page's own, and no attribute
+        (inside,) = re.findall(f"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
+        assert f"{kind}-src 'sha256-{digest}'" in text and ATTACK not in inside
     lines = (page.parent / "report.md").read_text()
     assert "<script" not in lines and "<img" not in lines and not re.search(r"(?<!\\)\]\(javascript", lines)
     assert not any(c in lines for c in "\x1b\x00\u202e")
@@ -112,8 +118,10 @@ def test_nothing_is_written_outside_of_the_report(hostile, page) -> None:
     root = hostile.parents[1]
     assert sorted(p.name for p in root.iterdir()) == ["runs"] and [p.name for p in hostile.parent.iterdir()] == ["s"]
     strange = [p.name for p in hostile.iterdir() if not (p / "config.json").is_file()]
-    assert sorted(strange) == ["report", "study.json"]
-    assert sorted(p.name for p in page.parent.iterdir()) == ["figures", "index.html", "report.md"]
+    assert sorted(strange) == ["cache", "report", "study.json"]
+    kept = ["cite.bib", "figures", "index.html", "report.md", "tables"]
+    assert sorted(p.name for p in page.parent.iterdir()) == kept
+    assert all(re.fullmatch(r"[a-z0-9_.-]+\.(csv|md|tex)", p.name) for p in (page.parent / "tables").iterdir())
     assert not Path("/escaped").exists()
 
 
@@ -196,5 +204,5 @@ def test_no_script_runs_when_the_page_is_opened(page, tmp_path) -> None:
     raw.write_text(f"<!doctype html><title>quiet</title><body>{ATTACK}")
     assert "<title>RAN</title>" in opened(raw, tmp_path / "profile")  # the attack works where nothing is escaped
     dom = opened(page, tmp_path / "profile")
-    assert "<title>RAN</title>" not in dom and "AssignBench</title>" in dom and "<h2>Cost</h2>" in dom
-    assert "<script" not in dom and "onerror=document" not in dom.replace("&lt;img src=x onerror", "")
+    assert "<title>RAN</title>" not in dom and "AssignBench</title>" in dom and ">Cost</h3>" in dom
+    assert dom.count("<script") == 1 and "onerror=document" not in dom.replace("&lt;img src=x onerror", "")

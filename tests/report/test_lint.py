@@ -70,6 +70,40 @@ def test_a_claim_is_held_against_the_table_of_differences() -> None:
     assert "in sign" in other
 
 
+def lines(slope: float) -> Result:
+    row = {**PAIR, "intercept": 0.0, "slope": slope, "slope_half": 0.01, "categories": 8, "n": 3, "population": "all"}
+    return Result("aspect_ratio.lines", "Lines", pd.DataFrame([row]), {"slope": "AP", "intercept": "AP"})
+
+
+def test_a_slope_over_categories_is_held_against_the_line() -> None:
+    claim = "gain of ltm grows with aspect_ratio over categories"
+    assert told(lines(0.023), claims(claim, 2.3, "supported")) == []
+    (other,) = told(lines(0.023), claims(claim, 2.6, "supported"))
+    assert other.startswith("slope over categories of aspect_ratio (cplid, net, ltm, iou)")
+    assert told(lines(0.023), claims(f"relative {claim}", 26.0, "supported")) == []
+
+
+def test_what_no_table_states_is_no_fact() -> None:
+    """A room below a bound, a distance from a level, and a pair of two detectors are numbers of their own."""
+    for claim in (
+        "ltm = iou on AP within 1", "AP of ltm > 3", "ltm fails", "ltm on net > iou on wide on AP",
+        "relative gain of ltm grows with aspect_ratio", "ltm > iou on fps",
+    ):  # fmt: skip
+        apart = claims(claim, 1.0, "not resolvable", half=2.0)
+        other = replace(apart, frame=apart.frame.assign(baseline="iou on wide")) if " on net" in claim else apart
+        assert told(differences(0.05), averages(0.05), lines(0.05), other) == [], claim
+
+
+def test_a_relative_gain_by_object_is_not_that_of_the_groups_table() -> None:
+    """It may grow where the gain in points falls."""
+    fall = {"compact": 0.05, "slender": 0.01}
+    rows = [{**PAIR, "group": g, "gain": v, "gain_half": 0.001, "n": 3} for g, v in fall.items()]
+    groups = Result("aspect_ratio", "By aspect ratio", pd.DataFrame(rows), {"gain": "AP"})
+    for kind, turns in (("", 1), ("relative ", 0)):
+        claim = claims(f"{kind}gain of ltm grows with aspect_ratio", 5.0, "supported")
+        assert len(hidden_turns([claim, groups], facts_of([claim, groups]))) == turns
+
+
 def test_a_difference_of_two_gains_follows_from_the_gains() -> None:
     gains = [differences(0.02), replace(differences(0.0), frame=differences(0.005).frame.assign(metric="AP50"))]
     both = replace(gains[0], frame=pd.concat([g.frame for g in gains]))

@@ -18,6 +18,7 @@ from assignbench.errors import InputError
 from assignbench.records import read_json, write_json
 from assignbench.report import build_report, publish_report
 from assignbench.report.figures import FIGURES
+from assignbench.report.kept import Kept
 from assignbench.report.opening import fairness
 from assignbench.report.page import write_report
 from tests.report.written import METHODS, write_study
@@ -63,9 +64,9 @@ def test_every_section_is_there_and_nothing_failed(report) -> None:
     page = (report / "index.html").read_text()
     assert "failed:" not in page and "UNFAIR" not in page
     for name in ("averages", "differences", "crowdedness", "nms", "churn", "scores", "curves", "formulas", "cost"):
-        assert f"<h2>{ANALYSES[name].title.replace(chr(39), '&#39;')}</h2>" in page
+        assert f">{ANALYSES[name].title.replace(chr(39), '&#39;')}</h3>" in page
     assert "<code>pre_nms</code>" in page and "`" not in page  # code is marked as such, not by the sign for it
-    assert not re.search(r'src="(?!data:image/(png|jpeg);base64,)', page)  # self-contained
+    assert not re.search(r'src="(?!data:image/(png|jpeg|svg\+xml);base64,)', page)  # self-contained
 
 
 def test_one_place_is_named_once_and_several_in_every_row(report, tmp_path) -> None:
@@ -124,7 +125,7 @@ def test_renaming_every_caption_changes_no_figure(folder, report, tmp_path, monk
         return [dataclasses.replace(r, caption=f"caption {i}") for i, r in enumerate(run(self, study))]
 
     monkeypatch.setattr(Analysis, "run", renamed)
-    write_report(read_study_record(folder), tmp_path, tell=[].append)
+    write_report(read_study_record(folder), tmp_path, Kept(tmp_path), tell=[].append)
     before = {p.name: p.read_bytes() for p in (report / "figures").iterdir()}
     after = {p.name: p.read_bytes() for p in (tmp_path / "figures").iterdir()}
     assert len(before) > 20 and before == after
@@ -152,7 +153,8 @@ def test_what_users_write_is_shown_and_never_markup(tmp_path) -> None:
     )  # fmt: skip
     out = build_report(study).parent
     page, text = (out / "index.html").read_text(), (out / "report.md").read_text()
-    assert "&lt;script&gt;alert(1)" in page and "<script" not in page and "<b>|x" not in page and "<i>d" not in page
+    assert page.count("<script") == 1 and "<script>alert" not in page  # the page's own
+    assert "&lt;script&gt;alert(1)" in page and "<b>|x" not in page and "<i>d" not in page
     assert "<script" not in text and "<b>" not in text and "<i>" not in text
     assert text.splitlines()[0].startswith(
         "# &lt;script&gt;alert(1)&lt;/script&gt; a\\|b \\`c\\` \\*d\\* \\[e\\](f) &amp;"
@@ -164,7 +166,7 @@ def test_what_users_write_is_shown_and_never_markup(tmp_path) -> None:
 
 
 def test_pictures_of_hidden_data_are_not_shown(folder, tmp_path) -> None:
-    write_report(read_study_record(folder), tmp_path, hidden=frozenset({"scenes"}), tell=[].append)
+    write_report(read_study_record(folder), tmp_path, Kept(tmp_path), hidden=frozenset({"scenes"}), tell=[].append)
     assert not list((tmp_path / "figures").glob("*.jpg")) and list((tmp_path / "figures").glob("*.png"))
 
 
@@ -297,7 +299,7 @@ def test_figures_pass_over_a_place_without_finished_cells(tmp_path) -> None:
         write_json(cell / "status.json", {"state": "failed", "reason": "the memory is used up"})
     out = build_report(study).parent
     assert "failed:" not in (out / "report.md").read_text()
-    assert len(list((out / "figures").glob("divergence-density-*"))) == 1
+    assert len(list((out / "figures").glob("divergence-density-*.png"))) == 1
 
 
 def test_a_place_where_all_cells_failed_is_still_told(tmp_path) -> None:

@@ -1,15 +1,11 @@
 """What a table says about values, intervals and single seeds."""
 
 import math
-import random
 
-import numpy as np
 import pandas as pd
-from matplotlib.colors import to_rgb
 
 from assignbench.analysis.result import Result
 from assignbench.report.render.markdown import escaped, markdown_table, paragraph
-from assignbench.report.style import colour, looks, looks_of, style
 from assignbench.report.tables import Table, average_tables, difference, percent, result_table, seeds_note, tidy_table
 
 
@@ -36,18 +32,18 @@ def averages(n: int) -> pd.DataFrame:
 
 
 def test_the_table_ends_with_what_it_could_resolve() -> None:
-    (table,) = average_tables(averages(3), ["iou", "mg"], {})
+    (table,) = average_tables(averages(3), ["iou", "mg"])
     assert table.rows[1] == ["mg", "42.0 ± 1.0", "+2.0 ± 1.5", "iou"]
     assert (
-        "resolves in 80 % of its runs: 2.2 points; after correction, where it is the only one: 2.4." in table.notes[1]
+        "resolves in 80 % of its runs: 2.2 points; after correction, where it is the only one: 2.4." in table.notes[0]
     )
-    assert table.notes[0] == "n: 3 seeds." and table.notes[-1].startswith("± of a method: for other seeds, on these")
+    assert table.constants == ["n: 3 seeds."] and table.notes[-1].startswith("± of a method: for other seeds, on these")
     assert not any(n.startswith("recipe") for n in table.notes)
-    (recipe,) = average_tables(averages(3).replace({"pair": {"assigner": "recipe"}}), ["iou", "mg"], {})
-    assert recipe.rows[1][-1] == "iou (recipe)" and recipe.notes[1].startswith("recipe: the pair differs in more")
-    (two,) = average_tables(averages(2), ["iou", "mg"], {})
+    (recipe,) = average_tables(averages(3).replace({"pair": {"assigner": "recipe"}}), ["iou", "mg"])
+    assert recipe.rows[1][-1] == "iou (recipe)" and recipe.notes[0].startswith("recipe: the pair differs in more")
+    (two,) = average_tables(averages(2), ["iou", "mg"])
     assert two.notes[-1].startswith("± of a method") and any("cannot resolve" in n for n in two.notes)
-    (single,) = average_tables(averages(1), ["iou", "mg"], {})
+    (single,) = average_tables(averages(1), ["iou", "mg"])
     assert "42.0† ± 1.0" in single.rows[1]
     assert any("cannot resolve any difference" in n for n in single.notes)
 
@@ -55,17 +51,9 @@ def test_the_table_ends_with_what_it_could_resolve() -> None:
 def test_a_difference_that_cannot_be_tested_says_why() -> None:
     failed = averages(3)
     failed.loc[1, ["delta", "reason"]] = [math.nan, "no finished cell of iou (3 failed)"]
-    (table,) = average_tables(failed, ["iou", "mg"], {})
+    (table,) = average_tables(failed, ["iou", "mg"])
     assert table.rows[1][2:] == ["–", "iou"]
     assert table.notes.count("Δ of mg to iou is not testable: no finished cell of iou (3 failed).") == 1
-
-
-def test_published_numbers_stand_beside_ours() -> None:
-    published = {"rows": {"net": {"mg": {"AP": 53.5}}}, "metric_names": {"AP": "AP07"}, "source": "S", "setting": "T"}
-    (table,) = average_tables(averages(3), ["iou", "mg"], published)
-    assert table.header[-1] == "published AP"
-    assert [r[-1] for r in table.rows] == ["–", "53.5"]
-    assert "Not subtracted" in table.notes[-1]
 
 
 def test_markdown_shows_text_as_it_is() -> None:
@@ -83,7 +71,7 @@ def test_units_decide_what_is_printed_in_per_cent() -> None:
     table = tidy_table("t", frame, {"AP": "AP", "size": "px"})
     assert table.rows == [["a", "25.0 ± 1.0", "0.5", "2", "3"]]
     assert table.header == ["method", "AP", "gain", "size (px)", "n"]
-    assert table.notes == ["In points of AP: AP."]
+    assert table.notes == ["In points: AP."]
     assert tidy_table("t", frame, {"gain": "share"}).rows[0][1:3] == ["0.250 ± 0.010", "50.0"]
 
 
@@ -122,37 +110,6 @@ def test_control_characters_are_written_out() -> None:
     assert escaped("a\x1b[31mb\u202ec") == "a\\\\x1b\\[31mb\\\\u202ec"
 
 
-def test_colours_are_fixed_and_differ() -> None:
-    known = ["iou", "mutual_guidance", "atss", "paa", "musu", "ltm", "mlc"]
-    assert len({colour(m) for m in known}) == len(known)
-    assert colour("somebody_elses") == colour("somebody_elses")
-
-
-def test_unknown_methods_of_a_page_have_colours_of_their_own() -> None:
-    """Whatever they are called: by their names' hashes alone, two of eight would share one in 97 pages of 100."""
-    rng = random.Random(3)
-    for _ in range(20):
-        own = ["".join(rng.choices("abcdefgh_", k=6)) for _ in range(8)]
-        with looks(["iou", *own, "paa"]):
-            shown = {m: colour(m) for m in ("iou", *own, "paa")}
-            assert len(set(shown.values())) == len(shown)
-        assert shown["iou"] == colour("iou") and shown["paa"] == colour("paa")  # the same on every page
-    many = [f"method_{k}" for k in range(40)]
-    with looks(many):
-        assert len({(colour(m), style(m)) for m in many}) == 40
-    assert len(looks_of([f"method_{k}" for k in range(50)])) == 50
-
-
-def test_the_first_unknown_method_lies_far_from_the_known_one() -> None:
-    def gap(one: str, other: str) -> float:
-        return float(np.linalg.norm(np.subtract(to_rgb(one), to_rgb(other))))
-
-    with looks(["iou", "mine"]):
-        chosen = gap(colour("iou"), colour("mine"))
-    others = [gap(colour("iou"), colour(m)) for m in ("mutual_guidance", "atss", "paa", "musu", "ltm", "mlc")]
-    assert chosen >= max(others)
-
-
 def test_a_unit_is_not_said_twice() -> None:
     frame = pd.DataFrame({"iou": [0.5], "objects": [3.0], "score": [0.25], "ratio": [2.5]})
     units = {"iou": "IoU", "objects": "objects", "score": "1", "ratio": "w:h"}
@@ -162,8 +119,35 @@ def test_a_unit_is_not_said_twice() -> None:
 def test_a_table_says_for_whom_its_intervals_speak() -> None:
     frame = pd.DataFrame({"method": ["a"], "AP": [0.25], "AP_half": [0.01], "n": [3]})
     table = result_table(Result("k", "c", frame, {"AP": "AP"}, population="other seeds, these images"))
-    assert table.notes[-1] == "±: half of the 95 % interval for other seeds, these images."
-    assert result_table(Result("k", "c", frame.drop(columns="AP_half"), population="x")).notes == []
+    assert "±: half of the 95 % interval for other seeds, these images." in table.constants
+    bare = result_table(Result("k", "c", frame.drop(columns="AP_half"), population="x"))
+    assert not any("±" in told for told in bare.said)
+
+
+def test_what_is_the_same_in_every_row_stands_with_the_caption() -> None:
+    """A baseline, which has none itself, is the same for all that have one; the columns are gone, the words are not."""
+    frame = pd.DataFrame(
+        {
+            **{"method": ["a", "b"], "baseline": ["", "a"], "pair": ["", "recipe"], "n": [3, 3]},
+            **{"AP": [0.25, 0.5], "AP_half": [0.01, 0.02], "population": ["other seeds"] * 2},
+        }
+    )
+    table = result_table(Result("k", "c", frame, {"AP": "AP"}))
+    assert table.header == ["method", "AP"] and table.owners == ["a", "b"]
+    assert table.constants == [
+        "n: 3 seeds.",
+        "±: half of the 95 % interval for other seeds.",
+        "Compared with a.",
+        "pair: recipe.",
+    ]
+    varied = result_table(Result("k", "c", frame.assign(n=[3, 2], baseline=["", ""])))
+    assert {"n", "baseline"} <= set(varied.header) and not any("Compared" in c for c in varied.constants)
+    leading = averages(3).assign(leads=[False, True])
+    (told,) = average_tables(leading, ["iou", "mg"], {})
+    assert (
+        told.mark(1, 1) == "best" and told.mark(0, 1) is None and told.notes[0] == "Bold: resolvably above the second."
+    )
+    assert "**42.0 ± 1.0**" in markdown_table(told)
 
 
 def test_the_seeds_of_a_table_are_told() -> None:

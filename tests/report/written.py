@@ -18,6 +18,7 @@ from assignbench.measure.boxes import aspect_ratio, pairwise_iou
 from assignbench.measure.coco import coco_numbers
 from assignbench.measure.crowding import crowdedness
 from assignbench.measure.matching import BOX, overlaps_of
+from assignbench.measure.telling import telling_objects
 from assignbench.records import append_lines, finish, schema, write_config, write_json, write_table
 from assignbench.records.identity import write_inputs
 
@@ -77,7 +78,6 @@ def write_study(
         "analyses": [],
         "claims": [],
         "areas": {},
-        "published": None,
         "notes": [],
         "imported": False,
     }
@@ -243,12 +243,19 @@ def write_training(folder: Path, method: MethodConfig, truth: pd.DataFrame, rng:
             cost = np.where(rows.positive_cls, 0.6, 3.0) + rng.normal(0, 0.1, len(rows))
             rows = rows.assign(candidate=rows.positive_cls | (rows.prior % 2 == 0), rule_loss=cost)
         write_table(folder / "probes" / f"visit-{step:08d}.parquet", rows.reset_index(drop=True))
-        seen = truth[truth.image_id < 4][["image_id", "object_id", "label"]].reset_index(drop=True)
+        seen = truth[truth.image_id < 4][["image_id", "object_id", "label", *BOX]].reset_index(drop=True)
         seen = seen.assign(epoch=0, progress=step / 100, object=0, network_area=truth.area[: len(seen)].to_numpy())
+        seen = seen.assign(extra=False, shown="")
+        rows_shown = telling_objects(seen.image_id.to_numpy(), seen[BOX].to_numpy(float))
+        for kind, row in rows_shown.items():
+            seen.loc[row, "shown"] = kind
         if method.assigner.name == "paa":
             for what, pair in (("weight", (0.3, 0.7)), ("mean", (1.0, 3.0)), ("variance", (0.2, 0.5))):
                 seen = seen.assign(**{f"mixture_{what}_{k}": v for k, v in enumerate(pair)})
         write_table(folder / "probes" / f"objects-{step:08d}.parquet", seen, schema.PROBE_OBJECTS)
+        write_table(folder / "probes" / f"shapes-{step:08d}.parquet", shapes_of(step), schema.BOX_SHAPES)
+    shown = seen[seen.shown != ""]
+    write_table(folder / "probes" / f"grid-{step:08d}.parquet", grids_of(shown, rng), schema.GRIDS)
     for image in range(4):
         ground = rng.integers(60, 140, (SIDE, SIDE, 3)).astype(np.uint8)
         (folder / "examples").mkdir(exist_ok=True)
@@ -256,9 +263,42 @@ def write_training(folder: Path, method: MethodConfig, truth: pd.DataFrame, rng:
             Image.fromarray(ground).save(folder / place / f"{image}.png")
     if method.assigner.name == "mutual_guidance":
         x = np.linspace(0, 1, 21)
-        curves = [pd.DataFrame({"curve": f"p = {p:g}", "x": x, "value": x ** ((2 - p) / 2)}) for p in (0, 0.5, 1)]
-        table = pd.concat(curves, ignore_index=True).assign(formula="amplified IoU", y=np.nan)
+        curves = [
+            pd.DataFrame(
+                {"formula": f"amplified IoU, σ = {s}", "curve": f"p = {p:g}", "x": x, "value": x ** ((s - p) / s)}
+            )
+            for s in (1, 2, 3)
+            for p in (0, 0.5, 1)
+        ]
+        table = pd.concat(curves, ignore_index=True).assign(y=np.nan)
         write_table(folder / "formulas.parquet", table, schema.FORMULAS)
+
+
+def shapes_of(step: int) -> pd.DataFrame:
+    """Two priors of a location on two levels, which part over training."""
+    rows = []
+    for level, stride in enumerate((8.0, 16.0)):
+        for anchor in range(2):
+            wide, high = (1 + step / 100, 1.0) if anchor else (1.0, 1 + step / 100)
+            row = {"progress": step / 100, "level": level, "anchor": anchor, "stride": stride}
+            rows.append({**row, "x1": -wide, "y1": -high, "x2": wide, "y2": high})
+    return pd.DataFrame(rows)
+
+
+def grids_of(shown: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """Every prior of a level of stride 8 for the objects; scores are highest in the objects' middles."""
+    middle = np.arange(4.0, SIDE, 8.0)
+    y, x = (v.ravel() for v in np.meshgrid(middle, middle, indexing="ij"))
+    parts = []
+    for o in shown.to_dict("records"):
+        boxes = np.stack([x - 14, y - 14, x + 14, y + 14], axis=1)
+        iou = pairwise_iou(boxes, np.array([[o[n] for n in BOX]]))[:, 0]
+        away = np.hypot(x - (o["x1"] + o["x2"]) / 2, y - (o["y1"] + o["y2"]) / 2)
+        score = np.clip(np.exp(-away / 20) + rng.normal(0, 0.02, len(x)), 0.01, 0.99)
+        table = {"image_id": o["image_id"], "object_id": o["object_id"], "prior": np.arange(len(x)), "level": 0}
+        table |= {"x": x, "y": y, "stride": 8.0, "cls_score": score, "quality_score": np.nan, "iou": iou}
+        parts.append(pd.DataFrame({**table, "positive_cls": score > 0.5, "positive_box": iou > 0.5}))
+    return pd.concat(parts, ignore_index=True)
 
 
 def telemetry(truth: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:

@@ -8,21 +8,14 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
 
-from tests.simulation.designs import DESIGNS, table_of
+from tests.simulation.designs import DESIGNS, answered, table_of
 from tests.simulation.questions import Answers
 
 CHUNK = 10  # studies
-
-
-def _chunk(task: tuple[str, int, int]) -> tuple[str, int, list[Answers], float]:
-    name, first, last = task
-    begun = time.process_time()
-    return name, first, DESIGNS[name].answers(first, last), time.process_time() - begun
 
 
 def tabled(answers: dict[str, dict[int, list[Answers]]], seconds: dict[str, float]) -> pd.DataFrame:
@@ -53,7 +46,7 @@ def main() -> int:
     answers: dict[str, dict[int, list[Answers]]] = {name: {} for name in names}
     seconds = dict.fromkeys(names, 0.0)
     with multiprocessing.get_context("spawn").Pool(given.processes) as pool:
-        for name, first, found, spent in pool.imap(_chunk, tasks):
+        for name, first, found, spent in pool.imap(answered, tasks):
             answers[name][first] = found
             seconds[name] += spent
             if len(answers[name]) == len(starts):

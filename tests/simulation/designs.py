@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from zlib import crc32
@@ -65,6 +66,20 @@ DESIGNS: dict[str, Design] = {
     "trends of nothing, uneven groups, some harder, skewed errors": Design(
         replace(BOTH, images=120, even=False, hard=0.5, skewed=True), questions.trending_twins
     ),
+    "at the bound, seeds dominate, 3 seeds": Design(replace(SEEDS, images=100), questions.bounded),
+    "at the bound, images dominate, 5 seeds": Design(replace(IMAGES, seeds=5, images=100), questions.bounded),
+    "categories, Zipf, both matter, 3 seeds": Design(
+        replace(BOTH, images=120, own=0.3, classes=ZIPF, kinds=True), questions.over_categories
+    ),
     "divergence, 3 seeds": Design(replace(SEEDS, images=30), questions.predicting),
     "moderation, 12 pairs, 3 seeds": Design(SEEDS, questions.moderating),
 }
+
+
+def answered(task: tuple[str, int, int]) -> tuple[str, int, list[Answers], float]:
+    """Name, first study, answers and CPU seconds of some studies of a design; a spawned process finds it here, where it
+    would not in the module that is run.
+    """
+    name, first, last = task
+    begun = time.process_time()
+    return name, first, DESIGNS[name].answers(first, last), time.process_time() - begun

@@ -57,6 +57,8 @@ def found_by(method: Method, world: World, layout: Layout, latent: Floats, quali
     level = ndtri(method.recall) + push
     if method.growing:
         level = level + method.growing * layout.position[method.along]
+    if method.uneven and layout.suits is not None:
+        level = level + method.uneven * layout.suits
     if world.hard:
         level = level - world.hard * sum(layout.position.values())
     target = np.flatnonzero(hit < level)

@@ -7,6 +7,7 @@ are the rates of the table. A question begins with what is wanted of it (`tally.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -16,7 +17,7 @@ from assignbench.analysis import claims, differences, pairs
 from assignbench.analysis.base import StudyRecord
 from assignbench.analysis.verdicts import HIGHER, LOWER, NOT_TESTABLE, OPEN
 from tests.simulation.records import BASE, simulated
-from tests.simulation.truth import MEASURES, gain, gaining, gaining_alike
+from tests.simulation.truth import MEASURES, gain, gaining, gaining_alike, population, rank_agreement
 from tests.simulation.worlds import Method, World
 
 PLAIN = Method()
@@ -109,6 +110,33 @@ def _claims(study: StudyRecord, room: float) -> Answers:
     return {**found, "false: any of a paper's six claims on equal methods": float(called.any())}
 
 
+# Equalities and levels at their bounds, where a word of either kind is wrong.
+
+AGREEMENT = 0.5
+
+
+def bounded(world: World, rng: np.random.Generator) -> Answers:
+    """Claims whose truth lies at their bound: an equality within a bound, in per cent, of two detectors, of rank
+    correlations; and a level. A test of 95 % says nothing in 95 % of studies; more than 97.5 % would be too careful.
+    """
+    plain = replace(PLAIN, order=AGREEMENT)
+    more = replace(gaining_alike(world, 0.75), order=0.6)
+    study = simulated(world, {"net": {BASE: plain, "more": more}, "other": {BASE: plain, "more": more}}, rng)
+    reached, room = population(world, PLAIN)["AP"], gain(world, more, PLAIN)
+    order = rank_agreement(world, 0.6) - rank_agreement(world, AGREEMENT)
+    texts = {
+        "an equality": f"more on net = base on net on AP within {100 * room:.4f}",
+        "an equality in per cent": f"more on net = base on net on AP within {100 * room / reached:.4f} %",
+        "an equality of two detectors": f"more on other = base on net on AP within {100 * room:.4f}",
+        "an equality of rank correlations": f"more on net = base on net on spearman within {order:.5f}",
+        "a level": f"AP of base on net > {100 * reached:.4f}",
+    }
+    table = claim_verdicts(study, list(texts.values()))
+    return {
+        f"covers: {form} at its bound": float(not is_verdict(w)) for form, w in zip(texts, table.verdict, strict=True)
+    }
+
+
 # Trends of gains over groups.
 
 FACTORS = ("aspect_ratio", "objects_in_image", "crowdedness")
@@ -145,6 +173,27 @@ def trending_twins(world: World, rng: np.random.Generator) -> Answers:
     table = claim_verdicts(study, [f"gain of {t} grows with {f}" for f in FACTORS for t in TWINS])
     called = table.verdict.map(is_verdict).to_numpy().reshape(len(FACTORS), len(TWINS)).mean(axis=1)
     return {f"false: trend of nothing over {f}": float(v) for f, v in zip(FACTORS, called, strict=True)}
+
+
+# Gains over categories.
+
+UNEVEN = 0.3  # probits
+
+
+def over_categories(world: World, rng: np.random.Generator) -> Answers:
+    """Methods that gain in some classes more than in others by chance, and one that gains in slender ones."""
+    methods = {name: replace(method, uneven=UNEVEN) for name, method in UNIFORM.items()}
+    growing = Method(recall=0.55, growing=GROWTH, uneven=UNEVEN)
+    study = simulated(world, {"net": {BASE: PLAIN, **methods, "even": PLAIN, "growing": growing}}, rng)
+    asked = [*methods, "even", "growing"]
+    table = claim_verdicts(study, [f"gain of {name} grows with aspect_ratio over categories" for name in asked])
+    found: Answers = {}
+    for name, word, value in zip(asked, table.verdict, table.value, strict=True):
+        if name == "growing":
+            found["finds: a gain that grows over categories"] = float(is_verdict(word) and value > 0)
+        else:
+            found[f"false: slope of {name} over categories"] = float(is_verdict(word))
+    return found
 
 
 # Divergence and AP.

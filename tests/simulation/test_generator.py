@@ -8,7 +8,7 @@ import pytest
 from assignbench.analysis import measures
 from assignbench.analysis.trends import group_curve, groups_of
 from assignbench.measure.groups import group_precision
-from assignbench.measure.matching import average_precision, mean_over_classes
+from assignbench.measure.precision import average_precision, mean_over_classes
 from tests.simulation.detections import drawn, found_by, latents, mixed
 from tests.simulation.questions import PLAIN
 from tests.simulation.records import BASE, simulated

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.simulation import __main__ as command
+from tests.simulation import __main__ as command, designs
 from tests.simulation.designs import DESIGNS, table_of
 from tests.simulation.tally import Rate, rates, ratio
 
@@ -42,7 +42,9 @@ def test_a_ratio_has_both_errors() -> None:
 
 def test_the_command_writes_its_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     small = {"a": [{"covers: x": 1.0, "false: y": 0.0}] * 20}
-    monkeypatch.setattr(command, "DESIGNS", {"a": _Fixed(small["a"])})
+    for module in (command, designs):
+        monkeypatch.setattr(module, "DESIGNS", {"a": _Fixed(small["a"])})
+    assert command.answered.__module__ == designs.__name__  # a spawned process cannot read what is run as __main__
     monkeypatch.setattr(command.multiprocessing, "get_context", lambda _: SimpleNamespace(Pool=_Here))
     monkeypatch.setattr("sys.argv", ["simulation", "--studies", "25", "--out", str(tmp_path)])
     assert command.main() == 0

@@ -9,8 +9,9 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtri
 
-from assignbench.measure.matching import COCO_THRESHOLDS, interpolated
-from tests.simulation.detections import Found, found_by, latents, mixed
+from assignbench.measure.matching import COCO_THRESHOLDS
+from assignbench.measure.precision import interpolated
+from tests.simulation.detections import CANDIDATES, Found, found_by, latents, mixed
 from tests.simulation.worlds import Floats, Layout, Method, World, layout_of
 
 MEASURES = {"AP": slice(None), "AP50": slice(0, 1), "AP75": slice(5, 6)}
@@ -90,3 +91,15 @@ def gaining_alike(world: World, recall: float) -> Method:
         return gain(world, changed, Method(), "AP75") - gain(world, changed, Method(), "AP50")
 
     return Method(recall=recall, boxes=float(brentq(apart, 0.0, 1.5, xtol=2e-4)))
+
+
+@lru_cache(maxsize=50)
+def rank_agreement(world: World, order: float, objects: int = 400_000) -> float:
+    """The population's Spearman of a method: mean over trainings and objects of so many candidates each."""
+    rng = np.random.default_rng(31)
+    quality = rng.exponential(size=(objects, 1)) - 1 if world.skewed else rng.normal(size=(objects, 1))
+    agreement = np.tanh(np.arctanh(order) + world.seed * quality)
+    box, own = rng.normal(size=(2, objects, CANDIDATES))
+    ranks = [v.argsort(axis=1).argsort(axis=1) for v in (box, agreement * box + (1 - agreement**2) ** 0.5 * own)]
+    squares = ((ranks[0] - ranks[1]) ** 2).sum(axis=1).mean()
+    return float(1 - 6 * squares / (CANDIDATES * (CANDIDATES**2 - 1)))

@@ -28,7 +28,8 @@ class World:
     `classes` are the classes' shares of the objects. `even`: whether groups (by objects per image, crowdedness, aspect
     ratio) hold about as many objects, or one of them most. `seed` is the deviation of a training's quality over seeds,
     in probits. `skewed`: seeds, objects and images err with a long tail on one side. `hard`: probits by which all
-    methods find less from the first to the last group along every factor.
+    methods find less from the first to the last group along every factor. `kinds`: classes differ in their aspect
+    ratio, the first is the most compact.
     """
 
     images: int = 50
@@ -40,6 +41,7 @@ class World:
     luck: float = 0.3
     skewed: bool = False
     hard: float = 0.0
+    kinds: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ class Method:
     """How a method detects: share of objects found; `boxes` probits of better boxes; false boxes per object (below 2).
 
     `growing` probits more are found from the first to the last group `along` a factor. `order` is the correlation of
-    score and IoU among an object's candidates; None records no candidates.
+    score and IoU among an object's candidates; None records no candidates. `uneven` probits more or less are found of
+    every class, by chance of the draw of classes.
     """
 
     recall: float = 0.7
@@ -56,12 +59,13 @@ class Method:
     growing: float = 0.0
     along: str = "aspect_ratio"
     order: float | None = None
+    uneven: float = 0.0
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The objects [M] of a test set: image, class, box (x, y, width, height), and where each lies among the groups of a
-    factor (0 in the first, 1 in the last).
+    """The objects [M] of a test set: image, class, box (x, y, width, height), where each lies among the groups of a
+    factor (0 in the first, 1 in the last), and how well its class suits methods that are `uneven`.
     """
 
     images: int
@@ -69,6 +73,7 @@ class Layout:
     label: np.ndarray
     boxes: Floats
     position: Mapping[str, Floats] = field(default_factory=dict)
+    suits: Floats | None = None
 
     def objects(self) -> pd.DataFrame:
         """The object table as records have it."""
@@ -101,18 +106,21 @@ def layout_of(world: World, rng: np.random.Generator) -> Layout:
     counts = rng.integers(FEWEST[load], MOST[load] + 1)
     image = np.repeat(np.arange(world.images), counts)
     place = np.arange(len(image)) - np.repeat(np.cumsum(counts) - counts, counts)
-    shape = rng.choice(4, len(image), p=SHAPES[world.even])
+    shares = np.asarray(world.classes) / sum(world.classes)
+    label = rng.choice(len(shares), len(image), p=shares) if world.kinds else None
+    shape = rng.choice(4, len(image), p=SHAPES[world.even]) if label is None else 4 * label // len(shares)
     ratio = rng.uniform(RATIOS[shape], RATIOS[shape + 1])
     side = rng.uniform(30, 60, len(image))
     beside = np.flatnonzero((place % 2 == 1) & (crowd[image] > 0))
-    for values in (shape, ratio, side):
+    for values in (shape, ratio, side, *(() if label is None else (label,))):
         values[beside] = values[beside - 1]
     width, height = side * ratio**0.5, side / ratio**0.5
     x, y = SLOT * (place % 4), SLOT * (place // 4)
     overlap = rng.uniform(*OVERLAP[crowd[image[beside]]].T)
     x[beside] = x[beside - 1] + width[beside] * (1 - overlap) / (1 + overlap)
     y[beside] = y[beside - 1]
-    shares = np.asarray(world.classes) / sum(world.classes)
-    label = rng.choice(len(shares), len(image), p=shares)
+    suits = None if label is None else rng.normal(size=len(shares))[label]
+    if label is None:
+        label = rng.choice(len(shares), len(image), p=shares)
     position = {"aspect_ratio": shape / 3, "objects_in_image": load[image] / 2, "crowdedness": crowd[image] / 2}
-    return Layout(world.images, image, label, np.stack([x, y, width, height], axis=1), position)
+    return Layout(world.images, image, label, np.stack([x, y, width, height], axis=1), position, suits)

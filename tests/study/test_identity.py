@@ -24,10 +24,10 @@ from assignbench.config import formats
 from assignbench.config.detector import BackboneSpec
 from assignbench.detectors.backbones import build_backbone
 from assignbench.engine import run as engine
-from assignbench.launch.base import Job
 from assignbench.records import CellRecord, read_json, write_json
 from assignbench.records.identity import read_inputs
 from tests.conftest import write_voc_xml
+from tests.in_process import InProcess
 
 SCHEDULE = {"steps": 2, "batch_size": 2, "lr": 1.0e-3, "log_every": 1, "checkpoint_every": 1, "probe_visits": 1}
 STUDY = {
@@ -58,28 +58,7 @@ class Own(MaxIoU):
 """
 
 
-class InProcess:
-    """A launcher that trains a cell at once and in this process, which spares the start of others."""
-
-    def __init__(self, device: str) -> None:
-        self.device = device
-
-    def free(self, job: Job) -> None:
-        pass
-
-    def submit(self, job: Job) -> int:
-        return 0 if engine.run_cell(job.folder, self.device) == "done" else 1
-
-    def poll(self, handle: int) -> int:
-        return handle
-
-    def cancel(self, handle: int) -> int:
-        return handle
-
-
-@pytest.fixture(autouse=True)
-def in_process(monkeypatch) -> None:
-    monkeypatch.setattr(run_command, "LocalProcesses", InProcess)
+pytestmark = pytest.mark.usefixtures("in_process")
 
 
 def make(folder: Path) -> Path:

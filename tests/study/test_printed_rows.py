@@ -12,20 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from assignbench import methods
-from assignbench.analysis.claims import MEASURES
+from assignbench.analysis.measures import MEASURES
 from assignbench.cli import main
 from assignbench.config.cell import CellConfig
-from assignbench.errors import InputError
 from assignbench.study.grid import cells_of
-from assignbench.study.published import printed_rows
+from assignbench.study.printed import printed_rows
 from assignbench.study.reading import Study, read_study
-from tests.conftest import ROOT, SHARED
-from tests.study.test_words import study as written
+from tests.conftest import ROOT
 
-PRINTED = SHARED / "published"
+PRINTED = ROOT / "studies" / "published"
 STUDIES = sorted(path for path in (ROOT / "studies").glob("*.yaml") if "\ntables:" in path.read_text())
 # Worked out from two other rows, so that nothing was trained for it.
 DERIVED = {("ltm_table2", 3)}
@@ -101,11 +98,8 @@ def reached() -> Iterator[tuple[tuple[str, int], Printed]]:
     for path in STUDIES:
         study, cells = planned(path)
         for table, rows in printed_rows(study.spec).items():
-            for row, name in rows.items():
-                yield (table, row), Printed(study, name, cells[name])
-
-
-needs_tables = pytest.mark.skipif(not PRINTED.is_dir(), reason="no ../shared/published")
+            for row, (cell,) in rows.items():
+                yield (table, row), Printed(study, "/".join(cell), cells["/".join(cell)])
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
@@ -114,22 +108,19 @@ def test_plan_accepts_the_study(path, tmp_path, capsys) -> None:
     assert "printed rows of" in capsys.readouterr().out
 
 
-@needs_tables
 def test_every_own_row_is_one_cell_of_one_study() -> None:
     wanted = Counter((row.table, row.number) for row in own_rows())
     assert len(wanted) == 169 and set(wanted.values()) == {1}
     assert Counter(place for place, _ in reached()) == wanted
 
 
-@needs_tables
 def test_the_rows_are_as_many_trainings_as_are_needed() -> None:
     """Rows that differ only in how a network is read share one training."""
     configs = {cell.config.id: cell.config for _, cell in reached()}
     assert len({config.training_id for config in configs.values()}) == 128
 
 
-@needs_tables
-@pytest.mark.parametrize("row", own_rows() if PRINTED.is_dir() else [], ids=str)
+@pytest.mark.parametrize("row", own_rows(), ids=str)
 def test_the_cell_is_what_the_row_says(row) -> None:
     (cell,) = (cell for place, cell in reached() if place == (row.table, row.number))
     config, columns = cell.config, row.columns
@@ -263,22 +254,3 @@ def check_measure(measure: str, cell: Printed) -> None:
     assert measure in MEASURES or measure in ELSEWHERE, measure
     asked = cell.study.spec.analyses
     assert not asked or ELSEWHERE.get(measure, "averages") in asked
-
-
-@pytest.mark.parametrize(
-    ("tables", "told"),
-    [
-        ({"t": {"retinanet-slim/iuo": [1]}}, r"line \d+: tables\.t\.retinanet-slim/iuo: no cell .* did you mean"),
-        ({"t": {"iou": [1]}}, "a cell is written detector/method"),
-        ({"t": {"retinanet-slim/iou": [1, 1]}}, "row 1 is retinanet-slim/iou already"),
-        ({"t": {"retinanet-slim/iou": [0]}}, "tables.t.retinanet-slim/iou"),
-        ({"t": {"retinanet-slim/iou": 1}}, "tables.t.retinanet-slim/iou"),
-        ({"t u": {}}, "tables"),
-    ],
-)
-def test_a_table_names_cells_and_each_row_once(tmp_path, tables, told) -> None:
-    path = tmp_path / "study.yaml"
-    path.write_text(yaml.safe_dump(written(tables=tables), sort_keys=False))
-    with pytest.raises(InputError, match=told):
-        read_study(path)
-    assert [p.name for p in tmp_path.iterdir()] == ["study.yaml"]

@@ -12,7 +12,6 @@ from assignbench.config.method import differing_parts
 from assignbench.errors import InputError
 from assignbench.study.baselines import baselines_of, pair_lines
 from assignbench.study.grid import Cell, cells_of, methods_of
-from assignbench.study.published import PUBLISHED
 from assignbench.study.reading import Study, read_study
 from tests.conftest import ROOT, STUDY
 
@@ -39,7 +38,6 @@ def write(tmp_path: Path, text: str) -> Path:
         ("box: giou", "bx: giou", r"line 8: method_defaults.criterion.bx: no criterion .*'bx'; did you mean 'box'"),
         ("steps: 8", "steps: eight", r"line 11: schedule.steps is 'eight' .allowed: a whole number"),
         ("steps: 8", "steps: 8, epochs: 2", r"set exactly one of epochs and steps"),
-        ("cost: seconds\n", "", r"the key 'cost' is missing"),
         ("max_size: 40", "max_size: 400", r"max_size <= image_size"),
     ],
 )
@@ -141,20 +139,13 @@ def test_every_study_reads_and_says_what_it_is_for(path) -> None:
     head = path.read_text()
     for word in ("# Answers:", "# Cost:", "# Expect:"):
         assert word in head, f"{path.name} does not state its {word}"
-    assert not study.spec.published or study.spec.published in PUBLISHED
+    assert not study.spec.published or study.spec.published.startswith("none: ")
     # Printed tables compare recipes, too.
     assert study.spec.tables or not any(
         " against " in line and "atss" in line and "recipe" in line for line in lines_of(study)
     )
     for preset in study.spec.presets:
         assert planned(read_study(path, preset=preset))
-
-
-def test_published_numbers_of_table_1() -> None:
-    rows = PUBLISHED["mutual_guidance_table1"].rows
-    assert len(rows) == 20
-    assert rows["mg-retinanet-resnet18", "iou"] == {"AP": 51.1, "AP50": 75.8, "AP75": 54.8}
-    assert rows["rfbnet-vgg16", "mutual_guidance"] == {"AP": 57.9, "AP50": 81.5, "AP75": 62.6}
 
 
 def entries(tmp_path: Path, *given: str, detectors: str = "[retinanet-slim]") -> Study:

@@ -14,6 +14,7 @@ from torch import Tensor
 from assignbench.boxes import areas
 from assignbench.contract import Assignment
 from assignbench.data.stream import Batch
+from assignbench.engine.board import Board
 from assignbench.engine.hooks.base import Hook
 from assignbench.engine.learner import Learner
 from assignbench.engine.outcome import Outcome, Update
@@ -24,11 +25,14 @@ from assignbench.select import positives_per_object
 
 
 class Log(Hook):
-    """Appends to metrics.jsonl and collects assignments.parquet, whose parts are written at every checkpoint."""
+    """Appends to metrics.jsonl and collects assignments.parquet, whose parts are written at every checkpoint.
 
-    def __init__(self, learner: Learner, folder: Path) -> None:
+    `board` gets the lines too, once training has begun.
+    """
+
+    def __init__(self, learner: Learner, folder: Path, board: Board | None = None) -> None:
         super().__init__(learner)
-        self.folder = folder
+        self.folder, self.board = folder, board
         self._rows: list[pd.DataFrame] = []
         self.begin(0)
 
@@ -39,7 +43,10 @@ class Log(Hook):
         schedule, done = self.learner.schedule, outcome.step + 1
         self._images += len(outcome.image_ids)
         if outcome.step % schedule.log_every == 0:
-            append_lines(self.folder / "metrics.jsonl", [self._line(outcome, update)])
+            line = self._line(outcome, update)
+            append_lines(self.folder / "metrics.jsonl", [line])
+            if self.board is not None:
+                self.board.line(line)
             for part in outcome.parts:
                 self._rows.append(assignment_rows(outcome.step, part.batch, part.priors, part.assignment))
         if done % schedule.checkpoint_every == 0 and done < self.learner.steps:

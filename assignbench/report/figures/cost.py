@@ -8,9 +8,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from assignbench.analysis import StudyRecord
-from assignbench.analysis.cost import NOT_COMPARED
+from assignbench.analysis.verdicts import NOT_COMPARED
+from assignbench.report.hues import colour, marker
 from assignbench.report.panels import per_place
-from assignbench.report.style import Drawn, Found, colour, figure_of, plain
+from assignbench.report.style import Drawn, Found, figure_of, plain
 
 
 @figure_of("cost")
@@ -37,12 +38,12 @@ def _against(name: str, table: pd.DataFrame, study: StudyRecord, column: str, la
         for method in methods:
             row = part[part.method == method].iloc[0]
             edge: dict[str, Any] = {"mec": "black", "mew": 1.2} if row.pareto == "yes" else {}
-            ax.plot(row[column], 100 * row.AP, "o", ms=7, color=colour(method), label=plain(method), **edge)
+            ax.plot(row[column], 100 * row.AP, marker(method), ms=7, color=colour(method), label=plain(method), **edge)
         front = part[part.pareto == "yes"].sort_values(column)
         where: Literal["pre", "post"] = "pre" if column == "fps" else "post"
         ax.step(front[column], 100 * front.AP, where=where, color="grey", lw=0.8, zorder=0)
         ax.set_xlabel(label)
-        ax.set_ylabel("AP, per cent")
+        ax.set_ylabel("AP, points")
 
     caption = f"AP against {what}; outlined methods are dominated by no other."
     if bool((table.pareto == NOT_COMPARED).any()):

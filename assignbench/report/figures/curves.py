@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from assignbench.analysis import StudyRecord
-from assignbench.report.style import Drawn, Found, colour, figure_of, finished, plain, style
+from assignbench.report.hues import colour, style
+from assignbench.report.style import Drawn, Found, figure_of, finished, panels, plain
 
 
 def curve_figure(curves: pd.DataFrame, methods: Sequence[str]) -> Figure | None:
@@ -18,11 +19,7 @@ def curve_figure(curves: pd.DataFrame, methods: Sequence[str]) -> Figure | None:
     if curves.empty:
         return None
     terms = [t for t in ("loss", *sorted(set(curves.term) - {"loss"})) if curves[curves.term == t].value.notna().any()]
-    rows = -(-len(terms) // 3)
-    figure, grid = plt.subplots(rows, min(3, len(terms)), figsize=(3.4 * min(3, len(terms)), 2.8 * rows), squeeze=False)
-    axes = list(grid.flatten())
-    for ax in axes[len(terms) :]:
-        ax.axis("off")
+    figure, axes = panels(len(terms), columns=3, size=(3.4, 2.8))
     for ax, term in zip(axes, terms, strict=False):
         part = curves[curves.term == term].dropna(subset="value")
         for (method, data, _, seed), group in part.groupby(["method", "data", "detector", "seed"], sort=False):
@@ -38,7 +35,11 @@ def curve_figure(curves: pd.DataFrame, methods: Sequence[str]) -> Figure | None:
             )
         ax.set_title(plain(term))
         ax.set_xlabel("step")
-        ax.set_yscale("log")
+        if (part.value > 0).any():  # a term may be zero all along, as the boxes' is where nothing was matched
+            ax.set_yscale("log")
+            ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0)))
+            ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            ax.yaxis.set_minor_locator(NullLocator())
     known: dict[str, Artist] = {}
     for ax in axes:
         known |= {label: handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}

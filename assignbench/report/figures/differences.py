@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from assignbench.analysis import StudyRecord
 from assignbench.analysis.differences import primary_metric
+from assignbench.report.dots import Scale, free_limits
+from assignbench.report.hues import colour
 from assignbench.report.panels import per_place
-from assignbench.report.style import Drawn, Found, colour, figure_of, plain
+from assignbench.report.style import Drawn, Found, figure_of, plain
 
 
 @figure_of("differences")
@@ -21,24 +21,31 @@ def differences(study: StudyRecord, found: Found) -> list[Drawn]:
     shown = found["differences"].query("metric == @metric and reason == ''")
 
     def draw(ax: Axes, part: pd.DataFrame, methods: list[str]) -> None:
-        for y, method in enumerate(methods):
-            row = part[part.method == method].iloc[0]
-            look: dict[str, Any] = {"color": colour(method), "fmt": "none"}
-            for name, half, width, cap in (("seeds and images", row.half, 1.2, 3), ("seeds", row.seeds_half, 4, 0)):
-                if np.isfinite(half):
-                    label = f"95 %, {name}" if y == 0 else None
-                    ax.errorbar(100 * row.difference, y, xerr=100 * half, lw=width, capsize=cap, label=label, **look)
-            ax.plot(100 * row.difference, y, "o", ms=5, color=colour(method))
-        ax.axvline(0, color="black", lw=0.8)
+        rows = [part[part.method == m].iloc[0] for m in methods]
+        values, halves = (100 * np.asarray([r[c] for r in rows], np.float64) for c in ("difference", "half"))
+        low, high = free_limits(np.append(values, 0.0), np.append(halves, 0.0))  # zero is always there
+        on = Scale(ax, (min(low, 0.0), max(high, 0.0)), upright=False)
+        for y, (method, row) in enumerate(zip(methods, rows, strict=True)):
+            inside = on.limits[0] <= values[y] <= on.limits[1]
+            if np.isfinite(row.seeds_half) and inside:
+                ends = np.clip(values[y] + 100 * np.array([-1, 1]) * row.seeds_half, *on.limits)
+                ax.plot(ends, [y, y], "-", lw=4, alpha=0.45, solid_capstyle="butt", color=colour(method))
+            on.dot(y, values[y], halves[y], method, size=6)
+        on.settle()
         ax.set_yticks(range(len(methods)), [_pair(part, m) for m in methods])
-        ax.set_ylim(-0.6, len(methods) - 0.4)
+        ax.set_ylim(len(methods) - 0.4, -0.6)
+        ax.grid(visible=False, axis="y")
         ax.set_xlabel(f"difference in {plain(metric)}, points")
 
+    if shown.empty:
+        return []
+    most = int(shown.groupby(["data", "detector"], sort=False).method.nunique().max())
     caption = (
         f"Differences in {metric} of each method to its own baseline: the thin line is the 95 % interval for other "
-        "seeds and other test images, on which verdicts rest; the thick one for other seeds alone."
+        "seeds and other test images, on which verdicts rest; the thick one for other seeds alone. An arrow head: it "
+        "goes on."
     )
-    return [Drawn("differences", caption, per_place(shown, study.methods, draw))]
+    return [Drawn("differences", caption, per_place(shown, study.methods, draw, size=(6.6, 0.9 + 0.26 * most)))]
 
 
 def _pair(part: pd.DataFrame, method: str) -> str:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import matplotlib
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 
 from assignbench.analysis import StudyRecord
 from assignbench.analysis.divergence import DENSITY_POINTS
+from assignbench.report.drawing import draw_cells
+from assignbench.report.hues import colour, marker
 from assignbench.report.panels import per_place
-from assignbench.report.style import Drawn, Found, colour, figure_of, finished, panels, place_name, plain, present
+from assignbench.report.style import Drawn, Found, figure_of, finished, panels, place_name, plain, present
+
+Floats = npt.NDArray[np.float64]
+REACH = (0.1, 1.0), (0.0, 1.0)  # of IoU and of ranking score
 
 
 @figure_of("divergence.cells")
@@ -22,11 +31,10 @@ def divergence(study: StudyRecord, found: Found) -> list[Drawn]:
         def draw(ax: Axes, part: pd.DataFrame, methods: list[str]) -> None:
             for method in methods:
                 mine = part[part.method == method]
-                ax.plot(
-                    mine.spearman, 100 * mine.AP.astype(float), "o", ms=5, color=colour(method), label=plain(method)
-                )
+                look: dict[str, Any] = {"color": colour(method), "label": plain(method), "ms": 5}
+                ax.plot(mine.spearman, 100 * mine.AP.astype(float), marker(method), **look)
             ax.set_xlabel("Spearman of ranking score and IoU, mean over objects (J_k)")
-            ax.set_ylabel("AP, per cent")
+            ax.set_ylabel("AP, points")
 
         caption = "Divergence against AP, a point per cell: does the one predict the other (MLC, Table 1)?"
         made.append(Drawn("divergence", caption, per_place(cells, study.methods, draw)))
@@ -42,10 +50,9 @@ def _densities(study: StudyRecord, table: pd.DataFrame) -> list[Drawn]:
         if not names:  # no cell of the place is finished
             continue
         figure, axes = panels(len(names), columns=4, size=(2.2, 2.2))
-        reach = np.array([[0.1, 1.0], [0.0, 1.0]])
         for ax, method in zip(axes, names, strict=True):
             mine = here[here.method == method]
-            ax.hist2d(mine.iou, mine.ranking_score, bins=40, range=reach, cmap="cividis", norm="log", cmin=1)
+            _density(ax, mine.iou.to_numpy(float), mine.ranking_score.to_numpy(float))
             ax.set_title(plain(method))
             ax.set_xlabel("IoU")
         axes[0].set_ylabel("ranking score")
@@ -55,3 +62,13 @@ def _densities(study: StudyRecord, table: pd.DataFrame) -> list[Drawn]:
         )
         made.append(Drawn(f"divergence-density-{place[0]}-{place[1]}", caption, finished(figure)))
     return made
+
+
+def _density(ax: Axes, iou: Floats, score: Floats) -> None:
+    """How many predictions lie in each of 40 x 40 cells, brighter for more, on a scale of logarithms."""
+    (left, right), (bottom, top) = REACH
+    counts = np.histogram2d(score, iou, bins=40, range=(REACH[1], REACH[0]))[0][::-1]
+    shown = np.ma.masked_less(counts, 1)
+    share = np.ma.log(shown) / np.log(max(2.0, float(counts.max())))
+    draw_cells(ax, matplotlib.colormaps["cividis"](share), (left, right, bottom, top))
+    ax.set_aspect("auto")

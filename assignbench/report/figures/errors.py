@@ -7,8 +7,9 @@ from matplotlib.axes import Axes
 
 from assignbench.analysis import StudyRecord
 from assignbench.analysis.errors import KINDS
+from assignbench.report.dots import method_dots
 from assignbench.report.panels import per_place
-from assignbench.report.style import Drawn, Found, figure_of, method_bars
+from assignbench.report.style import Drawn, Found, figure_of
 
 
 @figure_of("errors")
@@ -21,7 +22,7 @@ def errors(study: StudyRecord, found: Found) -> list[Drawn]:
     long["cost_half"] = half.cost_half
 
     def draw(ax: Axes, part: pd.DataFrame, methods: list[str]) -> None:
-        method_bars(ax, part, KINDS, methods, "cost")
+        method_dots(ax, part, KINDS, methods, "cost")
         ax.tick_params(axis="x", labelsize=7)
         ax.set_ylabel("AP50 lost, points")
 

@@ -4,71 +4,39 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from assignbench.analysis import StudyRecord
-from assignbench.report.drawing import draw_priors
+from assignbench.report.hues import colour, style
 from assignbench.report.panels import paired_panels
-from assignbench.report.samples import probed
-from assignbench.report.style import (
-    Drawn,
-    Found,
-    colour,
-    figure_of,
-    finished,
-    legend,
-    panels,
-    place_name,
-    plain,
-    present,
-    style,
-    titled,
-)
+from assignbench.report.strips import assignment_strips, confidence_strips
+from assignbench.report.style import Drawn, Found, figure_of, finished, plain, present, titled
+
+PALE = 0.35
 
 
 @figure_of("evolution.course")
 def evolution(study: StudyRecord, found: Found) -> list[Drawn]:
-    """Score and IoU of positives and of other priors, and strips of an object's confidences."""
+    """Score and IoU of positives and of other priors, and strips of an object's priors."""
     figure, rows = paired_panels(found["evolution.course"])
     for title, part, pair in rows:
         for ax, (value, name) in zip(pair, (("cls_score", "class score"), ("iou", "IoU")), strict=True):
             for method in present(study.methods, part):
-                for kind, alpha in (("positive", 1.0), ("other", 0.4)):
+                for kind, alpha in (("positive", 1.0), ("other", PALE)):
                     mine = part[(part.method == method) & (part.priors == kind)].groupby("progress")[value].mean()
-                    label = plain(method) if kind == "positive" else None
-                    look: dict[str, Any] = {
-                        "color": colour(method),
-                        "ls": style(method),
-                        "alpha": alpha,
-                        "lw": 1.2,
-                        "label": label,
-                    }
-                    ax.plot(mine.index, mine, **look)
+                    look: dict[str, Any] = {"color": colour(method), "ls": style(method), "alpha": alpha, "lw": 1.3}
+                    ax.plot(mine.index, mine, label=plain(method) if kind == "positive" else None, **look)
             ax.set_title(titled(name, title))
             ax.set_xlabel("share of training")
-        legend(pair[1])
+        _legend(pair[1])
     caption = "Mean class score and IoU of the positives (full colour) and the other priors (pale) of probe objects."
-    return [Drawn("evolution", caption, finished(figure)), *_strips(study)]
+    drawn = Drawn("evolution", caption, finished(figure))
+    return [drawn, *confidence_strips(study), *assignment_strips(study)]
 
 
-def _strips(study: StudyRecord, moments: int = 5) -> list[Drawn]:
-    """Confidence of one object's priors at a few visits, a row per method (LTM, Fig. 6)."""
-    made = []
-    for (data, detector), usable, chosen in probed(study, least=2):
-        shown = min(moments, *(len(c.probe_visits()) for c in usable))
-        figure, axes = panels(len(usable) * shown, columns=shown, size=(1.9, 2.1))
-        for row, cell in enumerate(usable):
-            paths = cell.probe_visits()
-            for column, at in enumerate(np.linspace(0, len(paths) - 1, shown).round().astype(int)):
-                table = pd.read_parquet(paths[at])
-                ax = axes[row * shown + column]
-                name = cell.config.method.name
-                title = f"{name}, {100 * table.progress.iloc[0]:.0f} %" if len(table) else name
-                draw_priors(ax, cell, table[table.object_id == chosen], "cls_score", title)
-        caption = (
-            f"Class scores of one probe object's priors over training{place_name(study, (data, detector))}: a dot per "
-            "prior at its centre, yellow is 1, dark blue 0."
-        )
-        made.append(Drawn(f"evolution-strips-{data}-{detector}", caption, finished(figure), data))
-    return made
+def _legend(ax: Axes) -> None:
+    """The methods, and what full and pale lines are, to the right of the axes."""
+    handles = list(ax.get_legend_handles_labels()[0])
+    handles += [Line2D([], [], color="black", alpha=a, label=t) for t, a in (("positives", 1.0), ("others", PALE))]
+    ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)

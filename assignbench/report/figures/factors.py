@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from assignbench.analysis import StudyRecord
+from assignbench.report.dots import free_limits
 from assignbench.report.style import (
     Drawn,
     Found,
@@ -27,7 +28,9 @@ def factors(study: StudyRecord, found: Found) -> list[Drawn]:
         figure, axes = panels(len(names), columns=3, size=(3.3, 2.7))
         for ax, factor in zip(axes, names, strict=True):
             mine = part[part.factor == factor]
-            method_lines(ax, mine, present(study.methods, mine), "middle", "gain")
+            method_lines(ax, mine, present(study.methods, mine), "middle", "gain", scale=1.0)
+            ends = free_limits(mine.gain.to_numpy(float), mine.gain_half.to_numpy(float))
+            ax.set_ylim(min(ends[0], 0.0), max(ends[1], 0.0))
             ax.axhline(0, color="black", lw=0.6)
             ax.set_xlabel(plain(factor.replace("_", " ")))
         axes[0].set_ylabel("gain, points or per cent of AP")

@@ -6,6 +6,8 @@ from assignbench.analysis import StudyRecord
 from assignbench.analysis.formulas import surfaces
 from assignbench.report.style import Drawn, Found, figure_of, finished, panels, plain
 
+AMPLIFIED = "amplified IoU"
+
 
 @figure_of("formulas.points")
 def formulas(study: StudyRecord, found: Found) -> list[Drawn]:
@@ -20,10 +22,16 @@ def formulas(study: StudyRecord, found: Found) -> list[Drawn]:
             ax.plot(line.x, line.value, label=plain(curve), lw=1.3)
         ax.legend(frameon=False)
         ax.set_title(plain(formula))
+        ax.set_xlabel("IoU of the anchor" if str(formula).startswith(AMPLIFIED) else "")
     for ax, ((formula, curve), part) in zip(axes[len(lines) :], grids, strict=True):
         wide = part.pivot_table(index="y", columns="x", values="value")
         drawn = ax.contourf(wide.columns, wide.index, wide.to_numpy(), levels=20, cmap="cividis")
         figure.colorbar(drawn, ax=ax)
         ax.set_title(plain(f"{formula}: {curve}" if curve else formula))
     caption = "The formulas of the trained rules, at the points that their assigners recorded."
+    if points.formula.str.startswith(AMPLIFIED).any():
+        caption += (
+            " Amplified IoU: a line per class score p, a panel per σ (Mutual Guidance, Fig. 3); at p = 0 it is the "
+            "anchor's own IoU."
+        )
     return [Drawn("formulas", caption, finished(figure))]

@@ -1,43 +1,69 @@
-"""Shares of the levels, stacked, by size of the object."""
+"""Shares of the levels by size of the object: a panel per size, a stacked row per method."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import matplotlib
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from assignbench.analysis import StudyRecord
-from assignbench.report.panels import per_place
-from assignbench.report.style import Drawn, Found, colour, figure_of, plain
+from assignbench.report.style import (
+    Drawn,
+    Found,
+    figure_of,
+    finished,
+    panels,
+    place_name,
+    places,
+    plain,
+    present,
+)
 
 
 @figure_of("levels")
 def levels(study: StudyRecord, found: Found) -> list[Drawn]:
-    """Shares of the levels, stacked, by size of the object."""
-    table = found["levels"]
-    names = [c for c in table.columns if c.startswith("level ")]
+    """One figure per data set and detector; shares add up to all, so that these bars do begin at zero."""
+    made = []
+    for _, part in places(found["levels"]):
+        place = (str(part.data.iloc[0]), str(part.detector.iloc[0]))
+        caption = (
+            "Levels on which the classification positives of an object lie, in per cent of its positives, by size of "
+            f"the object{place_name(study, place)}; the darkest is the finest level."
+        )
+        made.append(Drawn(f"levels-{place[0]}-{place[1]}", caption, _figure(part, present(study.methods, part))))
+    return made
 
-    def draw(ax: Axes, part: pd.DataFrame, methods: list[str]) -> None:
-        sizes = list(dict.fromkeys(part["size"]))
-        for s, size in enumerate(sizes):
-            for m, method in enumerate(methods):
-                mine = part[(part["size"] == size) & (part.method == method)]
-                if mine.empty:
-                    continue
-                at, bottom = s * (len(methods) + 1) + m, 0.0
-                for k, name in enumerate(names):
-                    share = float(np.nan_to_num(mine[name].iloc[0]))
-                    shade = str(0.9 - 0.75 * k / max(1, len(names) - 1))
-                    ax.bar(at, 100 * share, 0.85, bottom=bottom, color=shade, edgecolor=colour(method), lw=0.6,
-                           label=plain(name) if s == 0 and m == 0 else None)  # fmt: skip
-                    bottom += 100 * share
-                ax.text(at, -2, plain(method), rotation=90, ha="center", va="top", fontsize=5)
-        middle = [s * (len(methods) + 1) + (len(methods) - 1) / 2 for s in range(len(sizes))]
-        ax.set_xticks(middle, [plain(s) for s in sizes])
-        ax.tick_params(axis="x", pad=8 + 3 * max((len(plain(m)) for m in methods), default=0))
-        ax.set_ylabel("positives, per cent")
 
-    figure: Figure | None = per_place(table, study.methods, draw, size=(8.0, 3.0))
-    caption = "Levels on which the classification positives of an object lie, by size of the object."
-    return [Drawn("levels", caption, figure)]
+def _figure(part: pd.DataFrame, methods: Sequence[str]) -> Figure:
+    names = [c for c in part.columns if c.startswith("level ") and part[c].fillna(0).gt(0).any()]
+    shades = matplotlib.colormaps["viridis"](np.linspace(0.1, 0.95, max(2, len(names))))
+    sizes = list(dict.fromkeys(part["size"]))
+    figure, axes = panels(len(sizes), columns=4, size=(2.4, 0.8 + 0.22 * len(methods)))
+    for column, (ax, size) in enumerate(zip(axes, sizes, strict=True)):
+        _rows(ax, part[part["size"] == size].set_index("method"), names, methods, shades)
+        ax.set_title(plain(size))
+        if column % 4:
+            ax.set_yticklabels([])
+    handles = [Patch(color=shade, label=plain(name)) for name, shade in zip(names, shades, strict=False)]
+    figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncol=max(1, len(names)), fontsize=7)
+    return finished(figure, (0.25, 0.6))
+
+
+def _rows(
+    ax: Axes, table: pd.DataFrame, names: Sequence[str], methods: Sequence[str], shades: npt.NDArray[np.float64]
+) -> None:
+    begin = np.zeros(len(methods))
+    for name, shade in zip(names, shades, strict=False):
+        share = 100 * np.nan_to_num(table[name].reindex(list(methods)).to_numpy(np.float64))
+        ax.barh(range(len(methods)), share, 0.75, left=begin, color=shade, edgecolor="white", linewidth=0.4)
+        begin = begin + share
+    ax.set_yticks(range(len(methods)), [plain(m) for m in methods], fontsize=7)
+    ax.set_ylim(len(methods) - 0.4, -0.6)
+    ax.set_xlim(0, 100)
+    ax.grid(visible=False, axis="y")

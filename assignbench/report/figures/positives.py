@@ -1,41 +1,32 @@
-"""Positives per object over training."""
+"""Positives per object over training (PAA, Fig. 4b)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import matplotlib.pyplot as plt
-import pandas as pd
-from matplotlib.figure import Figure
-
 from assignbench.analysis import StudyRecord
-from assignbench.report.style import Drawn, Found, colour, figure_of, finished, legend, plain, style, titled
+from assignbench.report.courses import moving, still
+from assignbench.report.panels import paired_panels
+from assignbench.report.style import Drawn, Found, figure_of, finished, legend, method_lines, present, titled
 
-
-def positives_figure(positives: pd.DataFrame, methods: Sequence[str]) -> Figure | None:
-    """Positives per object over training, one panel per task, mean over seeds."""
-    if positives.empty:
-        return None
-    groups = list(positives.groupby(["data", "detector"], sort=False))
-    figure, axes = plt.subplots(len(groups), 2, figsize=(8.4, 2.9 * len(groups)), squeeze=False)
-    for row, ((data, detector), group) in zip(axes, groups, strict=True):
-        for ax, (task, name) in zip(row, (("cls", "classification"), ("box", "box")), strict=True):
-            for method in methods:
-                part = group[(group.task == task) & (group.method == method)]
-                if len(part):
-                    mean = part.groupby("progress").positives.mean()
-                    line = {"ls": style(method), "color": colour(method), "marker": "o", "ms": 3, "lw": 1.3}
-                    ax.plot(100 * mean.index, mean, label=plain(method), **line)
-            ax.set_title(titled(name, plain(f"{detector} on {data}") if len(groups) > 1 else ""))
-            ax.set_xlabel("per cent of training")
-            ax.set_ylabel("positives per object")
-            ax.set_ylim(bottom=0)
-        legend(row[-1])
-    return finished(figure)
+TASKS = {"cls": "classification", "box": "box"}
 
 
 @figure_of("positives")
 def draw_positives(study: StudyRecord, found: Found) -> list[Drawn]:
-    """Positives per object over training."""
-    caption = "Positives per object over training, by task."
-    return [Drawn("positives", caption, positives_figure(found["positives"], study.methods))]
+    """Positives per object over training, one panel per task."""
+    table = found["positives"]
+    table = table.assign(curve=table.task.map(TASKS))
+    shown = moving(table, list(TASKS.values()), "positives")
+    caption = "Positives per object over training, by task, mean over seeds (PAA, Fig. 4b)."
+    told = still(table, study.methods, "positives", "positives per object")
+    if shown.empty:
+        return [Drawn("positives", caption, None, told=f"No method changes how many positives an object has.{told}")]
+    figure, rows = paired_panels(shown)
+    for title, part, pair in rows:
+        for ax, name in zip(pair, TASKS.values(), strict=True):
+            mine = part[part.curve == name]
+            method_lines(ax, mine, present(study.methods, mine), "progress", "positives", scale=1.0)
+            ax.set_title(titled(name, title))
+            ax.set_xlabel("share of training")
+        pair[0].set_ylabel("positives per object")
+        legend(pair[1], pair[0])
+    return [Drawn("positives", caption + told, finished(figure))]

@@ -6,8 +6,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from assignbench.analysis import StudyRecord
+from assignbench.report.hues import colour, marker, style
 from assignbench.report.panels import per_place
-from assignbench.report.style import Drawn, Found, colour, figure_of, plain, style
+from assignbench.report.style import Drawn, Found, figure_of, plain
 
 
 @figure_of("quality.reliability")
@@ -19,7 +20,13 @@ def quality(study: StudyRecord, found: Found) -> list[Drawn]:
         for method in methods:
             mine = part[part.method == method].sort_values("predicted")
             ax.plot(
-                mine.predicted, mine.true, style(method), marker="o", ms=3, color=colour(method), label=plain(method)
+                mine.predicted,
+                mine.true,
+                style(method),
+                marker=marker(method),
+                ms=3,
+                color=colour(method),
+                label=plain(method),
             )
         ax.plot([0, 1], [0, 1], color="grey", lw=0.8, ls=":")
         ax.set_xlabel("predicted IoU")

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 
 from assignbench.analysis import StudyRecord
 from assignbench.analysis.base import keys_of
-from assignbench.analysis.probes import Floats, boundary, own_candidates, prior_losses, visits
+from assignbench.analysis.probes import Floats, boundary, last_visit, own_candidates, prior_losses
 from assignbench.records import CellRecord
-from assignbench.report.samples import probed
+from assignbench.report.scenes import scenes
 from assignbench.report.style import BLUE, RED, Drawn, Found, figure_of, finished, legend, panels, place_name, plain
 
 
@@ -22,18 +22,20 @@ def scores(study: StudyRecord, found: Found) -> list[Drawn]:
     """One object's priors, positives apart; beside them a rule's own candidates and mixture (PAA, Fig. 1)."""
     mixtures = found.get("scores.mixtures", pd.DataFrame())
     made = []
-    for (data, detector), usable, chosen in probed(study):
+    for scene in scenes(study):
+        (data, detector), usable, shown = scene.place, scene.cells, scene.objects[0]
+        chosen = shown.object_id
         own = {c.id: _own(c, mixtures, chosen) for c in usable}
         figure, axes = panels(len(usable) + sum(o.known for o in own.values()), columns=4, size=(2.4, 2.1))
         left = iter(axes)
         for cell in usable:
-            table = visits(cell)[-1]
+            table = last_visit(cell)
             _histogram(next(left), table[table.object_id == chosen], cell.config.method.name)
             if own[cell.id].known:
                 _judged(next(left), own[cell.id], f"{cell.config.method.name}: its own")
         legend(axes[-1], axes[0])
         caption = (
-            f"−ln(class score × IoU) of the priors of one probe object at the end of training"
+            f"−ln(class score × IoU) of the priors of one object ({shown.title}) at the end of training"
             f"{place_name(study, (data, detector))}: positives for classification and others. 'its own': the "
             "candidates that a rule judged, by the cost that it gave them (PAA, Eq. 3; lower is better), as a density; "
             "the mixture that it fitted to them (solid: the better component); dotted: its boundary, half-way between "
@@ -58,7 +60,7 @@ class Own:
 
 
 def _own(cell: CellRecord, mixtures: pd.DataFrame, chosen: int) -> Own:
-    table = visits(cell)[-1]
+    table = last_visit(cell)
     return Own(*own_candidates(table[table.object_id == chosen]), _mixture(mixtures, cell, chosen))
 
 
@@ -78,6 +80,7 @@ def _histogram(ax: Axes, table: pd.DataFrame, title: str) -> None:
     ax.hist(losses[~positive], bins=edges, color="lightgrey", label="others")
     ax.hist(losses[positive], bins=edges, color=BLUE, alpha=0.7, label="positives")
     ax.set_title(plain(title))
+    ax.set_xlabel("−ln(score × IoU)")
 
 
 def _judged(ax: Axes, own: Own, title: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from assignbench.analysis import StudyRecord
-from assignbench.report.panels import gain_figure
+from assignbench.report.panels import gain_drawn
 from assignbench.report.style import Drawn, Found, figure_of
 
 
@@ -13,4 +13,4 @@ def size(study: StudyRecord, found: Found) -> list[Drawn]:
     table = found["size"]
     groups = list(dict.fromkeys(table.group))
     caption = "Gain in AP over the baseline by area of the object, with its 95 % interval."
-    return [Drawn("size", caption, gain_figure(table, study, groups, "area of the object"))]
+    return [gain_drawn("size", caption, table, study, groups, "area of the object")]

@@ -6,10 +6,11 @@ import re
 from typing import TYPE_CHECKING
 
 from assignbench.characters import printable
+from assignbench.report.content import GROUPS
 from assignbench.report.tables import Table
 
 if TYPE_CHECKING:
-    from assignbench.report.page import Page, Section
+    from assignbench.report.content import Page, Picture, Section
 
 # Backslash, code, emphasis, links and table cells; an underscore inside a word is no markup, at its edge it is.
 _MARKUP = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])")
@@ -43,26 +44,29 @@ def markdown_table(table: Table) -> str:
     def line(cells: list[str]) -> str:
         return "| " + " | ".join(cells) + " |"
 
-    def shown(column: int, cell: str) -> str:
-        return f"**{escaped(cell)}**" if table.stands_out(column, cell) else escaped(cell)
+    def shown(row: int, column: int, cell: str) -> str:
+        return f"**{escaped(cell)}**" if table.mark(row, column) else escaped(cell)
 
     body = [
         line([escaped(c) for c in table.header]),
         "|" + "".join("---:|" if n else "---|" for n in table.numeric),
-        *(line([shown(i, c) for i, c in enumerate(r)]) for r in table.rows),
+        *(line([shown(i, j, c) for j, c in enumerate(r)]) for i, r in enumerate(table.rows)),
     ]
-    notes = [f"{paragraph(n)}  " for n in table.notes]
+    notes = [f"{paragraph(n)}  " for n in table.said]
     return "\n".join([f"**{escaped(table.caption)}**", "", *(body if table.rows else []), "", *notes])
 
 
 def to_markdown(page: Page) -> str:
-    """The whole page; figures are linked."""
+    """The whole page; figures, and tables of all rows, are linked."""
     lines = [f"# {escaped(page.title)}", "", paragraph(page.answers), ""]
-    lines += [f"Built on {page.date} by assignbench {escaped(page.version)}.", "", paragraph(page.fair), ""]
-    for line in (*page.warnings, *(f"CONTRADICTION: {told}" for told in page.contradictions)):
-        lines += [paragraph(line), ""]
-    for section in page.sections:
-        lines += _section(section)
+    trained = f"Trained {escaped(page.date)}, written" if page.date else "Written"
+    lines += [f"{trained} by assignbench {escaped(page.version)}.", "", paragraph(page.fair), ""]
+    for told in (*page.warnings, *(f"CONTRADICTION: {told}" for told in page.contradictions)):
+        lines += [paragraph(told), ""]
+    lines += _card(page)
+    for group in GROUPS:
+        for section in page.of_group(group):
+            lines += _section(section, page)
     if page.skipped:
         lines += ["## Left out of the data", "", f"{len(page.skipped)} problem(s):", ""]
         lines += [f"- {paragraph(s)}" for s in page.skipped] + [""]
@@ -72,12 +76,44 @@ def to_markdown(page: Page) -> str:
     return "\n".join(lines)
 
 
-def _section(section: Section) -> list[str]:
+def _card(page: Page) -> list[str]:
+    """The answer: a line per method, and what it rests on."""
+    card = page.card
+    lines = ["## The answer", ""]
+    for verdict in card.verdicts:
+        said = " ".join(filter(None, (escaped(verdict.sentence), escaped(verdict.aside))))
+        lines.append(f"- **{escaped(verdict.method)}** {said}")
+    lines += [""] if card.verdicts else []
+    states = f" ({escaped(card.states)})" if card.states else ""
+    lines += [f"{card.finished} of {card.asked} cells finished{states}.", ""]
+    if card.claims:
+        lines += [f"Claims: {escaped(card.claims)}.", ""]
+    if page.expect:
+        verdict_of = f" ({escaped(card.expectation)})" if card.expectation else ""
+        lines += [f"Expected{verdict_of}: {escaped(page.expect)}", ""]
+    for picture in filter(None, (page.forest, page.lost)):
+        lines += _picture(picture)
+    return lines
+
+
+def _picture(picture: Picture) -> list[str]:
+    if not picture.file:
+        return [paragraph(picture.caption), ""]
+    return [f"![{escaped(picture.caption)}]({picture.file})", "", paragraph(picture.caption), ""]
+
+
+def _section(section: Section, page: Page) -> list[str]:
     lines = [f"## {escaped(section.title)}", ""]
     if section.question:
-        lines += [f"*{escaped(section.question)}*", "", paragraph(section.definition), ""]
+        lines += [f"*{escaped(section.question)}*", ""]
+    if section.answer:
+        lines += [f"> {escaped(section.answer)}", ""]
+    if section.definition:
+        lines += [paragraph(section.definition), ""]
     for table in section.tables:
         lines += [markdown_table(table), ""]
-    for picture in section.pictures:
-        lines += [f"![{escaped(picture.caption)}]({picture.file})", "", paragraph(picture.caption), ""]
+    behind = [f"[{escaped(t.caption)}](tables/{t.name}.csv)" for t in section.raw if t.rows]
+    lines += [f"All rows: {', '.join(behind)}.", ""] if behind else []
+    for picture in page.pictures_of(section):
+        lines += _picture(picture)
     return lines

@@ -1,0 +1,294 @@
+"""The sentence that each analysis begins with, made from its own table: a reader who goes no further has the answer.
+
+A sentence says what the table holds and no more: where no difference is resolved it says so, and a range over methods
+is a description, which it does not call a difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from assignbench.analysis.estimates import LEAST_SEEDS
+from assignbench.analysis.result import Result
+from assignbench.analysis.verdicts import HIGHER, LOWER, NOT_COMPARED, NOT_TESTABLE, OPEN
+
+MOST = 3  # names or places in a sentence; of more, it says how many there are
+Answer = Callable[[pd.DataFrame], str]
+
+
+def answered(result: Result) -> Result:
+    """The result with its sentence; unchanged where it has one, or where nothing is known to say."""
+    told = "" if result.answer or result.frame.empty else _of(result.key)(result.frame)
+    return replace(result, answer=told) if told else result
+
+
+def _of(key: str) -> Answer:
+    return ANSWERS.get(key, lambda frame: "")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence: "a", "a and b", "a, b and 4 more"."""
+    if len(names) > MOST + 1:
+        names = [*names[:MOST], f"{len(names) - MOST} more"]
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else ""
+
+
+def _counted(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
+def _places(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The parts of a table by data set and detector, each with what it is called where there are several."""
+    parts = list(frame.groupby(["data", "detector"], sort=False))
+    several = frame.data.nunique() > 1
+    for (data, detector), part in parts:
+        yield (f"{detector} on {data}" if several else str(detector)) if len(parts) > 1 else "", part
+
+
+def _by_place(say: Answer, stem: str = "") -> Answer:
+    """The same for every place, of which the first few are named; `stem` is said once, before all of them."""
+
+    def said(frame: pd.DataFrame) -> str:
+        told = [(where, text) for where, part in _places(frame) if (text := say(part))]
+        if not told:
+            return ""
+        head = f"{stem}: " if stem else ""
+        if len({text for _, text in told}) == 1:
+            return _sentence(f"{head}{told[0][1]}{' everywhere' if len(told) > 1 else ''}")
+        shown = "; ".join(f"{where} {text}" if stem else f"{where}: {text}" for where, text in told[:MOST])
+        rest = f"; {len(told) - MOST} more places below" if len(told) > MOST else ""
+        # Without a stem a detector's name begins the sentence, and keeps its letters.
+        return _sentence(f"{head}{shown}{rest}") if stem else f"{shown}{rest}."
+
+    return said
+
+
+def _range(what: str, column: str, show: str = "{:.2f}", where: Mapping[str, str] | None = None) -> Answer:
+    """From the lowest to the highest method, by their means; `show` prints a number."""
+
+    def say(part: pd.DataFrame) -> str:
+        for name, value in (where or {}).items():
+            part = part[part[name] == value] if name in part else part
+        known = part.dropna(subset=[column]) if column in part else part.iloc[:0]
+        means = known.groupby("method", sort=False)[column].mean()
+        if means.empty:
+            return ""
+        low, high = (show.format(v) for v in (means.min(), means.max()))
+        if len(means) == 1:
+            return f"{low} ({means.index[0]})"
+        if low == high:
+            return f"{low} for every method"
+        return f"from {low} ({means.idxmin()}) to {high} ({means.idxmax()})"
+
+    return _by_place(say, what)
+
+
+def _averages(frame: pd.DataFrame) -> str:
+    first = str(frame.metric.iloc[0])
+
+    def say(part: pd.DataFrame) -> str:
+        ranked = part[part.metric == first].dropna(subset=["mean"]).sort_values("mean", ascending=False, kind="stable")
+        if ranked.empty:
+            return ""
+        best = ranked.iloc[0]
+        if len(ranked) == 1:
+            return f"{first} of {best.method}: {100 * best['mean']:.1f} points"
+        clear = "resolvably above" if best.get("leads", False) else "not resolvably above"
+        second = ranked.iloc[1]
+        return (
+            f"highest {first}: {best.method}, {100 * best['mean']:.1f} points, {clear} the second, {second.method} "
+            f"({100 * second['mean']:.1f})"
+        )
+
+    return _by_place(say)(frame)
+
+
+def _tally(verdicts: pd.Series, words: Mapping[str, str]) -> str:
+    """How many have each verdict: "2 higher, 1 lower, 4 not resolvable"."""
+    counts = verdicts.value_counts()
+    return ", ".join(f"{counts[v]} {word}" for v, word in words.items() if counts.get(v, 0))
+
+
+_WORDS = {v: v for v in (HIGHER, LOWER, OPEN, NOT_TESTABLE)}
+
+
+def _differences(frame: pd.DataFrame) -> str:
+    metric = str(frame.metric.iloc[0])
+    mine = frame[frame.metric == metric]
+    return f"Of {_counted(len(mine), 'difference')} in {metric}, after correction: {_tally(mine.verdict, _WORDS)}."
+
+
+def _claims(frame: pd.DataFrame) -> str:
+    return f"Of {_counted(len(frame), 'claim')}: {_tally(frame.verdict, {v: v for v in dict.fromkeys(frame.verdict)})}."
+
+
+def _resolved(gain: str, group: str, what: str) -> Answer:
+    """How many differences by group are resolved, and the largest of these."""
+
+    def said(frame: pd.DataFrame) -> str:
+        if "verdict" not in frame or gain not in frame:
+            return ""
+        tested = frame[frame[gain].notna() & frame.verdict.isin([HIGHER, LOWER, OPEN])]
+        if tested.empty:
+            return f"None of the {what} can be tested here."
+        clear = tested[tested.verdict != OPEN]
+        if clear.empty:
+            return f"None of {len(tested)} {what} is resolved."
+        head = f"Of {len(tested)} {what}, {len(clear)} {'is' if len(clear) == 1 else 'are'} resolved"
+        largest = clear.loc[clear[gain].abs().idxmax()]
+        return (
+            f"{head} ({_tally(clear.verdict, _WORDS)}); the largest: {largest.method} on {largest[group]}, "
+            f"{100 * largest[gain]:+.1f} points against {largest.baseline}."
+        )
+
+    return said
+
+
+def _metrics(frame: pd.DataFrame) -> str:
+    """Whether every measure puts the methods on the side of their baselines on which the first one does."""
+    if "difference" not in frame:
+        return ""
+    known = frame[frame.difference.notna() & (frame.difference != 0)]
+    sign = np.sign(known.difference) * np.where(known.better == "less", -1, 1)
+    known = known.assign(sign=sign)
+    keys = ["data", "detector", "method"]
+    first = str(frame.measure.iloc[0])
+    lead = known[known.measure == first].set_index(keys).sign
+    other = known[known.measure != first]
+    if lead.empty or other.empty:
+        return ""
+    against = other[[lead.get(tuple(k), s) != s for k, s in zip(other[keys].to_numpy(), other.sign, strict=True)]]
+    if against.empty:
+        return f"Every measure puts each method on the side of its baseline on which {first} does."
+    named = [f"{m} ({', '.join(dict.fromkeys(part.method))})" for m, part in against.groupby("measure", sort=False)]
+    return f"Against their baselines these point the other way than {first}, resolved or not: {listed(named)}."
+
+
+def _factors(frame: pd.DataFrame) -> str:
+    tested = frame[frame.verdict != NOT_TESTABLE]
+    if tested.empty:
+        return f"No slope can be tested: {frame.reason.iloc[0]}."
+    clear = tested[tested.verdict != OPEN]
+    told = [
+        f"the gain of {r.method} {'grows' if r.verdict == HIGHER else 'falls'} with {r.factor.replace('_', ' ')}"
+        for r in clear.itertuples()
+    ]
+    if not told:
+        return f"None of {_counted(len(tested), 'slope')} is resolved."
+    return _sentence(f"Of {_counted(len(tested), 'slope')}, {len(clear)} resolved: {listed(told)}")
+
+
+def _errors(frame: pd.DataFrame) -> str:
+    kinds = [c for c in ("classification", "localization", "both", "duplicate", "background", "missed") if c in frame]
+
+    def say(part: pd.DataFrame) -> str:
+        worst = {r["method"]: max(kinds, key=lambda k: float(r[k])) for _, r in part.iterrows()}
+        costs = {m: 100 * float(part[part.method == m][k].iloc[0]) for m, k in worst.items()}
+        if len(set(worst.values())) == 1 and len(worst) > 1:
+            kind = next(iter(worst.values()))
+            return (
+                f"{_KINDS[kind]} cost every method most: {min(costs.values()):.1f} to {max(costs.values()):.1f} points"
+            )
+        return "what costs most is " + listed(
+            [f"{_KINDS[k]} for {m} ({costs[m]:.1f} points)" for m, k in worst.items()]
+        )
+
+    return _by_place(say)(frame)
+
+
+_KINDS = {
+    "classification": "wrong classes",
+    "localization": "wrong places",
+    "both": "wrong classes at wrong places",
+    "duplicate": "duplicates",
+    "background": "boxes on background",
+    "missed": "missed objects",
+}
+
+
+def _summary(frame: pd.DataFrame) -> str:
+    """Means over places, which are no verdicts; with fewer seeds than these need they speak of these models alone."""
+    told = [
+        f"{r.method} {100 * r.gain:+.1f} points to {r.baseline} ({100 * r.low:+.1f} to {100 * r.high:+.1f})"
+        for r in frame.itertuples()
+    ]
+    few = int(frame.seeds.min()) < LEAST_SEEDS
+    whom = f"of these models, with {_counted(int(frame.seeds.min()), 'seed')}" if few else "with its 95 % interval"
+    return f"Mean difference over the places of each pair, {whom}, which is no verdict: {listed(told)}."
+
+
+def _cost(frame: pd.DataFrame) -> str:
+    """The clock on the wall where it can be compared, else the processor's: other programs make the former longer."""
+    if (frame.pareto == NOT_COMPARED).any():
+        if "train_cpu_s" not in frame or frame.train_cpu_s.isna().all():
+            return "The times cannot be compared: other programs had the processor."
+        found = _range("minutes of processor time to train one cell", "minutes", "{:.1f}")
+        return found(frame.assign(minutes=frame.train_cpu_s / 60))
+    return _range("minutes to train one cell", "minutes", "{:.1f}")(frame.assign(minutes=frame.train_s / 60))
+
+
+def _last(say: Answer) -> Answer:
+    """The same of the end of training."""
+    return lambda frame: say(frame[frame.progress == frame.progress.max()])
+
+
+def _curves(frame: pd.DataFrame) -> str:
+    """In how many trainings the loss fell: the mean of its last tenth below that of its first one."""
+    loss = frame[frame.term == "loss"].dropna(subset=["value"])
+    fell, count = 0, 0
+    for _, one in loss.groupby(["data", "detector", "method", "seed"], sort=False):
+        values = one.sort_values("step", kind="stable").value.to_numpy(float)
+        tenth = max(1, len(values) // 10)
+        fell, count = fell + bool(values[-tenth:].mean() < values[:tenth].mean()), count + 1
+    if not count:
+        return ""
+    if fell == count:
+        return f"The loss fell in all {_counted(count, 'training')}." if count > 1 else "The loss fell."
+    return f"The loss fell in {fell} of {_counted(count, 'training')}."
+
+
+def _pairs(frame: pd.DataFrame) -> str:
+    asked = frame[frame.baseline != ""]
+    if asked.empty:
+        return "No method is compared with another one."
+    alone = int((asked.pair == "assigner").sum())
+    return f"Of {_counted(len(asked), 'pair')}, {alone} {'differs' if alone == 1 else 'differ'} in the assigner alone."
+
+
+_CLASS = {"task": "cls"}
+_BY_OBJECT = _resolved("gain", "group", "gains by group")
+ANSWERS: Mapping[str, Answer] = {
+    "averages": _averages,
+    "summary": _summary,
+    "claims": _claims,
+    "differences": _differences,
+    "metrics": _metrics,
+    "classes": _resolved("difference", "class", "differences by class"),
+    "size": _BY_OBJECT,
+    "crowdedness": _BY_OBJECT,
+    "aspect_ratio": _BY_OBJECT,
+    "factors": _factors,
+    "errors": _errors,
+    "divergence": _range(
+        "Spearman's correlation of ranking score and IoU", "spearman_rank", where={"candidates": "J_k"}
+    ),
+    "nms": _range("share of the recall before NMS that is left after it", "NR", "{:.0%}", {"reading": "coverage"}),
+    "quality": _range("mean error of the predicted IoU", "error_kept"),
+    "positives": _last(_range("priors that learn an object's class, at the end", "positives", "{:.1f}", _CLASS)),
+    "orphans": _range("objects whose class no prior learns", "orphans_cls", "{:.0%}"),
+    "churn": _range("positives for the class that were none at the visit before", "churn", "{:.0%}", _CLASS),
+    "evolution": _range("class score of the positives at the end", "cls_score", where={"priors": "positive"}),
+    "scores": _range("how often a positive of an object outscores one of its other priors", "separation", "{:.1%}"),
+    "maps": _range("from the best-scored to the best-placed prior, in sides of the object", "distance"),
+    "curves": _curves,
+    "cost": _cost,
+    "configuration.pairs": _pairs,
+}

@@ -1,0 +1,204 @@
+"""AP and AR of matches, for any subset or reweighting of images and for groups of objects: 101 recalls as pycocotools
+has them, eleven or the whole area as PASCAL VOC does.
+
+Weights of the images are laid out [images, rows], so that every step of the arithmetic runs over hundreds of bootstrap
+replicates at once. What is wrong is summed between one right detection and the next, once for all groups: those sums
+are one product of a sparse matrix with the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from assignbench.measure.matching import Bools, Floats, Ints, Matches
+
+RECALLS = np.linspace(0.0, 1.0, 101)
+# py-faster-rcnn compares the eleven recalls without tolerance: .3, .6 and .7 lie a rounding above.
+ELEVEN = np.asarray(np.arange(11) * 0.1, np.float64)
+AT_ONCE = 4_000_000  # numbers in a block of weights
+Interpolation = Literal["coco", "voc07", "area"]
+
+
+def average_precision(
+    matches: Matches,
+    weights: Floats | None = None,
+    *,
+    interpolation: Interpolation = "coco",
+    group: Bools | None = None,
+) -> Floats:
+    """AP [R, T, C] for weights [R, I] of the images (one row of ones by default); NaN where no object counts.
+
+    A whole weight k does what k copies of the image would do, so rows of multinomial counts are bootstrap replicates.
+
+    `group` [M] gives the balanced AP of those objects alone: other objects and the detections matched with them are
+    left out, and an unmatched detection counts with the group's share of the objects of its class as its weight.
+    Precision then does not depend on how many objects the group has.
+    """
+    return np.asarray(average_precisions(matches, [group], weights, interpolation=interpolation)[0])
+
+
+def average_precisions(
+    matches: Matches,
+    groups: Sequence[Bools | None],
+    weights: Floats | None = None,
+    *,
+    interpolation: Interpolation = "coco",
+) -> Floats:
+    """AP [G, R, T, C] of several groups of objects (None: of all), as `average_precision` has each of them.
+
+    What unmatched detections weigh is summed once for all of them.
+    """
+    o = matches.overlaps
+    weights = np.ones((1, len(o.images))) if weights is None else np.asarray(weights, np.float64)
+    result = np.full((len(groups), len(weights), len(matches.thresholds), o.classes), np.nan)
+    bounds = np.searchsorted(o.label, np.arange(o.classes + 1))
+    seen = np.atleast_1d(weights.any(axis=0))  # what lies on other images counts nowhere
+    counted = matches.counted & seen[o.object_image]
+    for rows in _blocks(len(weights), int(np.diff(bounds).max(initial=1))):
+        by_image = np.ascontiguousarray(weights[rows].T)
+        for c in range(o.classes):
+            all_ = counted & (o.object_label == c)
+            mine = [all_ if g is None else all_ & g for g in groups]
+            if not any(m.any() for m in mine):
+                continue
+            part = bounds[c] + np.flatnonzero(seen[o.image[bounds[c] : bounds[c + 1]]])
+            one = _Class(matches, part, by_image)
+            total = _present(by_image, o.object_image[all_])
+            for number, (objects, group) in enumerate(zip(mine, groups, strict=True)):
+                if objects.any():
+                    present = total if group is None else _present(by_image, o.object_image[objects])
+                    result[number, rows, :, c] = one.precision(objects, present, total, group, interpolation).T
+    return result
+
+
+def _blocks(rows: int, width: int) -> Iterator[slice]:
+    """Slices over rows, so that a block of them holds about `AT_ONCE` numbers."""
+    step = max(1, AT_ONCE // max(1, width))
+    return (slice(begin, begin + step) for begin in range(0, rows, step))
+
+
+def _present(by_image: Floats, images: Ints) -> Floats:
+    """What objects of these images weigh together [R]."""
+    return np.asarray(np.ascontiguousarray(by_image[images].T).sum(axis=1))
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """At one threshold: places [H] of the right detections, what they found, and what is wrong before each [H, R]."""
+
+    hits: Ints
+    objects: Ints
+    wrong: Floats
+
+
+class _Class:
+    """The detections of one class, and the weights [I, R] of their images."""
+
+    def __init__(self, matches: Matches, part: Ints, by_image: Floats) -> None:
+        self.by_image = by_image
+        self.image = matches.overlaps.image[part]
+        self.sums = list(self._sums(matches.found[part], matches.ignored[part]))
+
+    def _sums(self, found: Ints, ignored: Bools) -> Iterator[_Sums]:
+        """For every threshold. Most detections are wrong at all of them, and summed once."""
+        right = (found >= 0) & ~ignored
+        never = ~ignored.any(axis=1) & ~(found >= 0).any(axis=1)
+        touched = np.flatnonzero(right.any(axis=1))
+        hits = [np.flatnonzero(right[:, t]) for t in range(found.shape[1])]
+        others = [np.flatnonzero((found[:, t] < 0) & ~ignored[:, t] & ~never) for t in range(found.shape[1])]
+        (always,) = self._before([touched], [np.flatnonzero(never)])
+        for t, wrong in enumerate(self._before(hits, others)):
+            here = np.searchsorted(touched, hits[t])
+            yield _Sums(hits[t], found[hits[t], t], always[here] + wrong)
+
+    def _before(self, ends: list[Ints], which: list[Ints]) -> list[Floats]:
+        """For each pair of lists: what the detections `which` weigh together that lie before each place in `ends`."""
+        edges = [np.searchsorted(w, e) for w, e in zip(which, ends, strict=True)]
+        used = [w[: e[-1]] if len(e) else w[:0] for w, e in zip(which, edges, strict=True)]
+        offsets = np.cumsum([0, *map(len, used)])
+        rows = np.concatenate([e + o for e, o in zip(edges, offsets, strict=False)])
+        if not offsets[-1]:
+            return [np.zeros((len(e), self.by_image.shape[1])) for e in ends]
+        from scipy.sparse import csr_array  # a quarter of a second to load
+
+        indices = self.image[np.concatenate(used)]
+        between = csr_array((np.ones(len(indices)), indices, np.r_[0, rows]), shape=(len(rows), len(self.by_image)))
+        parts = np.split(between @ self.by_image, np.cumsum([len(e) for e in ends])[:-1])
+        return [part.cumsum(axis=0) for part in parts]
+
+    def precision(
+        self, objects: Bools, present: Floats, total: Floats, group: Bools | None, interpolation: Interpolation
+    ) -> Floats:
+        """AP [T, R] of the class' `objects` [M], which weigh `present` [R], of `total` [R] that all of it weigh."""
+        count = int(objects.sum())
+        share = np.divide(present, total, out=np.zeros_like(present), where=total > 0)
+        values = np.zeros((len(self.sums), len(present)))
+        for t, at in enumerate(self.sums):
+            kept = slice(None) if group is None else group[at.objects]
+            tp = self.by_image[self.image[at.hits[kept]]].cumsum(axis=0)
+            wrong = at.wrong[kept] if group is None else at.wrong[kept] * share
+            # Where all are found the recall ends at 1, in whatever order weights were added.
+            whole = tp[-1] if len(tp) == count else present
+            recall = np.divide(tp, whole, out=np.zeros_like(tp), where=whole > 0)
+            values[t] = _interpolated(recall, tp / (tp + wrong + np.spacing(1.0)), interpolation)
+        values[:, present <= 0] = np.nan
+        return values
+
+
+def interpolated(recall: Floats, precision: Floats, interpolation: Interpolation) -> Floats:
+    """AP [R] from precision-recall curves [R, H] by falling score.
+
+    The places of the right detections are enough: in between, precision only falls. "coco": mean over 101 recalls,
+    "voc07": over eleven, "area": under the hull (VOC10+).
+    """
+    return _interpolated(np.ascontiguousarray(recall.T), precision.T, interpolation)
+
+
+def _interpolated(recall: Floats, precision: Floats, interpolation: Interpolation) -> Floats:
+    """The same from curves [H, R]."""
+    if not len(recall):
+        return np.zeros(recall.shape[1])
+    envelope = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
+    if interpolation == "area":
+        return np.asarray(np.einsum("hr,hr->r", np.diff(recall, axis=0, prepend=0.0), envelope))
+    levels = RECALLS if interpolation == "coco" else ELEVEN
+    steps = np.diff(_reached(levels, recall), axis=0, prepend=0)  # levels that a hit is the first to reach
+    if recall.shape[1] == 1:  # the sum over levels that a cell's own records have, to the last bit
+        return np.atleast_1d(np.r_[np.repeat(envelope, steps[:, 0]), np.zeros(len(levels) - steps.sum())].mean())
+    return np.asarray(np.einsum("hr,hr->r", steps, envelope) / len(levels))
+
+
+def _reached(levels: Floats, recall: Floats) -> npt.NDArray[np.int32]:
+    """How many of the evenly spaced levels 0..1 a recall reaches."""
+    place = (recall * (len(levels) - 1) + 1e-9).astype(np.int32)  # right, or one too far where a level is close
+    return place - (levels[place] > recall) + np.int32(1)
+
+
+def average_recall(matches: Matches, weights: Floats | None = None) -> Floats:
+    """Largest recall [R, T, C] of each class; NaN where no object counts."""
+    o = matches.overlaps
+    if weights is None:
+        weights = np.ones((1, len(o.images)))
+    hit = matches.reached() & matches.counted[:, None]
+    result = np.full((len(weights), len(matches.thresholds), o.classes), np.nan)
+    for c in range(o.classes):
+        mine = matches.counted & (o.object_label == c)
+        if mine.any():
+            weight = weights[:, o.object_image[mine]]
+            total = weight.sum(axis=1, keepdims=True)
+            share = np.full_like(result[:, :, c], np.nan)
+            result[:, :, c] = np.divide(weight @ hit[mine], total, out=share, where=total > 0)
+    return result
+
+
+def mean_over_classes(values: Floats) -> Floats:
+    """Mean of [..., T, C] over classes and thresholds, leaving out the classes without an object; NaN if all are."""
+    known = np.isfinite(values)
+    count = known.sum(axis=(-2, -1))
+    total = np.where(known, values, 0.0).sum(axis=(-2, -1))
+    return np.asarray(np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0))

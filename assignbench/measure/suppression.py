@@ -1,0 +1,181 @@
+"""What NMS keeps, for the boxes of many images at once: no loop over images or boxes.
+
+Whether a box is kept depends on better boxes alone. So the best boxes of all images are settled first, block by block,
+and most images have all the detections they may have long before their last box is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from assignbench.measure.boxes import AnyFloats, Floats, areas, iou_of_pairs
+
+Ints = npt.NDArray[np.int64]
+AnyInts = npt.NDArray[np.integer[Any]]
+Bools = npt.NDArray[np.bool_]
+BLOCK = 256  # boxes of an image that are settled together
+IMAGES_AT_ONCE = 256  # whose boxes are: bounds the memory where all boxes overlap
+PAIRS = 1 << 16  # pairs of boxes whose overlap is worked out at once: what a processor's cache holds
+
+
+def places_within(sorted_keys: npt.NDArray[Any]) -> Ints:
+    """The place [N] of every entry among the equal ones around it."""
+    at = np.arange(len(sorted_keys))
+    return at - np.maximum.accumulate(np.where(_changes(sorted_keys), at, 0))
+
+
+def clusters(
+    boxes: AnyFloats, labels: AnyInts, images: AnyInts, rank: AnyFloats, iou: float, limit: int
+) -> tuple[Ints, Ints]:
+    """Greedy NMS within each label of each image: the kept indices, at most `limit` of an image, and who owns each box.
+
+    Kept ones are ordered by image, best rank first (the lowest index among equals). A box belongs to the first kept box
+    that it overlaps by more than `iou` (a kept box to itself). `owner` [N] holds that index, or -1 for boxes that were
+    not reached before `limit` boxes of their image were kept.
+    """
+    order = np.lexsort((-rank, images))
+    owner = np.full(len(order), -1)
+    kept = [order[:0]]
+    starts = np.flatnonzero(places_within(images[order]) == 0)
+    ends = np.r_[starts[1:], len(order)]
+    for first in range(0, len(starts), IMAGES_AT_ONCE):
+        some = slice(first, first + IMAGES_AT_ONCE)
+        begin, mine = starts[some][0], order[starts[some][0] : ends[some][-1]]
+        found, taken = _settle(boxes[mine], labels[mine], starts[some] - begin, ends[some] - begin, iou, limit)
+        kept.append(mine[found])
+        owner[mine] = np.where(taken >= 0, mine[taken], -1)
+    return np.concatenate(kept), owner
+
+
+def _settle(boxes: AnyFloats, labels: AnyInts, starts: Ints, ends: Ints, iou: float, limit: int) -> tuple[Ints, Ints]:
+    """The places that are kept and the owners' places [N], for boxes that lie image by image, best first."""
+    corners = boxes.astype(np.float64)
+    size = areas(corners)
+    image = np.repeat(np.arange(len(starts)), ends - starts)
+    group = image * (labels.max(initial=0) + 1) + labels.astype(np.int64)
+    owner = np.full(len(corners), -1)
+    counts = np.zeros(len(starts), np.int64)
+    kept = np.zeros(0, np.int64)
+    going = np.arange(len(starts))
+    for offset in range(0, int((ends - starts).max(initial=0)), BLOCK):
+        going = going[(counts[going] < limit) & (starts[going] + offset < ends[going])]
+        new = ranges(starts[going] + offset, np.minimum(ends[going] - starts[going] - offset, BLOCK))
+        new = new[np.argsort(group[new], kind="stable")]
+        before = kept[np.isin(image[kept], going)]
+        before = before[np.argsort(group[before], kind="stable")]
+        for by, covered in _covers(corners, size, _between(group, before, new), iou):
+            fresh = covered[::-1]  # the best of those that cover a box is written last
+            owner[fresh] = by[::-1]
+        new = new[owner[new] < 0]
+        pairs = list(_covers(corners, size, _among(group, new), iou))
+        by, covered = (np.concatenate([p[side] for p in pairs]) if pairs else new[:0] for side in (0, 1))
+        won = _unbeaten(new, by, covered, owner)
+        counts += np.bincount(image[won], minlength=len(counts))
+        kept = np.sort(np.concatenate([kept, won]))
+    return kept[places_within(image[kept]) < limit], owner
+
+
+def _unbeaten(new: Ints, by: Ints, covered: Ints, owner: Ints) -> Ints:
+    """Which boxes of a block the greedy rule keeps; owners of the others are written.
+
+    `by` covers `covered`, pair by pair, the better box first. Every round keeps all boxes that nothing undecided covers
+    and drops what they cover, which is what one box after the other would come to.
+    """
+    dropped = np.zeros(len(owner), np.bool_)
+    first, second = by, covered
+    while len(first):
+        blocked = np.zeros(len(owner), np.bool_)
+        blocked[second] = True
+        dropped[second[~blocked[first]]] = True
+        open_ = ~dropped[first] & ~dropped[second]
+        first, second = first[open_], second[open_]
+    won = new[~dropped[new]]
+    owner[won] = won
+    takes = ~dropped[by]
+    by, covered = by[takes], covered[takes]
+    order = np.argsort(-by, kind="stable")  # the best of those that cover a box is written last
+    owner[covered[order]] = by[order]
+    return won
+
+
+def ranges(starts: Ints, counts: Ints) -> Ints:
+    """The whole numbers from each start on, so many of each."""
+    edge = np.cumsum(counts) - counts
+    return np.repeat(starts - edge, counts) + np.arange(counts.sum())
+
+
+def _between(group: Ints, before: Ints, new: Ints) -> Iterator[tuple[Ints, Ints]]:
+    """Pairs of a kept box and a new one of its group, by the new one, the best kept one first."""
+    start = np.searchsorted(group[before], group[new], side="left")
+    count = np.searchsorted(group[before], group[new], side="right") - start
+    for part in _parts(count):
+        yield before[ranges(start[part], count[part])], np.repeat(new[part], count[part])
+
+
+def _among(group: Ints, new: Ints) -> Iterator[tuple[Ints, Ints]]:
+    """Pairs of two boxes of one group, the better one first."""
+    keys = group[new]
+    ends = np.searchsorted(keys, keys, side="right")
+    at = np.arange(len(new))
+    count = ends - at - 1
+    for part in _parts(count):
+        yield np.repeat(new[part], count[part]), new[ranges(at[part] + 1, count[part])]
+
+
+def _parts(count: Ints) -> Iterator[slice]:
+    """Slices over entries that have so many pairs each, of about `PAIRS` pairs."""
+    total = np.cumsum(count)
+    edges = np.searchsorted(total, np.arange(0, int(total[-1]) if len(total) else 0, PAIRS), side="right")
+    edges = np.unique(np.r_[edges, len(count)])
+    return (slice(int(a), int(b)) for a, b in pairwise(edges))
+
+
+def _covers(
+    corners: Floats, size: Floats, pairs: Iterator[tuple[Ints, Ints]], iou: float
+) -> Iterator[tuple[Ints, Ints]]:
+    """The pairs that overlap by more than `iou`."""
+    for first, second in pairs:
+        # Most pairs lie apart, which one side tells.
+        beside = np.flatnonzero(
+            np.minimum(corners[first, 2], corners[second, 2]) > np.maximum(corners[first, 0], corners[second, 0])
+        )
+        first, second = first[beside], second[beside]
+        high = iou_of_pairs(corners[first], corners[second], size[first], size[second]) > iou
+        yield first[high], second[high]
+
+
+def decayed(
+    boxes: AnyFloats, labels: AnyInts, images: AnyInts, scores: AnyFloats, sigma: float, limit: int
+) -> tuple[Ints, Floats]:
+    """Soft-NMS: the first `limit` picks within each label of each image, by index, and their scores when picked.
+
+    The k-th picks of all labels and images are made together: a pick changes the scores of its own label alone.
+    """
+    order = np.lexsort((labels, images))
+    corners, score = boxes.astype(np.float64)[order], scores.astype(np.float64)[order]
+    size, group = areas(corners), np.cumsum(_changes(images[order]) | _changes(labels[order]))
+    chosen, final = [order[:0]], [score[:0]]
+    while len(order) and len(chosen) <= limit:
+        starts = np.flatnonzero(_changes(group))
+        count = np.diff(np.r_[starts, len(group)])
+        best = np.maximum.reduceat(score, starts)
+        at = np.where(score == np.repeat(best, count), np.arange(len(score)), len(score))
+        pick = np.minimum.reduceat(at, starts)
+        chosen.append(order[pick])
+        final.append(best)
+        by = np.repeat(pick, count)
+        score = score * np.exp(-np.square(iou_of_pairs(corners[by], corners, size[by], size)) / sigma)
+        stay = np.ones(len(order), np.bool_)
+        stay[pick] = False
+        order, corners, score, size, group = order[stay], corners[stay], score[stay], size[stay], group[stay]
+    return np.concatenate(chosen), np.concatenate(final)
+
+
+def _changes(values: npt.NDArray[Any]) -> Bools:
+    """Whether an entry differs from the one before it; the first one does."""
+    return np.asarray(np.r_[True, values[1:] != values[:-1]][: len(values)])

@@ -1,0 +1,122 @@
+"""What a page is made of: sections with tables and pictures in four groups, and the card that answers first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from assignbench.report.tables import Table
+
+Group = Literal["Answer", "Where", "Why", "Appendix"]
+GROUPS: tuple[Group, ...] = ("Answer", "Where", "Why", "Appendix")
+Tone = Literal["up", "down", "open", "none"]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A saved figure: its file below the report's folder, what it shows, and the other files of it.
+
+    Without a file ("") it is a sentence that stands where a figure would show nothing. `changed_by`: the method whose
+    lost and gained assignments it shows.
+    """
+
+    caption: str
+    file: str
+    others: tuple[str, ...] = ()
+    changed_by: str = ""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All its files."""
+        return (self.file, *self.others)
+
+
+@dataclass(frozen=True)
+class Section:
+    """One question with its tables and figures; `name` is the analysis' ("" for a section that is none).
+
+    `answer` is the sentence that it begins with; `raw` holds all rows and columns of its tables, for those who look.
+    """
+
+    name: str
+    title: str
+    question: str = ""
+    definition: str = ""
+    paper: str = ""
+    tables: list[Table] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
+    group: Group = "Answer"
+    answer: str = ""
+    raw: list[Table] = field(default_factory=list)
+
+    @property
+    def anchor(self) -> str:
+        """Where links to it lead: letters, digits and dashes of its name, or of its title where it has none."""
+        kept = "".join(c if c.isascii() and c.isalnum() else "-" for c in (self.name or self.title).lower())
+        return "-".join(["section", *filter(None, kept.split("-"))])
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the study found of one method, in a sentence: who, what, and what else is to be known of it."""
+
+    method: str
+    tone: Tone
+    sentence: str
+    aside: str = ""
+
+
+@dataclass(frozen=True)
+class Card:
+    """The answer: a verdict per method, how many cells it rests on, and what became of what was expected."""
+
+    verdicts: list[Verdict]
+    finished: int
+    asked: int
+    states: str  # of the cells that are not finished
+    claims: str  # how many were supported, ...; "" without any
+    expectation: str  # "met", "not met", "open", "" where nothing was expected or nothing tests it
+
+
+@dataclass(frozen=True)
+class Page:
+    """A report: plain text throughout, which the renderers escape.
+
+    `date`: when its cells were made, from their records. `contradictions`: what is wrong with it (`lint`);
+    `recompute`: where its numbers lie cell by cell, "" for nowhere. `colours`: of the methods, as in the figures.
+    `forest` and `lost`: the pictures that stand first, and only there.
+    """
+
+    title: str
+    answers: str
+    expect: str
+    cost: str
+    version: str
+    date: str
+    fair: str
+    unfair: bool
+    warnings: list[str]
+    card: Card
+    methods: list[str]
+    colours: dict[str, str]
+    sections: list[Section]
+    skipped: list[str]
+    cells: Table
+    runs: Table
+    forest: Picture | None = None
+    lost: Picture | None = None
+    contradictions: list[str] = field(default_factory=list)
+    recompute: str = ""
+
+    def of_group(self, group: Group) -> list[Section]:
+        """The sections of a group, in order."""
+        return [s for s in self.sections if s.group == group]
+
+    def pictures_of(self, section: Section) -> list[Picture]:
+        """The pictures of a section, less those that stand first."""
+        return [p for p in section.pictures if p not in (self.forest, self.lost)]
+
+    @property
+    def tables(self) -> list[Table]:
+        """Every table that is printed."""
+        return [t for s in self.sections for t in (*s.tables, *s.raw)] + [self.cells, self.runs]

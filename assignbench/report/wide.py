@@ -1,0 +1,229 @@
+"""Long tables laid out to be read: a method is a row, a group is a column, and what is resolved stands out.
+
+Which Results are laid out how is found by their keys; the rows as they were stay on the page, folded, and in the CSV.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from assignbench.analysis.result import SEEDS, Result
+from assignbench.analysis.verdicts import HIGHER, LOWER
+from assignbench.report.tables import HUNDREDTHS, KEYS, Mark, Table, interval_note, seeds_note, without_constants
+
+MOST_COLUMNS = 12  # of groups; more of them are rows, and the methods columns
+WORDS: Mapping[str, Mark] = {HIGHER: "up", LOWER: "down"}
+
+
+@dataclass(frozen=True)
+class Value:
+    """A column of numbers that becomes a table: its title, the column of its half-widths and of its verdicts."""
+
+    column: str
+    title: str
+    half: str = ""
+    verdict: str = ""
+    signed: bool = False  # a difference, which a baseline does not have
+    family: str = "the whole table"  # over which its verdicts are corrected
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The column whose values become columns, the numbers, and the column by which tables are parted."""
+
+    columns: str
+    values: tuple[Value, ...]
+    split: str = ""
+
+
+_GAIN = Value("gain", "gain over the baseline", "gain_half", "verdict", signed=True)
+_GROUPS = Layout("group", (_GAIN, Value("AP", "AP", "AP_half")))
+LAYOUTS: Mapping[str, Layout] = {
+    "differences": Layout(
+        "metric",
+        (Value("difference", "method minus baseline", "half", "verdict", True, "the comparisons of each metric"),),
+    ),
+    "metrics": Layout(
+        "measure",
+        (
+            Value("value", "value", "value_half"),
+            Value("difference", "method minus baseline", "difference_half", signed=True),
+        ),
+    ),
+    "classes": Layout(
+        "class",
+        (
+            Value("difference", "method minus baseline", "half", "verdict", signed=True),
+            Value("AP", "AP", "AP_half"),
+        ),
+    ),
+    "size": _GROUPS,
+    "crowdedness": _GROUPS,
+    "crowdedness.image": _GROUPS,
+    "crowdedness.per_image": _GROUPS,
+    "aspect_ratio": _GROUPS,
+    "aspect_ratio.categories": Layout("category", (Value("gain", "gain over the baseline", signed=True),)),
+    "factors": Layout("factor", (Value("slope", "gain per unit of the factor", "half", "verdict", signed=True),)),
+    "factors.groups": Layout("group", (Value("gain", "gain", "gain_half", signed=True),), split="factor"),
+    "divergence.groups": Layout(
+        "group",
+        (
+            Value("spearman_rank", "Spearman of the ranking score", "spearman_rank_half"),
+            Value("spearman_cls", "Spearman of the class score", "spearman_cls_half"),
+        ),
+        split="by",
+    ),
+    "quality.reliability": Layout("bin", (Value("true", "true IoU by predicted IoU", "true_half"),)),
+    "orphans": Layout(
+        "size",
+        (
+            Value("orphans_cls", "objects without a prior for the class"),
+            Value("orphans_box", "objects without a prior for the box"),
+            Value("disagreement", "priors positive for one task alone"),
+        ),
+    ),
+    "churn": Layout("task", (Value("churn", "positives that were none at the visit before", "churn_half"),)),
+    "evolution": Layout(
+        "priors", (Value("cls_score", "class score", "cls_score_half"), Value("iou", "IoU", "iou_half"))
+    ),
+}
+
+
+def wide_tables(result: Result, places: Sequence[tuple[str, str]]) -> list[Table]:
+    """A Result's tables as `LAYOUTS` says; none for a Result without a layout or without such columns."""
+    layout = LAYOUTS.get(result.key)
+    if layout is None or not {layout.columns, "method"} <= set(result.frame):
+        return []
+    tables = []
+    for name, part in _parts(result.frame, layout.split):
+        for value in layout.values:
+            if value.column in part and part[value.column].notna().any():
+                tables.append(_Wide(result, part, layout, value, places).table(name))
+    return tables
+
+
+def _parts(frame: pd.DataFrame, split: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    if not split:
+        yield "", frame
+        return
+    for name, part in frame.groupby(split, sort=False):
+        yield str(name).replace("_", " "), part
+
+
+class _Wide:
+    """One number of a Result, methods down and groups across (or the other way round where these are many)."""
+
+    def __init__(
+        self, result: Result, part: pd.DataFrame, layout: Layout, value: Value, places: Sequence[tuple[str, str]]
+    ) -> None:
+        asked = part[part.baseline.ne("") & part.baseline.notna()] if value.signed and "baseline" in part else part
+        self.frame, self.constant = without_constants(asked)
+        self.result, self.layout, self.value = result, layout, value
+        self.levels = [str(v) for v in dict.fromkeys(asked[layout.columns])]
+        one = ("data", "detector") if len(places) == 1 else ()
+        keys = [k for k in KEYS if k in self.frame and k not in one and (value.signed or k not in ("baseline", "pair"))]
+        self.keys = keys if keys else ["method"]
+        self.scale = 100.0 if result.units.get(value.column) in HUNDREDTHS else 1.0
+        self.digits = 1 if self.scale != 1.0 or self._large() else 2
+
+    def _large(self) -> bool:
+        return bool(self.frame[self.value.column].abs().max() >= 10)
+
+    def table(self, part: str) -> Table:
+        """The table; `part` names the one of several that it is."""
+        rows: dict[tuple[str, ...], dict[str, pd.Series]] = {}
+        for _, row in self.frame.iterrows():
+            key = tuple("–" if row[k] == "" else str(row[k]) for k in self.keys)
+            rows.setdefault(key, {})[str(row[self.layout.columns])] = row
+        cells = [[self._shown(found.get(level)) for level in self.levels] for found in rows.values()]
+        marks = {
+            (i, j): WORDS[str(found[level][self.value.verdict])]
+            for i, found in enumerate(rows.values())
+            for j, level in enumerate(self.levels)
+            if self.value.verdict and level in found and str(found[level].get(self.value.verdict)) in WORDS
+        }
+        heads = [self._head(level) for level in self.levels]
+        name = "-".join(filter(None, (self.result.key, part.replace(" ", "_"), self.value.column)))
+        caption = f"{self.result.caption}{f', by {part}' if part else ''}: {self.value.title}{self._unit()}"
+        if len(self.levels) > MOST_COLUMNS:
+            across = [" · ".join(k for k in key) for key in rows]
+            turned = [[head, *(row[j] for row in cells)] for j, head in enumerate(heads)]
+            flipped: dict[tuple[int, int], Mark] = {(j, i + 1): mark for (i, j), mark in marks.items()}
+            column = self.layout.columns.replace("_", " ")
+            head = [column, *across]
+            return Table(
+                caption, head, turned, self._notes(bool(marks)), marks=flipped, name=name, constants=self._constants()
+            )
+        wide = len(self.keys)
+        shifted: dict[tuple[int, int], Mark] = {(i, j + wide): mark for (i, j), mark in marks.items()}
+        owners = [key[self.keys.index("method")] for key in rows] if "method" in self.keys else []
+        body = [[*key, *row] for key, row in zip(rows, cells, strict=True)]
+        return Table(
+            caption,
+            [*self.keys, *heads],
+            body,
+            self._notes(bool(marks)),
+            marks=shifted,
+            owners=owners,
+            name=name,
+            constants=self._constants(),
+        )
+
+    def _shown(self, row: pd.Series | None) -> str:
+        if row is None:
+            return "–"
+        number = float(row[self.value.column])
+        if not np.isfinite(number):
+            return "n/a"
+        text = f"{self.scale * number:{'+' if self.value.signed else ''}.{self.digits}f}"
+        half = float(row.get(self.value.half, np.nan)) if self.value.half else np.nan
+        return text if np.isnan(half) else f"{text} ± {self.scale * half:.{self.digits}f}"
+
+    def _head(self, level: str) -> str:
+        """A group's name, with how many objects or images it holds where that is the same for all methods."""
+        here = self.frame[self.frame[self.layout.columns].astype(str) == level]
+        for column in ("images", "objects"):
+            if column in here and here[column].nunique() == 1:
+                count = int(here[column].iloc[0])
+                return f"{level} ({count} {column if count != 1 else column[:-1]})"
+        return level
+
+    def _unit(self) -> str:
+        unit = self.result.units.get(self.value.column, "")
+        unit = HUNDREDTHS.get(unit, "" if unit in ("1", "Spearman", "IoU") else unit)
+        if not unit and "unit" in self.constant:
+            unit = self.constant["unit"].removeprefix("In ").removesuffix(".")
+        return f", {unit}" if unit else ""
+
+    def _constants(self) -> list[str]:
+        """What is the same for the whole table."""
+        known = ("baseline", "pair", "n") if self.value.signed else ("n",)
+        told = [self.constant[k] for k in known if k in self.constant]
+        if "n" in self.frame:
+            seeds = self.frame[self.frame.n.astype(float) > 0].groupby("method", sort=False).n.max()
+            told.append(seeds_note({str(m): float(n) for m, n in seeds.items()}))
+        return [*told, *self._population()] if self.value.half else told
+
+    def _notes(self, marked: bool) -> list[str]:
+        if self.value.verdict and self.value.verdict in self.frame:
+            what = "Marked: resolved" if marked else "Nothing here is resolved"
+            return [f"{what} after Holm's correction over {self.value.family}.", *self.result.notes]
+        return list(self.result.notes)
+
+    def _population(self) -> list[str]:
+        """For whom the intervals speak; by group where that depends on it."""
+        if "population" in self.constant:
+            return [self.constant["population"]]
+        if "population" not in self.frame:
+            return [interval_note(self.result.population or SEEDS)]
+        told = self.frame[self.frame.population.fillna("") != ""]
+        by_level = told.groupby(self.layout.columns, sort=False).population.unique()
+        named: dict[str, list[str]] = {}
+        for level, found in by_level.items():
+            named.setdefault(" or ".join(found), []).append(str(level))
+        parts = [f"{', '.join(levels)}: for {words}" for words, levels in named.items()]
+        return [f"±: half of the 95 % interval; {'; '.join(parts)}."] if parts else []

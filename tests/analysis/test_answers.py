@@ -1,0 +1,81 @@
+"""The sentence that an analysis begins with says what its table holds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from assignbench.analysis.answers import ANSWERS, answered, listed
+from assignbench.analysis.result import Result
+
+KEYS = {"data": "d", "detector": "net"}
+
+
+def told(key: str, rows: list[dict[str, object]]) -> str:
+    return answered(Result(key, "c", pd.DataFrame([{**KEYS, **r} for r in rows]))).answer
+
+
+def test_the_leading_method_is_called_so_only_where_a_test_says_it() -> None:
+    rows = [{"method": m, "metric": "AP", "mean": v, "leads": False} for m, v in (("a", 0.4), ("b", 0.5))]
+    assert told("averages", rows) == "Highest AP: b, 50.0 points, not resolvably above the second, a (40.0)."
+    rows[1]["leads"] = True
+    assert ", resolvably above the second" in told("averages", rows)
+    assert told("averages", rows[:1]) == "AP of a: 40.0 points."
+
+
+def test_gains_by_group_are_counted_by_their_verdicts() -> None:
+    row = {"method": "b", "baseline": "a", "group": "small", "gain": 0.03}
+    rows = [{**row, "verdict": "higher"}, {**row, "group": "large", "gain": 0.08, "verdict": "not resolvable"}]
+    assert told("size", rows) == (
+        "Of 2 gains by group, 1 is resolved (1 higher); the largest: b on small, +3.0 points against a."
+    )
+    assert told("size", rows[1:]) == "None of 1 gains by group is resolved."
+    rows = [{**row, "verdict": "not testable"}]
+    assert told("size", rows) == "None of the gains by group can be tested here."
+
+
+def test_a_range_over_methods_is_no_difference() -> None:
+    rows = [{"method": m, "candidates": "J_k", "spearman_rank": v} for m, v in (("a", 0.2), ("b", 0.6))]
+    assert told("divergence", rows).endswith("from 0.20 (a) to 0.60 (b).")
+    assert told("divergence", [{**r, "spearman_rank": 0.5} for r in rows]).endswith("0.50 for every method.")
+    assert told("divergence", [{**r, "spearman_rank": np.nan} for r in rows]) == ""
+
+
+def test_measures_that_go_the_other_way_are_named() -> None:
+    def row(measure: str, difference: float, better: str = "more") -> dict[str, object]:
+        return {"method": "b", "measure": measure, "better": better, "difference": difference}
+
+    agree = [row("AP", 0.1), row("AR1", 0.2), row("oLRP", -0.1, "less")]
+    assert told("metrics", agree).startswith("Every measure puts each method on the side")
+    assert "point the other way than AP, resolved or not: D_ECE (b)" in told(
+        "metrics", [*agree, row("D_ECE", 0.1, "less")]
+    )
+
+
+def test_several_places_have_a_sentence_each_and_many_are_counted() -> None:
+    rows = [{"data": f"d{k}", "method": "a", "NR": 0.5, "reading": "coverage"} for k in range(5)]
+    assert told("nms", rows) == "Share of the recall before NMS that is left after it: 50% (a) everywhere."
+    sentence = told("nms", [{**r, "NR": 0.1 * k} for k, r in enumerate(rows)])
+    assert "it: net on d0 0% (a); " in sentence and "net on d3" not in sentence
+    assert sentence.endswith("; 2 more places below.") and sentence.count("recall") == 1
+    one_set = told("nms", [{**r, "data": "d", "detector": f"n{k}", "NR": 0.1 * k} for k, r in enumerate(rows[:2])])
+    assert one_set.endswith("it: n0 0% (a); n1 10% (a).")
+
+
+def test_few_seeds_carry_no_verdict_over_places() -> None:
+    row = {"method": "b", "baseline": "a", "gain": 0.014, "low": 0.007, "high": 0.021}
+    assert "of these models, with 1 seed, which is no verdict: b +1.4" in told("summary", [{**row, "seeds": 1}])
+    assert "with its 95 % interval, which is no verdict" in told("summary", [{**row, "seeds": 3}])
+
+
+@pytest.mark.parametrize("key", ANSWERS)
+def test_an_empty_table_has_no_answer_and_one_that_is_there_is_kept(key) -> None:
+    assert answered(Result(key, "c", pd.DataFrame())).answer == ""
+    kept = Result(key, "c", pd.DataFrame({"x": [1]}), answer="Said.")
+    assert answered(kept) is kept
+
+
+def test_names_in_a_sentence() -> None:
+    assert listed([]) == "" and listed(["a"]) == "a" and listed(["a", "b"]) == "a and b"
+    assert listed(list("abcd")) == "a, b, c and d" and listed(list("abcdef")) == "a, b, c and 3 more"

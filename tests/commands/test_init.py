@@ -1,0 +1,188 @@
+"""`assignbench init`: whatever shape somebody's annotations have, the study that is written runs."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from assignbench.cli import main
+from assignbench.data.layout import parted
+from assignbench.errors import InputError
+from tests.conftest import write_voc
+
+pytestmark = pytest.mark.usefixtures("in_process")
+SHORT = ["--set", "schedule.steps=2", "--set", "data.size=64", "--seeds", "1", "--only", "*iou*", "--quiet"]
+SHORT += ["--set", "analyses=[averages]"]
+
+
+def write_coco(annotations: Path, pictures: Path, count: int = 12, first: int = 0, prefix: str = "") -> Path:
+    """An instances file with one square in every image but each fourth, and its pictures."""
+    pictures.mkdir(parents=True, exist_ok=True)
+    annotations.parent.mkdir(parents=True, exist_ok=True)
+    images, objects = [], []
+    for i in range(first, first + count):
+        pixels = np.full((48, 64, 3), 40, np.uint8)
+        pixels[10:30, 8:28] = 220
+        Image.fromarray(pixels).save(pictures / f"{i}.png")
+        images.append({"id": i, "file_name": f"{prefix}{i}.png", "width": 64, "height": 48})
+        if i % 4 != 3:
+            where = {"image_id": i, "category_id": 1 + i % 2, "bbox": [8, 10, 20, 20], "area": 400, "iscrowd": 0}
+            objects.append({"id": i + 1, **where})
+    content = {"images": images, "annotations": objects, "categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}]}
+    annotations.write_text(json.dumps(content))
+    return annotations
+
+
+LAYOUTS = {
+    "coco": ("annotations/instances_train2017.json", "train2017", "annotations/instances_val2017.json", "val2017"),
+    "roboflow": ("train/_annotations.coco.json", "train", "valid/_annotations.coco.json", "valid"),
+    "flat": ("train.json", ".", "test.json", "."),
+    "below": ("labels/train.json", "images", "labels/val.json", "images"),
+    "alone": ("set/all.json", "set/images", None, None),
+    "elsewhere": ("set/all.json", "pictures/of/mine", None, None),
+}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """An empty folder to work in, beside that of the data."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_pictures_and_test_files_are_found(tmp_path, here, capsys, layout) -> None:
+    train, pictures, test, others = LAYOUTS[layout]
+    data = tmp_path / "photos"
+    given = write_coco(data / train, data / pictures)
+    if test is not None:
+        write_coco(data / test, data / others, count=5, first=20)
+    where = ["--images", str(data / pictures)] if layout == "elsewhere" else []
+    assert main(["init", "--coco", str(given), *where]) == 0
+    told = capsys.readouterr().out
+    assert "backbone: random" in told and ("parted at random" in told) == (test is None)
+    (study,) = here.glob("*.yaml")
+    assert main(["plan", str(study)]) == 0
+    assert "9 cells" in capsys.readouterr().out
+    entry = yaml.safe_load(study.read_text())["data"]
+    files = [Path(entry["root"], entry[s][0][0]) for s in ("train", "test")]
+    found = [{i["file_name"] for i in json.loads(f.read_text())["images"]} for f in files]
+    assert found[0] and found[1] and not found[0] & found[1]
+
+
+def test_the_study_that_is_written_runs(tmp_path, here, capsys) -> None:
+    given = write_coco(tmp_path / "photos" / "all.json", tmp_path / "photos" / "images")
+    assert main(["init", "--coco", str(given)]) == 0
+    assert main(["run", "photos.yaml", *SHORT]) == 0
+    assert {p.name for p in here.iterdir()} == {"photos.yaml", "photos_train.json", "photos_test.json", "runs"}
+    assert {p.name for p in (tmp_path / "photos").iterdir()} == {"all.json", "images"}  # nothing is written there
+
+
+@pytest.mark.parametrize("lists", ["train and test", "trainval and test", "train and val", "none", "pictures beside"])
+def test_voc_with_and_without_lists(tmp_path, here, capsys, lists) -> None:
+    devkit = write_voc(tmp_path)
+    main_folder = devkit / "VOC2007" / "ImageSets" / "Main"
+    if lists == "trainval and test":
+        shutil.copy(main_folder / "train.txt", main_folder / "trainval.txt")
+    if lists == "train and val":
+        (main_folder / "test.txt").rename(main_folder / "val.txt")
+    if lists in ("none", "pictures beside"):
+        shutil.rmtree(devkit / "VOC2007" / "ImageSets")
+    given = devkit
+    if lists == "pictures beside":
+        given = tmp_path / "mixed"
+        given.mkdir()
+        for path in devkit.rglob("0*.*"):
+            shutil.copy(path, given)
+    assert main(["init", "--voc", str(given), "--name", "mine"]) == 0
+    content = yaml.safe_load((here / "mine.yaml").read_text())
+    assert content["data"]["kind"] == ("coco" if lists in ("none", "pictures beside") else "voc")
+    assert ("became instances files" in capsys.readouterr().out) == (content["data"]["kind"] == "coco")
+    assert main(["run", "mine.yaml", *SHORT]) == 0
+
+
+def test_problems_are_left_out_and_said(tmp_path, here, capsys) -> None:
+    given = write_coco(tmp_path / "photos" / "train.json", tmp_path / "photos" / "images")
+    write_coco(tmp_path / "photos" / "val.json", tmp_path / "photos" / "images", first=20)
+    content = json.loads(given.read_text())
+    content["annotations"][0]["bbox"] = [200, 10, 20, 20]
+    given.write_text(json.dumps(content))
+    assert main(["init", "--coco", str(given)]) == 0
+    assert "1 problem(s) are left out" in capsys.readouterr().out
+    assert "on_bad: skip  # 1 problem(s)" in (here / "photos.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("detector", "more", "kept"),
+    [
+        ("fcos-slim", [], "fcos_plain"),
+        ("retinanet-resnet18", ["--weights", "torchvision"], "800"),
+        ("fssd-vgg16", [], "size: 320"),
+        ("retinanet1-slim", ["--methods", "iou_paa,paa", "--seeds", "5"], "seeds: 5"),
+    ],
+)
+def test_other_detectors_and_methods(tmp_path, here, capsys, detector, more, kept) -> None:
+    given = write_coco(tmp_path / "photos" / "all.json", tmp_path / "photos" / "images")
+    assert main(["init", "--coco", str(given), "--detector", detector, *more]) == 0
+    assert kept in (here / "photos.yaml").read_text()
+    assert ("backbone: random" in (here / "photos.yaml").read_text()) == ("--weights" not in more)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--coco", "gone.json"], "no annotation file"),
+        (["--coco", "{photos}/all.json", "--images", "nowhere"], "picture '0.png' is not there"),
+        (["--coco", "{photos}/all.json", "--test", "{photos}/all.json"], "is the file that is trained on"),
+        (["--coco", "{photos}/all.json", "--methods", "iuo"], "did you mean 'iou'"),
+        (["--coco", "{photos}/all.json", "--methods", "fcos_plain"], "works on points"),
+        (["--coco", "{photos}/all.json", "--detector", "retinanet-slimm"], "did you mean 'retinanet-slim'"),
+        (["--coco", "{photos}/all.json", "--name", "A B"], "--name A B"),
+        (["--voc", "{photos}"], "holds no annotation files"),
+        (["--voc", "{photos}", "--images", "{photos}"], "--images goes with --coco"),
+    ],
+)
+def test_what_cannot_be_made_leaves_nothing(tmp_path, here, capsys, arguments, told) -> None:
+    photos = tmp_path / "photos"
+    write_coco(photos / "all.json", photos / "images")
+    assert main(["init", *(a.format(photos=photos) for a in arguments)]) == 2
+    assert told in capsys.readouterr().err.replace("\n", " ")
+    assert not list(here.iterdir())
+
+
+def test_nothing_is_replaced(tmp_path, here, capsys) -> None:
+    given = write_coco(tmp_path / "photos" / "all.json", tmp_path / "photos" / "images")
+    (here / "photos_test.json").write_text("mine")
+    assert main(["init", "--coco", str(given)]) == 2
+    assert "is there already" in capsys.readouterr().err
+    (here / "photos.yaml").write_text("mine")
+    assert main(["init", "--coco", str(given)]) == 2
+    assert {p.name: p.read_text() for p in here.iterdir()} == {"photos.yaml": "mine", "photos_test.json": "mine"}
+
+
+@pytest.mark.parametrize("count", [2, 3, 7, 40])
+def test_parts_share_no_image_and_lose_none(tmp_path, count) -> None:
+    rng = np.random.default_rng(count)
+    images = [{"id": int(i), "file_name": f"{i}.png"} for i in rng.permutation(200)[: 2 * count]]
+    objects = [{"id": k, "image_id": i["id"]} for k, i in enumerate(images[:count] * 3)]
+    content = {"images": images, "annotations": objects, "categories": [{"id": 1, "name": "a"}], "info": {}}
+    train, test = parted(content, tmp_path, "x", "here").values()
+    ids = [[i["id"] for i in part["images"]] for part in (train, test)]
+    assert sorted(ids[0] + ids[1]) == sorted(i["id"] for i in images)
+    assert sorted(a["id"] for part in (train, test) for a in part["annotations"]) == list(range(3 * count))
+    for part, own in zip((train, test), ids, strict=True):
+        assert part["annotations"] and {a["image_id"] for a in part["annotations"]} <= set(own)
+        assert part["categories"] == content["categories"] and part["info"] == {}
+    again = parted({**content, "images": images[::-1]}, tmp_path, "x", "here")
+    assert [{i["id"] for i in p["images"]} for p in again.values()] == [set(own) for own in ids]
+
+
+def test_one_image_is_not_parted(tmp_path) -> None:
+    with pytest.raises(InputError, match="too few to part"):
+        parted({"images": [{"id": 1, "file_name": "a"}], "annotations": [{"image_id": 1}]}, tmp_path, "x", "here")

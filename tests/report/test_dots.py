@@ -1,0 +1,83 @@
+"""Axes that fit what they show, whatever one value or interval does; what is cut off is told."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from assignbench.report.dots import free_limits, method_dots
+from assignbench.report.panels import gain_dots
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_one_outlier_never_flattens_the_others(seed) -> None:
+    """Whatever the others are: they keep at least half of the axis, and all that are no outliers lie on it."""
+    rng = np.random.default_rng(seed)
+    values = rng.normal(rng.uniform(-50, 50), rng.uniform(0.1, 5), int(rng.integers(4, 20)))
+    low, high = free_limits(values)
+    assert low < values.min() and values.max() < high
+    far = values.mean() + rng.choice([-1, 1]) * 100 * np.ptp(values)
+    low, high = free_limits(np.append(values, far))
+    assert np.ptp(values) > 0.5 * (high - low) and not low <= far <= high
+    assert low < values.min() and values.max() < high
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_one_long_interval_never_flattens_the_others(seed) -> None:
+    rng = np.random.default_rng(seed)
+    values, halves = rng.normal(0, 1, 8), rng.uniform(0.2, 0.8, 8)
+    whole = free_limits(values, halves)
+    assert whole[0] < (values - halves).min() and (values + halves).max() < whole[1]
+    halves[3] = 1000.0
+    low, high = free_limits(values, halves)
+    assert high - low < 2.5 * (whole[1] - whole[0]) and low < values.min() and values.max() < high
+
+
+@pytest.mark.parametrize("values", [[], [np.nan], [0.0], [3.0, 3.0], [1e-9, -1e-9], [np.nan, 2.0]])
+def test_there_is_always_an_axis(values) -> None:
+    low, high = free_limits(np.array(values, float))
+    assert np.isfinite([low, high]).all() and low < high
+
+
+def drawn(upright: bool) -> plt.Axes:
+    """Five groups, one of which lies far off, and an interval that goes on beyond the axis."""
+    rows = [
+        ("a", g, v, h)
+        for g, v, h in zip("uvwxy", (0.1, 0.11, 0.12, 0.13, 9.0), (0.01, 0.01, 5.0, 0.01, 0.01), strict=True)
+    ]
+    table = pd.DataFrame(rows, columns=["method", "group", "gain", "gain_half"])
+    _, ax = plt.subplots()
+    method_dots(ax, table, list("uvwxy"), ["a"], "gain", upright=upright)
+    return ax
+
+
+@pytest.mark.parametrize("upright", [True, False])
+def test_what_is_cut_off_is_told(upright) -> None:
+    ax = drawn(upright)
+    low, high = ax.get_ylim() if upright else ax.get_xlim()
+    assert 0 < high < 100 and [t.get_text().strip() for t in ax.texts] == ["900"]
+    marks = [line.get_marker() for line in ax.lines]
+    beyond = "^" if upright else ">"
+    assert marks.count(beyond) == 2  # the dot far off, and the interval that goes on
+    assert marks.count("v" if upright else "<") == 1 and low < 10
+    plt.close("all")
+
+
+def test_groups_and_methods_without_numbers_are_left_out() -> None:
+    table = pd.DataFrame({"method": ["a", "b"], "group": ["u", "u"], "gain": [0.1, np.nan], "gain_half": [np.nan] * 2})
+    _, ax = plt.subplots()
+    method_dots(ax, table, ["u"], ["a", "b"], "gain")
+    assert ax.get_legend_handles_labels()[1] == ["a"]
+    plt.close("all")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("gains", [{"gain": [np.nan], "gain_half": [np.nan]}, {}])
+def test_a_place_without_a_gain_says_so(gains) -> None:
+    """Beside a place that has some."""
+    _, ax = plt.subplots()
+    gain_dots(["u"], "groups")(ax, pd.DataFrame({"method": ["a"], "group": ["u"], **gains}), ["a"])
+    assert [t.get_text() for t in ax.texts] == ["no gain to show here"] and not ax.axison
+    plt.close("all")

@@ -1,0 +1,63 @@
+"""Long tables laid out to be read: nothing is lost, what is resolved stands out, what is constant is said once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from assignbench.analysis.result import Result
+from assignbench.report.lint import without_population
+from assignbench.report.wide import MOST_COLUMNS, wide_tables
+
+PLACE = [("d", "net")]
+
+
+def groups(names: list[str], methods: tuple[str, ...] = ("iou", "mg", "paa"), places=PLACE) -> Result:
+    rows = []
+    for data, detector in places:
+        for k, method in enumerate(methods):
+            for g, name in enumerate(names):
+                row = {"data": data, "detector": detector, "method": method, "baseline": "iou" if k else ""}
+                row |= {"pair": "assigner" if k else "", "group": name, "objects": 10 + g, "AP": 0.4 + 0.01 * g}
+                row |= {"AP_half": 0.01, "n": 3, "population": "other seeds and images"}
+                row |= {"gain": (-1) ** k * 0.02 if k else np.nan, "gain_half": 0.01}
+                rows.append({**row, "verdict": ("", "lower", "not resolvable")[k]})
+    return Result("size", "By area", pd.DataFrame(rows), {"AP": "AP", "gain": "AP"})
+
+
+def test_methods_are_rows_and_groups_are_columns() -> None:
+    gain, own = wide_tables(groups(["small", "large"]), PLACE)
+    assert gain.header == ["method", "small (10 objects)", "large (11 objects)"]
+    assert gain.rows == [["mg", "-2.0 ± 1.0", "-2.0 ± 1.0"], ["paa", "+2.0 ± 1.0", "+2.0 ± 1.0"]]
+    assert {k: gain.mark(*k) for k in ((0, 1), (0, 2), (1, 1))} == {(0, 1): "down", (0, 2): "down", (1, 1): None}
+    assert gain.owners == ["mg", "paa"] and own.owners == ["iou", "mg", "paa"]
+    assert gain.caption == "By area: gain over the baseline, points"
+    assert "Compared with iou." in gain.constants and "n: 3 seeds." in gain.constants
+    assert "Compared with iou." not in own.constants and own.rows[0][1] == "40.0 ± 1.0"
+    assert not [line for table in (gain, own) for line in without_population(table)]
+
+
+def test_many_groups_are_rows_and_keep_their_marks() -> None:
+    names = [f"class {k}" for k in range(MOST_COLUMNS + 1)]
+    gain, _ = wide_tables(groups(names), PLACE)
+    assert gain.header == ["group", "mg", "paa"] and len(gain.rows) == len(names) and not gain.owners
+    assert gain.mark(5, 1) == "down" and gain.mark(5, 2) is None
+
+
+def test_several_places_are_named_in_their_rows() -> None:
+    places = [("d", "net"), ("e", "net")]
+    gain, _ = wide_tables(groups(["small"], places=places), places)
+    assert gain.header[:3] == ["data", "detector", "method"] and [r[0] for r in gain.rows] == ["d", "d", "e", "e"]
+
+
+def test_intervals_for_different_populations_say_so_by_group() -> None:
+    result = groups(["small", "large"])
+    few = result.frame.population.where(result.frame.group != "large", "other seeds, these images")
+    gain, _ = wide_tables(Result("size", "By area", result.frame.assign(population=few), result.units), PLACE)
+    (told,) = (c for c in gain.constants if c.startswith("±"))
+    assert "small: for other seeds and images" in told and "large: for other seeds, these images" in told
+
+
+def test_a_result_without_a_layout_is_left_as_it_is() -> None:
+    assert wide_tables(Result("mine", "c", groups(["a"]).frame), PLACE) == []
+    assert wide_tables(Result("size", "c", pd.DataFrame({"other": [1]})), PLACE) == []
