@@ -118,6 +118,14 @@ def test_problems_are_left_out_and_said(tmp_path, here, capsys) -> None:
     assert "on_bad: skip  # 1 problem(s)" in (here / "photos.yaml").read_text()
 
 
+def test_weights_that_are_not_there_are_refused_before_anything_is_written(tmp_path, here, capsys) -> None:
+    given = write_coco(tmp_path / "photos" / "all.json", tmp_path / "photos" / "images")
+    for weights in ("gone.pth", str(tmp_path), "torchvison"):
+        assert main(["init", "--coco", str(given), "--weights", weights]) == 2
+        assert f"--weights {weights}: no such file" in capsys.readouterr().err
+    assert list(here.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("detector", "more", "kept"),
     [
