@@ -40,6 +40,8 @@ def compare(options: argparse.Namespace, console: Console) -> int:
     if (options.out / "config.json").exists():
         raise InputError(f"{options.out}: is a cell's folder, whose tables would be replaced; name another --out")
     first, second = (_open(path) for path in options.cells)
+    if first.cell.folder.resolve() == second.cell.folder.resolve():
+        raise InputError(f"{options.cells[0]}: is compared with itself; name two cells")
     if not first.images.image_id.equals(second.images.image_id) or len(first.objects) != len(second.objects):
         raise InputError(
             f"{first.cell.id} and {second.cell.id} were tested on different images; compare cells of one data set"

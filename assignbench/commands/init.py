@@ -40,6 +40,8 @@ def initialise(options: argparse.Namespace, console: Console) -> int:
     path: Path = options.study or Path(f"{name}.yaml")
     if os.path.lexists(path):
         raise InputError(f"{path}: is there already, and nothing is replaced; name another file with --study")
+    if options.weights and options.weights != FROM_TORCHVISION and not absolute(Path(options.weights)).is_file():
+        raise InputError(f"--weights {options.weights}: no such file; name one, or {FROM_TORCHVISION}")
     layout = _layout(options, path.parent, name)
     written: list[Path] = []
     try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Any
+
+from pydantic import Field, field_validator
 
 from assignbench.config.base import Config
 
@@ -18,3 +20,11 @@ class Pictured(Config):
 
     image: str = Field(min_length=1, max_length=1000)
     object: int | None = Field(None, ge=0, le=1_000_000)
+
+    @field_validator("image", mode="before")
+    @classmethod
+    def _numbers_are_quoted(cls, value: Any) -> Any:
+        """YAML reads 000010 as 8, which would be another image."""
+        if type(value) is int:
+            raise ValueError(f"{value} is a number; write the name or id in quotes, since YAML reads 000010 as 8")
+        return value

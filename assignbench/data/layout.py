@@ -144,7 +144,9 @@ def _coco(
 
 
 def _pictures_of(annotations: Path, names: Sequence[str], given: Path | None, option: str) -> Path:
-    """The folder below which the pictures of an annotation file lie. Raises InputError naming a picture."""
+    """The folder below which the pictures of an annotation file lie. Raises InputError naming a picture, or the folders
+    of which nobody knows whose pictures they are.
+    """
     wanted = list(dict.fromkeys((*names[:_TRYING], *names[-1:])))
     if not wanted:
         raise InputError(f"{annotations}: holds no image; name the file of the annotations")
@@ -152,6 +154,14 @@ def _pictures_of(annotations: Path, names: Sequence[str], given: Path | None, op
     for place in places:
         if all(is_file(place / name) for name in wanted):
             return place
+    others = [] if given is not None else _around(annotations)
+    fitting = [place for place in others if all(is_file(place / name) for name in wanted)]
+    if len(fitting) > 1:
+        told = f"{annotations}: {fitting[0]} and {fitting[1]} both have pictures of these names"
+        raise InputError(f"{told}; name the folder with {option} DIR")
+    if fitting:
+        return fitting[0]
+    places += others
     where = f"{option} {given}" if given is not None else f"{annotations}"
     remedy = "name the folder of the pictures" if given is not None else f"name their folder with {option} DIR"
     missing = next((n for n in wanted if not any(is_file(p / n) for p in places)), wanted[0])
@@ -159,15 +169,22 @@ def _pictures_of(annotations: Path, names: Sequence[str], given: Path | None, op
 
 
 def _nearby(annotations: Path) -> Iterator[Path]:
-    """Folders where the pictures of an annotation file may lie: its own, the one above, and those in both."""
+    """Where the pictures of an annotation file lie by custom: beside it, in "images" or its own name, or above."""
     own, above = annotations.parent, annotations.parent.parent
     yield own
     split = annotations.stem.removeprefix("instances_")
     for base in (own, above):
         yield from (base / split, base / "images" / split, base / "images")
     yield above
-    for base in (own, above):
-        yield from _below(base, 1)
+
+
+def _around(annotations: Path) -> list[Path]:
+    """All other folders beside an annotation file and its folder, but for those of other data sets: pictures of all
+    data sets are called 000001.jpg.
+    """
+    own, above = annotations.parent, annotations.parent.parent
+    found = [path for base in (own, above) for path in _below(base, 1) if path != own]
+    return [path for path in found if not any(path.glob("*.json"))]
 
 
 def _test_beside(training: Path) -> Path | None:

@@ -314,6 +314,9 @@ def _label_files(reader: _Reader, parts: Parts) -> list[Any]:
                 reader.problems.append(Problem(reader.path.name, told, place))
                 continue
             label, x, y, w, h, score = values
+            if not label.is_integer():  # neither are nan and inf
+                reader.problems.append(Problem(reader.path.name, f"class is {words[0]:.80}, not a whole number", place))
+                continue
             box = [(x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height]
             rows.append(reader.entry(where, reader.numbered(int(label), place), box, score, place))
     reader.say_numbers()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
+from assignbench.config.base import Config
 from assignbench.config.catalog import CATALOG
 from assignbench.config.data import DataSpec
-from assignbench.config.recipes import RECIPES
+from assignbench.config.evaluation import Evaluation
+from assignbench.config.recipe import Schedule
+from assignbench.config.recipes import RECIPES, Recipe
 from assignbench.errors import InputError, nearest
 from assignbench.study.checks import belongs, schedule_of
 from assignbench.study.places import Study
 from assignbench.study.published import PrintedTable, Row, printed_claims, printed_tables
-from assignbench.study.spec import Claim, DataEntry, StudySpec, Tables
+from assignbench.study.spec import Claim, DataEntry, StudySpec, Tables, changed
 
 Cell = tuple[str, str]  # a detector and a method, as the study's tables and records call them
 
@@ -243,15 +246,45 @@ def _unlike(study: Study, row: Row, cells: list[Cell], data: DataEntry) -> str:
         return f"ours is of the {spec.evaluation.split} split"
     if spec.recipe not in RECIPES:
         return "ours has no recipe of the paper"
-    detectors = {d.shown: d for d in spec.detectors}
-    methods = {m.name: m for m in spec.methods}
     recipe = RECIPES[spec.recipe]
-    for detector, method in cells:
-        if detectors[detector].stands_for:
-            return "ours has another detector"
-        taught = schedule_of(study, data, detectors[detector], methods[method])
-        for unit in ("steps", "epochs"):
-            if getattr(taught, unit) != recipe.schedule.get(unit):
-                return f"ours is trained for another number of {unit}"
-    sized = {"name": data.name, "kind": data.kind, **recipe.data}
-    return "" if data.data_set().size == DataSpec.model_validate(sized).size else "ours has images of another size"
+    trained = (_trained_otherwise(study, recipe, data, cell) for cell in cells)
+    return next(filter(None, trained), "") or _read_otherwise(spec, recipe, data)
+
+
+def _trained_otherwise(study: Study, recipe: Recipe, data: DataEntry, cell: Cell) -> str:
+    """What of a cell's training is not the paper's recipe."""
+    detector = next(d for d in study.spec.detectors if d.shown == cell[0])
+    method = next(m for m in study.spec.methods if m.name == cell[1])
+    if detector.stands_for:
+        return "ours has another detector"
+    taught = schedule_of(study, data, detector, method)
+    for unit in ("steps", "epochs"):
+        if getattr(taught, unit) != recipe.schedule.get(unit):
+            return f"ours is trained for another number of {unit}"
+    if not detector.weights:
+        return "ours begins without pretrained weights"
+    # A paper may train one of its detectors otherwise, which its entry then says.
+    other = _other(taught, changed(Schedule.model_validate(dict(recipe.schedule)), detector.schedule), RUNS)
+    return f"ours is trained with another {other}" if other else ""
+
+
+def _read_otherwise(spec: StudySpec, recipe: Recipe, data: DataEntry) -> str:
+    """What of the images and of the test is not the paper's."""
+    ours, printed = data.data_set(), DataSpec.model_validate({"name": data.name, "kind": data.kind, **recipe.data})
+    if ours.size != printed.size:
+        return "ours has images of another size"
+    other = _other(ours, printed, LIES)
+    other = other or _other(spec.evaluation, Evaluation.model_validate(dict(recipe.evaluation)), READS)
+    return f"ours has another {other}" if other else ""
+
+
+# What differs between places and decides no number that a paper prints.
+RUNS = {"log_every", "checkpoint_every", "probe_visits", "loader_workers", "threads", "compile", "deterministic", "amp"}
+LIES = {"name", "kind", "title", "obtain", "root", "train", "val", "test", "classes", "on_bad"}
+READS = {"split", "batch", "candidates"}
+
+
+def _other(ours: Config, theirs: Config, apart: Set[str]) -> str:
+    """The first entry in which the two differ; "" where they do not, or only in those that stand apart."""
+    mine, printed = ours.model_dump(), theirs.model_dump()
+    return next((name.replace("_", " ") for name in mine if name not in apart and mine[name] != printed[name]), "")

@@ -52,6 +52,9 @@ def read_study(
             raise InputError(f"{told}{nearest(preset, list(presets))}")
         content, lines = _over(content, lines, presets, preset)
     if data is not None:
+        if data in presets and preset is not None:
+            told = f"--data {data} is a variant of its own in {path}, which takes the place of --preset {preset}"
+            raise InputError(f"{told}; leave one of the two out")
         if data in presets:
             content, lines = _over(content, lines, presets, data)
         elif data not in CATALOG:

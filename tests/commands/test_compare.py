@@ -96,6 +96,9 @@ def test_cells_that_cannot_be_compared(study, cells, tmp_path, capsys) -> None:
     assert "this cell is failed: no luck" in capsys.readouterr().err
     assert main(["compare", str(tmp_path / "no"), str(cell), "--out", str(tmp_path)]) == 2
     assert "no such folder" in capsys.readouterr().err
+    same = str(cells[0].cell.folder)
+    assert main(["compare", same, f"{same}/.", "--out", str(tmp_path)]) == 2
+    assert "is compared with itself" in capsys.readouterr().err
     (tmp_path / "taken").write_text("a file")
     pair = [str(c.cell.folder) for c in cells[:2]]
     for more in (

@@ -76,6 +76,25 @@ def test_pictures_and_test_files_are_found(tmp_path, here, capsys, layout) -> No
     assert found[0] and found[1] and not found[0] & found[1]
 
 
+@pytest.mark.parametrize("layout", ["sibling", "nephew"])
+def test_pictures_of_another_data_set_are_not_taken(tmp_path, here, capsys, layout) -> None:
+    """Whose pictures have the same names, as they often do."""
+    write_coco(tmp_path / "theirs" / "ann.json", tmp_path / ("theirs" if layout == "sibling" else "theirs/images"))
+    given = write_coco(tmp_path / "mine" / "ann.json", tmp_path / "gone")
+    (tmp_path / "gone").rename(here / "gone")
+    assert main(["init", "--coco", str(given)]) == 2
+    assert "picture '0.png' is not there; name their folder with --images DIR" in capsys.readouterr().err
+
+
+def test_two_folders_of_pictures_with_the_same_names(tmp_path, here, capsys) -> None:
+    given = write_coco(tmp_path / "mine" / "ann.json", tmp_path / "first")
+    write_coco(tmp_path / "mine" / "ann.json", tmp_path / "mine" / "second")
+    assert main(["init", "--coco", str(given)]) == 2
+    told = capsys.readouterr().err
+    assert "second and " in told and "first both have pictures of these names" in told
+    assert main(["init", "--coco", str(given), "--images", str(tmp_path / "first")]) == 0
+
+
 def test_the_study_that_is_written_runs(tmp_path, here, capsys) -> None:
     given = write_coco(tmp_path / "photos" / "all.json", tmp_path / "photos" / "images")
     assert main(["init", "--coco", str(given)]) == 0
@@ -116,6 +135,14 @@ def test_problems_are_left_out_and_said(tmp_path, here, capsys) -> None:
     assert main(["init", "--coco", str(given)]) == 0
     assert "1 problem(s) are left out" in capsys.readouterr().out
     assert "on_bad: skip  # 1 problem(s)" in (here / "photos.yaml").read_text()
+
+
+def test_weights_that_are_not_there_are_refused_before_anything_is_written(tmp_path, here, capsys) -> None:
+    given = write_coco(tmp_path / "photos" / "all.json", tmp_path / "photos" / "images")
+    for weights in ("gone.pth", str(tmp_path), "torchvison"):
+        assert main(["init", "--coco", str(given), "--weights", weights]) == 2
+        assert f"--weights {weights}: no such file" in capsys.readouterr().err
+    assert list(here.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_the_cells_of_the_data_set_get_them_and_keep_their_ids(tmp_path) -> None
             r"pictures\.0: image '3' names no data set, and the study has 2; add data: one of shapes, more",
         ),
         ([{"image": ""}], r"pictures\.0\.image"),
-        ([{"image": 3, "data": "shapes"}], r"pictures\.0\.image"),
+        ([{"image": 3, "data": "shapes"}], r"pictures\.0\.image: 3 is a number; write the name or id in quotes"),
         ([{"image": "3", "object": -1, "data": "shapes"}], r"pictures\.0\.object"),
         ([{"image": "3", "colour": "red"}], r"pictures\.0\.colour"),
         ([{"image": str(i), "data": "shapes"} for i in range(MOST_PICTURES + 1)], "pictures"),

@@ -14,9 +14,12 @@ import yaml
 from assignbench.analysis import StudyRecord
 from assignbench.analysis.printed import printed
 from assignbench.cli import main
+from assignbench.config.data import DataSpec
+from assignbench.config.evaluation import Evaluation
+from assignbench.config.recipe import Schedule
 from assignbench.errors import InputError
 from assignbench.report.tables import result_table
-from assignbench.study.printed import cells_of_table, printed_content, printed_rows, table_named
+from assignbench.study.printed import LIES, READS, RUNS, cells_of_table, printed_content, printed_rows, table_named
 from assignbench.study.published import folder, printed_claims, printed_tables
 from assignbench.study.reading import Study, read_study
 from tests.conftest import ROOT, SHARED
@@ -138,6 +141,41 @@ def test_what_is_of_another_kind_is_never_subtracted_from() -> None:
             assert all(row["incomparable"].values())
     counts = Counter(of_kind.values())
     assert counts == {"": 141, "cited": 45, "test-dev": 27, "split not printed": 2}
+
+
+# Some values of each kind, of which an entry takes those that it allows.
+VALUES = (True, False, 2, 3, 0.25, 0.5, 1.5, 77, [1, 2], [0.5], [320, 640], {"flip": 0.25}, {"mean": [1.0, 2.0, 3.0]})
+WORDS = ("sgd", "adamw", "step", "cosine", "constant", "linear", "level", "image", "voting", "bf16", "train", "drop")
+# Entries that do nothing without another one, or for this data set, which is refused.
+ALONE_REFUSED = {"schedule.steps", "schedule.warmup_from", "schedule.lr_end", "schedule.milestones"}
+ALONE_REFUSED |= {"evaluation.fuse", "evaluation.split", "data.use_difficult"}
+
+
+def entries() -> list[tuple[str, bool]]:
+    """Every entry of a schedule, an evaluation and a data set, and whether it decides what a row says."""
+    found = [(f"schedule.{name}", name not in RUNS) for name in Schedule.model_fields]
+    found += [(f"evaluation.{name}", name not in READS) for name in Evaluation.model_fields]
+    scenes = {"factors", "scenes_seed", "train_images", "test_images", "val_images"}  # of embedded ones alone
+    return found + [(f"data.{n}", n not in LIES) for n in DataSpec.model_fields if n not in LIES | scenes]
+
+
+@pytest.mark.parametrize(("entry", "counts"), entries(), ids=lambda v: v if isinstance(v, str) else "")
+def test_another_recipe_is_never_subtracted_from(entry, counts) -> None:
+    """By generation: each entry changed from outside to each value that it allows."""
+    path = ROOT / "studies" / "coco_table2.yaml"
+    tried = 0
+    for value in (*VALUES, *WORDS):
+        try:
+            study = read_study(path, sets=[f"{entry}={yaml.safe_dump(value, default_flow_style=True).splitlines()[0]}"])
+            content = printed_content(study)
+        except InputError:
+            continue
+        if study.spec == opened(path).spec:
+            continue
+        tried += 1
+        rows = [row for table in content.values() for row in table["rows"] if row["cells"] and row["origin"] == "own"]
+        assert rows and all(bool(why) == counts for row in rows for why in row["incomparable"].values()), value
+    assert tried or entry in ALONE_REFUSED, entry
 
 
 @pytest.mark.parametrize("path", WITH_TABLES, ids=lambda p: p.stem)

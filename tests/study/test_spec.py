@@ -91,6 +91,12 @@ def test_another_data_set(tmp_path) -> None:
     assert study.spec.data[0].kind == "voc" and study.spec.data[0].classes == ["RBC", "WBC", "Platelets"]
     with pytest.raises(InputError, match="unknown data set 'bcd'; did you mean 'bccd'"):
         read_study(write(tmp_path, STUDY), data="bcd")
+    variants = STUDY + "presets:\n  long: {schedule: {lr: 0.5}}\n  bccd: {schedule: {lr: 0.25}}\n"
+    path = write(tmp_path, variants)
+    assert read_study(path, preset="long", data="cplid").spec.schedule.lr == 0.5
+    assert read_study(path, data="bccd").spec.schedule.lr == 0.25
+    with pytest.raises(InputError, match=r"bccd is a variant of its own .* the place of --preset long; leave"):
+        read_study(path, preset="long", data="bccd")
 
 
 def test_cell_ids_follow_the_configuration(tiny_study) -> None:
