@@ -227,12 +227,12 @@ def _summary(frame: pd.DataFrame) -> str:
 
 def _cost(frame: pd.DataFrame) -> str:
     """The clock on the wall where it can be compared, else the processor's: other programs make the former longer."""
+    clock, seconds = "minutes", "train_s"
     if (frame.pareto == NOT_COMPARED).any():
-        if "train_cpu_s" not in frame or frame.train_cpu_s.isna().all():
+        clock, seconds = "minutes of processor time", "train_cpu_s"
+        if seconds not in frame or frame[seconds].isna().all():
             return "The times cannot be compared: other programs had the processor."
-        found = _range("minutes of processor time to train one cell", "minutes", "{:.1f}")
-        return found(frame.assign(minutes=frame.train_cpu_s / 60))
-    return _range("minutes to train one cell", "minutes", "{:.1f}")(frame.assign(minutes=frame.train_s / 60))
+    return _range(f"{clock} to train one cell", "minutes", "{:.1f}")(frame.assign(minutes=frame[seconds] / 60))
 
 
 def _last(say: Answer) -> Answer:

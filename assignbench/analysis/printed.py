@@ -112,11 +112,9 @@ def _as_printed(key: str, table: Mapping[str, Any], beside: Sequence[Beside]) ->
         rows.append({**found, "note": one.note})
     others = [f"{c['name']} is our {c['measure']}" for c in table["columns"] if c["measure"] not in ("", c["name"])]
     notes = [*table["head"], *([f"Ours: {', '.join(others)}."] if others else [])]
-    notes += [OWN_SPREAD] if any(np.isfinite(line["difference"]) for one in beside for line in one.lines(table)) else []
-    answer = _answer(table, beside)
-    return Result(
-        key, str(table["title"]), pd.DataFrame(rows), units, population=SEEDS, notes=tuple(notes), answer=answer
-    )
+    frame, answer = pd.DataFrame(rows), _answer(table, beside)
+    notes += [OWN_SPREAD] if frame.filter(regex=" difference$").notna().any(axis=None) else []
+    return Result(key, str(table["title"]), frame, units, population=SEEDS, notes=tuple(notes), answer=answer)
 
 
 def _answer(table: Mapping[str, Any], beside: Sequence[Beside]) -> str:

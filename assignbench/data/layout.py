@@ -150,12 +150,16 @@ def _pictures_of(annotations: Path, names: Sequence[str], given: Path | None, op
     wanted = list(dict.fromkeys((*names[:_TRYING], *names[-1:])))
     if not wanted:
         raise InputError(f"{annotations}: holds no image; name the file of the annotations")
+
+    def fits(place: Path) -> bool:
+        return all(is_file(place / name) for name in wanted)
+
     places = [absolute(given)] if given is not None else list(_nearby(annotations))
-    for place in places:
-        if all(is_file(place / name) for name in wanted):
-            return place
+    first = next(filter(fits, places), None)
+    if first is not None:
+        return first
     others = [] if given is not None else _around(annotations)
-    fitting = [place for place in others if all(is_file(place / name) for name in wanted)]
+    fitting = list(filter(fits, others))
     if len(fitting) > 1:
         told = f"{annotations}: {fitting[0]} and {fitting[1]} both have pictures of these names"
         raise InputError(f"{told}; name the folder with {option} DIR")

@@ -15,8 +15,8 @@ from assignbench.errors import InputError
 from tests.conftest import write_voc
 
 pytestmark = pytest.mark.usefixtures("in_process")
-SHORT = ["--set", "schedule.steps=2", "--set", "data.size=64", "--seeds", "1", "--only", "*iou*", "--quiet"]
-SHORT += ["--set", "analyses=[averages]"]
+SETS = ("schedule.steps=2", "data.size=64", "analyses=[averages]")
+SHORT = [*(word for change in SETS for word in ("--set", change)), "--seeds", "1", "--only", "*iou*", "--quiet"]
 
 
 def write_coco(annotations: Path, pictures: Path, count: int = 12, first: int = 0, prefix: str = "") -> Path:

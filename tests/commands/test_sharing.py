@@ -18,17 +18,15 @@ from assignbench.engine.scored import Scored
 from assignbench.records import CellRecord, finish, read_json, write_json
 from assignbench.records.files import digest_of
 from tests.faults.cases import same
-from tests.in_process import InProcess
 
 METHODS = "methods: [iou, {name: soft, preset: iou, nms: {kind: soft}}, mutual_guidance]"
 DIVERGES = ["--set", "schedule.lr=1.0e30", "--set", "schedule.clip_grad=1.0e30", "--set", "schedule.amp=none"]
 
 
 @pytest.fixture
-def study(tiny_study, monkeypatch) -> Path:
+def study(tiny_study, monkeypatch, in_process) -> Path:
     """Three cells, two of which share a training; they run in this process."""
     tiny_study.write_text(tiny_study.read_text().replace("methods: [iou, mutual_guidance]", METHODS))
-    monkeypatch.setattr(run_command, "LocalProcesses", InProcess)
     monkeypatch.setattr(run_command, "build_report", lambda folder, tell=None: folder / "report")
     monkeypatch.chdir(tiny_study.parent)
     return tiny_study

@@ -8,19 +8,16 @@ from pathlib import Path
 import pytest
 
 from assignbench.cli import main
-from assignbench.commands import run as run_command
 from assignbench.records import CellRecord, read_about, read_cells, read_json
-from tests.in_process import InProcess
 
 SWEEP = "tune: {sweep: {schedule.lr: [1.0e-3, 3.0e-3]}}\n"
 
 
 @pytest.fixture
-def swept(tiny_study, monkeypatch) -> Path:
+def swept(tiny_study, monkeypatch, in_process) -> Path:
     """A study of two methods with a sweep over two rates, as the current folder's."""
     tiny_study.write_text(tiny_study.read_text().replace("test_images: 10", "test_images: 10, val_images: 6") + SWEEP)
     monkeypatch.chdir(tiny_study.parent)
-    monkeypatch.setattr(run_command, "LocalProcesses", InProcess)
     return tiny_study
 
 
@@ -74,9 +71,8 @@ def test_a_study_without_a_sweep_is_told_how_to_write_one(tiny_study, monkeypatc
     assert "names no sweep; write one under `tune`" in capsys.readouterr().err
 
 
-def test_what_is_measured_on_val_says_so(tiny_study, monkeypatch) -> None:
+def test_what_is_measured_on_val_says_so(tiny_study, monkeypatch, in_process) -> None:
     monkeypatch.chdir(tiny_study.parent)
-    monkeypatch.setattr(run_command, "LocalProcesses", InProcess)
     changes = ["--set", "evaluation.split=val", "--set", "data.val_images=6", "--set", "methods=[iou]"]
     assert main(["run", tiny_study.name, "--quiet", *changes]) == 0
     page = Path("runs/tiny/report/report.md").read_text()

@@ -8,13 +8,11 @@ from pathlib import Path
 import pytest
 
 from assignbench.cli import main
-from assignbench.commands import run as run_command
 from assignbench.config.data import DataSpec
 from assignbench.data.catalog import load
 from assignbench.errors import InputError
 from assignbench.records import read_cells, read_json
 from tests.data.test_bare_split import STUDY
-from tests.in_process import InProcess
 
 PAIRS = {"train": [("instances.json", "images")], "test": [("info.json", "images")]}
 
@@ -55,9 +53,10 @@ def test_a_voc_split_is_named_like_the_others(voc_folder) -> None:
     assert len(load(spec, "val", voc_folder)) == 1
 
 
-def test_what_is_measured_on_it_is_recorded_exported_and_stale_by_it(folder, tmp_path, monkeypatch, capsys) -> None:
+def test_what_is_measured_on_it_is_recorded_exported_and_stale_by_it(
+    folder, tmp_path, monkeypatch, capsys, in_process
+) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run_command, "LocalProcesses", InProcess)
     text = STUDY.replace("ROOT", str(folder)).replace("test: [[", "val: [[val.json, images]], test: [[")
     Path("study.yaml").write_text(text + "evaluation: {split: val}\nanalyses: [averages]\n")
     assert main(["doctor", "study.yaml"]) == 0

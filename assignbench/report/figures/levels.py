@@ -13,17 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from assignbench.analysis import StudyRecord
-from assignbench.report.style import (
-    Drawn,
-    Found,
-    figure_of,
-    finished,
-    panels,
-    place_name,
-    places,
-    plain,
-    present,
-)
+from assignbench.report.style import Drawn, Found, figure_of, finished, panels, place_name, places, plain, present
 
 
 @figure_of("levels")
