@@ -24,6 +24,7 @@ EXAMPLES = """examples:
   assignbench run studies/voc_table1.yaml --data voc_mini       the same study on another data set
   assignbench run studies/ltm_1x.yaml --table 3                 only the cells of the paper's Table 3
   assignbench run my.yaml --set schedule.epochs=6 --set data.root=~/data/mine
+  assignbench run my.yaml --nproc 4                             four processes (GPUs) train each cell together
   assignbench tune my.yaml                                      the study's sweep: the same settings for each method
   assignbench plan studies/quickstart.yaml                      cells, ids, what is done; runs nothing
   assignbench power my.yaml --detect 1                          the seeds that a difference of 1 point needs
@@ -143,6 +144,9 @@ def _parser() -> argparse.ArgumentParser:
     run = _command(commands, "run", "train every cell of a study that is not done, then write the report")
     _study_options(run, table=True)
     _training_options(run)
+    run.add_argument(
+        "--profile", action="store_true", help="say where the time of a training step goes, and train nothing"
+    )
 
     tune = _command(commands, "tune", "train a study's sweep and choose a setting for each method on val")
     _study_options(tune)
@@ -310,7 +314,34 @@ def _training_options(parser: argparse.ArgumentParser) -> None:
     devices = ("auto", "cpu", "cuda")
     parser.add_argument("--device", choices=devices, default="auto", help="where to train (default: auto)")
     parser.add_argument(
-        "--workers", type=_positive, metavar="N", help="cells side by side (default: by cores, one per GPU)"
+        "--workers",
+        type=_positive,
+        metavar="N",
+        help="cells side by side (default: by cores, one per GPU; clusters: all)",
+    )
+    parser.add_argument(
+        "--launcher",
+        choices=("local", "slurm", "ray"),
+        default="local",
+        help="who starts the cells: processes here, jobs of Slurm, tasks of Ray (default: local)",
+    )
+    parser.add_argument(
+        "--cluster", type=Path, metavar="FILE", help="what a cell asks of the cluster (default: the study's `cluster:`)"
+    )
+    parser.add_argument(
+        "--cohort",
+        type=_cohort,
+        default="auto",
+        metavar="auto|off|N",
+        help="cells that see the same images in one process, N at most (default: auto)",
+    )
+    parser.add_argument(
+        "--nproc",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="processes that train each cell together, each with a share of every batch and a GPU of its own "
+        "(default: 1; under torchrun: all that it has started)",
     )
     old = parser.add_mutually_exclusive_group()
     old.add_argument(
@@ -353,6 +384,17 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got '{text:.60}'")
     return number
+
+
+def _cohort(text: str) -> str:
+    if text in ("auto", "off"):
+        return text
+    try:
+        return str(_positive(text))
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(
+            f"expected auto, off or a whole number of at least 1, got '{text:.60}'"
+        ) from None
 
 
 def _whole(text: str) -> int:

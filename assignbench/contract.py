@@ -68,8 +68,9 @@ class Objects:
         return Objects(self.boxes, torch.zeros_like(self.labels), self.valid)
 
     def to(self, device: torch.device | str) -> Objects:
-        """The same objects on another device."""
-        return Objects(self.boxes.to(device), self.labels.to(device), self.valid.to(device))
+        """The same objects on another device; a GPU is not waited for."""
+        on_gpu = torch.device(device).type == "cuda"
+        return Objects(*(t.to(device, non_blocking=on_gpu) for t in (self.boxes, self.labels, self.valid)))
 
     def images(self, start: int, stop: int) -> Objects:
         """The objects of a slice of the batch."""

@@ -6,6 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 MOST_TOLD = 20  # of what is wrong with a report
+MOST_KNOWN = 8  # known names that are all told; of more, the nearest MOST_NAMED
+MOST_NAMED = 6
+MOST_LETTERS = 60  # of a known name that is told
+RESEMBLES = 0.5  # share of letters that two names have in common, from which on one may be the other misspelt
+_COMPARED = 1000
 
 
 class InputError(ValueError):
@@ -36,14 +41,28 @@ class Unread(BrokenPipeError):
 
 
 def nearest(name: str, known: Sequence[str], *, always: bool = False) -> str:
-    """The tail of an error message: the nearest known name and the list of all of them.
+    """The tail of an error message: the nearest known name, and the known names; of many the nearest few and a count.
 
     Without `always` a name is offered only if it resembles the one that was written.
     """
     import difflib
 
+    there = sorted(set(known))
     # "ap" is AP misspelt, however few letters agree.
-    folded = {k.lower(): k for k in reversed(known)}
-    close = difflib.get_close_matches(name.lower(), list(folded), n=1, cutoff=0.0 if always else 0.5)
-    hint = f"; did you mean '{folded[close[0]]}'?" if close else ""
-    return hint if always else f"{hint} (known: {', '.join(sorted(known)) or 'none'})"
+    folded = {k.lower(): k for k in reversed(there)}
+    few = len(there) <= MOST_KNOWN
+    # Each name of a long list is compared letter by letter, which is not worth it for those that do not resemble it.
+    cutoff = 0.0 if always or len(there) <= _COMPARED else RESEMBLES
+    close = difflib.get_close_matches(name.lower(), list(folded), n=MOST_NAMED, cutoff=cutoff)
+    likely = difflib.get_close_matches(name.lower(), close[:1], cutoff=0.0 if always else RESEMBLES)
+    hint = f"; did you mean '{folded[likely[0]]}'?" if likely else ""
+    if always:
+        return hint
+    if few:
+        return f"{hint} (known: {', '.join(map(_short, there)) or 'none'})"
+    named = [folded[k] for k in close] or there[:MOST_NAMED]
+    return f"{hint} (known: {', '.join(map(_short, named))} and {len(there) - len(named):,} more)"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 3]}..."

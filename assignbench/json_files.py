@@ -19,13 +19,15 @@ from stat import S_ISREG
 from typing import Any, NoReturn
 
 import numpy as np
+import numpy.typing as npt
 
 from assignbench.errors import InputError
 
-_OPEN, _CLOSE, _QUOTE, _COMMA = 1, 2, 3, 4
-_KINDS = np.zeros(256, np.int8)
-for _characters, _kind in ((b"[{", _OPEN), (b"]}", _CLOSE), (b'"', _QUOTE), (b",", _COMMA)):
-    _KINDS[list(_characters)] = _kind
+OPEN, CLOSE, QUOTE, COMMA, COLON, LETTER = range(1, 7)
+_MARKS = b'[{]}",:NI'  # and of which kind each is
+_KINDS = bytearray(256)
+for _mark, _kind in zip(_MARKS, (OPEN, OPEN, CLOSE, CLOSE, QUOTE, COMMA, COLON, LETTER, LETTER), strict=True):
+    _KINDS[_mark] = _kind
 _HEAD = 1 << 16  # bytes at the beginning, in which a value has to begin
 _FIRST = tuple(bytes([c]) for c in b'[{"-0123456789tfnNI')
 _PACKED = (
@@ -33,6 +35,8 @@ _PACKED = (
     *((b"\x28\xb5\x2f\xfd", "zstd"), (b"7z\xbc\xaf", "7z"), (b"\x04\x22\x4d\x18", "lz4")),
 )
 _BLOCK = 1 << 22  # bytes that are looked at together
+_LONGEST = 256  # bytes of the longest pattern that is looked for
+_BACKSLASH = 0x5C
 _LOCATED = 1 << 24  # characters that are gone through to find the place of a fault
 # Only such numbers can be larger than a float: a long exponent, or very many digits (each stands as 0 here).
 _DIGITS = bytes.maketrans(b"123456789E", b"000000000e")
@@ -53,6 +57,17 @@ class _Fault(Exception):
     """A fault that Python's reader does not see; what is wrong, before its place is known."""
 
 
+@dataclass(frozen=True)
+class Structure:
+    """The marks of a part of a file: brackets, commas, colons and first letters of NaN and Infinity that stand outside
+    of texts, and the quotes around texts. `places` [N] in the file, `kinds` [N], and how deep it is after each [N].
+    """
+
+    places: npt.NDArray[np.int64]
+    kinds: npt.NDArray[np.int8]
+    depths: npt.NDArray[np.int64]
+
+
 def load(path: Path, limits: Limits | None = None, *, what: str = "file") -> Any:
     """The content of a JSON file (UTF-8, a byte order mark may lead); errors call it `what` if it is missing.
 
@@ -60,9 +75,12 @@ def load(path: Path, limits: Limits | None = None, *, what: str = "file") -> Any
     read, is larger, deeper or longer than `limits`, or is not JSON; for NaN, Infinity, numbers beyond a float's range,
     and keys that are written twice.
     """
-    limits = limits or Limits()
-    raw = _bytes(path, limits, what)
-    _check_structure(path, raw, limits)
+    return parse(path, read_bytes(path, limits, what=what), limits)
+
+
+def parse(path: Path, raw: bytes, limits: Limits | None = None) -> Any:
+    """What the bytes of a file hold. Raises InputError as `load` does."""
+    _check_structure(path, raw, limits or Limits())
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
@@ -70,8 +88,7 @@ def load(path: Path, limits: Limits | None = None, *, what: str = "file") -> Any
         raise InputError(
             f"{path}: line {line}: byte {problem.start} is not UTF-8, so the file is not JSON; save it as UTF-8"
         ) from None
-    digits = raw.translate(_DIGITS)
-    large = any(pattern in digits for pattern in _LARGE)
+    large = has_large_numbers(raw)
     try:
         with _no_collection():
             return json.loads(
@@ -92,6 +109,38 @@ def load(path: Path, limits: Limits | None = None, *, what: str = "file") -> Any
         raise InputError(f"{path}: nested too deeply to be read; write it flatter") from None
 
 
+def has_large_numbers(raw: bytes) -> bool:
+    """Whether the bytes may hold a number that no float holds. Where they do not, they hold none."""
+    for start in range(0, len(raw), _BLOCK):
+        digits = raw[start : start + _BLOCK + _LONGEST].translate(_DIGITS)
+        if any(pattern in digits for pattern in _LARGE):
+            return True
+    return False
+
+
+def structure(raw: bytes) -> Iterator[Structure]:
+    """The marks of a file from its beginning to its end; where texts begin and end is not checked."""
+    deep, inside, start = 0, 0, 0
+    while start < len(raw):
+        end = min(len(raw), start + _BLOCK)
+        while end < len(raw) and raw[end - 1] == _BACKSLASH:  # what is escaped stays together
+            end += 1
+        block = raw[start:end]
+        if b"\\" in block:  # what is escaped in a text neither ends it nor counts
+            block = block.replace(b"\\\\", b"__").replace(b'\\"', b"__")
+        kinds = np.frombuffer(block.translate(_KINDS), np.int8)
+        places = np.flatnonzero(kinds)
+        kinds = kinds[places]
+        quotes = np.cumsum(kinds == QUOTE) + inside
+        inside = int(quotes[-1] % 2) if len(quotes) else inside
+        marks = (quotes % 2 == 0) | (kinds == QUOTE)
+        places, kinds = places[marks], kinds[marks]
+        depths = np.cumsum((kinds == OPEN).view(np.int8) - (kinds == CLOSE).view(np.int8), dtype=np.int64) + deep
+        deep = int(depths[-1]) if len(depths) else deep
+        yield Structure(places + start, kinds, depths)
+        start = end
+
+
 @contextmanager
 def _no_collection() -> Iterator[None]:
     """Without garbage collection: what is read holds no cycles, and looking for them takes a third of the time."""
@@ -104,7 +153,12 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _bytes(path: Path, limits: Limits, what: str) -> bytes:
+def read_bytes(path: Path, limits: Limits | None = None, *, what: str = "file") -> bytes:
+    """The bytes of a file that may be JSON.
+
+    Raises InputError for one that is not there, cannot be read, is larger than `limits`, or begins as no JSON does.
+    """
+    limits = limits or Limits()
     try:
         if path.is_dir():
             raise InputError(f"{path}: is a folder, expected a JSON file")
@@ -118,7 +172,8 @@ def _bytes(path: Path, limits: Limits, what: str) -> bytes:
             head = file.read(_HEAD)
             if head and head.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")[:1] not in _FIRST:
                 raise InputError(f"{path}: line 1: not JSON, {_what_else(head)}")
-            return head + file.read()
+            file.seek(0)
+            return file.read()
     except FileNotFoundError:
         raise InputError(f"no {what} {path}") from None
     except OSError as problem:
@@ -137,23 +192,18 @@ def _what_else(head: bytes) -> str:
 
 def _check_structure(path: Path, raw: bytes, limits: Limits) -> None:
     """Depth and number of values, from brackets and commas outside of texts, before anything is built from them."""
-    if b"\\" in raw:  # what is escaped in a text neither ends it nor counts
-        raw = raw.replace(b"\\\\", b"__").replace(b'\\"', b"__")
-    deep, values, inside = 0, 0, 0
-    for start in range(0, len(raw), _BLOCK):
-        kinds = _KINDS[np.frombuffer(raw, np.uint8, min(_BLOCK, len(raw) - start), start)]
-        kinds = kinds[kinds != 0]
-        quotes = np.cumsum(kinds == _QUOTE) + inside
-        inside = int(quotes[-1] % 2) if len(quotes) else inside
-        kinds = kinds[quotes % 2 == 0]
-        depth = np.cumsum((kinds == _OPEN).astype(np.int64) - (kinds == _CLOSE)) + deep
-        if len(depth):
-            deep = int(depth[-1])
-            if int(depth.max()) > limits.depth:
-                raise InputError(f"{path}: nested deeper than {limits.depth} levels; such a file is not read")
-        values += int((kinds == _COMMA).sum() + (kinds == _OPEN).sum())
+    values = 0
+    for part in structure(raw):
+        if int(part.depths.max(initial=0)) > limits.depth:
+            raise InputError(f"{path}: nested deeper than {limits.depth} levels; such a file is not read")
+        values += values_in(part)
         if values > limits.values:
             raise InputError(f"{path}: holds more than {limits.values} values; write a smaller file")
+
+
+def values_in(part: Structure) -> int:
+    """How many values there are at most in a part of a file."""
+    return int((part.kinds == COMMA).sum() + (part.kinds == OPEN).sum())
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from assignbench import methods as known_methods
 from assignbench.assigners.base import Assigner
-from assignbench.config import LocalPaths
+from assignbench.config import CellConfig, LocalPaths
 from assignbench.config.method import MethodConfig
 from assignbench.contract import Context
 from assignbench.data.base import DetectionData
@@ -25,7 +25,7 @@ from assignbench.errors import InputError, nearest
 from assignbench.methods import PRESETS, Built, build, resolve
 from assignbench.records import CellRecord, read_json
 from assignbench.records.store import REDO
-from assignbench.study.grid import cells_of, methods_of
+from assignbench.study.grid import Cell as Planned, cells_of, methods_of
 from assignbench.study.reading import Study, read_study
 
 if TYPE_CHECKING:
@@ -114,18 +114,29 @@ class View:
         draw_positives(ax, self.pixels, self.boxes, mine, task)
 
     def _config(self, name: str) -> MethodConfig:
-        if name not in self.methods and name not in PRESETS:
-            raise InputError(f"unknown method '{name}'{nearest(name, [*self.methods, *PRESETS])}")
-        return self.methods[name] if name in self.methods else resolve(name)
+        return _config(name, self.methods)
 
     def _unfit(self, name: str) -> InputError | None:
         """Why a method does not work on the detector with the quality head that it has; None if it does."""
-        own, method = self.cell.config, self._config(name)
         try:
-            known_methods.check(method.model_copy(update={"quality": own.method.quality}), own.detector.spec)
+            _check_fit(name, self.methods, self.cell.config)
         except InputError as problem:
             return problem
         return None
+
+
+def _config(name: str, own: Mapping[str, MethodConfig]) -> MethodConfig:
+    """One of a study's own methods, or a preset. Raises InputError for an unknown name."""
+    if name not in own and name not in PRESETS:
+        raise InputError(f"unknown method '{name}'{nearest(name, [*own, *PRESETS])}")
+    return own[name] if name in own else resolve(name)
+
+
+def _check_fit(name: str, own: Mapping[str, MethodConfig], cell: CellConfig) -> None:
+    """Raises InputError for an unknown method, and for one that does not work on a cell's detector with its head."""
+    method = _config(name, own)
+    if name != cell.method.name:
+        known_methods.check(method.model_copy(update={"quality": cell.method.quality}), cell.detector.spec)
 
 
 def open_view(
@@ -134,6 +145,7 @@ def open_view(
     image: str | None = None,
     data: str | None = None,
     method: str | None = None,
+    methods: Sequence[str] = (),
     sets: Sequence[str] = (),
     cache: Path | None = None,
 ) -> View:
@@ -141,24 +153,30 @@ def open_view(
 
     `image` is a file name or an id of the test or training split; without it an image with several objects. `data` is
     another data set for a study, by its catalogue name; `method` chooses the cell of a study by its method; `sets`
-    are changes of a study as `--set` has them.
+    are changes of a study as `--set` has them. `methods` are those that will be asked for, and the first of them is
+    `method` if that is not named: what is wrong with one is said before an image is read.
     Embedded scenes are kept in `cache`. Raises InputError for what is unknown, and for what does not fit together.
     """
     target = Path(target)
     trained = target.is_dir() and (target / "config.json").is_file()
+    method = method or next(iter(methods), None)
     if trained:
-        cell = _trained(target, cache)
-        methods = {cell.config.method.name: cell.config.method}
+        CellRecord(target, thorough=True).require_done()
+        config = CellRecord(target).trained
+        own, chosen = {config.method.name: config.method}, None
     else:
-        cell, methods = _untrained(read_study(target, data=data, sets=sets), method, cache)
+        chosen, own = _untrained(read_study(target, data=data, sets=sets), method, cache)
+        config = chosen.config
+    for name in methods:
+        _check_fit(name, own, config)
+    cell = _trained(target, cache) if chosen is None else build_cell(Path(), config, chosen.paths, "cpu")
     images, index = _find(cell, image)
     (batch,) = evaluation_batches(images, [index], cell.config.data, 1, training=True)
-    return View(cell, batch, images.images[index].name, trained, methods)
+    return View(cell, batch, images.images[index].name, trained, own)
 
 
 def _trained(folder: Path, cache: Path | None) -> Cell:
     """A finished cell with its final weights. Raises InputError where these are gone."""
-    CellRecord(folder, thorough=True).require_done()
     weights = folder / "checkpoint" / checkpoint.FINAL
     if not weights.is_file():  # looked for first: building the cell renders scenes
         raise InputError(f"{weights}: the cell's weights are not there; {REDO}")
@@ -169,11 +187,11 @@ def _trained(folder: Path, cache: Path | None) -> Cell:
     return cell
 
 
-def _untrained(study: Study, method: str | None, cache: Path | None) -> tuple[Cell, dict[str, MethodConfig]]:
-    """The first cell of a study, or the first one of a method, with its initial weights; and the study's methods."""
+def _untrained(study: Study, method: str | None, cache: Path | None) -> tuple[Planned, dict[str, MethodConfig]]:
+    """The first cell of a study, or the first one of a method; and the study's methods."""
     found = cells_of(study, known_methods, cache=cache)
     chosen = next((c for c in found if c.config.method.name == method), found[0])
-    return build_cell(Path(), chosen.config, chosen.paths, "cpu"), methods_of(study, known_methods)
+    return chosen, methods_of(study, known_methods)
 
 
 def _find(cell: Cell, wanted: str | None) -> tuple[DetectionData, int]:
@@ -187,4 +205,4 @@ def _find(cell: Cell, wanted: str | None) -> tuple[DetectionData, int]:
             if wanted in (image.name, Path(image.name).stem, str(image.id)):
                 return data, index
     known = [i.name for data in splits for i in data.images]
-    raise InputError(f"no image '{wanted}' in {cell.config.data.name}{nearest(wanted, known)[:400]}")
+    raise InputError(f"no image '{wanted}' in {cell.config.data.name}{nearest(wanted, known)}")

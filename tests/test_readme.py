@@ -47,8 +47,9 @@ SHORT = ["--set", "schedule.steps=3", "--set", "data.train_images=12", "--set", 
 
 
 def timed(line: str) -> object:
-    """A command; one that trains a whole grid is a slow test."""
-    return pytest.param(line, marks=pytest.mark.slow) if "rehearse" in line else line
+    """A command; one that trains a whole grid, or starts many processes, is a slow test."""
+    slow = "rehearse" in line or "--nproc" in line
+    return pytest.param(line, marks=pytest.mark.slow) if slow else line
 
 
 @pytest.fixture(scope="module")

@@ -60,11 +60,11 @@ def _by_place(say: Answer, stem: str = "") -> Answer:
         told = [(where, text) for where, part in _places(frame) if (text := say(part))]
         if not told:
             return ""
-        head = f"{stem}: " if stem else ""
+        head = f"{stem} " if stem else ""
         if len({text for _, text in told}) == 1:
             return _sentence(f"{head}{told[0][1]}{' everywhere' if len(told) > 1 else ''}")
-        shown = "; ".join(f"{where} {text}" if stem else f"{where}: {text}" for where, text in told[:MOST])
-        rest = f"; {len(told) - MOST} more places below" if len(told) > MOST else ""
+        shown = "; ".join(f"{text} for {where}" if stem else f"{where}: {text}" for where, text in told[:MOST])
+        rest = f"; {len(told) - MOST} more place{'s' * (len(told) > MOST + 1)} below" if len(told) > MOST else ""
         # Without a stem a detector's name begins the sentence, and keeps its letters.
         return _sentence(f"{head}{shown}{rest}") if stem else f"{shown}{rest}."
 
@@ -81,12 +81,12 @@ def _range(what: str, column: str, show: str = "{:.2f}", where: Mapping[str, str
         means = known.groupby("method", sort=False)[column].mean()
         if means.empty:
             return ""
-        low, high = (show.format(v) for v in (means.min(), means.max()))
+        low, high = (show.format(v).replace("%", " %") for v in (means.min(), means.max()))
         if len(means) == 1:
             return f"{low} ({means.index[0]})"
         if low == high:
             return f"{low} for every method"
-        return f"from {low} ({means.idxmin()}) to {high} ({means.idxmax()})"
+        return f"between {low} ({means.idxmin()}) and {high} ({means.idxmax()})"
 
     return _by_place(say, what)
 
@@ -100,34 +100,46 @@ def _averages(frame: pd.DataFrame) -> str:
             return ""
         best = ranked.iloc[0]
         if len(ranked) == 1:
-            return f"{first} of {best.method}: {100 * best['mean']:.1f} points"
+            return f"the {first} of {best.method} is {100 * best['mean']:.1f} points"
         clear = "resolvably above" if best.get("leads", False) else "not resolvably above"
         second = ranked.iloc[1]
         return (
-            f"highest {first}: {best.method}, {100 * best['mean']:.1f} points, {clear} the second, {second.method} "
-            f"({100 * second['mean']:.1f})"
+            f"the highest {first} is that of {best.method}, {100 * best['mean']:.1f} points, {clear} the second, "
+            f"{second.method} ({100 * second['mean']:.1f})"
         )
 
     return _by_place(say)(frame)
 
 
-def _tally(verdicts: pd.Series, words: Mapping[str, str]) -> str:
+def _tally(verdicts: pd.Series, words: Sequence[str]) -> str:
     """How many have each verdict: "2 higher, 1 lower, 4 not resolvable"."""
     counts = verdicts.value_counts()
-    return ", ".join(f"{counts[v]} {word}" for v, word in words.items() if counts.get(v, 0))
+    return ", ".join(f"{counts[word]} {word}" for word in words if counts.get(word, 0))
 
 
-_WORDS = {v: v for v in (HIGHER, LOWER, OPEN, NOT_TESTABLE)}
+def _found(verdicts: pd.Series, words: Sequence[str], one: str, many: str) -> str:
+    """The same as a clause: "of 3 claims, 2 are supported and 1 is not resolvable"."""
+    if len(verdicts) == 1:
+        return f"the one {one} is {verdicts.iloc[0]}"
+    if verdicts.nunique() == 1 and str(verdicts.iloc[0]).startswith("not "):
+        return f"none of {len(verdicts)} {many} is {str(verdicts.iloc[0]).removeprefix('not ')}"
+    counts = verdicts.value_counts()
+    parts = [f"{counts[w]} {'is' if counts[w] == 1 else 'are'} {w}" for w in words if counts.get(w, 0)]
+    return f"of {len(verdicts)} {many}, {listed(parts)}"
+
+
+_WORDS = (HIGHER, LOWER, OPEN, NOT_TESTABLE)
 
 
 def _differences(frame: pd.DataFrame) -> str:
     metric = str(frame.metric.iloc[0])
     mine = frame[frame.metric == metric]
-    return f"Of {_counted(len(mine), 'difference')} in {metric}, after correction: {_tally(mine.verdict, _WORDS)}."
+    told = _found(mine.verdict, _WORDS, f"difference in {metric}", f"differences in {metric}")
+    return _sentence(f"{told}, after correction")
 
 
 def _claims(frame: pd.DataFrame) -> str:
-    return f"Of {_counted(len(frame), 'claim')}: {_tally(frame.verdict, {v: v for v in dict.fromkeys(frame.verdict)})}."
+    return _sentence(_found(frame.verdict, list(dict.fromkeys(frame.verdict)), "claim", "claims"))
 
 
 def _resolved(gain: str, group: str, what: str) -> Answer:
@@ -141,11 +153,14 @@ def _resolved(gain: str, group: str, what: str) -> Answer:
             return f"None of the {what} can be tested here."
         clear = tested[tested.verdict != OPEN]
         if clear.empty:
-            return f"None of {len(tested)} {what} is resolved."
+            one = what.replace("s by ", " by ", 1)
+            return (
+                f"None of {len(tested)} {what} is resolved." if len(tested) > 1 else f"The one {one} is not resolved."
+            )
         head = f"Of {len(tested)} {what}, {len(clear)} {'is' if len(clear) == 1 else 'are'} resolved"
         largest = clear.loc[clear[gain].abs().idxmax()]
         return (
-            f"{head} ({_tally(clear.verdict, _WORDS)}); the largest: {largest.method} on {largest[group]}, "
+            f"{head} ({_tally(clear.verdict, _WORDS)}); the largest is that of {largest.method} on {largest[group]}, "
             f"{100 * largest[gain]:+.1f} points against {largest.baseline}."
         )
 
@@ -182,8 +197,9 @@ def _factors(frame: pd.DataFrame) -> str:
         for r in clear.itertuples()
     ]
     if not told:
-        return f"None of {_counted(len(tested), 'slope')} is resolved."
-    return _sentence(f"Of {_counted(len(tested), 'slope')}, {len(clear)} resolved: {listed(told)}")
+        return f"None of {len(tested)} slopes is resolved." if len(tested) > 1 else "The one slope is not resolved."
+    is_or_are = "is" if len(clear) == 1 else "are"
+    return f"Of {_counted(len(tested), 'slope')}, {len(clear)} {is_or_are} resolved: {listed(told)}."
 
 
 def _errors(frame: pd.DataFrame) -> str:
@@ -227,12 +243,12 @@ def _summary(frame: pd.DataFrame) -> str:
 
 def _cost(frame: pd.DataFrame) -> str:
     """The clock on the wall where it can be compared, else the processor's: other programs make the former longer."""
-    clock, seconds = "minutes", "train_s"
+    clock, seconds = "in minutes", "train_s"
     if (frame.pareto == NOT_COMPARED).any():
-        clock, seconds = "minutes of processor time", "train_cpu_s"
+        clock, seconds = "in minutes of processor time", "train_cpu_s"
         if seconds not in frame or frame[seconds].isna().all():
             return "The times cannot be compared: other programs had the processor."
-    return _range(f"{clock} to train one cell", "minutes", "{:.1f}")(frame.assign(minutes=frame[seconds] / 60))
+    return _range(f"training one cell takes, {clock},", "minutes", "{:.1f}")(frame.assign(minutes=frame[seconds] / 60))
 
 
 def _last(say: Answer) -> Answer:
@@ -278,16 +294,22 @@ ANSWERS: Mapping[str, Answer] = {
     "factors": _factors,
     "errors": _errors,
     "divergence": _range(
-        "Spearman's correlation of ranking score and IoU", "spearman_rank", where={"candidates": "J_k"}
+        "Spearman's correlation of ranking score and IoU is", "spearman_rank", where={"candidates": "J_k"}
     ),
-    "nms": _range("share of the recall before NMS that is left after it", "NR", "{:.0%}", {"reading": "coverage"}),
-    "quality": _range("mean error of the predicted IoU", "error_kept"),
-    "positives": _last(_range("priors that learn an object's class, at the end", "positives", "{:.1f}", _CLASS)),
-    "orphans": _range("objects whose class no prior learns", "orphans_cls", "{:.0%}"),
-    "churn": _range("positives for the class that were none at the visit before", "churn", "{:.0%}", _CLASS),
-    "evolution": _range("class score of the positives at the end", "cls_score", where={"priors": "positive"}),
-    "scores": _range("how often a positive of an object outscores one of its other priors", "separation", "{:.1%}"),
-    "maps": _range("from the best-scored to the best-placed prior, in sides of the object", "distance"),
+    "nms": _range("the share of recall that NMS leaves is", "NR", "{:.0%}", {"reading": "coverage"}),
+    "quality": _range("the mean error of the predicted IoU is", "error_kept"),
+    "positives": _last(
+        _range("at the end, the priors that learn an object's class number", "positives", "{:.1f}", _CLASS)
+    ),
+    "orphans": _range("the share of objects whose class no prior learns is", "orphans_cls", "{:.0%}"),
+    "churn": _range(
+        "the share of positives for the class that were none at the visit before is", "churn", "{:.0%}", _CLASS
+    ),
+    "evolution": _range("at the end, the class score of the positives is", "cls_score", where={"priors": "positive"}),
+    "scores": _range(
+        "a positive of an object outscores one of its other priors with a probability of", "separation", "{:.1%}"
+    ),
+    "maps": _range("the best-scored prior and the best-placed one lie apart, in sides of the object,", "distance"),
     "curves": _curves,
     "cost": _cost,
     "configuration.pairs": _pairs,

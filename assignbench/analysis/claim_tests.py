@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +12,16 @@ from assignbench.analysis.base import CellData, StudyRecord
 from assignbench.analysis.categories import category_trends, population_of
 from assignbench.analysis.claim_forms import Claim, Kind, unit_of
 from assignbench.analysis.estimates import Estimate, Measured, less
-from assignbench.analysis.pairs import Pair, estimated, over_pairs, pair_across, pair_of, pairs_of, without_cells
+from assignbench.analysis.pairs import (
+    Pair,
+    estimated,
+    others_of,
+    over_pairs,
+    pair_across,
+    pair_of,
+    pairs_of,
+    without_cells,
+)
 from assignbench.analysis.parts import Key, by_method, of_measure, own_estimates
 from assignbench.analysis.prediction import predictions
 from assignbench.analysis.trends import trends
@@ -64,7 +73,8 @@ def _nowhere(claim: Claim, study: StudyRecord) -> str:
         named = " and ".join(f"{m} on {d}" for d, m in claim.sides)
         return f"{named} never meet on one data set" if claim.other else f"{named} has no cell in the study"
     if claim.other:
-        return f"{claim.method} and {claim.other} never meet on one data set and detector"
+        named = " and ".join(dict.fromkeys(m for _, m in claim.sides))
+        return f"{named} never meet on one data set and detector"
     if claim.method:
         return f"{claim.method} is compared with nothing: it is the baseline itself"
     return "no method of the study is compared with another one"
@@ -91,8 +101,7 @@ def _asked(claim: Claim, study: StudyRecord) -> tuple[list[Pair], list[Pair]]:
         sides = {(data, *side) for data, *side in study.grid.values()}
         where = [d for d in dict.fromkeys(d for d, _ in study.places) if {(d, *ours), (d, *theirs)} <= sides]
         return [pair_across(study, data, ours, theirs) for data in where], []
-    places = [p for p in study.places if {claim.method, claim.other} <= set(study.present_at(p))]
-    return [pair_of(study, claim.method, claim.other, p) for p in places], pairs_of(study)
+    return [pair_of(study, claim.method, claim.other, p) for p in _meeting(claim, study)], pairs_of(study)
 
 
 def _greater(claim: Claim, study: StudyRecord) -> list[Tested]:
@@ -130,15 +139,57 @@ def _half(half: float) -> str:
 
 
 def _gains(claim: Claim, study: StudyRecord) -> list[Tested]:
-    """The gain in one measure less the gain in another one."""
-    pairs = pairs_of(study)
-    samples = [less(p.measured(claim.measure), p.measured(claim.second)) for p in pairs]
+    """The gain in one measure less the gain in another one, over the baseline or over the method that is named."""
+    if claim.second_method:
+        return _gains_of_two(claim, study)
+    own = pairs_of(study)
+    pairs = [p for p in own if claim.method in ("", p.method)]
+    if claim.other:
+        pairs = [pair_of(study, claim.method, claim.other, p) for p in _meeting(claim, study)]
+    every = [*pairs, *others_of(pairs, own)]
+    found = over_pairs(every, [less(p.measured(claim.measure), p.measured(claim.second)) for p in every])
+    return [_told(p, e, e.p, missing=_unheld(claim, p.cells)) for p, e in zip(pairs, found, strict=False)]
+
+
+def _gains_of_two(claim: Claim, study: StudyRecord) -> list[Tested]:
+    """The gain of one pair less that of another one, on the seeds that all four methods have finished.
+
+    A difference of two differences varies otherwise than any pair does, so that it is asked alone.
+    """
+    places = _meeting(claim, study)
+    ours = [pair_of(study, claim.method, claim.other, p) for p in places]
+    theirs = [pair_of(study, claim.second_method, claim.second_other, p) for p in places]
+    shared = [[s for s in one.seeds if s in two.seeds] for one, two in zip(ours, theirs, strict=True)]
+    ours = [_kept(p, seeds) for p, seeds in zip(ours, shared, strict=True)]
+    theirs = [_kept(p, seeds) for p, seeds in zip(theirs, shared, strict=True)]
+    samples = [
+        less(one.measured(claim.measure), two.measured(claim.second)) for one, two in zip(ours, theirs, strict=True)
+    ]
     tests = []
-    for pair, e in zip(pairs, over_pairs(pairs, samples), strict=True):
-        if claim.method in ("", pair.method):
-            why = [measures.why_untestable(pair.cells, m) for m in (claim.measure, claim.second)]
-            tests.append(_told(pair, e, e.p, missing="; ".join(dict.fromkeys(w for w in why if w))))
+    against = f"{claim.second} gain of {claim.second_method} over {claim.second_other}"
+    for one, two, e in zip(ours, theirs, over_pairs(ours, samples), strict=True):
+        why = two.untestable or ("" if one.seeds or one.untestable else "the four have no finished seed in common")
+        test = _told(one, e, e.p, missing=why or _unheld(claim, [*one.cells, *two.cells]))
+        tests.append(replace(test, baseline=f"{claim.other}, less the {against}"))
     return tests
+
+
+def _kept(pair: Pair, seeds: Sequence[int]) -> Pair:
+    """A pair with these of its seeds alone."""
+    ours, theirs = ({s: cells[s] for s in seeds} for cells in (pair.ours, pair.theirs))
+    return replace(pair, ours=ours, theirs=theirs)
+
+
+def _meeting(claim: Claim, study: StudyRecord) -> list[tuple[str, str]]:
+    """Where the study has all methods that a claim names."""
+    named = {method for _, method in claim.sides}
+    return [p for p in study.places if named <= set(study.present_at(p))]
+
+
+def _unheld(claim: Claim, cells: Sequence[CellData]) -> str:
+    """Why no test on the two measures may rest on these cells."""
+    why = [measures.why_untestable(cells, m) for m in (claim.measure, claim.second)]
+    return "; ".join(dict.fromkeys(w for w in why if w))
 
 
 # A method by itself.

@@ -138,7 +138,7 @@ def _table(
     units: Mapping[str, str],
     time: str,
 ) -> Result:
-    """A table of cells averaged over seeds, with the front of AP against `time`, and what its caption must say."""
+    """A table of cells averaged over seeds, with the front of AP against `time`, and what must stand below it."""
     rows = [{**keys_of(c), **{k: np.nan if v is None else v for k, v in row_of(c).items()}} for c in records]
     cells = pd.DataFrame(rows)
     table = over_seeds(cells)
@@ -151,25 +151,34 @@ def _table(
     several = ((place, part) for place, part in parts if part.method.nunique() > 1)
     why_not = {place: why for place, part in several if (why := incomparable(part.cpu_share.tolist()))}
     table["pareto"] = [_pareto(row, table, why_not, time) for _, row in table.iterrows()]
-    told = [f"{caption}, mean over seeds"]
-    told += [f"no Pareto front for {detector} on {data}: {why}" for (data, detector), why in why_not.items()]
+    told = [f"No Pareto front for {detector} on {data}: {why}." for (data, detector), why in why_not.items()]
     told += _beside_load(records, cells) + (_sizes(records) if key == "cost.test" else [])
-    return Result(key, "; ".join(told), table.drop(columns="image_s", errors="ignore"), units)
+    table = table.drop(columns="image_s", errors="ignore")
+    return Result(key, f"{caption}, mean over seeds", table, units, notes=tuple(told), folded=_folded(table))
+
+
+def _folded(table: pd.DataFrame) -> tuple[str, ...]:
+    """Processor times of parts, and of training's time in seconds and in hours the one that says less."""
+    names = [c for c in table if str(c).endswith("_cpu_ms")]
+    if "train_h" in table:
+        names.append("train_s" if (table.train_h >= 1).any() else "train_h")
+    return tuple(names)
 
 
 def _beside_load(records: Sequence[CellRecord], cells: pd.DataFrame) -> list[str]:
-    """Says which methods were measured while other programs had the processor."""
+    """Says which methods were measured while other programs had the processor, by detector."""
     on_cpu = np.array([c.environment.get("device") == "cpu" for c in records])
     found = cells[on_cpu & (cells.cpu_share < ALONE)]
-    names = list(dict.fromkeys(f"{r.method} ({r.detector}, {r.data})" for r in found.itertuples()))
-    return [f"measured beside other load: {', '.join(names)}"] if names else []
+    places = found.groupby(["data", "detector"], sort=False).method.unique()
+    names = [f"{', '.join(methods)} ({detector}, {data})" for (data, detector), methods in places.items()]
+    return [f"Measured beside other load: {'; '.join(names)}."] if names else []
 
 
 def _sizes(records: Sequence[CellRecord]) -> list[str]:
     """At which height and width multiply-adds were counted."""
     found = {(c.config.data.name, *(c.summary.get("gflops_hw") or ())) for c in records}
     named = [f"{h} x {w} px on {data}" for data, h, w in sorted(f for f in found if len(f) == 3)]
-    return [f"gflops at {', '.join(named)} (height x width)"] if named else []
+    return [f"gflops at {', '.join(named)} (height x width)."] if named else []
 
 
 def incomparable(shares: Sequence[float]) -> str:

@@ -140,12 +140,14 @@ def _by_group(cell: CellData) -> list[dict[str, object]]:
             for name, column in SCORES.items()
         }
     )
+    orders = {"class": cell.true_classes, "size": SIZE_NAMES, "crowdedness": CROWDING.names}
     rows: list[dict[str, object]] = []
     for by, names in labels.items():
         groups = values.groupby(np.asarray(names))
         mean, count = groups.mean(), groups.spearman_rank.count()
-        for name, told in mean[count > 0].iterrows():
-            rows.append({"by": by, "group": name, **told.to_dict(), "objects": int(count[name])})
+        for name in orders[by]:
+            if count.get(name, 0) > 0:
+                rows.append({"by": by, "group": name, **mean.loc[name].to_dict(), "objects": int(count[name])})
     return rows
 
 

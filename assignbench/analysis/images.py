@@ -86,8 +86,9 @@ def images(study: StudyRecord) -> Result:
 def _answer(frame: pd.DataFrame) -> str:
     if frame.empty:
         return ""
-    told = []
+    told: list[str] = []
     for what, row in (("gain", frame.loc[frame.difference.idxmax()]), ("loss", frame.loc[frame.difference.idxmin()])):
         if (row.difference > 0) == (what == "gain"):
-            told.append(f"{what}: {row.method} in {row['name']}, {100 * row.difference:+.0f} per cent of its objects")
-    return f"The largest {'; the largest '.join(told)}."
+            share = f"{100 * row.difference:+.0f} per cent of its objects"
+            told.append(f"largest {what} {'is ' * (not told)}that of {row.method} in {row['name']} ({share})")
+    return f"The {', the '.join(told)}."

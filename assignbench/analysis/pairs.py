@@ -154,9 +154,14 @@ def estimated(
 
     `relative`: as shares of the baseline.
     """
-    every = [*pairs, *(p for p in beside if not any(_same(p, q) for q in pairs))]
+    every = [*pairs, *others_of(pairs, beside)]
     samples = [p.measured(measure, relative=relative) for p in every]
     return over_pairs(every, samples, moderate=moderate)[: len(pairs)]
+
+
+def others_of(pairs: Sequence[Pair], beside: Sequence[Pair]) -> list[Pair]:
+    """The pairs `beside` that are none of these."""
+    return [p for p in beside if not any(_same(p, q) for q in pairs)]
 
 
 def _same(one: Pair, other: Pair) -> bool:

@@ -44,7 +44,8 @@ def predictions(study: StudyRecord, measure: str) -> list[Prediction]:
 def _prediction(data: str, detector: str, means: np.ndarray) -> Prediction:
     count = len(means)
     if count < LEAST_METHODS:
-        reason = f"{count} methods with recorded candidates; {LEAST_METHODS} are needed, since methods are the units"
+        told = f"{count} method{'s' * (count != 1)} with recorded candidates"
+        reason = f"{told}; {LEAST_METHODS} are needed, since methods are the units"
         return Prediction(data, detector, count, float("nan"), float("nan"), reason)
     if len(np.unique(means[:, 0])) < 2 or len(np.unique(means[:, 1])) < 2:
         return Prediction(data, detector, count, float("nan"), float("nan"), "one of the two never varies")

@@ -22,7 +22,8 @@ class Result:
     must have. `role`: "table" is printed, "figure" only drawn, "appendix" printed at the end of the page (raw p values,
     on which no headline may rest). `population`: for whom the intervals in it speak, where no column of that name says
     it. A column `seed` marks one row per cell, which the report averages over. `notes` are sentences that stand below
-    the printed table. `answer`: the one sentence that the table comes to; where it is "", `answers` may know one.
+    the printed table. `folded`: columns that only the table of all rows and columns shows. `answer`: the one sentence
+    that the table comes to; where it is "", `answers` may know one.
     """
 
     key: str
@@ -32,4 +33,5 @@ class Result:
     role: Role = "table"
     population: str = ""
     notes: tuple[str, ...] = ()
+    folded: tuple[str, ...] = ()
     answer: str = ""

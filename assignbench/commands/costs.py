@@ -11,14 +11,16 @@ from assignbench.commands.opening import Opened
 from assignbench.config.cell import CellConfig
 from assignbench.config.detector import FROM_TORCHVISION
 from assignbench.config.images import AspectSize
+from assignbench.config.words import plain_number
 from assignbench.data.presence import absent, images_of
-from assignbench.downloads import Offer, offer_of, offers_of
+from assignbench.downloads import Offer, brought, offer_of, offers_of
 from assignbench.errors import InputError
 from assignbench.records import CellRecord
 from assignbench.study.grid import Cell
 from assignbench.study.speeds import Speed, estimated
 
 MEASURED = "measured"
+LEAST_TOLD = 0.1  # hours or minutes
 
 
 @dataclass
@@ -43,15 +45,15 @@ class Costs:
         hours = images / speed.images_per_second / 3600
         self.hours[speed.device] = self.hours.get(speed.device, 0.0) + hours
         self.origins.setdefault(speed.device, {})[speed.origin] = None
-        return f"about {_told(hours)} at {speed.images_per_second:.3g} images/s"
+        return f"{_about(hours)} at {plain_number(speed.images_per_second)} images/s"
 
     def lines(self) -> Iterator[str]:
         """The sums, one device after the other."""
         for device, hours in self.hours.items():
-            told = (
-                f"{_told(hours)} on one {device}" if "CPU" in device else f"{_told(hours, 'GPU hours')} of a {device}"
-            )
-            yield f"left: about {told}, one training at a time ({'; '.join(self.origins[device])})"
+            told = f"{_about(hours)} on one {device}"
+            if "CPU" not in device:
+                told = f"{_about(hours, 'GPU hours')} of a {device}"
+            yield f"left: {told}, one training at a time ({'; '.join(self.origins[device])}); tests come on top"
         if self.unknown:
             yield f"left: {self.unknown} trainings whose speed or number of images is not known before one has run"
         elif not self.hours:
@@ -92,20 +94,23 @@ def data_lines(cells: Sequence[Cell]) -> Iterator[str]:
 
 def remedy(weights: Path) -> str:
     """How to get a weights file that is not there, where that is known; begins with a semicolon."""
-    offer = offer_of(weights)
+    offer, by_hand = offer_of(weights), brought(weights)
+    if by_hand:
+        return f"; {by_hand}"
     return f"; `assignbench data get {offer.name}` downloads it" if offer else ""
 
 
-def disk_line(opened: Opened, out: Path) -> str:
-    """What the records of the cells that are not done take, and what is free."""
+def disk_lines(opened: Opened, out: Path) -> Iterator[str]:
+    """What the records of the cells that are not done take, what is free, and a warning where that is less."""
     images = {}
     for config, root in _data_sets(opened.cells):
         found = images_of(config.data, config.evaluation.split, root)
         images[config.data.name] = found[0] if found else 0
     need = room.needed(opened.cells, opened.folder, images, room.parameters(opened.cells))
-    return (
-        f"disk: about {room.told(need)} for the records of what is not done, {room.told(room.free(out))} free at {out}"
-    )
+    free = room.free(out)
+    yield f"disk: about {room.told(need)} for the records of what is not done, {room.told(free)} free at {out}"
+    if need > free:
+        yield f"warning: {room.lacking(need, free, out)}"
 
 
 def _data_sets(cells: Sequence[Cell]) -> list[tuple[CellConfig, Path]]:
@@ -131,8 +136,9 @@ def _size(config: CellConfig) -> str:
     return f" ({room.told(sum(o.size for o in offers))})"
 
 
-def _told(hours: float, unit: str = "hours") -> str:
-    """Hours for people: minutes of a short time, unless they are counted as `unit` says."""
+def _about(hours: float, unit: str = "hours") -> str:
+    """Hours for people: minutes of a short time, unless they are counted as `unit` says; never a rounded nothing."""
+    number, digits = hours, 0 if hours >= 10 else 1
     if unit == "hours" and hours < 1.5:
-        return f"{60 * hours:.1f} minutes" if hours < 0.15 else f"{60 * hours:.0f} minutes"
-    return f"{hours:,.0f} {unit}" if hours >= 10 else f"{hours:.1f} {unit}"
+        number, unit, digits = 60 * hours, "minutes", 1 if hours < 0.15 else 0
+    return f"about {number:,.{digits}f} {unit}" if number >= LEAST_TOLD else f"< {LEAST_TOLD} {unit}"

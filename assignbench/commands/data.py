@@ -22,6 +22,10 @@ def data(options: argparse.Namespace, console: Console) -> int:
     """`get NAME...` brings data sets into the data folder; `list` says what can be had and what is there."""
     folder = data_folder()
     if options.what == "list":
+        if options.names:
+            named = " ".join(options.names)
+            told = f"lists all there is and takes no name; to bring it: assignbench data get {named:.200}"
+            raise InputError(f"data list {named:.200}: {told}")
         _list(folder, console)
         return 0
     if not options.names:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from assignbench.config.precision import Precision, precision_here
 from assignbench.errors import InputError
 
 
@@ -18,3 +19,12 @@ def choose_device(wanted: str) -> tuple[str, str]:
         return "cuda", f"device: cuda ({torch.cuda.get_device_name(0)})"
     why = "asked for" if wanted == "cpu" else "no GPU found"
     return "cpu", f"device: cpu ({why}; {os.cpu_count()} cores)"
+
+
+def precision_for(wanted: str) -> Precision:
+    """What `amp: auto` stands for on the device that `wanted` means; raises InputError as `choose_device` does."""
+    import torch
+
+    if choose_device(wanted)[0] == "cpu":
+        return precision_here()
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "none"

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bars, TaskID, TextColumn
 
 from assignbench.characters import printable
-from assignbench.launch.base import Progress, Watch
+from assignbench.launch.base import Watch
+from assignbench.launch.progress import Progress
 from assignbench.records import CellRecord
 from assignbench.study.grid import Cell
 
@@ -59,7 +60,8 @@ class Display:
 
 def _note(p: Progress) -> str:
     left = "" if p.seconds_left is None else f", {int(p.seconds_left) // 60}:{int(p.seconds_left) % 60:02d} left"
-    return f"{p.phase} {p.images_per_second:.0f} images/s{left}" if p.phase == "training" else p.phase
+    told = f"{p.phase} {p.images_per_second:.0f} images/s{left}" if p.phase == "training" else p.phase
+    return f"{told} ({p.by})" if p.by else told
 
 
 def closing_table(console: Console, cells: Sequence[Cell], records: Mapping[str, CellRecord]) -> None:

@@ -12,9 +12,11 @@ import assignbench
 from assignbench.commands import room
 from assignbench.commands.devices import choose_device
 from assignbench.commands.opening import Opened, open_study, read
+from assignbench.commands.pictured import wrong_pictures
 from assignbench.commands.weights import check_study_weights
 from assignbench.config.cell import CellConfig
 from assignbench.config.data import Split
+from assignbench.data.base import DetectionData
 from assignbench.errors import InputError
 from assignbench.study.baselines import pair_lines
 from assignbench.study.checks import scheduled_at
@@ -46,10 +48,13 @@ def doctor(options: argparse.Namespace, console: Console) -> int:
     wrong: list[str] = []
     test_images = {}
     for config, root in {c.config.data.name: (c.config, Path(c.paths.root)) for c in opened.everything}.values():
-        images = _data(config, root, console, wrong, also=("val",) if opened.trials else ())
-        train, test_images[config.data.name] = (images.get(split, 0) for split in config.splits)
+        splits = _data(config, root, console, wrong, also=("val",) if opened.trials else ())
+        train, test = (splits.get(split) for split in config.splits)
+        test_images[config.data.name] = len(test) if test else 0
         if train:
-            wrong += _unreached(opened, config.data.name, train)
+            wrong += _unreached(opened, config.data.name, len(train))
+        if train and test:
+            wrong += wrong_pictures(opened.study, config.data, train, test)
     _weights(opened, console, wrong)
     _room(opened, options.out, test_images, console, wrong)
     if wrong:
@@ -75,8 +80,8 @@ def _questions(opened: Opened, console: Console) -> None:
 
 def _data(
     config: CellConfig, root: Path, console: Console, wrong: list[str], also: tuple[Split, ...] = ()
-) -> dict[str, int]:
-    """Prints what a data set holds and all its problems, and adds what must be mended; images of each sound split.
+) -> dict[str, DetectionData]:
+    """Prints what a data set holds and all its problems, and adds what must be mended; returns each sound split.
 
     Looked at are the splits that files name, and those that cells read: the study's own and `also`.
     """
@@ -89,7 +94,7 @@ def _data(
     spec, used = config.data, (*config.splits, *also)
     console.print(f"data set {spec.name} ({spec.kind}){'' if spec.kind == 'shapes' else f' in {root}'}")
     lenient = spec if spec.kind == "shapes" else spec.model_copy(update={"on_bad": "skip"})
-    splits = {}
+    splits: dict[str, DetectionData] = {}
     named: list[Split] = [split for split in ("train", "val", "test") if spec.pairs(split) or split in used]
     for split in named:
         try:
@@ -108,10 +113,10 @@ def _data(
             wrong.append(f"data set '{spec.name}', {split}: {told}")
         for line in more:
             console.print(f"    {line}")
-    for split in [s for s in splits if s != "train" and "train" in splits]:
-        for line in overlap_notes(splits["train"], splits[split], digest_of, split):
+    for other in [s for s in splits if s != "train" and "train" in splits]:
+        for line in overlap_notes(splits["train"], splits[other], digest_of, other):
             console.print(f"  {line}")
-    return {split: len(found) for split, found in splits.items()}
+    return splits
 
 
 def _unreached(opened: Opened, data: str, images: int) -> list[str]:
@@ -148,7 +153,4 @@ def _room(opened: Opened, out: Path, test_images: dict[str, int], console: Conso
     free = room.free(out)
     console.print(f"disk: about {room.told(need)} for the records of what is not done, {room.told(free)} free at {out}")
     if need > free:
-        wrong.append(
-            f"{out}: the study needs about {room.told(need)}, {room.told(free)} are free; make room, name another "
-            "--out, or run part of it with --only or --seeds"
-        )
+        wrong.append(room.lacking(need, free, out))

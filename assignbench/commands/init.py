@@ -16,6 +16,7 @@ from assignbench.config.data import DataSpec
 from assignbench.config.detector import FROM_TORCHVISION, SMALL_BACKBONES, resolve
 from assignbench.config.network import DetectorSpec
 from assignbench.config.recipes import RECIPES, default_recipe
+from assignbench.config.words import plain_number
 from assignbench.data.catalog import load
 from assignbench.data.layout import Layout, absolute, coco_layout, voc_layout
 from assignbench.data.profile import profile
@@ -53,9 +54,11 @@ def initialise(options: argparse.Namespace, console: Console) -> int:
         written.append(path)
         write_text(path, _text(options, spec, entry, images, skipped))
         _check(path)
-    except BaseException:
+    except BaseException as problem:
         for file in written:
             file.unlink(missing_ok=True)
+        if isinstance(problem, InputError):
+            raise InputError(_of_given(str(problem), options, path, layout)) from None
         raise
     for line in (*layout.told, *told):
         console.print(line, markup=False)
@@ -63,6 +66,19 @@ def initialise(options: argparse.Namespace, console: Console) -> int:
     console.print(f"detector {options.detector}, backbone: {beginning}", markup=False)
     console.print(f"study: {path}\nnext: assignbench plan {path}, then assignbench run {path}", markup=False)
     return 0
+
+
+def _of_given(told: str, options: argparse.Namespace, study: Path, layout: Layout) -> str:
+    """What is wrong in the words of what was given: the files that it was found in are not there any more."""
+    found = re.fullmatch(rf"{re.escape(str(study))}(?:: line \d+)?: (.*)", told, re.DOTALL)
+    if found is not None:
+        option = f"--methods {options.methods:.200}" if options.methods else "no study was written"
+        return f"{option}: {found[1]}"
+    source = absolute(options.coco or options.voc)
+    for file in layout.files:
+        part = f"({file.stem.rpartition('_')[2]} part)"
+        told = told.replace(str(file), f"{source} {part}").replace(file.name, f"{source.name} {part}")
+    return told if str(source) in told else f"{source}: {told}"
 
 
 def _name(options: argparse.Namespace) -> str:
@@ -150,7 +166,7 @@ def _text(options: argparse.Namespace, spec: DetectorSpec, data: DataSpec, image
         lines.append(f"  on_bad: skip  # {skipped} problem(s) of the annotations are left out and counted")
     lines += [
         f"seeds: {options.seeds or SEEDS}  # with fewer than three, no difference is called real",
-        f"schedule: {_flow(schedule)}  # {epochs:.3g} epochs of {images} images",
+        f"schedule: {_flow(schedule)}  # {plain_number(epochs)} epochs of {images:,} images",
     ]
     return "\n".join(lines) + "\n"
 

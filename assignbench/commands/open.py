@@ -24,9 +24,8 @@ def open_report(options: argparse.Namespace, console: Console) -> int:
     if _has_screen() and _opened(page):
         console.print(f"opened {page}", markup=False)
     else:
-        console.print(
-            f"{page}\nno browser here: copy the file to a machine that has one; it needs no network", markup=False
-        )
+        told = f"copy the folder {page.parent} to a machine that has one and open {page.name} there"
+        console.print(f"{page}\nno browser here: {told}; it needs its figures, and no network", markup=False)
     return 0
 
 

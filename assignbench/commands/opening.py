@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
+from assignbench.commands.devices import precision_for
 from assignbench.commands.folders import check_out
+from assignbench.commands.questions import check_answerable, check_classes, check_questions
 from assignbench.config.method import MethodConfig
+from assignbench.config.precision import Precision
 from assignbench.config.tuned import Tuned
-from assignbench.errors import InputError, nearest
+from assignbench.errors import InputError
 from assignbench.records import read_json
 from assignbench.study.about import Stale, about
 from assignbench.study.baselines import baselines_of
-from assignbench.study.checks import check_recall
 from assignbench.study.grid import Cell, cells_of, chosen, methods_of
 from assignbench.study.printed import cells_of_table, table_named
 from assignbench.study.reading import Study, read_study, variants
@@ -76,8 +78,9 @@ def open_study(options: argparse.Namespace) -> Opened:
     for variant in others:
         cells_of(variant, methods)
         trials_of(variant, methods)
-        baselines_of(variant, methods)
+        check_answerable(variant, baselines_of(variant, methods))
     folder, cache = run_folder(options, study), (options.out / ".cache").resolve()
+    study = replace(study, precision=_precision(folder, getattr(options, "device", "auto")))
     trials = trials_of(study, methods, cache=cache)
     found, untuned = None, ""
     if trials:
@@ -87,7 +90,10 @@ def open_study(options: argparse.Namespace) -> Opened:
             study = tuned(study, found, trials)
         except InputError as problem:
             found, untuned = None, str(problem)
-    everything = cells_of(study, methods, cache=cache)
+    everything, baselines = cells_of(study, methods, cache=cache), baselines_of(study, methods)
+    check_answerable(study, baselines)
+    if not options.preset and not options.data:  # else a study's claims may be about classes of other data
+        check_classes(study, everything)
     table = wanted_table(options, study)
     needed = everything
     if table:
@@ -99,12 +105,24 @@ def open_study(options: argparse.Namespace) -> Opened:
         everything=tuple(everything),
         cells=tuple(chosen(needed, options.only)),
         methods=methods_of(study, methods),
-        baselines=baselines_of(study, methods),
+        baselines=baselines,
         trials=tuple(trials),
         tuned=found,
         untuned=untuned,
         table=table,
     )
+
+
+def _precision(folder: Path, device: str) -> Precision:
+    """What `amp: auto` stands for: as the study was begun, also elsewhere, so that its cells never mix; else what suits
+    the device.
+    """
+    try:
+        begun = read_json(folder / "study.json")
+    except InputError:  # it is written anew, and whoever reads it for more than this says what is wrong with it
+        begun = {}
+    found = begun.get("precision", "bf16") if begun else precision_for(device)
+    return found if found in get_args(Precision) else precision_for(device)
 
 
 def wanted_table(options: argparse.Namespace, study: Study) -> str:
@@ -127,53 +145,6 @@ def asked(study: Study, table: str) -> Study:
 def tuning_folder(folder: Path) -> Path:
     """Where the sweep of a run folder's study is trained, and where what it chose is kept."""
     return folder.with_name(f"{folder.name}-tune")
-
-
-def check_questions(study: Study) -> None:
-    """Claims and analyses must be known before hours of training, not after. Raises InputError."""
-    from assignbench.analysis import ORDER, chosen as analyses_of
-
-    names = [m.name for m in study.spec.methods]
-    for place, name in enumerate(study.spec.analyses):
-        try:
-            analyses_of([name], ORDER)
-        except InputError as problem:
-            raise InputError(f"{study.where('analyses', place)}: {problem}") from None
-    _check_claims(study, names)
-    _check_primary(study)
-
-
-def _check_primary(study: Study) -> None:
-    """The primary measure is one in points: differences in it stand in the table of differences."""
-    from assignbench.analysis.measures import IN_POINTS, in_points
-
-    name = study.spec.primary
-    if not in_points(name):
-        raise InputError(f"{study.where('primary')}: no measure in points is called '{name}'{nearest(name, IN_POINTS)}")
-
-
-def _check_claims(study: Study, methods: Sequence[str]) -> None:
-    """Each must be a claim, and none be there twice: its tests would count twice in the correction of all verdicts."""
-    from assignbench.analysis.claim_forms import parse
-    from assignbench.analysis.measures import recall_at
-
-    everywhere, detectors = {d.name for d in study.spec.data}, [d.shown for d in study.spec.detectors]
-    first: dict[tuple[Hashable, str], int] = {}
-    for place, entry in enumerate(study.spec.claims):
-        try:
-            claim = parse(entry.claim, methods, detectors)
-        except InputError as problem:
-            raise InputError(f"{study.where('claims', place)}: {problem}") from None
-        asked = [name for _, name in claim.sides] or methods
-        for count in filter(None, map(recall_at, (claim.measure, claim.second))):
-            check_recall(study, count, asked, study.where("claims", place))
-        # "for every detector" makes no other tests, so two claims that differ in it alone are one.
-        meant = replace(claim, text="", every=False)
-        for data in sorted(set(entry.data) or everywhere):
-            same = first.setdefault((meant, data), place)
-            if same != place:
-                told = f"claim '{claim.text}' on {data} is that of claims.{same} too"
-                raise InputError(f"{study.where('claims', place)}: {told}; keep one of them")
 
 
 def run_folder(options: argparse.Namespace, study: Study) -> Path:

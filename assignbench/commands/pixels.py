@@ -13,7 +13,20 @@ from assignbench.config import CellConfig, LocalPaths
 from assignbench.data.base import DetectionData
 from assignbench.data.catalog import load
 from assignbench.errors import InputError
-from assignbench.records import read_json
+from assignbench.records import CellRecord, read_json
+
+
+def training_names(cell: CellRecord) -> dict[int, str]:
+    """The names of a cell's training images by id, from its data set; nothing where that is not there any more."""
+    written = read_json(cell.folder / "local.json")
+    if not written:
+        return {}
+    root = Path(LocalPaths.model_validate(written).root or ".")
+    try:
+        data = load(cell.trained.data, "train", root, scene_cache(cell.folder))
+    except InputError:
+        return {}
+    return {image.id: image.name for image in data.images}
 
 
 class Pixels:

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 
 from rich.console import Console
 
-from assignbench.commands.costs import Costs, data_lines, disk_line, measured_speeds
+from assignbench.commands.costs import Costs, data_lines, disk_lines, measured_speeds
 from assignbench.commands.opening import Opened, open_study
 from assignbench.commands.power import power_lines
 from assignbench.commands.staleness import look
 from assignbench.commands.trainings import Trainings
+from assignbench.config.precision import Precision
 from assignbench.records import CellRecord
 from assignbench.study.about import question_of
 from assignbench.study.baselines import pair_lines
@@ -20,6 +21,11 @@ from assignbench.study.printed import printed_rows
 from assignbench.study.recipe import recipe_lines
 from assignbench.study.trainings import counted, trainings_of
 from assignbench.study.tuning import named
+
+PRECISIONS: dict[Precision, str] = {
+    "bf16": "bf16 (amp: auto, and the processor or GPU computes in it, or the study was begun so)",
+    "none": "float32 (amp: auto, and nothing here computes in bf16, or the study was begun so)",
+}
 
 
 def plan(options: argparse.Namespace, console: Console) -> int:
@@ -42,7 +48,7 @@ def plan(options: argparse.Namespace, console: Console) -> int:
             note += f" {costs.add(cell)}"
         console.print(f"{state:8} {cell.id} {note.strip()}".rstrip())
     inputs.tell(console, [c.id for c in opened.cells])
-    for line in (*data_lines(opened.cells), *costs.lines(), disk_line(opened, options.out)):
+    for line in (*data_lines(opened.cells), *costs.lines(), *disk_lines(opened, options.out)):
         console.print(line, markup=False)
     if options.detect:
         for line in power_lines(opened, options.detect):
@@ -57,6 +63,8 @@ def _asked(opened: Opened) -> Iterator[str]:
     if spec.cost:
         yield f"cost: {spec.cost}"
     yield from recipe_lines(spec)
+    if spec.schedule.amp == "auto":
+        yield f"precision: {PRECISIONS[opened.study.precision]}"
     yield "methods and what they are compared with:"
     for line in pair_lines(opened.study, opened.methods, opened.baselines):
         yield f"  {line}"

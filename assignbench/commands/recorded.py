@@ -14,6 +14,7 @@ from rich.table import Table
 
 from assignbench.analysis import CellData
 from assignbench.analysis.probes import separation
+from assignbench.commands.image_names import meant, named, probe_image
 from assignbench.commands.pixels import Pixels
 from assignbench.errors import InputError, nearest
 from assignbench.measure.boxes import pairwise_iou
@@ -32,6 +33,8 @@ _CORNERS = ("x1", "y1", "x2", "y2")
 def draw_recorded(options: argparse.Namespace, console: Console) -> int:
     """Draws what the records of a cell, and of the one beside it (`--vs`), say of an image. Raises InputError."""
     cells = [_finished(path) for path in (options.target, options.vs) if path is not None]
+    if len({cell.folder.resolve() for cell in cells}) < len(cells):
+        raise InputError(f"--vs {options.vs}: is the cell itself, which differs in nothing from itself; name another")
     names = _names(cells)
     path = _DRAW[options.what](dict(zip(names, cells, strict=True)), options, console)
     console.print(f"picture: {path}", markup=False)
@@ -73,7 +76,8 @@ def _detections(cells: dict[str, CellRecord], options: argparse.Namespace, conso
     image = _test_image(first, options.image)
     truth = first.objects[(first.objects.image_id == image) & ~first.objects.crowd]
     objects = [Truth(_box(o), str(first.classes[int(o.label)])) for o in truth.itertuples()]
-    table = Table(title=f"image {image}: objects, and the best detection of each cell", box=None)
+    about = named(first.config.evaluation.split, image, _test_names(first)[image])
+    table = Table(title=f"{about}: objects, and the best detection of each cell", box=None)
     for column in ("object", "class", *known):
         table.add_column(column, justify="right" if column == "object" else "left")
     shown, best = {}, []
@@ -115,11 +119,16 @@ def _test_image(cell: CellData, wanted: str | None) -> int:
     if wanted is None:
         counts = cell.objects[~cell.objects.crowd].groupby("image_id").size().clip(upper=MANY)
         return int(counts.idxmax()) if len(counts) else int(images.image_id.iloc[0])
-    for image, name in zip(images.image_id.tolist(), images.name.tolist(), strict=True):
-        if wanted in (str(image), name, Path(name).stem):
-            return int(image)
-    known = images.name.tolist()
-    raise InputError(f"--image: no test image '{wanted:.80}' in {cell.cell.folder}{nearest(wanted, known)[:400]}")
+    names = _test_names(cell)
+    found = meant(wanted, names)
+    if found is None:
+        known = list(names.values())
+        raise InputError(f"--image: no test image '{wanted:.80}' in {cell.cell.folder}{nearest(wanted, known)}")
+    return found
+
+
+def _test_names(cell: CellData) -> dict[int, str]:
+    return dict(zip(cell.images.image_id.tolist(), cell.images.name.tolist(), strict=True))
 
 
 # ---- probe objects
@@ -129,6 +138,7 @@ def _maps(cells: dict[str, CellRecord], options: argparse.Namespace, console: Co
     from assignbench.report.single import maps_picture
 
     image, number = _probe_object(cells, options)
+    console.print(f"{named('train', image)}, object {number}", markup=False)
     views = []
     for name, cell in cells.items():
         mine = _rows(_visits(cell)[-1], image, number)
@@ -143,7 +153,7 @@ def _evolution(cells: dict[str, CellRecord], options: argparse.Namespace, consol
     from assignbench.report.single import evolution_picture
 
     image, number = _probe_object(cells, options)
-    table = Table(title=f"image {image}, object {number} over training", box=None)
+    table = Table(title=f"{named('train', image)}, object {number}, over training", box=None)
     for column in ("cell", "training", "positives", "their class score", "their IoU", "class score of others"):
         table.add_column(column, justify="left" if column == "cell" else "right")
     rows = {}
@@ -167,6 +177,7 @@ def _scores(cells: dict[str, CellRecord], options: argparse.Namespace, console: 
     from assignbench.report.single import scores_picture
 
     image, number = _probe_object(cells, options)
+    console.print(f"{named('train', image)}, object {number}", markup=False)
     views = []
     for name, cell in cells.items():
         mine = _rows(_visits(cell)[-1], image, number)
@@ -204,12 +215,7 @@ def _probe_object(cells: dict[str, CellRecord], options: argparse.Namespace) -> 
         told = "their probe images have no object in common" if len(cells) > 1 else "its probe images have no object"
         raise InputError(f"{', '.join(str(c.folder) for c in cells.values())}: {told}; name another cell")
     images = sorted({image for image, _ in there})
-    image = None if options.image is None else next((i for i in images if str(i) == options.image), None)
-    if options.image is not None and image is None:
-        raise InputError(
-            f"--image {options.image:.80}: only the probe images were looked at while training; their ids are "
-            f"{', '.join(map(str, images[:30]))}"
-        )
+    image = None if options.image is None else probe_image(next(iter(cells.values())), options.image, images)
     table = next(iter(last.values()))
     table = table[[pair in there for pair in zip(table.image_id.tolist(), table.object.tolist(), strict=True)]]
     if image is not None:

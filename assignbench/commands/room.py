@@ -49,6 +49,14 @@ def free(folder: Path) -> int:
     return shutil.disk_usage(there).free
 
 
+def lacking(need: float, there: float, out: Path) -> str:
+    """What to do where fewer bytes are free than a study needs."""
+    return (
+        f"{out}: the study needs about {told(need)}, {told(there)} are free; make room, name another --out, or run "
+        "part of it with --only or --seeds"
+    )
+
+
 def told(count: float) -> str:
     """Bytes for people."""
     for unit in ("bytes", "kB", "MB", "GB"):

@@ -14,16 +14,22 @@ from types import FrameType
 
 from rich.console import Console
 
-from assignbench.commands.devices import choose_device
 from assignbench.commands.display import Display, closing_table
+from assignbench.commands.launchers import device_of, run_apart, wanted_cluster
 from assignbench.commands.opening import Opened, open_study
+from assignbench.commands.pictured import wrong_pictures
+from assignbench.commands.processes import Processes, processes_of
+from assignbench.commands.profiling import profile_study
 from assignbench.commands.reporting import reported
 from assignbench.commands.staleness import Staleness, look, set_aside
 from assignbench.commands.trainings import Trainings
-from assignbench.commands.weights import check_study_weights
+from assignbench.commands.weights import absent_weights, check_frozen, check_study_weights
+from assignbench.config.cluster import OwnCluster
 from assignbench.errors import InputError
 from assignbench.launch.base import Job, Jobs
+from assignbench.launch.cohorts import in_cohorts, most_together
 from assignbench.launch.local import LocalProcesses, default_workers
+from assignbench.launch.torchrun import crewed
 from assignbench.records import CellRecord, clear_folder, write_json, write_text
 from assignbench.records.claim import all_kept
 from assignbench.report import build_report
@@ -33,14 +39,20 @@ from assignbench.study.trainings import counted, trainings_of
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
-    """Trains what is not done and reports; 0 only if every requested cell is done.
+    """Trains what is not done and reports; 0 only if every requested cell is done. With `profile` it only measures.
 
-    Raises InputError, before anything is written, for what must be mended and for a cell that another process trains.
+    A cell that another run trains is waited for. Raises InputError, before anything is written, for what must be
+    mended, and for a cell that another process trains if it were to be trained afresh.
     """
     opened = open_study(options)
     if opened.untuned:
         raise InputError(opened.untuned)
-    records = train_all(opened, options, console)
+    if options.profile:
+        return profile_study(opened, options.device, console)
+    with crewed() as helped:
+        if helped:
+            return 0
+        records = train_all(opened, options, console)
     page, failed = reported(console, lambda tell: build_report(opened.folder, tell), quiet=options.quiet)
     closing_table(console, opened.cells, records)
     console.print(f"report: {page}", markup=False)
@@ -53,7 +65,9 @@ def train_all(opened: Opened, options: argparse.Namespace, console: Console) -> 
     Raises InputError as `run` does.
     """
     study, cells = opened.study, opened.cells
-    device, line = choose_device(options.device)
+    cluster = wanted_cluster(options, study)
+    device, line = device_of(options, cluster)
+    processes = processes_of(options, cells, device, cluster)
     _check_data(study, cells)
     folders = {cell.id: opened.folder / cell.id for cell in cells}
     records = {name: CellRecord(folder, thorough=True) for name, folder in folders.items()}
@@ -63,15 +77,18 @@ def train_all(opened: Opened, options: argparse.Namespace, console: Console) -> 
     wanted = [r.folder for r in records.values() if options.fresh or r.state != "done" or r.id in renewed]
     try:
         _writable(opened.folder)
-        with _terminable(), all_kept(wanted):
+        with _terminable():
             if options.fresh:
-                for folder in wanted:
-                    clear_folder(folder)
+                with all_kept(wanted):
+                    for folder in wanted:
+                        clear_folder(folder)
                 inputs = inputs.without(c.id for c in cells)
             else:
-                inputs = set_aside(inputs, cells, renewed, console)
-            _train(opened, inputs, records, options, console, (device, line))
-    except KeyboardInterrupt:
+                inputs = set_aside(inputs, cells, renewed, options.out, console)
+            _train(opened, inputs, records, options, console, (device, line), cluster, processes)
+    except KeyboardInterrupt as problem:
+        for told in problem.args:  # by a launcher whose jobs go on
+            console.print(told, markup=False)
         for folder in wanted:
             record = CellRecord(folder)
             if record.state == "pending" and record.reason:
@@ -87,15 +104,20 @@ def _train(
     options: argparse.Namespace,
     console: Console,
     device: tuple[str, str],
+    cluster: OwnCluster,
+    processes: Processes,
 ) -> None:
-    """Trains the cells that are not done; this process holds their claims."""
+    """Trains the cells that are not done."""
     study, cells = opened.study, opened.cells
     waiting = [c for c in cells if records[c.id].state != "done"]
-    workers = options.workers or default_workers(device[0], study.spec.schedule.threads)
+    workers = options.workers or default_workers(device[0], study.spec.schedule.threads * processes.number)
+    workers = 1 if processes.meeting else workers
     if not options.quiet:
         kept = len(cells) - len(waiting)
         told = f"{study.spec.study}: {counted(len(cells), len(trainings_of(cells)))}, {kept} done before"
-        console.print(f"{told} · {device[1]} · {workers} side by side")
+        places = f" · {workers} side by side" if options.launcher == "local" else ""
+        each = f" · {processes.number} processes each" if processes.number > 1 else ""
+        console.print(f"{told} · {device[1]}{places}{each}")
         for record in (records[c.id] for c in waiting):
             if record.state == "damaged":
                 console.print(f"damaged, is done again: {record.reason}", markup=False)
@@ -109,12 +131,22 @@ def _train(
     found = Trainings(opened.folder, opened.everything, inputs, options.out, console)
     source = found.shared(waiting, fresh=options.fresh)
     jobs = [
-        Job(records[c.id].folder, c.config, c.paths.model_copy(update={"training": source.get(c.id, "")}))
+        Job(
+            records[c.id].folder,
+            c.config,
+            c.paths.model_copy(update={"training": source.get(c.id, ""), **processes.local()}),
+        )
         for c in waiting
     ]
     with Display(console, len(jobs), quiet=options.quiet) as display:
-        sharing = device[0] == "cpu" and not options.workers  # a GPU's memory holds no more, and who says N means N
-        Jobs(LocalProcesses(device[0]), workers, sharing=sharing).run(jobs, display)
+        if options.launcher != "local":
+            run_apart(options, device[0], cluster, opened.folder, jobs, display)
+            return
+        # A GPU's memory holds no more, who says N means N, and processes that wait for each other share no core well.
+        sharing = device[0] == "cpu" and not options.workers and processes.number == 1
+        most = most_together(options.cohort, device[0], jobs, workers) if processes.number == 1 else 1
+        together = in_cohorts(jobs, most)
+        Jobs(LocalProcesses(device[0]), workers, sharing=sharing).run(together, display)
 
 
 @contextmanager
@@ -147,7 +179,7 @@ def _writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another machine may have a process of the same number
     except OSError as problem:
         if problem.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -161,15 +193,27 @@ def _write_about(opened: Opened, inputs: Staleness) -> None:
 
 
 def _check_data(study: Study, cells: Sequence[Cell]) -> None:
-    """Reads every split and weights file that the cells need, so that nothing is written before all of it is sound."""
+    """Reads every split and weights file that the cells need, and looks for the pictures that the study names, so that
+    no record is written before all of it is sound. What is read goes into the cache of the study, scenes that have
+    named pictures too.
+    """
     from assignbench.data.catalog import load
 
-    for config, root in {c.config.data.name: (c.config, c.paths.root) for c in cells}.values():
+    check_frozen(study, cells)
+    wrong: list[str] = []
+    for config, paths in {c.config.data.name: (c.config, c.paths) for c in cells}.values():
         spec = config.data
-        if spec.kind == "shapes":
+        if spec.kind == "shapes" and not config.pictures:
             continue
-        for split in config.splits:
-            load(spec, split, Path(root))
+        cache = Path(paths.cache) if paths.cache else None
+        try:
+            train, test = (load(spec, split, Path(paths.root), cache) for split in config.splits)
+        except InputError as problem:
+            # Who has to download data is told at once what else to bring.
+            raise InputError("\n".join([str(problem), *absent_weights(study, cells)])) from None
+        wrong += wrong_pictures(study, spec, train, test)
+    if wrong:
+        raise InputError("\n".join(wrong))
     check_study_weights(study, cells)
 
 

@@ -23,8 +23,7 @@ def draw(options: argparse.Namespace, console: Console, trained: bool) -> int:
     """Draws a picture of an image's assignment, or of one object's anchors, and prints the numbers beside it."""
     wanted = [m for m in (options.methods or "").split(",") if m]
     cache = scene_cache(options.target) if trained else _cache_here()
-    first = wanted[0] if wanted else None
-    view = open_view(options.target, image=options.image, data=options.data, method=first, cache=cache)
+    view = open_view(options.target, image=options.image, data=options.data, methods=wanted, cache=cache)
     if options.what == "anchors":
         return _anchors(view, options, console)
     names = wanted or view.shown_methods()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -11,6 +12,7 @@ from rich.console import Console
 from assignbench.config.cell import LocalPaths
 from assignbench.errors import InputError
 from assignbench.records import CellRecord, move_records, read_json
+from assignbench.records.claim import Claimed, release, take_patiently
 from assignbench.records.hashes import FileHashes
 from assignbench.records.identity import Identity
 from assignbench.study.about import Stale
@@ -109,24 +111,43 @@ def recorded(study: Study, records: Iterable[CellRecord]) -> list[Cell]:
     return cells
 
 
-def set_aside(inputs: Staleness, cells: Sequence[Cell], renewed: Sequence[str], console: Console) -> Staleness:
-    """Moves the folders of `renewed` cells out of the way and says so; the others of `cells` count as accepted."""
+def set_aside(
+    inputs: Staleness, cells: Sequence[Cell], renewed: Sequence[str], out: Path, console: Console
+) -> Staleness:
+    """Moves the folders of `renewed` cells out of the way and says so; the others of `cells` count as accepted.
+
+    One that another run has moved meanwhile, or trains anew, stays where it is.
+    """
     kept = [c.id for c in cells if c.id in inputs.reasons and c.id not in renewed]
     aside = inputs.folder / "stale"
-    for names, told in ((kept, "kept by --accept-stale"), (renewed, f"moved to {aside}, trained anew")):
+    again = {c.id: c for c in cells if c.id in renewed}
+    moved = [
+        name
+        for name, cell in again.items()
+        if _moved(inputs.folder / name, aside, partial(look, inputs.folder, [cell], out, console))
+    ]
+    for names, told in ((kept, "kept by --accept-stale"), (moved, f"moved to {aside}, trained anew")):
         for group in _groups({name: inputs.reasons[name] for name in names}):
             console.print(f"STALE, {told}: {_named(group['cells'])}: {'; '.join(group['reasons'])}", markup=False)
-    for name in renewed:
-        _move(inputs.folder / name, aside)
     return inputs.without(renewed, accepted=kept)
 
 
-def _move(folder: Path, to: Path) -> None:
-    """Moves a cell's records to the first free name there; the claim on the cell stays."""
-    number = 1
-    while (to / f"{folder.name}.{number}").exists():
-        number += 1
-    move_records(folder, to / f"{folder.name}.{number}")
+def _moved(folder: Path, to: Path, look_again: Callable[[], Staleness]) -> bool:
+    """Moves a cell's records to the first free name there, if nobody trains the cell and it still is stale."""
+    try:
+        take_patiently(folder)
+    except Claimed:
+        return False
+    try:
+        if not look_again().reasons:
+            return False
+        number = 1
+        while (to / f"{folder.name}.{number}").exists():
+            number += 1
+        move_records(folder, to / f"{folder.name}.{number}")
+    finally:
+        release(folder)
+    return True
 
 
 def _groups(reasons: Mapping[str, tuple[str, ...]]) -> Groups:

@@ -12,7 +12,9 @@ from rich.console import Console
 from assignbench.commands.opening import run_folder, wanted_table
 from assignbench.commands.staleness import look, recorded
 from assignbench.errors import InputError
+from assignbench.launch.queue import JobState, ask_slurm, job_line, job_of
 from assignbench.records import CellRecord, read_about, refuse_old
+from assignbench.records.claim import holder_of
 from assignbench.study.printed import cells_of_table
 from assignbench.study.reading import read_study
 
@@ -37,13 +39,25 @@ def status(options: argparse.Namespace, console: Console) -> int:
         if not records:
             raise InputError(f"--only {options.only}: no cell matches; the cells are\n  " + "\n  ".join(names))
     inputs = look(folder, recorded(study, records), options.out, console)
+    submitted = any(job_of(record.folder) for record in records)
+    states = ask_slurm() if submitted else None
     for record in records:
         told = record.status
         steps = f"{told.get('step', 0)}/{told['steps']}" if told.get("steps") else ""
-        line = f"{inputs.state(record):8} {steps:>12} {record.id} {record.reason}"
+        place = _place_of(record, states)
+        line = f"{inputs.state(record):8} {steps:>12} {record.id} {'; '.join(filter(None, (record.reason, place)))}"
         console.print(line.rstrip(), markup=False)
     inputs.tell(console, [r.id for r in records])
     return 0
+
+
+def _place_of(record: CellRecord, states: Mapping[str, JobState] | None) -> str:
+    """Where a cell that is not done waits or is trained; "" where nobody is at it."""
+    if record.state == "done":
+        return ""
+    holder = holder_of(record.folder)
+    told = f"trained by {holder}" if holder is not None and holder.alive else ""
+    return "; ".join(filter(None, (told, job_line(record.folder, states))))
 
 
 def _place(about: Mapping[str, Any], name: str) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from rich.console import Console
 from assignbench.commands.opening import Opened, open_study, tuning_folder
 from assignbench.commands.run import train_all
 from assignbench.errors import InputError
+from assignbench.launch.torchrun import crewed
 from assignbench.records import CellRecord, write_json
 from assignbench.study.grid import chosen
 from assignbench.study.tuning import FILE, Trial, named, outcome
@@ -38,7 +39,10 @@ def tune(options: argparse.Namespace, console: Console) -> int:
         cells=tuple(chosen(list(everything), options.only)),
         tuned=None,
     )
-    train_all(sweep, options, console)
+    with crewed() as helped:
+        if helped:
+            return 0
+        train_all(sweep, options, console)
     records = {cell.id: CellRecord(sweep.folder / cell.id, thorough=True) for cell in everything}
     left = [r for r in records.values() if r.state not in ENDED]
     _told(trials, records, console)

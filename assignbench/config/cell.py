@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from assignbench.config.base import Config
 from assignbench.config.data import DataSpec, Split
@@ -38,12 +38,16 @@ class LocalPaths(Config):
     """Where things lie on this machine: data root, weights file, scene cache. Never part of a cell's identity.
 
     `training`: the id of the cell beside this one whose training it takes; empty for a cell that is trained itself.
+    `processes` is how many train the cell together; with a `meeting`, HOST:PORT, they wait there for it (torchrun's
+    store), else the cell's own process starts the others.
     """
 
     root: str = ""
     weights: str = ""
     cache: str = ""
     training: str = Field("", pattern=r"^([A-Za-z0-9_-][A-Za-z0-9_.-]*)?$", max_length=255)
+    processes: int = Field(1, ge=1, le=1024)
+    meeting: str = Field("", pattern=r"^([^\s@]+:[0-9]{1,5})?$", max_length=300)
 
 
 LARGEST_SEED = 2**32 - 1
@@ -61,6 +65,12 @@ class CellConfig(Config):
     evaluation: Evaluation = Evaluation()
     probe_images: int = Field(8, ge=0, le=1000)
     pictures: tuple[Pictured, ...] = Field((), max_length=MOST_PICTURES)
+
+    @model_validator(mode="after")
+    def _decided(self) -> CellConfig:
+        if self.schedule.amp == "auto":
+            raise ValueError("schedule.amp is auto, which a study decides for all its cells; name none, bf16 or fp16")
+        return self
 
     @property
     def slug(self) -> str:

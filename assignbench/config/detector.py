@@ -51,7 +51,19 @@ class DetectorConfig(Config):
         frozen = self.spec.backbone.frozen
         if self.weights or not frozen:
             return ""
-        return f"no weights are named, so {frozen} of its {self.spec.backbone.name} stay as they were drawn at random"
+        told = f"no weights are named, so {frozen} of its {self.spec.backbone.name} stay as they were drawn at random"
+        return f"{told}, which `run` refuses" if self.frozen_at_random else told
+
+    @property
+    def frozen_at_random(self) -> str:
+        """The entries of its backbone, as a study writes them, that hold still what was never trained; empty for none.
+
+        A first convolution alone (`freeze_first`) is no such entry: the small networks that have it learn above it.
+        """
+        backbone = self.spec.backbone
+        named = [f"frozen_stages: {backbone.frozen_stages}"] if backbone.frozen_stages else []
+        named += [f"frozen_norm: {backbone.frozen_norm}"] if backbone.frozen_norm != "none" else []
+        return "" if self.weights else " and ".join(named)
 
 
 # Anchors of the small detectors: 20 and 28 px at stride 8.

@@ -61,7 +61,8 @@ class Schedule(Config):
 
     An update learns from `accumulate` batches of `batch_size` images, of which one at a time is in memory. `ema` is the
     decay of averaged weights, which are what is evaluated and kept; `average` takes the plain mean of the weights after
-    each of so many last updates instead. `amp` is the precision of the forward pass;
+    each of so many last updates instead. `amp` is the precision of the forward pass; a
+    study's `auto` becomes bf16 or none, as its machine computes (`config.precision`), before it makes a cell;
     `compile` runs it through torch.compile; `deterministic` fails where an operator has no deterministic kernel.
 
     Rates are bounded far beyond what learns, since a run that diverges tells that itself. `threads` is part of the
@@ -89,7 +90,7 @@ class Schedule(Config):
     clip_grad: float | None = Field(10.0, gt=0, le=1e30)
     ema: float | None = Field(None, gt=0, lt=1)
     average: int | None = Field(None, ge=2, le=10_000_000)
-    amp: Literal["none", "bf16", "fp16"] = "bf16"
+    amp: Literal["auto", "none", "bf16", "fp16"] = "bf16"
     compile: bool = False
     deterministic: bool = False
     threads: int = Field(1, ge=1, le=256)

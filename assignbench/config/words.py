@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
@@ -41,7 +41,8 @@ _SAID = {
     "string_too_long": "{name} is {value}, longer than {max_length} characters; shorten it",
 }
 # What pydantic adds to a place: which member of a union, or that a key was meant.
-_TAGS = ("str", "int", "float", "dict[str,any]", "[key]")
+_KEY = "[key]"
+_TAGS = ("str", "int", "float", "dict[str,any]")
 # The members of our own unions, where a kind of value decides which one is meant.
 _TAG = re.compile(r"\[(side|list|range|aspect)\]")
 
@@ -51,7 +52,8 @@ class Word:
     """A parameter and what it may be: one of `options`, a number between `low` and `high`, or something of `kinds`.
 
     `low_open` and `high_open` say that the bound itself is not allowed. `item` is what a list holds, `fields` what a
-    mapping holds; `nullable` says that the parameter may be left empty.
+    mapping with known keys holds; of one with keys of the user's own, `key` is what these may be and `value` what each
+    has. `nullable` says that the parameter may be left empty.
     """
 
     name: str
@@ -66,6 +68,8 @@ class Word:
     pattern: str = ""
     item: Word | None = None
     fields: tuple[Word, ...] = ()
+    key: Word | None = None
+    value: Word | None = None
 
     @property
     def allowed(self) -> str:
@@ -111,6 +115,15 @@ def _number(bound: float) -> str:
     return short if float(short) == bound and ("e" not in short or bound >= 1e16) else f"{bound:.17g}"
 
 
+def plain_number(value: float) -> str:
+    """A number for people: three digits at least, thousands apart, and never as a power of ten."""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    if abs(value) < 1e-4:  # also in the short form it would be one
+        return f"{value:.6f}".rstrip("0").rstrip(".") if value else "0"
+    return f"{value:.3g}"
+
+
 def word(name: str, annotation: Any, default: Any = REQUIRED, metadata: Iterable[Any] = ()) -> Word:
     """What a parameter of this annotation may be."""
     found = Word(name, default)
@@ -127,6 +140,8 @@ def word(name: str, annotation: Any, default: Any = REQUIRED, metadata: Iterable
         found = replace(found, fields=words_of(annotation))
     elif origin is dict:
         found = replace(found, kinds=(dict,))
+        if arguments and arguments[1] is not Any:
+            found = replace(found, key=word(name, arguments[0]), value=word(name, arguments[1]))
     elif isinstance(annotation, type):
         found = replace(found, kinds=(annotation,))
     return _bounded(found, metadata)
@@ -163,6 +178,8 @@ def _union(found: Word, arguments: tuple[Any, ...]) -> Word:
             high_open=found.high_open or part.high_open,
             item=found.item or part.item,
             fields=(*found.fields, *part.fields),
+            key=found.key or part.key,
+            value=found.value or part.value,
         )
     return found
 
@@ -196,19 +213,35 @@ def plain(place: Sequence[int | str]) -> tuple[int | str, ...]:
 def complaint(error: ErrorDetails, words: Sequence[Word]) -> str:
     """One of pydantic's errors in our words: the place, the value, what is allowed and the nearest of it."""
     place = plain(error["loc"])
+    of_key = len(place) > 1 and place[-1] == _KEY
+    if of_key:
+        place = place[:-1]
     while len(place) > 1 and place[-1] in _TAGS and _found(place, words)[0] is None:
         place = place[:-1]
     name = ".".join(str(p) for p in place)
     found, siblings = _found(place, words)
+    if error["type"] == "missing" and isinstance(place[-1], int):
+        told = "1 entry" if place[-1] == 1 else f"{place[-1]} entries"
+        return f"{name.rpartition('.')[0]} is {shown(list(error['input']))}, which has {told}; write one more"
     if error["type"] in _SAID:
         return _SAID[error["type"]].format(name=name, value=shown(error.get("input")), **error.get("ctx", {}))
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"unknown key '{name}'{nearest(str(place[-1]), [w.name for w in siblings])}"
     if error["type"] == "value_error":
         return f"{name}: {error['msg'].removeprefix('Value error, ')}".removeprefix(": ")
+    above = _found(place[:-1], words)[0] if of_key else None
+    return _refused(name, error, found, place[-1] if of_key else None, above)
+
+
+def _refused(name: str, error: ErrorDetails, found: Word | None, key: int | str | None, above: Word | None) -> str:
+    """What is said of a value, or of a `key` of a mapping `above`, that may not stand there."""
+    value = error.get("input")
+    if key is not None:
+        allowed = "" if above is None or above.key is None else f" (allowed: {above.key.allowed})"
+        return f"{name}: the name {shown(key)} cannot stand here{allowed}"
     if found is not None and found.allowed:
-        return f"{name} is {shown(error.get('input'))}{found.nearest(error.get('input'))} (allowed: {found.allowed})"
-    return f"{name}: {error['msg']} (got {shown(error.get('input'))})"
+        return f"{name} is {shown(value)}{found.nearest(value)} (allowed: {found.allowed})"
+    return f"{name}: {error['msg']} (got {shown(value)})"
 
 
 def complaints(problem: ValidationError, model: type[BaseModel], *, at: str = "") -> str:
@@ -230,16 +263,16 @@ def shown(value: Any) -> str:
 def _found(place: tuple[int | str, ...], words: Sequence[Word]) -> tuple[Word | None, Sequence[Word]]:
     """The word at a place, and the words that stand beside it."""
     found: Word | None = None
+    siblings = words
     for step in place:
         if isinstance(step, int):
-            found = found.item if found is not None else None
-            words = found.fields if found is not None else ()
-            continue
-        by_name: Mapping[str, Word] = {w.name: w for w in words}
-        if step not in by_name:
-            return None, words
-        found, siblings = by_name[step], words
-        words = found.fields
-        if step == place[-1]:
-            return found, siblings
-    return found, words
+            found, siblings = (None if found is None else found.item), ()
+        elif found is not None and found.value is not None:
+            found, siblings = found.value, ()
+        else:
+            siblings = words
+            found = next((w for w in words if w.name == step), None)
+            if found is None:
+                return None, siblings
+        words = found.fields if found is not None else ()
+    return found, siblings

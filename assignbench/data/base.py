@@ -20,6 +20,8 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Pixels = npt.NDArray[np.uint8]
 
+# Bytes of decoded images that are held at most: of a split that is learned from, and of one that is measured on.
+LEARNED, MEASURED = 2 << 30, 1 << 28
 # What differs between problems of one kind: what stands in brackets or quotes, and numbers.
 _VALUES = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|'[^']*'|-?[0-9][0-9.x]*")
 
@@ -80,7 +82,7 @@ class DetectionData:
     name: str
     split: str
     classes: tuple[str, ...]
-    images: list[ImageRecord]
+    images: Sequence[ImageRecord]
     read: Callable[[int], Pixels]
     skipped: list[Problem] = field(default_factory=list)
     sources: tuple[Path, ...] = ()
@@ -90,6 +92,11 @@ class DetectionData:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def release(self) -> None:
+        """Gives back what decoded images hold."""
+        if isinstance(self.read, PixelCache):
+            self.read.clear()
 
     def fingerprint(self) -> str:
         """16 hex digits over class names, image names, sizes and boxes: the data that a number was measured on."""
@@ -102,10 +109,16 @@ class DetectionData:
 
 
 class PixelCache:
-    """Decoded originals (uint8 [H, W, 3]) kept in RAM up to `limit` bytes, the least recently used leaving first."""
+    """Decoded originals (uint8 [H, W, 3]) kept in RAM, `limit` bytes of them at most.
 
-    def __init__(self, read: Callable[[int], Pixels], limit: int = 4 << 30) -> None:
-        self._read, self._limit, self._held = read, limit, 0
+    Those that came first stay: a training visits every image once an epoch, in another order each time, and of a set
+    that is larger than its room by far, the latest are never those that come next. With `latest`, they are what is
+    kept, for images that are read several times in a row.
+    """
+
+    def __init__(self, read: Callable[[int], Pixels], limit: int = LEARNED, *, latest: bool = False) -> None:
+        self.limit, self.latest = limit, latest
+        self._read, self._held = read, 0
         self._images: OrderedDict[int, Pixels] = OrderedDict()
         self._lock = Lock()
 
@@ -116,12 +129,18 @@ class PixelCache:
                 return self._images[index]
         pixels = self._read(index)
         with self._lock:
-            if index not in self._images:
+            while self.latest and self._images and self._held + pixels.nbytes > self.limit:
+                self._held -= self._images.popitem(last=False)[1].nbytes
+            if index not in self._images and self._held + pixels.nbytes <= self.limit:
                 self._images[index] = pixels
                 self._held += pixels.nbytes
-            while self._held > self._limit and len(self._images) > 1:
-                self._held -= self._images.popitem(last=False)[1].nbytes
         return pixels
+
+    def clear(self) -> None:
+        """Gives the memory back; images are decoded again when they are asked for."""
+        with self._lock:
+            self._images.clear()
+            self._held = 0
 
 
 def grouped(problems: Sequence[Problem]) -> list[str]:

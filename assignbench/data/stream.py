@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 from assignbench.config.data import DataSpec
 from assignbench.config.images import HW, AspectSize, network_hw, padded_hw
 from assignbench.contract import Objects
-from assignbench.data.augment import Colour, augment, cut
+from assignbench.data.augment import Change, Colour, changed, cut, drawn, moved, whole
 from assignbench.data.base import DetectionData, Floats, ImageRecord, Ints, Pixels
 from assignbench.data.lessons import taught
 
@@ -23,11 +23,28 @@ ORDER, CHANGE, SIZE = 1, 2, 3
 
 
 @dataclass(frozen=True)
+class Late:
+    """What is still to be done to the images of a batch, which are originals of these (height, width), padded: the
+    change of each, which makes all of them [3, *shape], and what fills them up.
+    """
+
+    changes: tuple[Change, ...]
+    originals: tuple[HW, ...]
+    shape: HW
+    fill: Colour
+
+
+@dataclass(frozen=True)
 class Batch:
     """images [B, 3, H, W] uint8 · objects in network px · image_ids · object_ids [B, G] · scale [B, 2] to original.
 
+    On its way to a GPU a batch gets images there, and `placed`, the same objects there. One that has something `late`
+    is made on the device from original images (on_device.py).
+
     `sizes` are (height, width) of the images inside the batch's padding, `extents` the same with the padding that an
     image has even alone. `scale` is (x, y).
+
+    `whole_ids` are the images of the whole batch where these are a process's share of it, else none.
     """
 
     images: Tensor
@@ -38,18 +55,26 @@ class Batch:
     scale: Tensor
     sizes: tuple[HW, ...]
     extents: tuple[HW, ...]
+    placed: Objects | None = None
+    late: Late | None = None
+    whole_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class _Example:
-    """One image on its way into a batch: pixels [H, W, 3], boxes [N, 4] in them, labels [N] and ids [N]."""
+    """One image on its way into a batch: pixels [H, W, 3], boxes [N, 4] in `hw`, labels [N] and ids [N].
+
+    The pixels are those of the original where the `change` is still to be made, else [*hw, 3].
+    """
 
     image_id: int
     pixels: Pixels
+    hw: HW
     boxes: Floats
     labels: Ints
     ids: Ints
     scale: tuple[float, float]
+    change: Change | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +84,11 @@ class TrainLoader:
     A step takes `parts` batches, one after the other, which hold the same images as one batch that is as large as all.
 
     What of `spec` counts is the size, the pixels, the augmentation and which objects are taught. Images without any
-    object stay in. `workers` threads prepare batches ahead (0: none); the batches are the same for any number.
+    object stay in. `workers` threads prepare batches ahead (0: none); the batches are the same for any number. With
+    `late` their images are left to be changed where they are learnt from.
+
+    `share` is (rank, of how many processes): each gets the images of every batch that are its own, padded as the whole
+    batch is, and all of them together get the batch that one process has. There must be an image for each.
     """
 
     data: DetectionData
@@ -68,6 +97,8 @@ class TrainLoader:
     seed: int
     workers: int = 0
     parts: int = 1
+    late: bool = False
+    share: tuple[int, int] = (0, 1)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -94,16 +125,29 @@ class TrainLoader:
         order = np.random.default_rng([self.seed, epoch, ORDER]).permutation(len(self.data))
         first = (place * self.parts + part) * self.batch
         chosen = [int(order[(first + i) % len(order)]) for i in range(self.batch)]
-        return _collate([self._example(index, epoch) for index in chosen], epoch, self.spec)
+        rank, ranks = self.share
+        mine = chosen[rank * self.batch // ranks : (rank + 1) * self.batch // ranks]
+        batch = _collate([self._example(index, epoch) for index in mine], epoch, self.spec, self._whole(chosen, epoch))
+        return batch if ranks == 1 else replace(batch, whole_ids=tuple(self.data.images[i].id for i in chosen))
+
+    def _whole(self, chosen: Sequence[int], epoch: int) -> HW:
+        """(height, width) of the batch of these images with its padding, which no image has to be read for."""
+        return _largest([padded_hw(self.spec.size, self._network_hw(self.data.images[i], epoch)) for i in chosen])
+
+    def _network_hw(self, record: ImageRecord, epoch: int) -> HW:
+        return network_hw(self.spec.size, record.width, record.height, self._short(record, epoch))
 
     def _example(self, index: int, epoch: int) -> _Example:
         record, spec = self.data.images[index], self.spec
         rng = np.random.default_rng([self.seed, epoch, CHANGE, index])
-        hw = network_hw(spec.size, record.width, record.height, self._short(record, epoch))
+        hw = self._network_hw(record, epoch)
         usable = taught(record, spec)
         pixels = self.data.read(index)
-        out, boxes, kept = augment(spec.augment, pixels, record.boxes[usable], hw, rng, spec.pixels.fill)
-        return _example(record, out, boxes[kept], np.flatnonzero(usable)[kept])
+        change = drawn(spec.augment, pixels.shape[1], pixels.shape[0], record.boxes[usable], hw, rng)
+        boxes, kept = moved(record.boxes[usable], (pixels.shape[1], pixels.shape[0]), change)
+        out = pixels if self.late else changed(pixels, change, spec.pixels.fill)
+        example = _example(record, out, hw, boxes[kept], np.flatnonzero(usable)[kept])
+        return replace(example, change=change) if self.late else example
 
     def _short(self, record: ImageRecord, epoch: int) -> int | None:
         """The short side of an image in an epoch; it depends on seed, epoch and the image's id alone."""
@@ -136,29 +180,39 @@ def evaluation_batches(
 def _unchanged(data: DetectionData, index: int, spec: DataSpec, *, training: bool) -> _Example:
     record = data.images[index]
     usable = taught(record, spec) if training else ~record.crowd
-    region = (0.0, 0.0, float(record.width), float(record.height))
     hw = network_hw(spec.size, record.width, record.height)
-    pixels, boxes, _ = cut(data.read(index), record.boxes[usable], region, hw, spec.pixels.fill)
-    return _example(record, pixels, boxes, np.flatnonzero(usable))
+    still = Change(whole(record.width, record.height), hw)
+    pixels = cut(data.read(index), still.region, hw, spec.pixels.fill)
+    boxes, _ = moved(record.boxes[usable], (record.width, record.height), still)
+    return _example(record, pixels, hw, boxes, np.flatnonzero(usable))
 
 
-def _example(record: ImageRecord, pixels: Pixels, boxes: Floats, chosen: Ints) -> _Example:
-    height, width = pixels.shape[:2]
-    scale = (record.width / width, record.height / height)
-    return _Example(record.id, pixels, boxes, record.labels[chosen], record.ids[chosen], scale)
+def _example(record: ImageRecord, pixels: Pixels, hw: HW, boxes: Floats, chosen: Ints) -> _Example:
+    scale = (record.width / hw[1], record.height / hw[0])
+    return _Example(record.id, pixels, hw, boxes, record.labels[chosen], record.ids[chosen], scale)
 
 
-def _collate(examples: list[_Example], epoch: int, spec: DataSpec) -> Batch:
+def _collate(examples: list[_Example], epoch: int, spec: DataSpec, least: HW = (0, 0)) -> Batch:
+    """The examples as a batch, padded to the largest of them and to the `least` (height, width)."""
     objects = Objects.pad([torch.tensor(e.boxes) for e in examples], [torch.tensor(e.labels) for e in examples])
     ids = torch.full(objects.labels.shape, -1, dtype=torch.long)
     for i, example in enumerate(examples):
         ids[i, : len(example.ids)] = torch.tensor(example.ids)
-    sizes = tuple((e.pixels.shape[0], e.pixels.shape[1]) for e in examples)
+    sizes = tuple(e.hw for e in examples)
     extents = tuple(padded_hw(spec.size, hw) for hw in sizes)
-    whole = (max(h for h, _ in extents), max(w for _, w in extents))
-    images = torch.stack([_padded(e.pixels, whole, spec.pixels.fill) for e in examples])
+    shape = _largest([least, *extents])
+    changes = tuple(e.change for e in examples if e.change is not None)
+    late = Late(changes, tuple((e.pixels.shape[0], e.pixels.shape[1]) for e in examples), shape, spec.pixels.fill)
+    canvas = _largest(late.originals) if changes else shape
+    images = torch.stack([_padded(e.pixels, canvas, spec.pixels.fill) for e in examples])
     scale = torch.tensor([e.scale for e in examples])
-    return Batch(images, objects, tuple(e.image_id for e in examples), ids, epoch, scale, sizes, extents)
+    made = Batch(images, objects, tuple(e.image_id for e in examples), ids, epoch, scale, sizes, extents)
+    return replace(made, late=late) if changes else made
+
+
+def _largest(sizes: Sequence[HW]) -> HW:
+    """The size that all of these fit into."""
+    return max(h for h, _ in sizes), max(w for _, w in sizes)
 
 
 def _padded(pixels: Pixels, whole: HW, fill: Colour) -> Tensor:

@@ -231,3 +231,20 @@ def offer_of(path: Path) -> Offer | None:
     """The offer that brings a file or folder of this name, e.g. of weights that a study starts from."""
     tail = path.parts[-2:]
     return next((o for o in OFFERS.values() for part in o.holds if tail == Path(o.folder, part).parts[-2:]), None)
+
+
+# Weights that nobody publishes in a form that is read here, by folder and file: where they are, and what makes them so.
+_BY_HAND = {
+    ("resnext152-weights", "resnext152_32x8d_imagenet5k.pth"): (
+        "it is made by hand from Detectron's X-152-32x8d-IN5k.pkl, from which PAA's authors started "
+        "(https://dl.fbaipublicfiles.com/detectron/ImageNetPretrained/25093814/X-152-32x8d-IN5k.pkl): its tensors "
+        "under torchvision's names (conv1.weight, bn1.weight, layer1.0.conv1.weight, ...), each norm's scale and bias "
+        "with running_mean 0 and running_var 1, the first convolution for RGB pixels scaled as torchvision's, and the "
+        "dictionary written by torch.save"
+    ),
+}
+
+
+def brought(path: Path) -> str:
+    """How a file is made that the user has to bring; "" for any other one."""
+    return _BY_HAND.get((path.parent.name, path.name), "")

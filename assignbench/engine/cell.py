@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from assignbench.config.cell import CellConfig, LocalPaths
+from assignbench.config.data import DataSpec, Split
 from assignbench.data.base import DetectionData
 from assignbench.data.catalog import load
 from assignbench.data.stream import TrainLoader
@@ -34,16 +35,31 @@ class Cell:
     learner: Learner
 
 
-def prepare(folder: Path, device: str) -> Cell:
+class Splits:
+    """Splits as they are read, each once: cells of one process share them, and what of their images is decoded."""
+
+    def __init__(self) -> None:
+        self._read: dict[tuple[str, Split, Path, Path | None], DetectionData] = {}
+
+    def load(self, spec: DataSpec, split: Split, root: Path, cache: Path | None) -> DetectionData:
+        """As `catalog.load`."""
+        key = (spec.model_dump_json(), split, root, cache)
+        if key not in self._read:
+            self._read[key] = load(spec, split, root, cache)
+        return self._read[key]
+
+
+def prepare(folder: Path, device: str, splits: Splits | None = None) -> Cell:
     """Builds a cell from its folder. Raises InputError for what the user has to mend."""
     local = LocalPaths.model_validate(read_json(folder / "local.json"))
-    return build_cell(folder, CellRecord(folder).trained, local, device)
+    return build_cell(folder, CellRecord(folder).trained, local, device, splits)
 
 
-def build_cell(folder: Path, config: CellConfig, local: LocalPaths, device: str) -> Cell:
+def build_cell(folder: Path, config: CellConfig, local: LocalPaths, device: str, splits: Splits | None = None) -> Cell:
     """Builds a cell from its configuration; the folder is where it would leave its records. Raises InputError."""
     root, cache = Path(local.root), Path(local.cache) if local.cache else None
-    train, test = (load(config.data, split, root, cache) for split in config.splits)
+    reading = splits or Splits()
+    train, test = (reading.load(config.data, split, root, cache) for split in config.splits)
     loader = loader_of(config, train)
     late = config.schedule.unreached(loader.steps_per_epoch)
     if late:

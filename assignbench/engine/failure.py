@@ -49,11 +49,17 @@ def _for_files(problem: BaseException) -> str:
     return ""
 
 
+def is_memory(problem: BaseException) -> bool:
+    """Whether the memory of the host or of the GPU was used up."""
+    text = str(problem).lower()
+    return isinstance(problem, MemoryError | torch.OutOfMemoryError) or any(m in text for m in _MEMORY)
+
+
 def _for_memory(problem: BaseException) -> str:
     """A way out on which the cells of the study stay comparable: what changes, changes for all of them."""
-    text = str(problem).lower()
-    if not isinstance(problem, MemoryError | torch.OutOfMemoryError) and not any(m in text for m in _MEMORY):
+    if not is_memory(problem):
         return ""
+    text = str(problem).lower()
     on_gpu = isinstance(problem, torch.OutOfMemoryError) or any(m in text for m in ("cuda", "cublas", "cudnn"))
     less = (
         "take a smaller schedule.batch_size and as many times more schedule.accumulate, which learns from the same "

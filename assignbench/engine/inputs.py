@@ -50,6 +50,16 @@ def confirm(cell: Cell) -> None:
     _refuse(reasons, "while the cell was trained; run it again")
 
 
+def known_hashes(cell: Cell) -> dict[Path, str]:
+    """The sha256 of the cell's files by path, as they were recorded when it began; empty where they are not."""
+    try:
+        root = Path(LocalPaths.model_validate(read_json(cell.folder / "local.json")).root)
+        listing = read_listing(cell.folder, read_inputs(cell.folder))
+    except (InputError, ValueError):
+        return {}
+    return {root / name: digest for files in listing.values() for name, digest in files.items()}
+
+
 def _taken(cell: Cell) -> tuple[Inputs, Listing, list[Path]]:
     """The cell's inputs as they are now, and the files that they are read from."""
     local = LocalPaths.model_validate(read_json(cell.folder / "local.json"))

@@ -15,8 +15,11 @@ from assignbench.contract import Assignment, Context, Term, one_or_each, summed,
 from assignbench.data.stream import Batch
 from assignbench.detectors import Detector
 from assignbench.engine.averaging import average_of
+from assignbench.engine.distributed import ALONE, World
+from assignbench.engine.meter import Meter
+from assignbench.engine.norms import share_norms
 from assignbench.engine.optim import build_optimiser, clipped, set_rate
-from assignbench.engine.outcome import Diverged, Outcome, Part, Update
+from assignbench.engine.outcome import Outcome, Part, Update
 from assignbench.engine.stopwatch import Stopwatch
 from assignbench.methods import Built
 
@@ -27,8 +30,8 @@ class Learner:
     """A detector that learns by a method: `learn(batches)`, `step()`, `finish()`, `state()`.
 
     `steps` is the number of updates of the whole run, which the rate and the methods' `progress` depend on;
-    `epoch_steps` how many there are in an epoch. A learner that diverged keeps the reason in `stopped` and sees no more
-    batches.
+    `epoch_steps` how many there are in an epoch. A learner that diverged or failed keeps the reason in `stopped` and
+    sees no more batches. Its `meter` counts the time that it took.
     """
 
     def __init__(
@@ -43,7 +46,8 @@ class Learner:
     ) -> None:
         self.name, self.detector, self.method = name, detector, method
         self.schedule, self.seed, self.steps, self.epoch_steps = schedule, seed, steps, epoch_steps
-        self.stopped: Diverged | None = None
+        self.stopped: BaseException | None = None
+        self.meter, self.world = Meter(), ALONE
         self.model = nn.ModuleDict({"detector": detector, "criterion": method.criterion})
         named = [*detector.named_parameters(), *method.criterion.named_parameters(prefix="criterion")]
         self.optimiser = build_optimiser(named, schedule)
@@ -56,6 +60,13 @@ class Learner:
     def device(self) -> torch.device:
         """Where it learns."""
         return self.detector.device
+
+    def join(self, world: World) -> None:
+        """From now on this is one of the learners that have the same weights and learn from shares of each batch."""
+        self.world = world
+        if world.size > 1:
+            self.detector.train()
+            share_norms(self.model, world)
 
     def context(self, batch: Batch, step: int, epoch: int | None = None) -> Context:
         """Where in training a batch stands before the update of `step`."""
@@ -77,9 +88,9 @@ class Learner:
         An `assignment` that was made of the same batch and the same weights is taken as it is.
         """
         device = self.device
-        objects = self.detector.taught(batch.objects).to(device)
+        objects = self.detector.taught(batch.placed or batch.objects).to(device)
         with self._precision():
-            priors, predictions = self._forward(batch.images.to(device), batch.extents)
+            priors, predictions = self._forward(batch.images.to(device, non_blocking=True), batch.extents)
         context = self.context(batch, step)
         watch = Stopwatch(device)
         if assignment is None:
@@ -95,23 +106,29 @@ class Learner:
         One batch at a time is in memory. What they all count has to be known before the first backward pass: the
         batches after the first are looked at ahead, without a graph, and passed forward again for their gradient. Their
         assignments are kept from the first look, and running statistics count each batch once.
+
+        Where processes share the batches, all of them end with the same gradient: that of the loss over all images.
         """
         ahead = [self._look(batch, step) for batch in batches[1:]]
         first = self.terms(batches[0], step)
         parts = (replace(first, terms=_detached(first.terms)), *ahead)
-        whole = summed([part.terms for part in parts])
+        whole = self.world.terms(summed([part.terms for part in parts]))
         self.optimiser.zero_grad(set_to_none=True)
         loss = self._backward(first.terms, whole)
         for part in ahead:
             again = self.terms(part.batch, step, part.assignment)
             loss = loss + self._backward(again.terms, whole)
+        if self.world.size > 1:
+            self.world.add_gradients(list(self.model.parameters()))
+            loss = total(whole)
         self.scaler.unscale_(self.optimiser)
         norm = clipped(self.optimiser, self.schedule.clip_grad)
         return Outcome(step, parts, whole), Update(loss, norm)
 
-    def forgives(self, update: Update) -> bool:
-        """Whether a gradient that is not finite is an overflow of half precision alone: the update is left out."""
-        return self.scaler.is_enabled() and bool(torch.isfinite(update.loss)) and self.scaler.get_scale() > 1
+    def forgives(self, update: Update) -> Tensor:
+        """Whether [] a gradient that is not finite is an overflow of half precision: the update is left out then."""
+        scale = self.scaler.scale(torch.ones((), device=self.device))  # one, where there is no scale
+        return torch.isfinite(update.loss) & (scale > 1)
 
     def step(self, step: int) -> None:
         """One update at the rate of that step."""

@@ -35,7 +35,9 @@ def parameter_groups(named: Iterable[tuple[str, nn.Parameter]], schedule: Schedu
 
 
 def _sgd(groups: Groups, schedule: Schedule) -> torch.optim.Optimizer:
-    return torch.optim.SGD(groups, lr=schedule.lr, momentum=schedule.momentum)
+    # On a CPU the plain one: the fused one rounds otherwise, and trainings there are the same in all versions.
+    on_gpu = any(p.is_cuda for group in groups for p in group["params"])
+    return torch.optim.SGD(groups, lr=schedule.lr, momentum=schedule.momentum, fused=on_gpu)
 
 
 def _adamw(groups: Groups, schedule: Schedule) -> torch.optim.Optimizer:

@@ -16,6 +16,10 @@ class Diverged(RuntimeError):
     """A loss, a gradient or what is said of test images is no number; the message names the step or the image."""
 
 
+class Suspected(Diverged):
+    """A loss or a gradient was no number in one of the last steps; which one, only their repetition tells."""
+
+
 @dataclass(frozen=True)
 class Part:
     """What a learner made of one batch: the assignment, the losses as terms, and the watch that timed both."""
@@ -42,8 +46,8 @@ class Outcome:
 
     @property
     def image_ids(self) -> tuple[int, ...]:
-        """The images of all batches."""
-        return tuple(i for part in self.parts for i in part.batch.image_ids)
+        """The images of all batches, also those that other processes have a share of."""
+        return tuple(i for part in self.parts for i in part.batch.whole_ids or part.batch.image_ids)
 
     @property
     def assigning(self) -> Lap:

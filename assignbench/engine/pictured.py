@@ -55,17 +55,24 @@ def probe_set(data: DetectionData, spec: DataSpec, count: int, pictures: Sequenc
 
 
 def check_named(train: DetectionData, test: DetectionData, spec: DataSpec, pictures: Sequence[Pictured]) -> None:
-    """Raises InputError for a picture that neither split has, and for an object that its training image lacks."""
+    """Raises InputError for a picture that neither split has, and for an object that its image lacks.
+
+    An image of the training split is probed, so one of its objects has to be taught; one that is of the test split
+    alone is kept as it is, and may have none where the study names none.
+    """
     for wanted in pictures:
-        place = find_image(train, wanted.image)
+        place, kept = find_image(train, wanted.image), find_image(test, wanted.image)
         if place is not None:
             _named(train, spec, place, wanted)
-        elif find_image(test, wanted.image) is None:
+        elif kept is None:
             known = [i.name for data in (train, test) for i in data.images]
             raise InputError(
-                f"pictures: no image '{wanted.image}' in {train.name}{nearest(wanted.image, known)[:400]}; name one by "
-                "file name or id, and its data set by `data` where the study has several"
+                f"pictures: no image '{wanted.image}' in {train.name}, {train.split} or {test.split}"
+                f"{nearest(wanted.image, known)}; name one by file name or id, and its data set by `data` where the "
+                "study has several"
             )
+        elif wanted.object is not None:
+            _named(test, spec, kept, wanted)
 
 
 def example_images(data: DetectionData, pictures: Sequence[Pictured] = ()) -> list[int]:
@@ -86,9 +93,10 @@ def _named(data: DetectionData, spec: DataSpec, place: int, wanted: Pictured) ->
     rows = np.flatnonzero(taught(record, spec))
     count = len(rows)
     if (wanted.object is not None and wanted.object >= count) or not count:
+        remedy = f"they are counted from 0, the last one is {count - 1}" if count else "name another image"
         raise InputError(
-            f"pictures: image '{wanted.image}' has {count} object{'s' * (count != 1)} that training uses, so there is "
-            f"no object {wanted.object or 0}; they are counted from 0"
+            f"pictures: image '{wanted.image}' ({data.split}) has {count} object{'s' * (count != 1)} that training "
+            f"uses, so there is no object {wanted.object or 0}; {remedy}"
         )
     sides = record.boxes[rows, 2:] - record.boxes[rows, :2]
     number = int(sides.prod(axis=1).argmax()) if wanted.object is None else wanted.object

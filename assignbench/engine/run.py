@@ -1,14 +1,14 @@
-"""One cell from its folder to its records: train, resume, evaluate.
+"""Cells from their folders to their records: train, resume, evaluate.
 
-A launcher starts its `main` in a process of its own, with FOLDER DEVICE PARENT (`launch.local`).
+A launcher starts `main` in a process of its own, with FOLDER... DEVICE PARENT (`launch.local`).
 """
 
 from __future__ import annotations
 
 import os
 import sys
-import time
-import traceback
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +18,20 @@ import torch
 from assignbench.config.recipe import Schedule
 from assignbench.engine import checkpoint
 from assignbench.engine.board import Board
-from assignbench.engine.cell import Cell, prepare
+from assignbench.engine.cell import Cell, Splits
+from assignbench.engine.cohort import Member, train
 from assignbench.engine.cost import cost_at_test, peak_memory, training_cost
-from assignbench.engine.environment import environment
 from assignbench.engine.evaluate import image_table, object_table, predict
-from assignbench.engine.failure import reason_of
-from assignbench.engine.hooks import Checkpoint, Guard, Heartbeat, Idle, Log, Probes
-from assignbench.engine.hooks.heartbeat import Status
-from assignbench.engine.inputs import begin, confirm
-from assignbench.engine.loop import loop
-from assignbench.engine.outcome import Diverged
-from assignbench.engine.pictured import check_named, example_images, probe_set
+from assignbench.engine.inputs import confirm
+from assignbench.engine.pictured import example_images
 from assignbench.engine.pictures import save_picture
-from assignbench.engine.sharing import take_training
 from assignbench.engine.stopping import Stopped, Wish
 from assignbench.measure.coco import coco_summary
 from assignbench.measure.matching import overlaps_of
 from assignbench.measure.voc import voc_evaluate
-from assignbench.records import CellRecord, read_lines, write_json, write_table, write_text
+from assignbench.records import CellRecord, read_lines, write_json, write_table
 from assignbench.records.claim import EXIT_CLAIMED, EXIT_FAILED, EXIT_STOPPED, Claimed, kept
-from assignbench.records.documents import ENVIRONMENT, SUMMARY
-from assignbench.records.manifest import MANIFEST
+from assignbench.records.documents import SUMMARY
 from assignbench.records.schema import FORMULAS, IMAGES, OBJECTS
 
 
@@ -48,40 +41,68 @@ def run_cell(folder: Path, device: str, wish: Wish | None = None) -> str:
     When the `wish` to stop is there, it writes a checkpoint and returns "pending": the cell can be resumed. It expects
     that this process holds the cell's claim.
     """
-    wish, status = wish or Wish(), Status(folder)
-    try:
-        _tidy(folder)
-        wish.heed()
-        _settle(CellRecord(folder).trained.schedule, device)
-        begun = time.time_ns()
-        cell = prepare(folder, device)
-        status.note(*begin(cell, begun))
-        about = environment(cell)
-        ENVIRONMENT.mapping(about, str(folder / "environment.json"))
-        write_json(folder / "environment.json", about)
-        status.note(*take_training(cell))
-        seconds = train(cell, status, wish)
-        seconds = float(CellRecord(folder).training.get("train_seconds", seconds))
-        wish.heed()
-        status.write("running", phase="evaluating", step=cell.learner.steps, steps=cell.learner.steps, force=True)
-        evaluate(cell, seconds)
-        confirm(cell)
-        checkpoint.clean(folder)
-        status.done()
-        return "done"
-    except Stopped:
-        status.write("pending", reason=f"stopped; resumes at step {checkpoint.newest(folder)}", force=True)
-        return "pending"
-    except Diverged as problem:
-        status.write("diverged", reason=str(problem), force=True)
-        return "diverged"
-    except (Exception, SystemExit) as problem:
-        status.write("failed", reason=reason_of(problem), force=True)
-        write_text(folder / "error.txt", traceback.format_exc())
-        return "failed"
+    return run_cells([folder], device, wish)[0]
 
 
-def _settle(schedule: Schedule, device: str) -> None:
+def run_cells(folders: Sequence[Path], device: str, wish: Wish | None = None) -> list[str]:
+    """Does for several cells what `run_cell` does for one, and leaves what it would leave: they are trained in one
+    loop, then evaluated one after the other. They have to see the same batches.
+
+    One that finds no memory beside the others is begun again when these are done. On a GPU one whose losses were not
+    finite is, from its last checkpoint, until it is known in which step. Returns the states in the folders' order.
+    """
+    wish, splits = wish or Wish(), Splits()
+    members = [Member(folder, exact=not works_behind(device)) for folder in folders]
+    waiting, room = members, max(1, len(members))
+    while waiting:
+        together, waiting = waiting[:room], waiting[room:]
+        _run_together(together, device, splits, wish, last=not waiting)
+        crowded = sum(m.crowded for m in together)
+        if crowded:
+            room = len(together) - crowded or max(1, crowded // 2)
+        waiting = [m for m in together if m.again] + waiting
+    return [m.state for m in members]
+
+
+def _run_together(members: Sequence[Member], device: str, splits: Splits, wish: Wish, *, last: bool) -> None:
+    """Takes members to their ends; those that need it are marked to be begun again.
+
+    After the `last` training that images are decoded for, these give their memory back before anything is evaluated.
+    """
+    for member in members:
+        with member.ending():
+            wish.heed()
+            settle(CellRecord(member.folder).trained.schedule, device)
+            member.prepare(device, splits)
+    train([m for m in members if m.goes_on], wish)
+    if last and not any(m.again for m in members):
+        for cell in (m.cell for m in members if m.cell is not None):
+            cell.train.release()
+    for member in members:
+        if member.goes_on:
+            with member.ending():
+                wish.heed()
+                _finish(member)
+        member.cell = None  # what it learnt is on disk
+
+
+def _finish(member: Member) -> None:
+    """Evaluates a member whose training has come to its end."""
+    cell, steps = member.built, member.built.learner.steps
+    member.status.write("running", phase="evaluating", step=steps, steps=steps, force=True)
+    evaluate(cell, member.seconds, member.beside + 1)
+    confirm(cell)
+    checkpoint.clean(member.folder)
+    member.status.done()
+    member.state = "done"
+
+
+def works_behind(device: str) -> bool:
+    """Whether a device does its work behind the host's back, so that looking at a number means waiting for it."""
+    return device.startswith("cuda")
+
+
+def settle(schedule: Schedule, device: str) -> None:
     """Threads and kernels of this process: on a GPU deterministic ones where there are, on demand no others at all."""
     torch.set_num_threads(schedule.threads)
     on_gpu = device.startswith("cuda")
@@ -91,47 +112,8 @@ def _settle(schedule: Schedule, device: str) -> None:
     torch.use_deterministic_algorithms(on_gpu or schedule.deterministic, warn_only=not schedule.deterministic)
 
 
-def _tidy(folder: Path) -> None:
-    """Removes what says that an earlier try ended, and what a kill left half written."""
-    for name in (MANIFEST, "error.txt", "diverged.json"):
-        (folder / name).unlink(missing_ok=True)
-    for path in folder.rglob("*.partial"):
-        path.unlink(missing_ok=True)
-
-
-def train(cell: Cell, status: Status, wish: Wish) -> float:
-    """Trains from the last whole checkpoint to the end; returns the seconds spent, earlier tries counted in.
-
-    Raises Diverged, and Stopped, with a checkpoint written, if that is the wish.
-    """
-    folder, learner, loader, config = cell.folder, cell.learner, cell.loader, cell.config
-    check_named(cell.train, cell.test, config.data, config.pictures)
-    resumed = checkpoint.restore(folder, learner)
-    status.note(*resumed.warnings)
-    first = resumed.step
-    probes = probe_set(cell.train, config.data, config.probe_images, config.pictures)
-    saving, board = Checkpoint(learner, folder, resumed.seconds), Board(folder, first)
-    hooks = [
-        Guard(learner, folder),
-        Idle(learner, status.note),
-        Log(learner, folder, board),
-        Probes(learner, folder / "probes", probes, loader.steps_per_epoch),
-        saving,
-        Heartbeat(learner, status),
-    ]
-    status.note(*([board.problem] if board.problem else []))
-    try:
-        with wish.patient():
-            loop(loader.batches(first, learner.steps), [learner], hooks, first, lambda: wish.wanted)
-    finally:
-        board.close()
-    if learner.stopped is not None:
-        raise learner.stopped
-    return saving.seconds
-
-
-def evaluate(cell: Cell, seconds: float) -> None:
-    """Writes the tables of the test split, and summary.json with `seconds` of training."""
+def evaluate(cell: Cell, seconds: float, cohort: int) -> None:
+    """Writes the tables of the test split, and summary.json with `seconds` of training in a `cohort` of so many."""
     config, learner, folder = cell.config, cell.learner, cell.folder
     detector = learner.detector
     objects, images = object_table(cell.test), image_table(cell.test)
@@ -151,6 +133,7 @@ def evaluate(cell: Cell, seconds: float) -> None:
         summary |= voc_evaluate(judged, predicted.detections, classes)
     summary |= {
         **training_cost(read_lines(folder / "metrics.jsonl"), seconds),
+        "cohort": cohort,
         "peak_memory_mib": max(peak_memory(learner.device), CellRecord(folder).training.get("peak_memory_mib", 0.0)),
         **predicted.cost,
         **cost_at_test(cell),
@@ -165,21 +148,32 @@ def evaluate(cell: Cell, seconds: float) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Entry of a cell's own process: FOLDER DEVICE PARENT. Returns 0 if the cell is done, else one of `EXITS`."""
-    folder, device, parent = Path(arguments[0]), arguments[1], int(arguments[2])
-    if not (folder / "config.json").is_file():
+    """Entry of a process for one or several cells: FOLDER... DEVICE PARENT. Returns 0 if all are done, else one of
+    `EXITS`.
+    """
+    folders, device, parent = [Path(a) for a in arguments[:-2]], arguments[-2], int(arguments[-1])
+    if not all((folder / "config.json").is_file() for folder in folders):
         return EXIT_FAILED
-    wish = Wish(lambda: os.getppid() == parent)
-    try:
-        wish.listen()
-        with kept(folder, parent if wish.alive() else 0):
-            state = run_cell(folder, device, wish)
-    except Claimed as problem:
-        sys.stderr.write(f"{problem}\n")
-        return EXIT_CLAIMED
-    except Stopped:
+    wish, mine, states = Wish(lambda: os.getppid() == parent), [], set()
+    with ExitStack() as held:
+        try:
+            wish.listen()
+            for folder in folders:
+                try:
+                    # One claim that is lost ends all: another process writes to that folder, and steps may take long.
+                    held.enter_context(kept(folder, parent if wish.alive() else 0, lambda: os._exit(EXIT_CLAIMED)))
+                    mine.append(folder)
+                except Claimed as problem:
+                    sys.stderr.write(f"{problem}\n")
+            # Whoever launches a cell takes its manifest away: with one, it was done by another run meanwhile.
+            states = set(run_cells([f for f in mine if CellRecord(f).state != "done"], device, wish))
+        except Stopped:
+            return EXIT_STOPPED
+    if "pending" in states:
         return EXIT_STOPPED
-    return {"done": 0, "pending": EXIT_STOPPED}.get(state, EXIT_FAILED)
+    if len(mine) < len(folders):
+        return EXIT_CLAIMED
+    return 0 if states <= {"done"} else EXIT_FAILED
 
 
 if __name__ == "__main__":

@@ -43,8 +43,8 @@ class Wish:
             raise Stopped
 
     def listen(self) -> None:
-        """From now on SIGINT and SIGTERM are wishes to stop."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        """From now on SIGINT and SIGTERM are wishes to stop, and those signals by which clusters announce an end."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, self._hear)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:

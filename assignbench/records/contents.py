@@ -26,6 +26,7 @@ from assignbench.records.schema import (
 from assignbench.records.store import REDO
 
 _OF_SPLIT = ("split", "images", "objects", "fingerprint", "skipped")  # what environment.json tells of each split
+_LATER = ("processes",)  # what trained cells of earlier versions do not tell
 _NUMBERS = {
     "images": ("image_id", "width", "height"),
     "objects": ("image_id", "label", "x1", "y1", "x2", "y2", "area"),
@@ -41,7 +42,8 @@ def read_environment(folder: Path) -> dict[str, Any]:
         ENVIRONMENT.mapping(content, str(path))
         if not content["classes"] or not all(isinstance(c, str) for c in content["classes"]):
             raise InputError(f"{path}: 'classes' is {content['classes']!r:.80}, expected a list of names")
-        for key in () if "device_name" not in content else [c.name for c in ENVIRONMENT.columns]:
+        wanted = [c.name for c in ENVIRONMENT.columns if c.name not in _LATER]
+        for key in wanted if "device_name" in content else ():
             if key not in content:  # an imported cell has none of them, a trained one all
                 raise InputError(f"{path}: has no '{key}'")
         for split in ("train", "test") if "data" in content else ():

@@ -41,7 +41,13 @@ METRICS = TableSchema(
         Column("lr", "float", "Learning rate of the head."),
         Column("images_per_second", "float", "Training speed since the line before.", "1/s"),
         Column("seconds", "float", "Time since the line before, or since training began or was resumed.", "s", True),
-        Column("cpu_seconds", "float", "Processor time of the process, all its threads, in these seconds.", "s", True),
+        Column(
+            "cpu_seconds",
+            "float",
+            "Processor time in these seconds: of the process, all its threads; where several train, of all of them.",
+            "s",
+            True,
+        ),
         Column(
             "assign_ms",
             "float",
@@ -93,7 +99,8 @@ ENVIRONMENT = TableSchema(
         Column("date", "text", "Day on which it ran.", "", True),
         Column("device", "text", "Kind of device: cpu or cuda.", "", True),
         Column("device_name", "text", "Name of processor or GPU.", "", True),
-        Column("threads", "int", "Threads of the training process.", "", True),
+        Column("threads", "int", "Threads of the training process, or of each of several.", "", True),
+        Column("processes", "int", "Processes that last trained it together.", "", True),
         Column("python", "text", "Version of Python.", "", True),
         Column("torch", "text", "Version of torch.", "", True),
         Column("torchvision", "text", "Version of torchvision.", "", True),
@@ -147,6 +154,15 @@ SUMMARY = TableSchema(
         *(Column(f"AP07_{t}", "float", f"VOC data: 11-point AP at IoU 0.{t}.", "", True) for t in (50, 75)),
         Column("AP50_area", "float", "VOC data: AP at IoU 0.5 by the area under the curve.", "", True),
         Column("train_seconds", "float", "Seconds of training, earlier tries counted in.", "s", True),
+        Column(
+            "cohort",
+            "int",
+            "How many cells the process trained that ended the training. Times are the cell's own: its steps, and the "
+            "making of all batches; on a GPU an even part of what passed. Memory is that of all.",
+            "",
+            optional=True,
+            missing="in earlier versions",
+        ),
         Column(
             "train_cpu_seconds",
             "float",
@@ -202,6 +218,8 @@ LOCAL = TableSchema(
         Column("weights", "text", "File of pretrained weights, or empty."),
         Column("cache", "text", "Folder of cached scenes, or empty."),
         Column("training", "text", "Id of the cell whose training this one takes, or empty.", "", True),
+        Column("processes", "int", "Processes that train the cell together; 1 where it is missing.", "", True),
+        Column("meeting", "text", "HOST:PORT where these wait for it under torchrun, or empty.", "", True),
     ),
     optional=True,
 )
@@ -244,7 +262,7 @@ MANIFEST = TableSchema(
             "files",
             "object",
             "Per file `bytes`, `sha256`, `modified` (ns since 1970) and, for tables and lines, `rows`. Left out are "
-            "manifest.json itself, status.json, claim.json, local.json, log.txt and error.txt.",
+            "manifest.json itself, status.json, claim.json, local.json, queued.json, log.txt and error.txt.",
         ),
     ),
 )
@@ -266,6 +284,18 @@ CLAIM = TableSchema(
     optional=True,
 )
 
+QUEUED = TableSchema(
+    "queued",
+    "queued.json",
+    "The job of a cell that waits in the queue of a cluster or runs there. It stays when the job has ended.",
+    (
+        Column("scheduler", "text", "Whose job it is: slurm."),
+        Column("job", "text", "Number of the job there."),
+        Column("since", "float", "When it was submitted.", "s since 1970"),
+    ),
+    optional=True,
+)
+
 STUDY = TableSchema(
     "study",
     "../study.json",
@@ -283,6 +313,7 @@ STUDY = TableSchema(
         Column("analyses", "list", "Names of the analyses, empty for all.", "", True),
         Column("claims", "list", "The claims that get a verdict.", "", True),
         Column("primary", "text", "The measure that answers the question, AP if absent.", "", True),
+        Column("precision", "text", "What `amp: auto` stands for in its cells.", "", True, missing="bf16"),
         Column("least_objects", "int", "Objects in a group that a trend rests on, 30 if absent.", "", True),
         Column("areas", "object", "Ranges of area by name, in px².", "", True),
         Column("max_dets", "list", "Detections per image for recall, empty for 1, 10 and 100.", "", True),
@@ -308,4 +339,4 @@ STUDY = TableSchema(
     ),
 )
 
-DOCUMENTS = (METRICS, STATUS, INPUTS, TRAINING, ENVIRONMENT, SUMMARY, MANIFEST, CLAIM, LOCAL, DIVERGED, STUDY)
+DOCUMENTS = (METRICS, STATUS, INPUTS, TRAINING, ENVIRONMENT, SUMMARY, MANIFEST, CLAIM, QUEUED, LOCAL, DIVERGED, STUDY)

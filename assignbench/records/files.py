@@ -16,6 +16,7 @@ import pandas as pd
 from assignbench.errors import InputError
 from assignbench.json_files import Limits, load
 from assignbench.records.columns import TableSchema
+from assignbench.records.processes import host_name
 
 LIMITS = Limits(size=1 << 26, values=10_000_000)  # of one JSON file of a record
 
@@ -28,7 +29,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     the way is not followed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")  # runs side by side share a study's folder
+    mine = f"{host_name()}-{os.getpid()}"  # runs side by side, also of several machines, share a study's folder
+    partial = path.with_name(f"{path.name}.{mine}.partial")
     partial.unlink(missing_ok=True)
     try:
         yield partial

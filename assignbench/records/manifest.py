@@ -19,7 +19,7 @@ MANIFEST = "manifest.json"
 CACHE = "cache"  # what reports keep under a cell for the next one; it can be removed at any time
 # What may change when a cell is finished (where its data lies, who looks at it), or tells nothing that is counted on.
 NOT_LISTED = (
-    *(MANIFEST, "status.json", "claim.json", "local.json", "log.txt", "error.txt", "*.partial"),
+    *(MANIFEST, "status.json", "claim.json", "local.json", "queued.json", "log.txt", "error.txt", "*.partial"),
     *("tensorboard/*", f"{CACHE}/*"),
 )
 

@@ -18,7 +18,7 @@ from assignbench.analysis.power import MOST_SEEDS, Comparisons, need
 from assignbench.analysis.spreads import measured_spreads, spread_of
 from assignbench.analysis.verdicts import HIGHER, LOWER, NOT_TESTABLE, OPEN
 from assignbench.report.content import Card, Tone, Verdict
-from assignbench.report.tables import difference
+from assignbench.report.numbers import difference
 
 LEAST_AP = 0.05  # below it a detector has not learned, and differences between methods tell nothing
 TONES: Mapping[str, Tone] = {HIGHER: "up", LOWER: "down", OPEN: "open", NOT_TESTABLE: "none"}

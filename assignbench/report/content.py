@@ -17,13 +17,14 @@ class Picture:
     """A saved figure: its file below the report's folder, what it shows, and the other files of it.
 
     Without a file ("") it is a sentence that stands where a figure would show nothing. `changed_by`: the method whose
-    lost and gained assignments it shows.
+    lost and gained assignments it shows. `fold`: what it is folded under; "" for one that everybody sees.
     """
 
     caption: str
     file: str
     others: tuple[str, ...] = ()
     changed_by: str = ""
+    fold: str = ""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -48,6 +49,18 @@ class Section:
     group: Group = "Answer"
     answer: str = ""
     raw: list[Table] = field(default_factory=list)
+
+    @property
+    def common(self) -> list[str]:
+        """What is the same for all its tables that say anything of the kind, such as the number of seeds, so that it
+        need be said once: sentences that two of its tables have, and none another one that begins alike.
+        """
+        if not self.tables:
+            return []
+        kinds: dict[str, list[str]] = {}
+        for told in (line for table in (*self.tables, *self.raw) if table.rows for line in table.constants):
+            kinds.setdefault(told.split(" ")[0], []).append(told)
+        return [told[0] for told in kinds.values() if len(told) > 1 and len(set(told)) == 1]
 
     @property
     def anchor(self) -> str:
@@ -83,7 +96,7 @@ class Page:
     """A report: plain text throughout, which the renderers escape.
 
     `date`: when its cells were made, from their records. `contradictions`: what is wrong with it (`lint`);
-    `recompute`: where its numbers lie cell by cell, "" for nowhere. `colours`: of the methods, as in the figures.
+    `recompute`: where its numbers lie cell by cell, "" for nowhere. `colours`, `glyphs`: of the methods, as in figures.
     `forest` and `lost`: the pictures that stand first, and only there.
     """
 
@@ -99,6 +112,7 @@ class Page:
     card: Card
     methods: list[str]
     colours: dict[str, str]
+    glyphs: dict[str, str]
     sections: list[Section]
     skipped: list[str]
     cells: Table

@@ -11,12 +11,13 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 
-from assignbench.report.hues import colour, marker
+from assignbench.report.hues import colour, marker, marker_size, style
 from assignbench.report.style import plain
 
 Floats = npt.NDArray[np.float64]
 FAR = 3.0  # a point this many times the others' range away from them, and an interval this much longer, is cut off
 MARGIN = 0.08  # of the range, beyond the outermost dot or interval
+SIZE = 6.5  # points of a dot: below six, markers look alike
 
 
 def free_limits(values: Floats, halves: Floats | None = None) -> tuple[float, float]:
@@ -65,36 +66,46 @@ class Scale:
         """A marker for a value at a place of the other axis."""
         self.ax.plot(*((at, value) if self.upright else (value, at)), sign, **look)
 
-    def dot(self, at: float, value: float, half: float, method: str, label: str | None = None, size: float = 5) -> None:
+    def dot(self, at: float, value: float, half: float, method: str, label: str | None = None) -> None:
         """A method's dot with its interval, both cut at the limits: an arrow head says that an interval goes on, and a
-        dot outside the limits stands at the edge with its value. Nothing for what is no number.
+        dot outside the limits stands at the edge with its value. Nothing for what is no number. The legend shows dot
+        and interval, wherever the dot stands.
         """
         low, high = self.limits
         if not np.isfinite(value):
             return
         look: dict[str, Any] = {"color": colour(method), "zorder": 3}
+        size = marker_size(method, SIZE)
         more, less = ("^", "v") if self.upright else (">", "<")
         inside = low <= value <= high
+        line = style(method) if np.isfinite(half) else "none"
+        if label:
+            self.ax.plot([], [], marker(method), ls=line, ms=size, mec="white", mew=0.5, label=label, **look)
         if np.isfinite(half):
-            self._interval(at, max(low, value - half), min(high, value + half), look)
+            self._interval(at, max(low, value - half), min(high, value + half), {"ls": line, **look})
             beyond = ((high, more, value + half > high), (low, less, value - half < low))
             for end, sign, cut in beyond:
                 if cut and inside:
                     self.draw(at, end, sign, ms=3.5, clip_on=False, **look)
         if inside:
-            self.draw(at, value, marker(method), ms=size, mec="white", mew=0.5, label=label, **look)
+            self.draw(at, value, marker(method), ms=size, mec="white", mew=0.5, **look)
             return
         edge = high if value > high else low
-        self.draw(at, edge, more if value > high else less, ms=size + 1, clip_on=False, label=label, **look)
+        self.draw(at, edge, more if value > high else less, ms=SIZE + 1, clip_on=False, **look)
         x, y = (at, edge) if self.upright else (edge, at)
         side = "left" if self.upright or value < low else "right"
         place = "center" if not self.upright else "top" if value > high else "bottom"
         self.ax.text(x, y, f"  {value:.3g}  ", fontsize=6, color=colour(method), va=place, ha=side)
 
+    def goes_on(self, value: float, half: float) -> bool:
+        """Whether an arrow head is drawn for a value and the half of its interval: either lies beyond the limits."""
+        ends = np.array([value, value - half, value + half])
+        return bool(((ends < self.limits[0]) | (ends > self.limits[1])).any())
+
     def _interval(self, at: float, start: float, end: float, look: dict[str, Any]) -> None:
         if start < end:
             places = ([at, at], [start, end]) if self.upright else ([start, end], [at, at])
-            self.ax.plot(*places, "-", lw=1.1, alpha=0.8, **look)
+            self.ax.plot(*places, lw=1.3, alpha=0.85, **look)
 
     def settle(self) -> None:
         """Sets the axis' limits, with a line at zero where it lies between them."""

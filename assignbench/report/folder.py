@@ -85,8 +85,8 @@ def _put(new: Path, old: Path) -> None:
     """Moves `new` to where `old` is and removes `old`; a part that the new report lacks is removed."""
     if not new.exists():
         _remove(old)
-    elif not os.path.lexists(old):
-        new.rename(old)
+    elif not os.path.lexists(old) and _renamed(new, old):
+        return
     elif _exchanged(new, old):
         _remove(new)
     else:
@@ -94,6 +94,17 @@ def _put(new: Path, old: Path) -> None:
         old.rename(aside)
         new.rename(old)
         _remove(aside)
+
+
+def _renamed(new: Path, old: Path) -> bool:
+    """Whether `new` is now where nothing was; not if another run has put its report there meanwhile."""
+    try:
+        new.rename(old)
+    except OSError as problem:
+        if problem.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        raise
+    return True
 
 
 def _exchanged(one: Path, other: Path) -> bool:

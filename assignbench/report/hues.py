@@ -1,4 +1,4 @@
-"""What tells methods apart in every figure: one hue per paper, its variants by line, marker and hatch."""
+"""What tells methods apart in every figure: one hue per paper, its variants by lightness and line; a marker each."""
 
 from __future__ import annotations
 
@@ -28,10 +28,15 @@ _ALIASES = {
     **{"mutual_labeling": "mlc", "iou_rescoring": "mlc"},
 }
 _STYLES = ("-", "--", ":", "-.")
-_MARKERS = {"-": "o", "--": "s", ":": "^", "-.": "D"}
-HATCHES = {"-": "", "--": "///", ":": "...", "-.": "xxx"}
+# How light the variants of a hue are, by their line: times the hue, or that far towards white.
+_SHADES = {"-": 1.0, "--": 0.6, ":": 1.3, "-.": 0.35}
+# No triangles: an arrow head says that something goes on beyond the axes.
+_MARKERS = ("o", "s", "D", "X", "*", "P", "p", "d", "h", "8")
+# What a page prints for each in its texts and tables.
+GLYPHS = {"o": "●", "s": "■", "D": "◆", "X": "✖", "*": "★", "P": "✚", "p": "⬟", "d": "♦", "h": "⬢", "8": "⬣"}
+_GROWN = {"X": 1.2, "*": 1.5, "P": 1.25, "d": 1.3}  # thin ones, which would look smaller than the others
 _PLACES = len(_PALETTE) * len(_STYLES)
-_LIGHTER = 0.3  # how far each further set of variants of a hue goes towards white
+_LIGHTER = 0.38  # how far each further set of variants of a hue goes towards white
 
 # Where the methods of the page that is being drawn have their places; those of single pictures have none.
 _LOOKS: ContextVar[Mapping[str, int]] = ContextVar("looks", default=MappingProxyType({}))
@@ -44,8 +49,8 @@ def rules_of(study: StudyRecord) -> dict[str, str]:
 
 
 def looks_of(methods: Sequence[str], rules: Mapping[str, str] | None = None) -> dict[str, int]:
-    """A place for each method of a page. Its hue is its paper's; of one hue, each has a line style of its own, the one
-    that is called after the paper the full line.
+    """A place for each method of a page. Its hue is its paper's; of one hue, each has a lightness and a line style of
+    its own, the one that is called after the paper the full line.
 
     `rules` names the methods' assigners. A rule without a hue of its own takes a free one in the study's order, the
     farthest from those taken; once all ten are taken, hues come again with other lines, and then lighter.
@@ -57,7 +62,8 @@ def looks_of(methods: Sequence[str], rules: Mapping[str, str] | None = None) -> 
             held = list(hues.values())
             hues[family] = min(range(len(_PALETTE)), key=lambda h: (held.count(h), -_distance(h, held), h))
     found: dict[str, int] = {}
-    for method in sorted(families, key=lambda m: (_ALIASES.get(m, m) != families[m], list(families).index(m))):
+    order = list(families)
+    for method in sorted(order, key=lambda m: (m != families[m], _ALIASES.get(m) != families[m], order.index(m))):
         taken = sum(place % len(_PALETTE) == hues[families[method]] for place in found.values())
         found[method] = hues[families[method]] + taken * len(_PALETTE)
     return found
@@ -100,18 +106,27 @@ def _place(method: str) -> int:
 
 
 def colour(method: str) -> str:
-    """The method's colour: its paper's hue; for others a free one of the page (`looks`), or by the name."""
-    place = _place(method)
-    share = 1 - (1 - _LIGHTER) ** (place // _PLACES)
-    own = np.asarray(to_rgb(_PALETTE[place % len(_PALETTE)]))
+    """The method's colour: its paper's hue, darker or lighter for a variant; for others a free one of the page
+    (`looks`), or by the name.
+    """
+    place, shade = _place(method), _SHADES[style(method)]
+    own = min(shade, 1.0) * np.asarray(to_rgb(_PALETTE[place % len(_PALETTE)]))
+    share = 1 - (1 - max(0.0, shade - 1)) * (1 - _LIGHTER) ** (place // _PLACES)
     return str(to_hex(tuple(own + (1 - own) * share)))
 
 
 def style(method: str) -> str:
-    """The method's line style, which tells apart methods of one hue."""
+    """The method's line style, which tells apart methods of one hue, as their lightness does."""
     return _STYLES[_place(method) // len(_PALETTE) % len(_STYLES)]
 
 
 def marker(method: str) -> str:
-    """The method's marker, one per line style."""
-    return _MARKERS[style(method)]
+    """The method's marker: each method of a page has its own as long as there are any."""
+    known = _LOOKS.get()
+    place = list(known).index(method) if method in known else _place(method) // len(_PALETTE)
+    return _MARKERS[place % len(_MARKERS)]
+
+
+def marker_size(method: str, points: float) -> float:
+    """Points of the method's marker where a dot has so many."""
+    return points * _GROWN.get(marker(method), 1.0)

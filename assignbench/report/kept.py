@@ -34,7 +34,7 @@ class Figure:
     """A saved figure: its wanted name and caption, the data set whose images it shows ("" for none), and its files by
     name and checksum, in the order in which a page offers them; none for a sentence in place of a figure.
 
-    `changed_by`: the method whose lost and gained assignments it shows.
+    `changed_by`: the method whose lost and gained assignments it shows. `fold`: what it is folded under.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Figure:
     photo_of: str
     files: Sequence[Sequence[str]]
     changed_by: str = ""
+    fold: str = ""
 
 
 @dataclass
@@ -112,9 +113,11 @@ def known_of(folder: Path) -> dict[str, Any]:
     return known if isinstance(known, dict) else {}
 
 
-def saved(name: str, caption: str, photo_of: str, paths: Sequence[Path], changed_by: str = "") -> Figure:
+def saved(
+    name: str, caption: str, photo_of: str, paths: Sequence[Path], changed_by: str = "", fold: str = ""
+) -> Figure:
     """A figure as it was just written."""
-    return Figure(name, caption, photo_of, [(path.name, _sum_of(path)) for path in paths], changed_by)
+    return Figure(name, caption, photo_of, [(path.name, _sum_of(path)) for path in paths], changed_by, fold)
 
 
 def copy(kept: Kept, files: Mapping[str, Path]) -> None:

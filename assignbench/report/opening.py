@@ -11,10 +11,12 @@ import pandas as pd
 from assignbench.analysis import StudyRecord
 from assignbench.analysis.configuration import entries, pairs
 from assignbench.analysis.differences import primary_metric
+from assignbench.analysis.estimates import LEAST_SEEDS
 from assignbench.config.detector import DetectorConfig
 from assignbench.config.tuned import Tuned
 from assignbench.report.lost import lost_methods
-from assignbench.report.tables import Table, difference, interval_note, seeds_note, tidy_table
+from assignbench.report.numbers import difference
+from assignbench.report.tables import Table, banded, interval_note, seeds_note, tidy_table, without_constants
 
 READ = "evaluation."  # how a trained network is read, which a study may change for one method
 LONGEST = 400  # characters of a cell's reason
@@ -32,35 +34,37 @@ def opening(
     several = len(study.places) > 1
     metric = primary_metric(study)
     lost = lost_methods(study)
-    header = ["method", "compared with", "differs in", "beyond the assigner"]
-    rows, owners = [], []
+    gained = f"Δ{metric}, points"
+    rows = []
     for row in table.itertuples(index=False):
         found = verdicts.get((row.data, row.detector, row.method))
         gain, verdict = ("–", "–")
         if row.baseline and found is not None:
-            gain, verdict = difference(found.difference, found.half, found.n), str(found.verdict)
+            gain, verdict = difference(found.difference, found.half, LEAST_SEEDS), str(found.verdict)
             if found.reason:
                 verdict = f"{verdict}: {found.reason}"
         verdict = lost.get((row.data, row.detector), {}).get(row.method, verdict)
-        beyond = row.differs if row.pair == "recipe" else "nothing" if row.pair == "assigner" else "–"
-        place = [row.data, row.detector] if several else []
-        rows.append([*place, row.method, row.baseline or "–", PAIR_WORDS[row.pair], beyond, gain, verdict])
-        owners.append(row.method)
-    where = ["data", "detector"] if several else []
+        parts = f"{PAIR_WORDS[row.pair]}: {row.differs}" if row.pair == "recipe" else PAIR_WORDS[row.pair]
+        place = {"data": row.data, "detector": row.detector} if several else {}
+        line = {"method": row.method, gained: gain, "verdict (corrected)": verdict, "differs in": parts}
+        rows.append({**place, **line, "baseline": row.baseline})
+    frame, constant = without_constants(pd.DataFrame(rows))
+    frame, bands, band = banded(frame)
+    columns = [str(c).replace("baseline", "compared with") for c in frame]
+    lines = [[str(v) or "–" for v in line] for line in frame.itertuples(index=False)]
     caption = "Each method and its baseline" if several else f"Each method and its baseline{_where(study)}"
     notes = []
     if verdicts:
         seeds = {", ".join(k if several else k[2:]): float(r.n) for k, r in verdicts.items()}
         spoken = dict.fromkeys(str(r.population) for r in verdicts.values() if np.isfinite(r.half))
         notes = [seeds_note(seeds), *map(interval_note, spoken)]
-    columns = [*where, *header, f"Δ{metric}, points", "verdict (corrected)"]
-    tables = [Table(caption, columns, rows, notes, headline=True, owners=owners, name="pairs")]
-    tables += tuning_table(study)
+    shown = Table(caption, columns, lines, notes, headline=True, owners=[str(m) for m in frame.method], name="pairs")
+    tables = [replace(shown, constants=list(constant.values()), bands=bands, band=band), *tuning_table(study)]
     asked = claims.get("claims", pd.DataFrame())
     if len(asked) and "verdict" in asked:
-        shown = [c for c in ("claim", "verdict", "reason") if c in asked]
-        told = tidy_table("The claims that the study tests", asked[shown].drop_duplicates())
-        tables.append(replace(told, headline=True, name="verdicts"))
+        said = [c for c in ("claim", "verdict", "reason") if c in asked]
+        answered = tidy_table("The claims that the study tests", asked[said].drop_duplicates())
+        tables.append(replace(answered, headline=True, name="verdicts"))
     return tables
 
 

@@ -14,11 +14,12 @@ from assignbench.errors import Contradiction
 from assignbench.records import write_text
 from assignbench.report.card import answer_card, banners
 from assignbench.report.cells import NOTE, write_cells
-from assignbench.report.content import Card, Page, Picture, Section
+from assignbench.report.content import Page, Picture, Section
 from assignbench.report.files import write_tables
 from assignbench.report.folder import check_publishable, replaced
-from assignbench.report.hues import colour, looks, rules_of
+from assignbench.report.hues import GLYPHS, colour, looks, marker, rules_of
 from assignbench.report.kept import Kept, kept_of
+from assignbench.report.leading import leading
 from assignbench.report.lint import lint
 from assignbench.report.opening import (
     cell_table,
@@ -43,7 +44,7 @@ from assignbench.report.sections import (
     section_of,
     with_lost,
 )
-from assignbench.report.tables import Table
+from assignbench.report.tables import Table, without_empty_columns
 
 Tell = Callable[[str], None]  # is told what is being worked on
 
@@ -131,7 +132,7 @@ def page_of(study: StudyRecord, target: Target, tell: Tell) -> Page:
     card = answer_card(study, frames["differences"], frames["claims"])
     fair, unfair = fairness(study)
     about = study.about
-    cells, runs = cell_table(study), environment_table(study)
+    cells, runs = (without_empty_columns(t) for t in (cell_table(study), environment_table(study)))
     page = Page(
         title=str(about.get("title") or about.get("study") or study.folder.name),
         answers=str(about.get("answers", "")),
@@ -145,12 +146,13 @@ def page_of(study: StudyRecord, target: Target, tell: Tell) -> Page:
         card=card,
         methods=study.methods,
         colours={m: colour(m) for m in study.methods},
+        glyphs={m: GLYPHS[marker(m)] for m in study.methods},
         sections=sections,
         skipped=skipped_problems(study),
         cells=cells,
         runs=runs,
         forest=_forest(sections),
-        lost=_lost(sections, card),
+        lost=_lost(sections, study),
     )
     for cell in study.data():
         cell.kept.save()
@@ -175,8 +177,7 @@ def _forest(sections: list[Section]) -> Picture | None:
     return next((p for p in pictures if p.file), None)
 
 
-def _lost(sections: list[Section], card: Card) -> Picture | None:
+def _lost(sections: list[Section], study: StudyRecord) -> Picture | None:
     """Lost and gained assignments of the method that the study says most of (Mutual Guidance, Fig. 4)."""
     drawn = {p.changed_by: p for s in reversed(sections) for p in reversed(s.pictures) if p.changed_by}
-    decided = [v.method for tone in ("up", "down", "open") for v in card.verdicts if v.tone == tone]
-    return next((drawn[m] for m in (*decided, *drawn) if m in drawn), None)
+    return next((drawn[m] for m in leading(study) if m in drawn), None)

@@ -15,10 +15,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from assignbench.analysis import StudyRecord
+from assignbench.analysis.answers import listed
 from assignbench.measure.boxes import pairwise_iou
 from assignbench.measure.telling import telling_objects
 from assignbench.records import CellRecord
 from assignbench.report.drawing import KINDS, corner_text, draw_assignment, draw_box, outlines
+from assignbench.report.leading import leading
 from assignbench.report.scenes import (
     BOX,
     DPI,
@@ -31,6 +33,7 @@ from assignbench.report.scenes import (
     beside,
     differing_objects,
     first_seed,
+    fold_of,
     key,
     panel_side,
     picture_files,
@@ -40,7 +43,7 @@ from assignbench.report.scenes import (
     show,
     truth,
 )
-from assignbench.report.style import BLUE, GREEN, RED, WHITE, Drawn, picture, place_name
+from assignbench.report.style import BLUE, GREEN, RED, WHITE, Drawn, picture, place_name, plain
 
 IMAGES = 4  # test images in a figure
 MOST_FILES = 100
@@ -50,6 +53,7 @@ MOST_PAIRS = 6
 MOST_ROWS = 4  # methods in a figure of detections
 # Mutual Guidance, Fig. 4: red where only the baseline is positive, green (class) and yellow (box) only the method.
 ONLY_BASELINE, ONLY_CLS, ONLY_BOX = "#d7191c", "#2ca25f", "#ffd92f"
+COLOURS = {ONLY_BASELINE: "red", ONLY_CLS: "green", ONLY_BOX: "yellow"}
 TASKS = (("cls", "classification", ONLY_CLS), ("box", "box", ONLY_BOX))
 PRIOR = [f"prior_{n}" for n in BOX]
 Bools = npt.NDArray[np.bool_]
@@ -57,48 +61,53 @@ Bools = npt.NDArray[np.bool_]
 
 def assignment_pictures(study: StudyRecord) -> list[Drawn]:
     """What each method assigns, and what it assigns that its baseline does not."""
-    made = []
+    made: list[Drawn] = []
     for scene in scenes(study):
         caption = (
             f"Priors that learn an object{place_name(study, scene.place)}, at the end and, of the first object, before "
             "training; the number of them for each task stands in the corner. A red cross marks an object without one "
-            f"for a task, the dashed box is the object.{scene.note}"
+            f"for a task.{scene.boxes}{scene.note}"
         )
         name = f"assignment-{scene.place[0]}-{scene.place[1]}"
-        made.append(Drawn(name, caption, _assigned(scene), scene.place[0]))
+        if made:
+            caption = f"The same{place_name(study, scene.place)}.{scene.note}"
+        made.append(Drawn(name, caption, _assigned(scene), scene.place[0], fold=fold_of(study, scene.place)))
     return [*lost_and_gained(study), *made]
 
 
 def lost_and_gained(study: StudyRecord) -> list[Drawn]:
-    """Per method and its baseline, what only one of the two assigns (Mutual Guidance, Fig. 4): the first is the one
-    that a page begins with.
+    """Per method and its baseline, what only one of the two assigns (Mutual Guidance, Fig. 4), the leading method
+    first. The first two say what is drawn: with the one a page begins, the other is then the first of its section.
     """
-    made = []
+    made: list[Drawn] = []
     for scene in scenes(study):
-        cells = {c.config.method.name: c for c in scene.cells}
-        pairs = [(cells[m], cells.get(study.baseline_of(m, scene.place))) for m in cells]
-        made += [_difference(study, scene, a, b) for a, b in [(a, b) for a, b in pairs if b is not None][:MOST_PAIRS]]
+        for ours, theirs in _pairs(study, scene.cells, scene.place):
+            short = sum(d.figure is not None for d in made) > 1
+            made.append(_difference(study, scene, ours, theirs, short=short))
     return made
 
 
-def _difference(study: StudyRecord, scene: Scene, ours: CellRecord, theirs: CellRecord) -> Drawn:
+def _difference(study: StudyRecord, scene: Scene, ours: CellRecord, theirs: CellRecord, *, short: bool) -> Drawn:
     """What only one of two methods assigns to the objects on which they differ most, or to those that are named."""
     method, baseline = ours.config.method.name, theirs.config.method.name
     name, where = f"gained-{method}-{scene.place[0]}-{scene.place[1]}", place_name(study, scene.place)
+    fold = fold_of(study, scene.place)
     mine, other = (_owned(pd.read_parquet(c.probe_visits()[-1])) for c in (ours, theirs))
     apart = Counter(object_id for object_id, _, _ in mine ^ other)
     objects = differing_objects(scene, lambda i: apart[i])
     if not apart or not objects:
         told = f"{method} and {baseline} assign the same priors to every probe object at the end of training{where}."
-        return Drawn(name, "", None, scene.place[0], told)
+        return Drawn(name, "", None, scene.place[0], told, fold=fold)
+    scene = replace(scene, objects=objects)
+    figure, kinds = _compared(scene, ours, theirs)
     caption = (
-        f"What {method} assigns and {baseline} does not, and the other way round, at the end of training{where} "
-        "(Mutual Guidance, Fig. 4), on the objects that are named or on which they differ most; a task in which they "
-        f"do not differ is left out. Red: positive only with {baseline}; green (classification) and yellow (box): only "
-        f"with {method}; in the corner how many, and how many both share. The dashed box is the object."
+        f"Priors that {method} assigns and {baseline} does not (gained), and the other way round (lost), at the end of "
+        f"training{where} (Mutual Guidance, Fig. 4), on the objects that are named or on which they differ most; a "
+        f"task in which they do not differ is left out. In {'; in '.join(f'{c}: {t}' for c, t in kinds)}.{scene.boxes}"
     )
-    figure = _compared(replace(scene, objects=objects), ours, theirs)
-    return Drawn(name, caption, figure, scene.place[0], changed_by=method)
+    if short:
+        caption = f"The same for {method} and {baseline}{where}."
+    return Drawn(name, caption, figure, scene.place[0], changed_by=method, fold=fold)
 
 
 def _owned(table: pd.DataFrame) -> set[tuple[int, str, int]]:
@@ -110,8 +119,10 @@ def _owned(table: pd.DataFrame) -> set[tuple[int, str, int]]:
     return found
 
 
-def _compared(scene: Scene, ours: CellRecord, theirs: CellRecord) -> Figure:
-    """A row per task, a column per object; of a single object the tasks stand side by side."""
+def _compared(scene: Scene, ours: CellRecord, theirs: CellRecord) -> tuple[Figure, list[tuple[str, str]]]:
+    """A row per task, a column per object; of a single object the tasks stand side by side. With the figure: the names
+    of the colours that it shows, and what they are.
+    """
     names = ours.config.method.name, theirs.config.method.name
     tables = [pd.read_parquet(c.probe_visits()[-1]) for c in (ours, theirs)]
     pixels = [scene.pixels(o.image_id) for o in scene.objects]
@@ -123,21 +134,36 @@ def _compared(scene: Scene, ours: CellRecord, theirs: CellRecord) -> Figure:
     rows, columns = (1, len(tasks)) if single else (len(tasks), len(regions))
     side = panel_side(regions, columns)
     figure, axes = picture_grid(rows, [side] * columns, side)
+    kinds: dict[str, str] = {}  # of the colours that are drawn
     for place, (task, word, edge) in enumerate(tasks):
         line = axes[0][place : place + 1] if single else axes[place]
         if not single:
             beside(line[0], word)
         for ax, shown, image, region in zip(line, scene.objects, pixels, regions, strict=True):
             title = f"{shown.title}: {word}" if single else shown.title if place == 0 else ""
-            show(ax, image, region, title)
             mine, other = (t[(t.object_id == shown.object_id) & t[f"positive_{task}"]] for t in tables)
             lost, gained = other[~other.prior.isin(mine.prior)], mine[~mine.prior.isin(other.prior)]
+            if lost.empty and gained.empty:
+                _alike(ax, title, len(mine))
+                continue
+            show(ax, image, region, title)
             outlines(ax, lost[PRIOR].to_numpy(float), ONLY_BASELINE, 1.4)
             outlines(ax, gained[PRIOR].to_numpy(float), edge, 1.4)
             truth(ax, shown)
-            corner_text(ax, f"−{len(lost)}  +{len(gained)}  both {len(mine) - len(gained)}")
-    key(figure, [(ONLY_BASELINE, f"only {names[1]}"), *((edge, f"only {names[0]}, {word}") for _, word, edge in tasks)])
-    return figure
+            corner_text(ax, f"{len(lost)} lost, {len(gained)} gained, {len(mine) - len(gained)} shared")
+            kinds |= {ONLY_BASELINE: f"lost (only {names[1]})"} if len(lost) else {}
+            kinds |= {edge: f"gained (only {names[0]}, {word})"} if len(gained) else {}
+    order = [edge for edge in COLOURS if edge in kinds]
+    key(figure, [(edge, kinds[edge]) for edge in order])
+    return figure, [(COLOURS[edge], kinds[edge]) for edge in order]
+
+
+def _alike(ax: Axes, title: str, count: int) -> None:
+    """A panel of an object that has the same priors from both methods, which no picture needs to show."""
+    ax.axis("off")
+    ax.set_title(plain(title), fontsize=7)
+    told = f"the same {count} priors" if count else "no prior of either"
+    ax.text(0.5, 0.5, told, ha="center", va="center", color="0.4", fontsize=7, transform=ax.transAxes)
 
 
 def _assigned(scene: Scene) -> Figure:
@@ -165,17 +191,21 @@ def detection_pictures(study: StudyRecord) -> list[Drawn]:
         "Each method's best detections, two more than there are objects{}: green where one of the right class has "
         "IoU ≥ 0.5 with an object, dashed red where not; white: the objects."
     )
-    made = []
+    made: list[Drawn] = []
+    sure: list[Drawn] = []
     for place, cells in first_seed(study).items():
         if not picture_files(cells[0].folder / "examples"):  # imported predictions have none
             continue
-        where = place_name(study, place)
+        where, fold = place_name(study, place), fold_of(study, place)
         name = f"detections-{place[0]}-{place[1]}"
         for number, some in enumerate(_parts(cells)):
-            figure = _detections(study, some)
-            made.append(Drawn(f"{name}-{number + 1}" if number else name, caption.format(where), figure, place[0]))
-        made += [_confident(study, ours, theirs, place) for ours, theirs in _pairs(study, cells, place)]
-    return made
+            words = f"The same for {listed([c.config.method.name for c in some])}{where}."
+            stem, told = f"{name}-{number + 1}" if number else name, words if made else caption.format(where)
+            made.append(Drawn(stem, told, _detections(study, some), place[0], fold=fold))
+        for ours, theirs in _pairs(study, cells, place):
+            short = any(d.figure is not None for d in sure)
+            sure.append(_confident(study, ours, theirs, place, short=short))
+    return [*made, *sure]
 
 
 def _parts(cells: Sequence[CellRecord]) -> list[Sequence[CellRecord]]:
@@ -184,8 +214,9 @@ def _parts(cells: Sequence[CellRecord]) -> list[Sequence[CellRecord]]:
 
 
 def _pairs(study: StudyRecord, cells: Sequence[CellRecord], place: Place) -> list[tuple[CellRecord, CellRecord]]:
+    """The cells of methods and of their baselines, the leading method first."""
     named = {c.config.method.name: c for c in cells}
-    found = [(c, named.get(study.baseline_of(m, place))) for m, c in named.items()]
+    found = [(named[m], named.get(study.baseline_of(m, place))) for m in leading(study) if m in named]
     return [(a, b) for a, b in found if b is not None][:MOST_PAIRS]
 
 
@@ -255,10 +286,11 @@ def _same(found: pd.DataFrame, others: pd.DataFrame) -> Bools:
     return np.asarray((overlap & alike).any(axis=1))
 
 
-def _confident(study: StudyRecord, ours: CellRecord, theirs: CellRecord, place: Place) -> Drawn:
+def _confident(study: StudyRecord, ours: CellRecord, theirs: CellRecord, place: Place, *, short: bool) -> Drawn:
     """Detections above a score of 0.7: blue what the baseline has too, red what only the method has (LTM, Fig. 9)."""
     method, baseline = ours.config.method.name, theirs.config.method.name
     name, where = f"confident-{method}-{place[0]}-{place[1]}", place_name(study, place)
+    fold = fold_of(study, place)
     sure = [t[t.score > CONFIDENT] for t in (ours.table("detections"), theirs.table("detections"))]
     told_of = set(sure[0].image_id) | set(sure[1].image_id)
     files = [p for p in example_files(study, ours, most=MOST_FILES) if int(p.stem) in told_of][:IMAGES]
@@ -266,21 +298,25 @@ def _confident(study: StudyRecord, ours: CellRecord, theirs: CellRecord, place: 
         told = (
             f"Neither {method} nor {baseline} has a detection above a score of {CONFIDENT} on the images shown{where}."
         )
-        return Drawn(name, "", None, place[0], told)
+        return Drawn(name, "", None, place[0], told, fold=fold)
     _, classes = _judged(ours)
     figure, axes = picture_grid(2, *_sizes(files))
     for line, of in zip(axes, (baseline, method), strict=True):
         beside(line[0], of)
+    drawn: set[str] = set()
     for above, below, path in zip(*axes, files, strict=True):
         mine, other = (t[t.image_id == int(path.stem)] for t in sure)
         edges = [BLUE if known else RED for known in _same(mine, other)]
+        drawn |= {*edges, *([BLUE] if len(other) else [])}
         for ax, table, colours in ((above, other, [BLUE] * len(other)), (below, mine, edges)):
             picture(ax, np.asarray(Image.open(path)), f"image {path.stem}" if ax is above else "")
             for d, edge in zip(table.itertuples(), colours, strict=True):
                 draw_box(ax, (d.x1, d.y1, d.x2, d.y2), edge, f"{classes[int(d.label)]} {d.score:.2f}")
-    key(figure, [(BLUE, baseline), (RED, f"only {method}")])
+    key(figure, [(edge, text) for edge, text in ((BLUE, baseline), (RED, f"only {method}")) if edge in drawn])
     caption = (
         f"Detections with a score above {CONFIDENT} of {baseline} (above) and {method} (below){where}: blue is what "
         f"{baseline} has too, red what only {method} has (LTM, Fig. 9). Scores of two methods may not mean the same."
     )
-    return Drawn(name, caption, figure, place[0])
+    if short:
+        caption = f"The same for {method} (below) and {baseline} (above){where}."
+    return Drawn(name, caption, figure, place[0], fold=fold)

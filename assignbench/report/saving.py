@@ -45,14 +45,14 @@ class Target:
     def _save(self, one: Drawn) -> Figure:
         """Writes a figure; a sentence in place of one that shows nothing has no files."""
         if one.figure is None:
-            return saved(one.name, one.told, "", [])
+            return saved(one.name, one.told, "", [], fold=one.fold)
         stem = self.free(one.name)
         kinds = [k for k in (PHOTO if one.photo_of else DRAWING) if self.print_too or k != ".pdf"]
         paths = [self.folder / "figures" / f"{stem}{kind}" for kind in kinds]
         save(one.figure, paths)
         if paths[0].suffix == ".svg" and paths[0].stat().st_size > LARGEST_SVG:
             paths.reverse()
-        return saved(one.name, one.caption, one.photo_of, paths, one.changed_by)
+        return saved(one.name, one.caption, one.photo_of, paths, one.changed_by, one.fold)
 
     def _again(self, one: Figure) -> Picture:
         """A kept figure, under the name that is free for it now."""
@@ -66,7 +66,7 @@ class Target:
 
     def _picture(self, one: Figure, names: Sequence[str]) -> Picture:
         first, *others = [f"figures/{name}" for name in names] or [""]
-        return Picture(one.caption, first, tuple(others), one.changed_by)
+        return Picture(one.caption, first, tuple(others), one.changed_by, one.fold)
 
     def free(self, text: str) -> str:
         """A file name that no other figure has: "a-b" on "c" and "a" on "b-c" read alike."""

@@ -76,11 +76,18 @@ class Scene:
         return self.cells[:MOST_METHODS]
 
     @property
+    def boxes(self) -> str:
+        """What a caption has to say of the objects' boxes, which older records do not hold."""
+        if not all(o.annotated for o in self.objects):
+            return " These records hold no annotated boxes."
+        others = ", dotted ones are others" if any(o.others for o in self.objects) else ""
+        return f" The dashed box is the object{others}."
+
+    @property
     def note(self) -> str:
-        """What a caption has to say of boxes that are not known and of methods that are left out; "" for nothing."""
-        told = "" if all(o.annotated for o in self.objects) else " These records hold no annotated boxes."
+        """What a caption has to say of methods that are left out; "" for nothing."""
         rest = [c.config.method.name for c in self.cells[MOST_METHODS:]]
-        return f"{told} Not drawn, for want of room: {', '.join(rest)}." if rest else told
+        return f" Not drawn, for want of room: {', '.join(rest)}." if rest else ""
 
 
 def first_seed(study: StudyRecord) -> dict[Place, list[CellRecord]]:
@@ -197,8 +204,15 @@ def beside(ax: Axes, *lines: str) -> None:
     ax.text(-0.03, 0.5, text, transform=ax.transAxes, **about)
 
 
+def fold_of(study: StudyRecord, place: Place) -> str:
+    """What the pictures of a place are folded under; "" for the first place of a study, which stands open."""
+    return "" if place == study.places[0] else f"{place[1]} on {place[0]}"
+
+
 def key(figure: Figure, kinds: Sequence[tuple[str, str]], line: str = "-") -> None:
-    """The legend (colour, text) inside the picture, below its panels."""
+    """The legend (colour, text) inside the picture, below its panels; none for nothing."""
+    if not kinds:
+        return
     handles = [Line2D([], [], color=edge, lw=2.5, ls=line, label=plain(text)) for edge, text in kinds]
     place: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.01), "ncol": min(4, len(kinds))}
     figure.legend(handles=handles, fontsize=7.5, facecolor="0.85", **place)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,8 @@ ANALYSES_OF: Mapping[Group, tuple[str, ...]] = {
     ),
     "Appendix": ("curves", "cost", "formulas", "configuration"),
 }
-RAW = ("claims.tests",)  # tables of all that stands behind another one
+RAW = ("claims.tests", "formulas.")  # tables of all that stands behind another one, or behind a figure
+LEADING = {"nms": ("reading", "coverage")}  # the column and value of what is read where a second reading says the same
 
 
 def answer_of(analysis: Analysis, study: StudyRecord) -> list[Result] | str:
@@ -96,15 +97,32 @@ def tables_of(study: StudyRecord, results: list[Result]) -> tuple[list[Table], l
             tables += [replace(t, name=f"averages-{k}" if len(found) > 1 else "averages") for k, t in enumerate(found)]
         elif not result.frame.empty:
             whole = result_table(result, study.places)
-            laid_out = wide_tables(result, study.places)
             whole = replace(whole, headline=result.key == "claims")  # whose verdicts are the study's
+            if whole.header == ["method"]:
+                continue  # all else is the same for all of them, and stands with the others
+            laid_out = wide_tables(result, study.places) or excerpt(result, study.places)
             tables += laid_out or ([] if _is_raw(result, whole) else [whole])
             raw += [whole] if laid_out or _is_raw(result, whole) else []
     return with_lost(study, tables), raw
 
 
+def excerpt(result: Result, places: Sequence[tuple[str, str]]) -> list[Table]:
+    """The part of a Result that is read: one of two near readings, and less the columns that it folds; none of all."""
+    column, reading = LEADING.get(result.key, ("", ""))
+    frame = result.frame[result.frame[column] == reading] if column in result.frame else result.frame
+    if frame.empty or (len(frame) == len(result.frame) and not result.folded):
+        return []
+    shown = replace(result, frame=frame.drop(columns=[*filter(None, [column]), *result.folded]))
+    table = result_table(shown, places)
+    if column:
+        table = replace(
+            table, constants=[f"{column}: {reading}; the other one stands with all rows.", *table.constants]
+        )
+    return [] if _is_raw(result, table) else [replace(table, name=f"{result.key}-read")]
+
+
 def _is_raw(result: Result, table: Table) -> bool:
-    return result.key in RAW or len(table.rows) > LONG
+    return result.key.startswith(RAW) or len(table.rows) > LONG
 
 
 def with_lost(study: StudyRecord, tables: list[Table]) -> list[Table]:
@@ -122,8 +140,8 @@ APPENDIX_DEFINITION = (
 def appendix(study: StudyRecord, answers: Answers) -> Section | None:
     """What stands behind the verdicts, of all analyses; None without any test."""
     behind = [result_table(r, study.places) for r in all_results(answers) if r.role == "appendix" and len(r.frame)]
-    title = "Appendix: the tests behind the verdicts"
-    return Section("", title, "", APPENDIX_DEFINITION, raw=behind, group="Appendix") if behind else None
+    title, question = "The tests behind the verdicts", "On which single tests do the verdicts of this page rest?"
+    return Section("", title, question, APPENDIX_DEFINITION, raw=behind, group="Appendix") if behind else None
 
 
 def sample_sections(study: StudyRecord, target: Target) -> list[Section]:

@@ -17,7 +17,7 @@ from assignbench.measure.matching import match
 from assignbench.report.drawing import draw_box
 from assignbench.report.kinds import save
 from assignbench.report.scenes import DPI, ENLARGED
-from assignbench.report.style import GREEN, PICTURES, RED, WHITE, finished, panels, picture
+from assignbench.report.style import GREEN, PICTURES, RED, WHITE, finished, panels, picture, plain
 
 
 def difference_sheet(
@@ -27,9 +27,11 @@ def difference_sheet(
     pixels: Callable[[int], npt.NDArray[np.uint8]],
     path: Path,
 ) -> Path:
-    """One row per image (columns image_id, first, second): objects, then each cell's n best detections for n objects.
+    """One row per image (columns image_id, name, first, second, difference): objects, then each cell's n best
+    detections for n objects.
 
-    Green: matched at IoU 0.5; dashed red: not. Small images are enlarged.
+    Green: matched at IoU 0.5; dashed red: not; what is found of an image is a mean over IoU thresholds. Small images
+    are enlarged.
     """
     save(difference_figure(first, second, images, pixels), path)
     return path
@@ -42,24 +44,26 @@ def difference_figure(
     shape = first.images.set_index("image_id").loc[images.image_id]
     wide = float(np.clip(ENLARGED * shape.width.min() / DPI, 3.0, 4.5))
     figure, axes = panels(
-        3 * len(images), columns=3, size=(wide, 0.35 + wide * float((shape.height / shape.width).max()))
+        3 * len(images), columns=3, size=(wide, 0.55 + wide * float((shape.height / shape.width).max()))
     )
     for row, about in enumerate(images.itertuples()):
         image_id = int(about.image_id)
         canvas = pixels(image_id)
         objects = first.objects[(first.objects.image_id == image_id) & ~first.objects.crowd]
         truth = axes[3 * row]
-        picture(truth, canvas, f"image {image_id}")
+        more = f"{100 * about.difference:+.0f}".replace("-", "\u2212")
+        picture(truth, canvas, f"{about.name} ({more} %)")
         for o in objects.itertuples():
             draw_box(truth, (o.x1, o.y1, o.x2, o.y2), WHITE, first.classes[int(o.label)])
         for column, (cell, score) in enumerate(((first, about.first), (second, about.second)), start=1):
             ax = axes[3 * row + column]
-            picture(ax, canvas, f"{cell.keys['method']}: {100 * score:.0f} % found")
+            picture(ax, canvas, "")  # the title has two lines: a method's name may be long
+            ax.set_title(f"{plain(cell.keys['method'])}\n{100 * score:.0f} % found (IoU .50-.95)")
             _detections(ax, cell, image_id, len(objects))
-    kinds = ((GREEN, "-", "found"), (RED, "--", "matches no object"))
+    kinds = ((GREEN, "-", "right at IoU 0.5"), (RED, "--", "matches no object at IoU 0.5"))
     handles = [Line2D([], [], color=edge, ls=line, lw=2, label=text) for edge, line, text in kinds]
-    figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncol=len(kinds), fontsize=8)
-    return finished(figure, PICTURES)
+    figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncol=len(kinds), fontsize=10)
+    return finished(figure, (PICTURES[0], 0.55))
 
 
 def _detections(ax: Axes, cell: CellData, image_id: int, count: int) -> None:

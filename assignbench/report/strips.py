@@ -23,6 +23,7 @@ from assignbench.report.scenes import (
     Pixels,
     ShownObject,
     beside,
+    fold_of,
     key,
     panel_side,
     picture_grid,
@@ -48,7 +49,7 @@ def confidence_strips(study: StudyRecord) -> list[Drawn]:
     caption = (
         "Confidence (class score × IoU) of the priors of one object ({}{}) over training, {} (LTM, Fig. 6): a dot at "
         "each prior's centre, darker and redder for more, up to the largest of the figure; the priors as boxes, in the "
-        "same colours; and what they add up to, pixel by pixel, of the most in the panel. The dashed box is the object."
+        "same colours; and what they add up to, pixel by pixel, of the most in the panel.{}"
     )
     return _strips(study, "evolution-strips", caption, rows, [])
 
@@ -59,7 +60,7 @@ def assignment_strips(study: StudyRecord) -> list[Drawn]:
     caption = (
         "Priors of one object ({}{}) over training and the boxes that they predict, {} (PAA, Figs. 4a, 6 and 7): "
         "positive for both tasks, for one alone, or negative. Negative ones are the candidates that the rule judged, "
-        "where it tells them, else the ten others that overlap the object most. The dashed box is the object."
+        "where it tells them, else the ten others that overlap the object most.{}"
     )
     known = [(GREEN, "positive"), (AMBER, "for one task alone"), (RED, "negative")]
     return _strips(study, "evolution-assignment", caption, rows, known)
@@ -68,18 +69,30 @@ def assignment_strips(study: StudyRecord) -> list[Drawn]:
 def _strips(
     study: StudyRecord, name: str, caption: str, rows: dict[str, Paint], legend: Sequence[tuple[str, str]]
 ) -> list[Drawn]:
-    """A figure per data set, detector and method: a row per way of drawing, a column per moment."""
-    made = []
+    """A figure per data set, detector and method: a row per way of drawing, a column per moment. The first one says
+    what is drawn.
+    """
+    made: list[Drawn] = []
     for scene in scenes(study, least=2):
         shown = scene.objects[0]
         for cell in scene.drawn:
             method, rest = cell.config.method.name, scene.note if cell is scene.drawn[-1] else ""
-            words = caption.format(shown.title, place_name(study, scene.place), method) + rest
+            where = place_name(study, scene.place)
+            words = (
+                caption.format(shown.title, where, method, scene.boxes) if not made else _short(method, where, shown)
+            )
             figure = _figure(scene.pixels(shown.image_id), cell, shown, rows)
             if legend:
                 key(figure, legend)
-            made.append(Drawn(f"{name}-{method}-{scene.place[0]}-{scene.place[1]}", words, figure, scene.place[0]))
+            stem = f"{name}-{method}-{scene.place[0]}-{scene.place[1]}"
+            fold = fold_of(study, scene.place)
+            made.append(Drawn(stem, words + rest, figure, scene.place[0], fold=fold))
     return made
+
+
+def _short(method: str, where: str, shown: ShownObject) -> str:
+    """The caption of a figure that is drawn as the first of its kind."""
+    return f"The same for {method}{where} ({shown.title})."
 
 
 def _figure(pixels: Pixels, cell: CellRecord, shown: ShownObject, rows: dict[str, Paint]) -> Figure:

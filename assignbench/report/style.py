@@ -9,11 +9,12 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from assignbench.analysis import StudyRecord
-from assignbench.report.hues import colour, marker, style
+from assignbench.report.hues import colour, marker, marker_size, style
 
 GREEN, BLUE, AMBER, RED, WHITE = "#2ca25f", "#0072b2", "#e69f00", "#d7191c", "#ffffff"
 
@@ -40,7 +41,8 @@ class Drawn:
     """A figure with its file name and caption; None where the records hold nothing to draw.
 
     `told`: a sentence in place of a figure that would show nothing, such as groups without objects; "" for none.
-    `changed_by`: the method whose lost and gained assignments it shows; "" for any other figure.
+    `changed_by`: the method whose lost and gained assignments it shows; "" for any other figure. `fold`: what it is
+    folded under, together with others, such as its detector; "" for one that everybody sees.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Drawn:
     photo_of: str = ""  # the data set whose images it shows; saved as JPEG, a PNG of photographs would be large
     told: str = ""
     changed_by: str = ""
+    fold: str = ""
 
 
 Found = Mapping[str, pd.DataFrame]  # an analysis' tables by the key of their Result
@@ -130,7 +133,9 @@ def method_lines(ax: Axes, table: pd.DataFrame, methods: Sequence[str], x: str, 
             "ls": style(method),
             "lw": 1.3,
             "marker": marker(method),
-            "ms": 3,
+            "ms": marker_size(method, 5),
+            "mec": "white",
+            "mew": 0.4,
             "label": plain(method),
         }
         half = mine.get(f"{y}_half")
@@ -143,6 +148,22 @@ def legend(ax: Axes, of: Axes | None = None) -> None:
     handles, labels = (of or ax).get_legend_handles_labels()
     if handles:
         ax.legend(handles, labels, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
+
+
+def one_legend(figure: Figure, methods: Sequence[str] = (), more: Sequence[Artist] = ()) -> None:
+    """The one legend of a figure, to the right of its panels: what is labelled in any of them, each once, the methods
+    in the study's order; then `more`. None where nothing is labelled.
+    """
+    known: dict[str, Any] = {}
+    for ax in figure.axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            known.setdefault(label, handle)
+    first = [name for name in map(plain, methods) if name in known]
+    handles = {name: known[name] for name in dict.fromkeys([*first, *known])}
+    handles |= {str(handle.get_label()): handle for handle in more}
+    if handles:
+        place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "frameon": False}
+        figure.legend(list(handles.values()), list(handles), **place)
 
 
 def finished(figure: Figure, between: tuple[float, float] = CHARTS) -> Figure:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -16,16 +16,37 @@ from assignbench.analysis.estimates import LEAST_SEEDS
 from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.power import smallest_told
 from assignbench.analysis.result import SEEDS, Result
+from assignbench.report.numbers import (
+    ONE_SEED,
+    PRINTED,
+    all_decimals,
+    cell_of,
+    decimals,
+    difference,
+    digits_of,
+    is_number,
+    percent,
+)
 
-ONE_SEED = "†"
 INTERVAL = " ± "
+BESIDE = " · "  # between a method and its baseline, over one column
 # Units whose numbers lie in 0..1 and are printed times 100; all others are printed as they are.
 HUNDREDTHS = {"share": "per cent", "AP": "points"}
 _NUMBER = re.compile(r"[+-]?\d[\d.]*†?( ± [\d.]+)?( \(n=.*\))?|n/a")
 Place = tuple[str, str]  # data set and detector
-# What identifies a row stands first.
-KEYS = ("data", "detector", "method", "baseline", "pair")
-FINE = ("p", "p_holm")  # columns with four decimals
+# What identifies a row stands first: the paper's name of it, else the method, which stays where a table scrolls.
+KEYS = ("entry", "method", "data", "detector", "baseline", "pair")
+PLACES = ("detector", "data")
+# What the rows of a table are grouped by where that is more than their place.
+BANDS: Mapping[str, tuple[str, ...]] = {
+    "claims.tests": ("claim",),
+    "claims.p": ("claim",),
+    "levels": (*PLACES, "size"),
+    "anchors": (*PLACES, "anchor"),
+}
+OF_METHODS = ("configuration.entries",)  # Results whose columns are methods, by their names
+TALL = 24  # rows from which on only the first place of a table is open
+PLACE_BANDS = ("detector", "data", "detector, data")
 Mark = Literal["up", "down", "best"]
 DECIDED: Mapping[str, Mark] = {"higher": "up", "supported": "up", "lower": "down", "contradicted": "down"}
 UNPRINTED = ("1", "1e6", "1e9", "1/s")  # units that a heading does not repeat: the name says them
@@ -37,7 +58,8 @@ class Table:
 
     `marks`: the cells that stand out, by row and column: "up" and "down" are resolved differences, "best" is the
     highest where it is resolvably above the second. `owners`: the method of each row, none where rows are no methods.
-    `constants`: what is the same in all its rows, which stands with the caption.
+    `constants`: what is the same in all its rows, which stands with the caption. `bands`: per row what stands once
+    above it and its neighbours, a detector or a claim, and `band` what these are; rows of one band lie together.
     `name`: the stem of its files, and `data` what its CSV holds, without which it is what is printed. `headline`: its
     verdicts are those of the study.
     """
@@ -51,6 +73,8 @@ class Table:
     owners: Sequence[str] = ()
     name: str = ""
     constants: list[str] = field(default_factory=list)
+    bands: Sequence[str] = ()
+    band: str = ""
     data: pd.DataFrame | None = field(default=None, compare=False)
 
     def mark(self, row: int, column: int) -> Mark | None:
@@ -58,6 +82,33 @@ class Table:
         if self.headline and self.header[column].startswith("verdict"):
             return DECIDED.get(self.rows[row][column])
         return self.marks.get((row, column))
+
+    @property
+    def parts(self) -> Iterator[tuple[str, list[int]]]:
+        """Its bands with the numbers of their rows, in order; one of the name "" where it has none."""
+        found: dict[str, list[int]] = {}
+        for line in range(len(self.rows)):
+            found.setdefault(self.bands[line] if self.bands else "", []).append(line)
+        yield from found.items()
+
+    @property
+    def open_parts(self) -> list[tuple[str, list[int]]]:
+        """The parts that everybody sees: all, or of a tall table with several places the first."""
+        return list(self.parts)[: 1 if self._is_tall else None]
+
+    @property
+    def folded_parts(self) -> list[tuple[str, list[int]]]:
+        """The parts that are folded away."""
+        return list(self.parts)[1:] if self._is_tall else []
+
+    def columns_of(self, lines: Sequence[int]) -> list[int]:
+        """The columns of a part: of a tall table less those of which it has no value, such as methods elsewhere."""
+        every = range(len(self.header))
+        return [k for k in every if not self._is_tall or any(self.rows[line][k] != "–" for line in lines)]
+
+    @property
+    def _is_tall(self) -> bool:
+        return len(self.rows) > TALL and self.band in PLACE_BANDS
 
     @property
     def said(self) -> list[str]:
@@ -75,26 +126,6 @@ class Table:
         """Per column whether it holds numbers, which stand to the right; texts stand to the left."""
         columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.header)
         return [any(_NUMBER.fullmatch(c) for c in column) for column in columns]
-
-
-def percent(mean: float | None, half: float | None = None, n: int = 3) -> str:
-    """A share as per cent with its half-width; marked where a single value stands behind it."""
-    if mean is None or np.isnan(mean):
-        return "n/a"
-    text = f"{100 * mean:.1f}"
-    text += ONE_SEED if n < 2 else ""
-    return text if half is None or np.isnan(half) else f"{text} ± {100 * half:.1f}"
-
-
-def difference(mean: float | None, half: float | None, n: float) -> str:
-    """A signed difference in points; below three seeds it is not resolvable and says so."""
-    if mean is None or np.isnan(mean):
-        return "–"
-    text = f"{100 * mean:+.1f}"
-    if half is None or np.isnan(half):
-        return f"{text} (n={int(n)}: not resolvable)"
-    text = f"{text} ± {100 * half:.1f}"
-    return text if n >= LEAST_SEEDS else f"{text} (n={int(n)}: not resolvable)"
 
 
 def average_tables(
@@ -151,7 +182,7 @@ def seeds_note(seeds: Mapping[str, float]) -> str:
 
 
 def _count_of_seeds(count: int) -> str:
-    return f"{count} seed{'s' * (count != 1)}"
+    return f"{count or 'no'} seed{'s' * (count > 1)}{' yet' * (not count)}"
 
 
 def compared_to(baseline: str, pair: str) -> str:
@@ -197,13 +228,51 @@ def result_table(result: Result, places: Sequence[tuple[str, str]] = ()) -> Tabl
     frame, constant = without_constants(frame)
     first = [c for c in KEYS if c in frame] if "method" in frame else []
     ordered = frame[[*first, *(c for c in frame if c not in first)]]
+    ordered, bands, band = banded(ordered, BANDS.get(result.key, ()))
     table = tidy_table(result.caption, ordered, result.units, result.notes)
-    table = replace(table, constants=list(constant.values()))
+    table = replace(table, constants=list(constant.values()), bands=bands, band=band)
+    if result.key in OF_METHODS:
+        names = {_heading(str(c), ""): str(c) for c in ordered}
+        table = replace(table, header=[names.get(head, head) for head in table.header])
     population = result.population or (SEEDS if "seed" in result.frame else "")
     if population and table.has_intervals:
         table.constants.append(interval_note(population))
-    owners = [str(m) for m in frame.method] if "method" in frame else []
+    owners = [str(m) for m in ordered.method] if "method" in ordered else []
     return replace(table, owners=owners, name=result.key, data=result.frame)
+
+
+def banded(frame: pd.DataFrame, by: Sequence[str] = ()) -> tuple[pd.DataFrame, list[str], str]:
+    """The frame without the columns that group its rows, the band of each row, and what the bands are.
+
+    By default rows are grouped by their place where every place has its rows together, so that none changes its place
+    in an order that means something; rows that are grouped `by` something else are put together.
+    """
+    columns = [c for c in by or PLACES if c in frame]
+    if not columns or len(frame) < 2:
+        return frame, [], ""
+    bands = place_names(frame, columns)
+    order = {band: number for number, band in enumerate(dict.fromkeys(bands))}
+    numbers = [order[band] for band in bands]
+    if len(order) == len(frame) or "" in order or (not by and numbers != sorted(numbers)):
+        return frame, [], ""
+    lines = sorted(range(len(frame)), key=numbers.__getitem__)
+    return frame.iloc[lines].drop(columns=columns), [bands[line] for line in lines], band_name(columns)
+
+
+def place_names(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    """Per row what these of its columns say; "" where one says nothing."""
+    told = [[_level(column, str(value)) for value in frame[column].fillna("")] for column in columns]
+    return [", ".join(row) if all(row) else "" for row in zip(*told, strict=True)]
+
+
+def _level(column: str, value: str) -> str:
+    """A value that says what it is of: a number alone does not."""
+    return f"{column.replace('_', ' ')} {value}" if value.replace(".", "", 1).isdigit() else value
+
+
+def band_name(columns: Sequence[str]) -> str:
+    """What a band is of which these columns say the name."""
+    return ", ".join(c.replace("_", " ") for c in columns)
 
 
 def interval_note(population: str) -> str:
@@ -222,10 +291,22 @@ def without_constants(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]
             continue
         values = frame[column]
         known = values[values.notna() & (values.astype(str) != "")]
+        if _speaks_for_nobody(frame, column):
+            told[column] = ""  # no interval, nobody that it speaks for
+            continue
         if known.nunique() == 1 and (column in PARTIAL or len(known) == len(frame)):
             value = known.iloc[0]
             told[column] = words(value)
-    return frame.drop(columns=list(told)), told
+    return frame.drop(columns=list(told)), {column: words for column, words in told.items() if words}
+
+
+def _speaks_for_nobody(frame: pd.DataFrame, column: str) -> bool:
+    """Whether a column says for whom intervals speak of which none is a number, as with one seed."""
+    if not column.endswith("population"):
+        return False
+    of = f"{column.removesuffix('population')}half"  # of one number: gain_population of gain_half
+    halves = [c for c in frame if (c == of if of != "half" else c == "half" or str(c).endswith("_half"))]
+    return bool(halves) and not frame[halves].notna().to_numpy().any()
 
 
 def _seeds(value: object) -> str:
@@ -233,11 +314,14 @@ def _seeds(value: object) -> str:
 
 
 CONSTANTS: Mapping[str, Callable[[Any], str]] = {
+    "data": lambda v: f"Data: {v}.",
+    "detector": lambda v: f"Detector: {v}.",
     "n": _seeds,
     "population": interval_note,
     "baseline": lambda v: f"Compared with {v}.",
     "pair": lambda v: {"assigner": "Pairs differ in the assigner alone."}.get(v, f"pair: {v}."),
     "unit": lambda v: f"In {v}.",
+    "pareto": lambda v: {"not compared": "No Pareto front, as the notes say."}.get(v, f"pareto: {v}."),
     "gain_population": lambda v: f"± of gains: for {v}.",
     "difference_population": lambda v: f"± of differences: for {v}.",
     "gain_n": lambda v: f"n of gains: {v} seeds.",
@@ -254,7 +338,7 @@ def tidy_table(
     Columns without a single value are left out; a relative size of an interval is never hidden.
     """
     units = units or {}
-    shown = frame.dropna(axis=1, how="all")
+    shown = frame.loc[:, [not _is_empty(frame[c]) for c in frame]]
     # The mean of a property of the data (the middle of a group) does not vary over seeds: no interval.
     fixed = [c for c in shown.columns if str(c).endswith("_half") and float(shown[c].abs().max()) < 1e-9]
     shown = shown.drop(columns=[c for c in fixed if units.get(str(c).removesuffix("_half")) not in HUNDREDTHS])
@@ -266,8 +350,18 @@ def tidy_table(
     rows = []
     # A text without value is none ("–"), a number without value could not be measured ("n/a").
     missing = {c: "n/a" if pd.api.types.is_numeric_dtype(shown[c]) else "–" for c in columns}
+    mixed = "unit" in shown  # numbers of several units in one column
+    digits = {c: digits_of(str(c), shown, c in scaled, c in paired) for c in columns}
     for row in shown.to_dict("records"):
-        rows.append([_shown(row, c, 100.0 if c in scaled else 1.0, c in paired, missing[c]) for c in columns])
+        line = []
+        for c in columns:
+            scale, places = 100.0 if c in scaled else 1.0, digits[c]
+            if is_number(row[c]) and str(c).endswith(PRINTED):
+                places = all_decimals(scale * float(row[c]), least=int(c in scaled))
+            elif is_number(row[c]) and mixed and places:
+                places = decimals(abs(float(row[c])))
+            line.append(cell_of(row, c, scale, c in paired, missing[c], places))
+        rows.append(line)
     told = list(notes)
     for unit, words in HUNDREDTHS.items():
         named = [
@@ -283,28 +377,23 @@ def tidy_table(
 def _heading(column: str, unit: str) -> str:
     """The column's name, with the unit where the name does not end with it and it is not one of the hundredths."""
     name = column.replace("_", " ")
-    if not unit or unit in HUNDREDTHS or unit in UNPRINTED or name.lower().split(" ")[-1] == unit.lower():
+    if not unit or unit in HUNDREDTHS or unit in UNPRINTED or unit.lower() in name.lower().split(" "):
         return name
     return f"{name} ({unit})"
 
 
-def _shown(row: Mapping[Any, Any], column: str, scale: float, paired: bool, missing: str) -> str:
-    value = row[column]
-    if value is None or value == "":
-        return "–"
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        return str(value)
-    number = float(value)
-    if np.isnan(number):
-        return missing
-    half = float(row.get(f"{column}_half", np.nan)) if paired else np.nan
-    whole = (
-        scale == 1.0 and number == int(number) and (abs(number) >= 1 or number == 0) if np.isfinite(number) else False
+def _is_empty(values: pd.Series) -> bool:
+    """Whether a column says nothing in any row."""
+    return len(values) > 0 and bool((values.isna() | (values.astype(object) == "")).all())
+
+
+def without_empty_columns(table: Table) -> Table:
+    """A table less the columns in which no row says anything."""
+    kept = [k for k in range(len(table.header)) if not table.rows or any(row[k] for row in table.rows)]
+    new = {old: place for place, old in enumerate(kept)}
+    return replace(
+        table,
+        header=[table.header[k] for k in kept],
+        rows=[[row[k] for k in kept] for row in table.rows],
+        marks={(line, new[k]): mark for (line, k), mark in table.marks.items() if k in new},
     )
-    if whole and np.isnan(half):
-        return f"{number:.0f}"
-    tenths = not paired and round(number, 1) == number  # a mean of counts
-    digits = 4 if column in FINE else 1 if scale != 1.0 or abs(number) >= 100 or tenths else 3
-    text = f"{scale * number:.{digits}f}"
-    text = text.removeprefix("-") if float(text) == 0 else text
-    return text if np.isnan(half) else f"{text} ± {scale * half:.{digits}f}"

@@ -6,16 +6,30 @@ Which Results are laid out how is found by their keys; the rows as they were sta
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from assignbench.analysis.result import SEEDS, Result
 from assignbench.analysis.verdicts import HIGHER, LOWER
-from assignbench.report.tables import HUNDREDTHS, KEYS, Mark, Table, interval_note, seeds_note, without_constants
+from assignbench.report.tables import (
+    BESIDE,
+    HUNDREDTHS,
+    KEYS,
+    PLACES,
+    Mark,
+    Table,
+    band_name,
+    interval_note,
+    place_names,
+    seeds_note,
+    without_constants,
+)
 
-MOST_COLUMNS = 12  # of groups; more of them are rows, and the methods columns
+MOST_COLUMNS = 6  # of groups; more of them, and more than methods, are rows, and the methods columns
+PERCENTS = ("points", "AP")  # units of numbers that lie in 0..100 already
+Name = tuple[str, tuple[str, ...], str]  # of a number: its place, its method, its group
 WORDS: Mapping[str, Mark] = {HIGHER: "up", LOWER: "down"}
 
 
@@ -98,11 +112,18 @@ def wide_tables(result: Result, places: Sequence[tuple[str, str]]) -> list[Table
     layout = LAYOUTS.get(result.key)
     if layout is None or not {layout.columns, "method"} <= set(result.frame):
         return []
-    tables = []
+    tables: list[Table] = []
     for name, part in _parts(result.frame, layout.split):
+        shown: list[Value] = []
         for value in layout.values:
-            if value.column in part and part[value.column].notna().any():
-                tables.append(_Wide(result, part, layout, value, places).table(name))
+            if value.column not in part or not part[value.column].notna().any():
+                continue
+            if any(part[value.column].equals(part[other.column]) for other in shown):
+                same = f"The same in every row: {value.title}."  # as of two scores, of which a method has one alone
+                tables[-1] = replace(tables[-1], notes=[*tables[-1].notes, same])
+                continue
+            shown.append(value)
+            tables.append(_Wide(result, part, layout, value, places).table(name))
     return tables
 
 
@@ -121,57 +142,71 @@ class _Wide:
         self, result: Result, part: pd.DataFrame, layout: Layout, value: Value, places: Sequence[tuple[str, str]]
     ) -> None:
         asked = part[part.baseline.ne("") & part.baseline.notna()] if value.signed and "baseline" in part else part
+        if len(places) == 1:
+            asked = asked.drop(columns=[c for c in PLACES if c in asked])
         self.frame, self.constant = without_constants(asked)
         self.result, self.layout, self.value = result, layout, value
-        self.levels = [str(v) for v in dict.fromkeys(asked[layout.columns])]
-        one = ("data", "detector") if len(places) == 1 else ()
-        keys = [k for k in KEYS if k in self.frame and k not in one and (value.signed or k not in ("baseline", "pair"))]
-        self.keys = keys if keys else ["method"]
+        known = asked[asked[value.column].notna()]
+        self.levels = [str(v) for v in dict.fromkeys(known[layout.columns])]
+        self.unknown = [str(v) for v in dict.fromkeys(asked[layout.columns]) if str(v) not in self.levels]
+        self.places = [c for c in PLACES if c in self.frame]
+        told = ("method", "baseline", "pair") if value.signed else ("method",)
+        self.keys = [k for k in KEYS if k in self.frame and k in told] or ["method"]
         self.scale = 100.0 if result.units.get(value.column) in HUNDREDTHS else 1.0
-        self.digits = 1 if self.scale != 1.0 or self._large() else 2
+        self.digits = 1 if self.scale != 1.0 or self._large() or self._unit().endswith(PERCENTS) else 2
 
     def _large(self) -> bool:
         return bool(self.frame[self.value.column].abs().max() >= 10)
 
     def table(self, part: str) -> Table:
         """The table; `part` names the one of several that it is."""
-        rows: dict[tuple[str, ...], dict[str, pd.Series]] = {}
-        for _, row in self.frame.iterrows():
-            key = tuple("–" if row[k] == "" else str(row[k]) for k in self.keys)
-            rows.setdefault(key, {})[str(row[self.layout.columns])] = row
-        cells = [[self._shown(found.get(level)) for level in self.levels] for found in rows.values()]
+        frame = self.frame.assign(_place=place_names(self.frame, self.places) if self.places else "")
+        keys = list(dict.fromkeys(self._key(row) for _, row in frame.iterrows()))
+        found = {(row["_place"], self._key(row), str(row[self.layout.columns])): row for _, row in frame.iterrows()}
+        bands = list(dict.fromkeys(frame["_place"]))
+        turned = len(self.levels) > MOST_COLUMNS and len(self.levels) >= len(keys)
+        lines: list[tuple[str, tuple[str, ...], list[Name]]]
+        if turned:
+            head = [self.layout.columns.replace("_", " "), *(BESIDE.join(key) for key in keys)]
+            lines = [(band, (level,), [(band, key, level) for key in keys]) for band in bands for level in self.levels]
+        else:
+            head = [*self.keys, *map(self._head, self.levels)]
+            lines = [(band, key, [(band, key, level) for level in self.levels]) for band in bands for key in keys]
+        lines = [line for line in lines if any(name in found for name in line[2])]
+        first = 1 if turned else len(self.keys)
         marks = {
-            (i, j): WORDS[str(found[level][self.value.verdict])]
-            for i, found in enumerate(rows.values())
-            for j, level in enumerate(self.levels)
-            if self.value.verdict and level in found and str(found[level].get(self.value.verdict)) in WORDS
+            (i, j): mark
+            for i, (_, _, names) in enumerate(lines)
+            for j, name in enumerate(names, start=first)
+            if name in found and (mark := self._mark(found[name]))
         }
-        heads = [self._head(level) for level in self.levels]
-        name = "-".join(filter(None, (self.result.key, part.replace(" ", "_"), self.value.column)))
-        caption = f"{self.result.caption}{f', by {part}' if part else ''}: {self.value.title}{self._unit()}"
-        if len(self.levels) > MOST_COLUMNS:
-            across = [" · ".join(k for k in key) for key in rows]
-            turned = [[head, *(row[j] for row in cells)] for j, head in enumerate(heads)]
-            flipped: dict[tuple[int, int], Mark] = {(j, i + 1): mark for (i, j), mark in marks.items()}
-            column = self.layout.columns.replace("_", " ")
-            head = [column, *across]
-            return Table(
-                caption, head, turned, self._notes(bool(marks)), marks=flipped, name=name, constants=self._constants()
-            )
-        wide = len(self.keys)
-        shifted: dict[tuple[int, int], Mark] = {(i, j + wide): mark for (i, j), mark in marks.items()}
-        owners = [key[self.keys.index("method")] for key in rows] if "method" in self.keys else []
-        body = [[*key, *row] for key, row in zip(rows, cells, strict=True)]
+        method = self.keys.index("method")
         return Table(
-            caption,
-            [*self.keys, *heads],
-            body,
+            f"{self.result.caption}{f', by {part}' if part else ''}: {self.value.title}{self._unit()}",
+            head,
+            [
+                [*map(self._head, begin), *self._cells(names, found)]
+                if turned
+                else [*begin, *self._cells(names, found)]
+                for _, begin, names in lines
+            ],
             self._notes(bool(marks)),
-            marks=shifted,
-            owners=owners,
-            name=name,
+            marks=marks,
+            owners=[] if turned else [begin[method] for _, begin, _ in lines],
+            name="-".join(filter(None, (self.result.key, part.replace(" ", "_"), self.value.column))),
             constants=self._constants(),
+            bands=[band for band, *_ in lines] if len(bands) > 1 else [],
+            band=band_name(self.places) if len(bands) > 1 else "",
         )
+
+    def _key(self, row: pd.Series) -> tuple[str, ...]:
+        return tuple("–" if row[k] == "" else str(row[k]) for k in self.keys)
+
+    def _mark(self, row: pd.Series) -> Mark | None:
+        return WORDS.get(str(row.get(self.value.verdict))) if self.value.verdict else None
+
+    def _cells(self, names: Sequence[Name], found: Mapping[Name, pd.Series]) -> list[str]:
+        return [self._shown(found.get(name)) for name in names]
 
     def _shown(self, row: pd.Series | None) -> str:
         if row is None:
@@ -190,7 +225,7 @@ class _Wide:
             if column in here and here[column].nunique() == 1:
                 count = int(here[column].iloc[0])
                 return f"{level} ({count} {column if count != 1 else column[:-1]})"
-        return level
+        return level.replace("_", " ") if self.layout.columns == "factor" else level
 
     def _unit(self) -> str:
         unit = self.result.units.get(self.value.column, "")
@@ -201,14 +236,20 @@ class _Wide:
 
     def _constants(self) -> list[str]:
         """What is the same for the whole table."""
-        known = ("baseline", "pair", "n") if self.value.signed else ("n",)
+        known = (*PLACES, "baseline", "pair", "n") if self.value.signed else (*PLACES, "n")
         told = [self.constant[k] for k in known if k in self.constant]
         if "n" in self.frame:
             seeds = self.frame[self.frame.n.astype(float) > 0].groupby("method", sort=False).n.max()
             told.append(seeds_note({str(m): float(n) for m, n in seeds.items()}))
-        return [*told, *self._population()] if self.value.half else told
+        half = self.frame.get(self.value.half)
+        return told if half is None or not half.notna().any() else [*told, *self._population()]
 
     def _notes(self, marked: bool) -> list[str]:
+        """What stands below the table: its verdicts, and the groups of which it has no number."""
+        unknown = ", ".join(map(self._head, self.unknown))
+        return [*self._verdicts(marked), *([f"No number for any method: {unknown}."] if unknown else [])]
+
+    def _verdicts(self, marked: bool) -> list[str]:
         if self.value.verdict and self.value.verdict in self.frame:
             what = "Marked: resolved" if marked else "Nothing here is resolved"
             return [f"{what} after Holm's correction over {self.value.family}.", *self.result.notes]
@@ -225,5 +266,7 @@ class _Wide:
         named: dict[str, list[str]] = {}
         for level, found in by_level.items():
             named.setdefault(" or ".join(found), []).append(str(level))
+        if len(named) == 1:
+            return [interval_note(words) for words in named]
         parts = [f"{', '.join(levels)}: for {words}" for words, levels in named.items()]
         return [f"±: half of the 95 % interval; {'; '.join(parts)}."] if parts else []

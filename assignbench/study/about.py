@@ -51,6 +51,7 @@ def about(
         "analyses": spec.analyses,
         "claims": [c.model_dump(mode="json") for c in spec.claims],
         "primary": spec.primary,
+        "precision": study.precision,
         "least_objects": spec.least_objects,
         "areas": {k: list(v) for k, v in spec.areas.items()},
         "max_dets": spec.max_dets,

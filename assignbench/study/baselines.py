@@ -57,9 +57,9 @@ def pair_lines(study: Study, methods: Mapping[str, MethodConfig], baselines: Map
     read = {m.name: evaluation_of(study, place, m) for place, m in enumerate(study.spec.methods)}
     for name, method in methods.items():
         places: dict[str, list[Where]] = {}
-        for place, present in _present(study).items():
-            if name in present:
-                places.setdefault(compared_with(name, present, baselines), []).append(place)
+        for place, names in present(study).items():
+            if name in names:
+                places.setdefault(compared_with(name, names, baselines), []).append(place)
         for other, meets in places.items():
             where = [f"{study.spec.detectors[d].shown}/{study.spec.data[s].name}" for d, s in meets]
             missing = baselines[name] and other != baselines[name]
@@ -81,8 +81,8 @@ def _taught(study: Study, where: Where, method: str) -> Schedule:
     return schedule_of(study, study.spec.data[where[1]], study.spec.detectors[where[0]], entry)
 
 
-def _present(study: Study) -> dict[Where, list[str]]:
-    """The methods that meet at every place, in the study's order."""
+def present(study: Study) -> dict[Where, list[str]]:
+    """The methods that meet at every place, in the study's order; none at a place without cells."""
     spec = study.spec
     return {
         (one, two): [m.name for m in spec.methods if belongs(d, m, data)]

@@ -160,7 +160,7 @@ def schedule_of(study: Study, data: DataEntry, detector: DetectorEntry, method: 
     for name, needed in schedule.idle().items():
         where = scheduled_at(study, data, detector, name, method)
         raise InputError(f"{where} does nothing without {needed}; set that, or leave {name} out")
-    return schedule
+    return schedule.model_copy(update={"amp": study.precision}) if schedule.amp == "auto" else schedule
 
 
 def evaluation_of(study: Study, place: int, method: MethodEntry) -> Evaluation:

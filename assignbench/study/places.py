@@ -9,6 +9,7 @@ from pathlib import Path
 
 from assignbench.config.detector import FROM_TORCHVISION, PUBLISHED, BackboneSpec
 from assignbench.config.folders import located
+from assignbench.config.precision import Precision
 from assignbench.errors import InputError
 from assignbench.study.spec import StudySpec
 from assignbench.study.yaml_lines import Lines, line_of
@@ -18,11 +19,15 @@ Place = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Study:
-    """A read study: its specification, its file, and the line of every key of the file."""
+    """A read study: its specification, its file, and the line of every key of the file.
+
+    `precision` is what `amp: auto` stands for in all its cells: what suits this machine, or what it was begun with.
+    """
 
     spec: StudySpec
     path: Path
     lines: Lines = field(default_factory=dict, repr=False, compare=False)
+    precision: Precision = "bf16"
 
     def where(self, *place: str | int) -> str:
         """How an error names a place of the study: the file, the line if the file has it, and the key."""

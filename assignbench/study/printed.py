@@ -188,7 +188,7 @@ def stand_in(claim: Claim, spec: StudySpec) -> Claim:
     if not names:
         return claim
     pattern = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
-    text = re.sub(rf"(?<= on )({pattern})(?= |$)", lambda found: names[found[0]], claim.claim)
+    text = re.sub(rf"(?<= on )({pattern})(?=[ <>=]|$)", lambda found: names[found[0]], claim.claim)
     return claim.model_copy(update={"claim": text})
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
-from assignbench.errors import InputError
+from assignbench.errors import InputError, nearest
 
 _PAPERS = ("mutual_guidance", "mlc", "musu", "ltm", "paa")  # in whose order tables are listed
 # Columns that say what a row is; all others are measured.
@@ -134,6 +135,23 @@ def printed_tables() -> dict[str, PrintedTable]:
 
 
 @cache
+def printed_figure(name: str) -> dict[str, tuple[float, ...]]:
+    """The numbers that are printed in a figure: its columns by their names, without what the points are called; in the
+    unit that the file's head says. Raises InputError for an unknown figure, and as `printed_tables` does.
+    """
+    known = [path.stem for path in folder().glob("*_figure*.csv")]
+    if name not in known:
+        raise InputError(f"no printed figure '{name}'{nearest(name, known)}")
+    path = folder() / f"{name}.csv"
+    _, rows = _content(path)
+    first, *columns = rows[0]
+    try:
+        return {column: tuple(float(row[column]) for row in rows) for column in columns}
+    except ValueError as problem:
+        raise InputError(f"{path}: {problem} (a column beside '{first}'); install AssignBench again") from None
+
+
+@cache
 def printed_claims() -> dict[int, PrintedClaim]:
     """The papers' quantitative claims by number. Raises InputError as `printed_tables` does."""
     path = folder() / "claims.csv"
@@ -142,6 +160,47 @@ def printed_claims() -> dict[int, PrintedClaim]:
         for r in _content(path)[1]
     )
     return {claim.number: claim for claim in told}
+
+
+def as_tables(given: object, cell: str = "DETECTOR/METHOD") -> str:
+    """How a study writes what somebody put under `published`, a table with one or several rows where it names such.
+
+    `cell` is how `tables` calls the cell that is meant. What is unknown or no row is told with what is there.
+    """
+    how = "printed rows are named by the study's key `tables`: write tables: "
+    general = f"{how}{{TABLE: {{{cell}: [row]}}}} (`assignbench list tables` has the tables)"
+    if isinstance(given, str) and given:
+        known = list(printed_tables())
+        near = given if given in known else next(iter(get_close_matches(given, known, 1)), "")
+        return f"{how}{{{near}: {{{cell}: [row]}}}}" if near else general
+    if not isinstance(given, Mapping) or not given:
+        return general
+    if set(given) == {"none"}:
+        return f'write it as one text: published: "none: {given["none"]!s:.60}"'
+    parts, wrong = [], []
+    for name, rows in given.items():
+        table = printed_tables().get(str(name))
+        if table is None:
+            wrong.append(f"no printed table '{name!s:.60}'{nearest(str(name), list(printed_tables()))}")
+        elif isinstance(rows, Mapping):
+            parts.append(f"{name}: {{...}}")
+        else:
+            numbers = list(rows) if isinstance(rows, list) else [rows]
+            wrong += [told for told in (_no_row(table, n) for n in numbers or [None]) if told]
+            parts.append(
+                f"{name}: {{{cell}: [{', '.join(str(n) for n in numbers if not _no_row(table, n)) or 'row'}]}}"
+            )
+    return "; ".join([f"{how}{{{', '.join(parts)}}}" if parts else general, *wrong])
+
+
+def _no_row(table: PrintedTable, number: object) -> str:
+    """Why a value is no row of a table that its paper's authors trained; "" where it is one."""
+    numbers = [r.number for r in table.rows if r.own]
+    if isinstance(number, int) and not isinstance(number, bool) and number in numbers:
+        return ""
+    row = table.row(number) if isinstance(number, int) and not isinstance(number, bool) else None
+    why = "is cited there from elsewhere" if row else "is no row of it"
+    return f"{number!s:.20} {why}; those of {table.title} are {', '.join(map(str, numbers))}"
 
 
 def _order(path: Path) -> tuple[int, str]:

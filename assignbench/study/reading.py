@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from assignbench.config.base import merge
 from assignbench.config.catalog import CATALOG
 from assignbench.config.data import SIZE_WORDS, data_over
+from assignbench.config.precision import precision_here
 from assignbench.config.recipe import laid_over
 from assignbench.config.recipes import Recipe
 from assignbench.config.words import complaint, plain, shown, words_of
@@ -112,6 +113,8 @@ def _checked(
     content["data"] = [_with_catalog(d, place, path, lines, recipe) for place, d in enumerate(content["data"])]
     if recipe is not None:
         lines = laid_under(content, lines, recipe)
+    if isinstance(content.get("schedule"), dict):
+        content["schedule"].setdefault("amp", "auto")
     try:
         spec = StudySpec.model_validate(content)
     except ValidationError as problem:
@@ -120,7 +123,7 @@ def _checked(
         # Where one detector stands for two, claims about each may come to be the same.
         claims = {c.claim: c for c in (stand_in(c, spec) for c in reversed(spec.claims))}
         spec = spec.model_copy(update={"claims": list(reversed(claims.values()))})
-    study = Study(spec, path, lines)
+    study = Study(spec, path, lines, precision_here())
     check(study)
     check_printed(study)
     return study

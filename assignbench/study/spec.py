@@ -9,13 +9,15 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from assignbench.config.base import Config
 from assignbench.config.cell import LARGEST_SEED
+from assignbench.config.cluster import Cluster
 from assignbench.config.data import DataSpec
 from assignbench.config.evaluation import LEAST_OBJECTS, Evaluation
 from assignbench.config.images import Side
 from assignbench.config.method import QualityKind, Ranking
 from assignbench.config.pictured import MOST_PICTURES, Pictured
 from assignbench.config.recipe import Schedule, laid_over
-from assignbench.config.words import complaints
+from assignbench.config.words import complaints, shown
+from assignbench.study.published import as_tables
 
 # Keys of earlier versions, and what is written in their place.
 _MOVED_METHOD_KEYS = {
@@ -45,8 +47,11 @@ Name = Annotated[str, Field(pattern=_NAME, max_length=MOST_NAME)]
 Area = Annotated[float, Field(ge=0, le=1e12)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Row = Annotated[int, Field(ge=1, le=1000)]
-# By printed table: which cells are which of its rows, e.g. {mlc_table1: {fcos-resnet50/mlc_fcos: [3]}}.
-Tables = dict[Name, dict[str, list[Row]]]
+Rows = Annotated[list[Row], Field(min_length=1)]
+# By printed table: which cells are which of its rows, e.g. {mlc_table1: {fcos-resnet50/mlc_fcos: [3]}}. What is empty
+# would say nothing.
+Tables = Annotated[dict[Name, Annotated[dict[str, Rows], Field(min_length=1)]], Field(min_length=1)]
+Across = dict[Name, Annotated[list[tuple[Row, Row]], Field(min_length=1)]]
 PARTS = ("assigner", "criterion", "quality", "ranking", "floor_on", "nms", "voting", "head_init", "coder")
 
 
@@ -72,7 +77,7 @@ class DetectorEntry(Config):
             raise ValueError(
                 "'parameters' is now written spec: {...}, by part, e.g. spec: {head: {depth: 2}, neck: {width: 64}}"
             )
-        return given
+        return _no_published(given, "{}/METHOD")
 
     @property
     def shown(self) -> str:
@@ -118,7 +123,7 @@ class MethodEntry(Config):
         for key, new in _MOVED_METHOD_KEYS.items():
             if key in given:
                 raise ValueError(f"'{key}' is now written {new}")
-        return given
+        return _no_published(given, "DETECTOR/{}")
 
     @field_validator("voting", mode="before")
     @classmethod
@@ -192,9 +197,19 @@ class Claim(Config):
 class NotRun(Config):
     """Printed rows (by table) and claims (of studies/published/claims.csv) that no study tests, and why."""
 
-    rows: dict[Name, list[Row]] = {}
-    claims: list[Row] = []
-    why: str = Field(min_length=1)
+    rows: dict[Name, Rows] = Field({}, min_length=1)
+    claims: list[Row] = Field([], min_length=1)
+    why: str
+
+    @model_validator(mode="after")
+    def _of_something(self) -> NotRun:
+        if not self.rows and not self.claims:
+            raise ValueError(
+                "names neither rows nor claims; write rows: {TABLE: [row]} or claims: [row], or leave it out"
+            )
+        if not self.why.strip():
+            raise ValueError(f"why is {self.why!r}; write the reason")
+        return self
 
 
 class PictureEntry(Pictured):
@@ -233,6 +248,7 @@ class StudySpec(Config):
     schedule: Schedule
     evaluation: Evaluation = Evaluation()
     tune: Tune | None = None
+    cluster: Cluster | None = None  # for --launcher slurm and ray; changes no cell
     probe_images: int = Field(8, ge=0, le=1000)
     pictures: list[PictureEntry] = Field([], max_length=MOST_PICTURES)  # what the report shows of images
     published: str = ""  # "none: REASON" where its rows are printed nowhere that we know of
@@ -240,7 +256,7 @@ class StudySpec(Config):
     # Cells that are the same rows by another reading of the paper, where it leaves open what it ran.
     readings: Tables | None = None
     # Rows that are compared with a row of another detector, by table: [row, with].
-    across: dict[Name, list[tuple[Row, Row]]] = {}
+    across: Across = Field({}, min_length=1)
     not_run: list[NotRun] = Field([], max_length=100)
     analyses: list[str] = []  # names or module:function; all that come with the package if empty
     claims: list[Claim] = []
@@ -269,15 +285,12 @@ class StudySpec(Config):
             raise ValueError(f"a number of seeds is from 1 to {MOST_SEEDS}, got {value}")
         return list(range(value))
 
-    @field_validator("published")
+    @field_validator("published", mode="before")
     @classmethod
-    def _none_alone(cls, value: str) -> str:
+    def _none_alone(cls, value: Any) -> Any:
         """Printed tables are named by `tables` alone."""
-        if value and not re.fullmatch(r"none: .*\S", value):
-            raise ValueError(
-                f"{value[:60]!r} is neither empty nor 'none: REASON'; printed numbers are named by tables: "
-                "{TABLE: {detector/method: [row]}} (see `assignbench list tables`)"
-            )
+        if value != "" and not (isinstance(value, str) and re.fullmatch(r"none: .*\S", value)):
+            raise ValueError(f"{shown(value)} is neither empty nor 'none: REASON'; {as_tables(value)}")
         return value
 
     @field_validator("method_defaults")
@@ -291,6 +304,14 @@ class StudySpec(Config):
             return MethodEntry.model_validate({"name": "any", **value}).overrides()
         except ValidationError as problem:
             raise ValueError(complaints(problem, MethodEntry)) from None
+
+
+def _no_published(given: Any, cell: str) -> Any:
+    """An entry without the key `published`; `cell` is how tables call its cells, with {} for its name."""
+    if isinstance(given, dict) and "published" in given:
+        told = as_tables(given["published"], cell.format(given.get("label") or given.get("name") or "..."))
+        raise ValueError(f"published is {shown(given['published'])}, and stands in no entry; {told}")
+    return given
 
 
 def changed(base: Schedule, change: dict[str, Any]) -> Schedule:

@@ -18,26 +18,38 @@ def told(key: str, rows: list[dict[str, object]]) -> str:
 
 def test_the_leading_method_is_called_so_only_where_a_test_says_it() -> None:
     rows = [{"method": m, "metric": "AP", "mean": v, "leads": False} for m, v in (("a", 0.4), ("b", 0.5))]
-    assert told("averages", rows) == "Highest AP: b, 50.0 points, not resolvably above the second, a (40.0)."
+    assert told("averages", rows) == (
+        "The highest AP is that of b, 50.0 points, not resolvably above the second, a (40.0)."
+    )
     rows[1]["leads"] = True
     assert ", resolvably above the second" in told("averages", rows)
-    assert told("averages", rows[:1]) == "AP of a: 40.0 points."
+    assert told("averages", rows[:1]) == "The AP of a is 40.0 points."
 
 
 def test_gains_by_group_are_counted_by_their_verdicts() -> None:
     row = {"method": "b", "baseline": "a", "group": "small", "gain": 0.03}
     rows = [{**row, "verdict": "higher"}, {**row, "group": "large", "gain": 0.08, "verdict": "not resolvable"}]
     assert told("size", rows) == (
-        "Of 2 gains by group, 1 is resolved (1 higher); the largest: b on small, +3.0 points against a."
+        "Of 2 gains by group, 1 is resolved (1 higher); the largest is that of b on small, +3.0 points against a."
     )
-    assert told("size", rows[1:]) == "None of 1 gains by group is resolved."
+    assert told("size", rows[1:]) == "The one gain by group is not resolved."
     rows = [{**row, "verdict": "not testable"}]
     assert told("size", rows) == "None of the gains by group can be tested here."
 
 
+def test_verdicts_are_counted_in_a_sentence() -> None:
+    rows = [{"method": "b", "metric": "AP", "verdict": v} for v in ("higher", "not resolvable", "not resolvable")]
+    assert told("differences", rows) == (
+        "Of 3 differences in AP, 1 is higher and 2 are not resolvable, after correction."
+    )
+    assert told("differences", rows[:1]) == "The one difference in AP is higher, after correction."
+    assert told("differences", rows[1:]) == "None of 2 differences in AP is resolvable, after correction."
+    assert told("claims", [{"claim": "c", "verdict": "supported"}]) == "The one claim is supported."
+
+
 def test_a_range_over_methods_is_no_difference() -> None:
     rows = [{"method": m, "candidates": "J_k", "spearman_rank": v} for m, v in (("a", 0.2), ("b", 0.6))]
-    assert told("divergence", rows).endswith("from 0.20 (a) to 0.60 (b).")
+    assert told("divergence", rows).endswith(" is between 0.20 (a) and 0.60 (b).")
     assert told("divergence", [{**r, "spearman_rank": 0.5} for r in rows]).endswith("0.50 for every method.")
     assert told("divergence", [{**r, "spearman_rank": np.nan} for r in rows]) == ""
 
@@ -55,12 +67,12 @@ def test_measures_that_go_the_other_way_are_named() -> None:
 
 def test_several_places_have_a_sentence_each_and_many_are_counted() -> None:
     rows = [{"data": f"d{k}", "method": "a", "NR": 0.5, "reading": "coverage"} for k in range(5)]
-    assert told("nms", rows) == "Share of the recall before NMS that is left after it: 50% (a) everywhere."
+    assert told("nms", rows) == "The share of recall that NMS leaves is 50 % (a) everywhere."
     sentence = told("nms", [{**r, "NR": 0.1 * k} for k, r in enumerate(rows)])
-    assert "it: net on d0 0% (a); " in sentence and "net on d3" not in sentence
+    assert "leaves is 0 % (a) for net on d0; " in sentence and "net on d3" not in sentence
     assert sentence.endswith("; 2 more places below.") and sentence.count("recall") == 1
     one_set = told("nms", [{**r, "data": "d", "detector": f"n{k}", "NR": 0.1 * k} for k, r in enumerate(rows[:2])])
-    assert one_set.endswith("it: n0 0% (a); n1 10% (a).")
+    assert one_set.endswith("is 0 % (a) for n0; 10 % (a) for n1.")
 
 
 def test_few_seeds_carry_no_verdict_over_places() -> None:

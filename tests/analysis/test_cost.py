@@ -42,9 +42,13 @@ def test_the_front_is_drawn_only_where_shares_agree(tmp_path, shares, told) -> N
     table = result.frame.set_index("method")
     if told:
         assert set(table.pareto) == {NOT_COMPARED}
-        assert "no Pareto front for slim on scenes" in result.caption and told in result.caption
+        assert "No Pareto front for slim on scenes" in result.notes[0] and told in " ".join(result.notes)
     else:
-        assert set(table.pareto) <= {"yes", ""} and "yes" in set(table.pareto) and "no Pareto" not in result.caption
+        assert (
+            set(table.pareto) <= {"yes", ""}
+            and "yes" in set(table.pareto)
+            and not any("Pareto" in n for n in result.notes)
+        )
     for method, share in shares.items():
         if share is not None:
             assert table.cpu_share[method] == pytest.approx(share)
@@ -71,15 +75,16 @@ def test_a_test_image_has_its_own_table_and_front(tmp_path) -> None:
     assert table.pareto.to_dict() == {"iou": "yes", "mutual_guidance": "yes", "paa": ""}
     assert table.fps.to_dict() == {"iou": 50.0, "mutual_guidance": 40.0, "paa": 40.0}
     assert (table.parameters_M == 0.3).all() and (table.trained_M == 0.299).all()
-    assert "gflops at 96 x 96 px on scenes" in testing.caption and "beside other load" not in testing.caption
+    assert testing.notes == ("gflops at 96 x 96 px on scenes (height x width).",)
     hours = training.frame.set_index("method")
     assert (hours.train_h == hours.train_s / 3600).all()
+    assert training.folded == ("assign_cpu_ms", "criterion_cpu_ms", "train_h")  # it took minutes
 
 
 def test_what_was_measured_beside_other_load_is_named(tmp_path) -> None:
     training, testing = altered(tmp_path, {"paa": {"fps_cpu_share": 0.5}, "iou": {"train_cpu_seconds": 20.0}})
-    assert "measured beside other load: iou (slim, scenes)" in training.caption
-    assert "measured beside other load: paa (slim, scenes)" in testing.caption
+    assert "Measured beside other load: iou (slim, scenes)." in training.notes
+    assert "Measured beside other load: paa (slim, scenes)." in testing.notes
     assert set(testing.frame.pareto) == {NOT_COMPARED}
 
 

@@ -14,20 +14,52 @@ from assignbench.conformance_cases import make_case, random_boxes
 from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets, Term, total
 from assignbench.methods import PRESETS, build
 from assignbench.priors import Priors
+from assignbench.study.published import printed_figure
 from tests.conftest import golden
 
-# Fig. 2: IoU_anchor, classification score and IoU_amplified of anchors A to M, in per cent.
-FIG2_IOU = [61, 61, 61, 61, 60, 51, 49, 46, 42, 39, 39, 38, 36]
-FIG2_SCORE = [85, 77, 3, 57, 71, 0, 42, 66, 3, 14, 0, 28, 0]
-FIG2_AMPLIFIED = [75, 74, 62, 70, 72, 51, 57, 59, 43, 42, 39, 44, 36]
+ANCHORS = "ABCDEFGHIJKLM"  # of Fig. 2
+
+
+def figure_2(column: str) -> torch.Tensor:
+    """A printed column of Fig. 2, of anchors A to M, as shares."""
+    return torch.tensor(printed_figure("mutual_guidance_figure2")[column]) / 100
 
 
 def test_equation_1_gives_the_printed_rows_of_figure_2() -> None:
-    iou, score = torch.tensor(FIG2_IOU) / 100, torch.tensor(FIG2_SCORE) / 100
-    ours = 100 * amplified_iou(iou, score, sigma=2.0)
+    printed = figure_2("iou_amplified")
+    ours = amplified_iou(figure_2("iou_anchor"), figure_2("classif_score"), sigma=2.0)
+    assert len(printed) == len(ANCHORS)
     # The figure prints rounded inputs: half a point of IoU and of score moves the result by up to one point.
-    assert (ours - torch.tensor(FIG2_AMPLIFIED)).abs().max() <= 1.0
-    assert (ours.round() == torch.tensor(FIG2_AMPLIFIED)).sum() >= 11
+    assert (ours - printed).abs().max() <= 0.01
+    assert ((100 * ours).round() == (100 * printed).round()).sum() >= 11
+
+
+@pytest.mark.parametrize("forced", [True, False])
+def test_the_boat_of_figure_2_is_matched_as_the_figure_says(forced) -> None:
+    """Np = 6 and Ni = 3 by the anchors; the class goes to the best regressed six, the box to the best amplified six.
+
+    An anchor with IoU u to the object (0, 0, 100, 100) is (0, 0, 100 u, 100). The labels are those of section 3: H
+    becomes positive for both tasks and F for none, C is negative for the class and positive for the box.
+    """
+
+    def slices(name: str) -> torch.Tensor:
+        share = 100 * figure_2(name)[:, None]
+        return torch.cat([torch.zeros(13, 2), share, torch.full((13, 1), 100.0)], dim=1)
+
+    priors = Priors(slices("iou_anchor"), strides=torch.ones(13), kind="anchor")
+    logits = torch.logit(figure_2("classif_score"))[:, None]
+    predictions = Predictions(logits, torch.zeros(13, 4), slices("iou_regressed"))
+    objects = Objects(torch.tensor([[0.0, 0, 100, 100]]), torch.tensor([0]))
+    found = MutualGuidance(forced=forced)(priors, predictions, objects)
+    assert found.diagnostics["positives_wanted"].item() == 6 and found.diagnostics["ignored_wanted"].item() == 3
+
+    def named(mask: torch.Tensor) -> str:
+        return "".join(a for a, there in zip(ANCHORS, mask.flatten().tolist(), strict=True) if there)
+
+    assert named(found.cls.index == 0) == "ABDEGH" and named(found.cls.index == IGNORE) == "IJL"
+    assert named(found.box.index == 0) == "ABCDEH"
+    static = MutualGuidance(classify="static", localize="static")(priors, predictions, objects)
+    assert named(static.cls.index == 0) == "ABCDEF" and named(static.cls.index == IGNORE) == "GHI"
 
 
 def test_sigma_one_with_a_certain_score_gives_one() -> None:

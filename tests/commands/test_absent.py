@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given, strategies as st
 
 from assignbench.cli import main
+from assignbench.commands.costs import _about
+from assignbench.config.words import plain_number
 from assignbench.study.reading import read_study
 
 STUDIES = sorted((Path(__file__).resolve().parents[2] / "studies").glob("*.yaml"))
@@ -41,6 +45,34 @@ def test_a_study_without_its_data(tmp_path, capsys) -> None:
 @pytest.mark.parametrize("study", STUDIES, ids=lambda s: s.stem)
 def test_every_study_without_its_data(study, tmp_path, capsys) -> None:
     check(study, tmp_path, capsys)
+
+
+def test_a_disk_that_is_too_small_is_warned_of(tiny_study, tmp_path, capsys, monkeypatch) -> None:
+    for free, warned in ((1000, True), (10**15, False)):
+        monkeypatch.setattr("assignbench.commands.room.free", lambda folder, free=free: free)
+        assert main(["plan", str(tiny_study), "--out", str(tmp_path / "runs")]) == 0
+        told = capsys.readouterr().out
+        assert ("warning: " in told) == warned == ("1 kB are free; make room, name another --out" in told)
+
+
+@given(st.floats(1e-9, 1e7), st.sampled_from(["hours", "GPU hours"]))
+def test_a_time_is_told_plainly_and_never_as_nothing(hours, unit) -> None:
+    told = _about(hours, unit)
+    found = re.fullmatch(r"(about|<) ([\d,]+(?:\.\d)?) (minutes|hours|GPU hours)", told)
+    assert found is not None
+    number = float(found[2].replace(",", "")) / (60 if found[3] == "minutes" else 1)
+    assert number > 0
+    if found[1] == "<":
+        assert hours < number
+    else:
+        assert number == pytest.approx(hours, rel=0.51 if hours < 0.2 else 0.06)
+
+
+@given(st.floats(0, 1e12))
+def test_a_number_is_told_plainly(value) -> None:
+    told = plain_number(value)
+    assert re.fullmatch(r"\d[\d,]*(\.\d+)?", told)
+    assert float(told.replace(",", "")) == pytest.approx(value, rel=0.006, abs=1e-6)
 
 
 def test_hours_are_those_of_the_images_and_the_speed(tmp_path, capsys) -> None:

@@ -183,6 +183,37 @@ def test_what_cannot_be_made_leaves_nothing(tmp_path, here, capsys, arguments, t
     assert not list(here.iterdir())
 
 
+@pytest.mark.parametrize("arguments", [["--methods", "iuo"], ["--methods", "iou,fcos_plain"]])
+@pytest.mark.parametrize("study", ["photos.yaml", "deep/er.yaml"])
+def test_no_file_is_named_that_is_not_there(tmp_path, here, capsys, arguments, study) -> None:
+    """A study that proves wrong is taken away again: what is said is about the option."""
+    given = write_coco(tmp_path / "photos" / "all.json", tmp_path / "photos" / "images")
+    assert main(["init", "--coco", str(given), "--study", study, *arguments]) == 2
+    told = capsys.readouterr().err
+    assert f"{arguments[0]} {arguments[1]}: methods" in told
+    assert ".yaml" not in told and "_train.json" not in told and "_test.json" not in told
+    assert not list(here.rglob("*.*"))
+
+
+def test_a_part_that_holds_nothing_usable_is_named_by_its_file(tmp_path, here, capsys) -> None:
+    given = write_coco(tmp_path / "photos" / "all.json", tmp_path / "photos" / "images", count=8)
+    content = json.loads(given.read_text())
+    for one in content["annotations"]:
+        one["bbox"] = [500, 500, 20, 20]
+    given.write_text(json.dumps(content))
+    assert main(["init", "--coco", str(given)]) == 2
+    told = capsys.readouterr().err.replace("\n", " ")
+    assert str(given) in told and "e.g. all.json (train part)" in told and "photos_train.json" not in told
+    assert not list(here.iterdir())
+
+
+def test_many_epochs_are_written_plainly(tmp_path, here) -> None:
+    given = write_coco(tmp_path / "photos" / "all.json", tmp_path / "photos" / "images", count=4)
+    assert main(["init", "--coco", str(given)]) == 0
+    (line,) = [one for one in (here / "photos.yaml").read_text().splitlines() if " epochs of " in one]
+    assert "e+" not in line
+
+
 def test_nothing_is_replaced(tmp_path, here, capsys) -> None:
     given = write_coco(tmp_path / "photos" / "all.json", tmp_path / "photos" / "images")
     (here / "photos_test.json").write_text("mine")

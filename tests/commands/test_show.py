@@ -1,5 +1,6 @@
 """`assignbench show` of records, without torch, and `assignbench open`."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def cell(study: Path, method: str) -> str:
 TOLD = {
     "detections": "objects, and the best detection of each cell",
     "maps": "mutual_guidance: the best-scored prior (",
-    "evolution": "object 0 over training",
+    "evolution": "object 0, over training",
     "scores": "mutual_guidance: separation ",
 }
 
@@ -46,10 +47,10 @@ def test_an_image_and_an_object_are_named(study, tmp_path, capsys, monkeypatch) 
     monkeypatch.chdir(tmp_path)
     one = cell(study, "iou")
     assert main(["show", "detections", one, "--image", "3.png"]) == 0
-    assert "image 3: objects" in capsys.readouterr().out and (tmp_path / "detections.png").is_file()
+    assert "test image 3 (3.png): objects" in capsys.readouterr().out and (tmp_path / "detections.png").is_file()
     assert main(["show", "evolution", one, "--image", "2", "--object", "0"]) == 0
     out = capsys.readouterr().out
-    assert "image 2, object 0 over training" in out
+    assert "training image 2, object 0, over training" in out
     assert sum(line.split()[:1] == ["iou"] for line in out.splitlines()) == len(CellRecord(Path(one)).probe_visits())
 
 
@@ -62,6 +63,9 @@ def test_an_image_and_an_object_are_named(study, tmp_path, capsys, monkeypatch) 
         (["maps", "{iou}", "--object", "0"], "say of which image with --image"),
         (["maps", "{iou}", "--methods", "paa"], "--methods goes with assign and anchors"),
         (["maps", "nowhere"], "no such folder"),
+        (["maps", "{iou}", "--image", "9.png"], "is a test image, which `show detections` draws"),
+        (["scores", "{iou}", "--vs", "{iou}"], "is the cell itself"),
+        (["detections", "{iou}", "--vs", "{iou}/."], "is the cell itself"),
         (["assign", "{iou}", "--vs", "{iou}"], "--vs goes with detections"),
         (["maps", "{iou}", "--picture", "a.gif"], "ends in '.gif'"),
     ],
@@ -74,8 +78,9 @@ def test_what_cannot_be_shown(study, tmp_path, monkeypatch, capsys, arguments, t
 
 
 def test_cells_of_one_method_are_told_apart(study, tmp_path, capsys) -> None:
-    one = cell(study, "iou")
-    assert main(["show", "scores", one, "--vs", one, "--picture", str(tmp_path / "a.png")]) == 0
+    one, other = Path(cell(study, "iou")), tmp_path / "elsewhere" / Path(cell(study, "iou")).name
+    shutil.copytree(one, other)
+    assert main(["show", "scores", str(one), "--vs", str(other), "--picture", str(tmp_path / "a.png")]) == 0
     assert "(1):" in capsys.readouterr().out
 
 
@@ -94,9 +99,30 @@ def test_open_names_the_report(study, tmp_path, capsys, monkeypatch) -> None:
     page.parent.mkdir()
     page.write_text("<html></html>")
     assert main(["open", str(study)]) == 0
-    assert "no browser here" in capsys.readouterr().out and not opened
+    told = capsys.readouterr().out
+    assert "no browser here" in told and not opened
+    assert f"copy the folder {page.parent.resolve()} to a machine" in told.replace("\n", " ") and "the file" not in told
     monkeypatch.setenv("DISPLAY", ":0")
     assert main(["open", str(study)]) == 0
     assert opened == [page.as_uri()] and str(page) in capsys.readouterr().out
     assert main(["open", "quickstart", "--out", str(tmp_path)]) == 2
     assert str(tmp_path / "quickstart" / "report" / "index.html") in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("methods", "told"),
+    [
+        ("nosuch", "unknown method 'nosuch'"),
+        ("iou,mutual_guidence", "did you mean 'mutual_guidance'?"),
+        ("iou,fcos_plain", "works on points"),
+    ],
+)
+def test_methods_are_checked_before_scenes_are_rendered(
+    tiny_study, tmp_path, monkeypatch, capsys, methods, told
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("assignbench.data.kinds.shapes.render", lambda *given: pytest.fail("a scene was rendered"))
+    for what in ("assign", "anchors"):
+        assert main(["show", what, str(tiny_study), "--methods", methods]) == 2
+        assert told in capsys.readouterr().err.replace("\n", " ")
+    assert not list(tmp_path.glob("*.png"))

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from assignbench.config.data import Augment, DataSpec, SceneFactors
-from assignbench.data.augment import augment as apply, cut
-from assignbench.data.base import PixelCache
+from assignbench.data.augment import Change, changed, cut, drawn, moved, whole
+from assignbench.data.base import LEARNED, MEASURED, PixelCache
+from assignbench.data.catalog import load
 from assignbench.data.kinds.shapes import read_shapes
 from assignbench.data.stream import TrainLoader, evaluation_batches
 
@@ -19,6 +20,13 @@ def picture() -> np.ndarray:
     pixels = np.full((60, 80, 3), 40, np.uint8)
     pixels[12:30, 20:44] = 220
     return pixels
+
+
+def apply(how, pixels, boxes, hw, rng, fill):
+    """Pixels, boxes, and which boxes are still there, after a change that is drawn."""
+    size = (pixels.shape[1], pixels.shape[0])
+    change = drawn(how, *size, boxes, hw, rng)
+    return changed(pixels, change, fill), *moved(boxes, size, change)
 
 
 def brightness_box(pixels: np.ndarray) -> list[int]:
@@ -61,16 +69,16 @@ def test_colour_stays_mild() -> None:
     changes = []
     for seed in range(50):
         out, *_ = apply(Augment(flip=0.0, colour=0.2), picture(), BOX, (64, 64), np.random.default_rng(seed), FILL)
-        plain, *_ = cut(picture(), BOX, (0.0, 0.0, 80.0, 60.0), (64, 64), FILL)
+        plain = cut(picture(), whole(80, 60), (64, 64), FILL)
         changes.append(abs(out.astype(float).mean() - plain.astype(float).mean()) / plain.mean())
     assert 0.03 < np.mean(changes) < 0.2
     assert max(changes) < 0.25
 
 
 def test_a_cut_box_is_dropped_when_its_centre_leaves() -> None:
-    _, _, kept = cut(picture(), BOX, (33.0, 0.0, 80.0, 60.0), (64, 64), FILL)
+    _, kept = moved(BOX, (80, 60), Change((33.0, 0.0, 80.0, 60.0), (64, 64)))
     assert not kept[0]
-    _, boxes, kept = cut(picture(), BOX, (30.0, 0.0, 80.0, 60.0), (64, 64), FILL)
+    boxes, kept = moved(BOX, (80, 60), Change((30.0, 0.0, 80.0, 60.0), (64, 64)))
     assert kept[0] and boxes[0, 0] == 0
 
 
@@ -115,7 +123,38 @@ def test_cache_is_capped_and_drops_the_oldest() -> None:
         reads.append(index)
         return np.zeros((10, 10, 3), np.uint8)
 
-    cache = PixelCache(read, limit=650)
+    cache = PixelCache(read, limit=650, latest=True)
     for index in (0, 1, 0, 2, 1):
         cache(index)
     assert reads == [0, 1, 2, 1]
+
+
+def test_the_first_stay_where_a_split_is_larger_than_its_room() -> None:
+    reads = []
+
+    def read(index: int) -> np.ndarray:
+        reads.append(index)
+        return np.zeros((10, 10, 3), np.uint8)
+
+    cache = PixelCache(read, limit=650)
+    for index in (0, 1, 2, 3, 1, 0, 3, 2):
+        cache(index)
+    assert reads == [0, 1, 2, 3, 3, 2]
+    cache.clear()
+    cache(3)
+    cache(3)
+    assert reads[6:] == [3]
+    tiny = PixelCache(read, limit=10, latest=True)  # an image that is larger than all of the room is handed on
+    assert tiny(5).shape == (10, 10, 3) and tiny(5).shape == (10, 10, 3) and reads[7:] == [5, 5]
+
+
+def test_a_test_split_holds_fewer_decoded_images_than_a_training_split(coco_folder) -> None:
+    pairs = {"train": [("instances.json", "images")], "test": [("instances.json", "images")]}
+    spec = DataSpec(name="mine", kind="coco", root=str(coco_folder), **pairs)
+    learned, measured = (load(spec, split, coco_folder) for split in ("train", "test"))
+    assert (learned.read.limit, learned.read.latest) == (LEARNED, False)
+    assert (measured.read.limit, measured.read.latest) == (MEASURED, True)
+    first = learned.read(0)
+    assert learned.read(0) is first
+    learned.release()
+    assert learned.read(0) is not first and np.array_equal(learned.read(0), first)

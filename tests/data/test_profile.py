@@ -69,6 +69,10 @@ def test_pictures_that_stand_there_twice(tmp_path) -> None:
     notes = overlap_notes(split([], tuple(paths[:3])), split([], tuple(paths[3:])), digest_of)
     assert notes[0].startswith("1 of 3 test images are training images too") and "0.jpg" in notes[0]
     assert notes[1].startswith("1 images of the train split are there more than once") and len(notes) == 2
+    known, asked = {p: digest_of(p) for p in paths}, []
+    halves = split([], tuple(paths[:3])), split([], tuple(paths[3:]))
+    assert overlap_notes(*halves, asked.append, known=known) == notes and asked == []
+    assert overlap_notes(*halves, digest_of, known={paths[0]: "a"}) == notes  # of some alone it is no help
     same = tuple(paths[4:])
     assert overlap_notes(split([], same), split([], same), digest_of)[0].startswith(
         "2 of 2 test images are training images too"

@@ -230,6 +230,8 @@ def test_the_command(served, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setitem(OFFERS, "x", offer_at(served, packed("zip", FILES)))
     assert main(["data", "get", "x", "x"]) == 0
     assert f"x: {tmp_path / 'mine' / 'x-set'} (nobody's)" in capsys.readouterr().out
+    assert main(["data", "list", "x", "y"]) == 2
+    assert "data list x y: lists all there is and takes no name" in capsys.readouterr().err
     assert main(["data", "list"]) == 0
     told = capsys.readouterr().out
     assert "voc2007      missing" in told and "x            there" in told

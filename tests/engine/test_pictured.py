@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -49,8 +51,20 @@ def test_an_image_or_object_that_is_not_there_is_refused(cell) -> None:
     check_named(cell.train, cell.test, data, [Pictured(image=first.name)])
     with pytest.raises(InputError, match=r"pictures: no image 'nowhere' in shapes.*name one by file name or id"):
         check_named(cell.train, cell.test, data, [Pictured(image="nowhere")])
-    with pytest.raises(InputError, match=rf"image '{first.name}' has {len(first.ids)} object.*no object 99"):
+    with pytest.raises(InputError, match=rf"'{first.name}' \(train\) has {len(first.ids)} object.*no object 99"):
         check_named(cell.train, cell.test, data, [Pictured(image=first.name, object=99)])
+
+
+def test_an_object_that_a_test_image_lacks_is_refused(cell) -> None:
+    """One that the training split has is looked up there, as it is probed."""
+    data, last = cell.config.data, len(cell.test) - 1
+    alone = replace(cell.train, images=cell.train.images[:1])
+    record, count = cell.test.images[last], len(cell.test.images[last].ids)
+    for number in range(count):
+        check_named(alone, cell.test, data, [Pictured(image=record.name, object=number)])
+    for number in (count, count + 7):
+        with pytest.raises(InputError, match=rf"\(test\) has {count} object.*no object {number}"):
+            check_named(alone, cell.test, data, [Pictured(image=record.name, object=number)])
 
 
 def test_named_test_images_are_kept_first_and_telling_ones_follow(cell) -> None:

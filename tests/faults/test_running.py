@@ -13,7 +13,7 @@ import pytest
 from assignbench.records import CellRecord
 from assignbench.records.claim import EXIT_CLAIMED, EXIT_STOPPED, holder_of
 from tests.faults.cases import CELL, await_that, fresh, same, write_study
-from tests.faults.victims import command, done, ended, start, train
+from tests.faults.victims import command, done, ended, start, train, write_report
 
 NOBODY = 65534
 
@@ -28,34 +28,55 @@ def cells_in(out: Path) -> list[Path]:
 
 @pytest.mark.slow
 def test_two_runs_at_once_train_no_cell_twice(tmp_path) -> None:
-    study, refused = write_study(tmp_path, steps=1), 0
+    """Both end well and leave one report, which a third one equals that nothing disturbs."""
+    study, met = write_study(tmp_path, steps=1), 0
+    study.write_text(study.read_text() + "analyses: [averages]\n")
     for turn in range(20):
         out, told = tmp_path / str(turn), [tmp_path / f"{turn}-{i}.txt" for i in range(2)]
-        arguments = ["run", str(study), "--out", str(out), "--workers", "1", "--quiet", "--only", "*iou*"]
-        pair = [start(command, arguments, path) for path in told]
+        report = turn % 5 == 0
+        pair = [
+            start(command, ["run", str(study), "--out", str(out), "--workers", str(n)], told[n - 1], report=report)
+            for n in (1, 2)
+        ]
         codes = [ended(p) for p in pair]
-        assert sorted(codes) in ([0, 0], [0, 2]), [p.read_text() for p in told]
-        if 2 in codes:
-            refused += 1
-            text = told[codes.index(2)].read_text()
-            assert "is being trained by process" in text and "since 20" in text
+        assert codes == [0, 0], [p.read_text() for p in told]
         trained = (out / "tiny" / "trained.txt").read_text().split()
-        assert len(trained) == 1 and [CellRecord(c).state for c in cells_in(out)] == ["done"]
-        assert holder_of(cells_in(out)[0]) is None
+        assert sorted(trained) == [c.name for c in cells_in(out)] and len(trained) == 2
+        assert [CellRecord(c).state for c in cells_in(out)] == ["done"] * 2
+        assert [holder_of(c) for c in cells_in(out)] == [None] * 2
+        met += all("0 done before" in p.read_text() for p in told)
+        if report:
+            pages = [out / "tiny" / "report" / name for name in ("report.md", "index.html")]
+            before = [page.read_bytes() for page in pages]
+            assert done(write_report, out / "tiny") == 0
+            assert [page.read_bytes() for page in pages] == before
         shutil.rmtree(out)
-    assert refused >= 5, "the runs hardly ever met"
+    assert met >= 5, "the runs hardly ever met"
 
 
 @pytest.mark.slow
-def test_run_and_fresh_refuse_a_cell_that_lives_elsewhere(tmp_path) -> None:
+def test_a_run_goes_on_where_another_one_was_ended(tmp_path) -> None:
+    study, out, told = write_study(tmp_path, steps=60), tmp_path / "runs", [tmp_path / f"{n}.txt" for n in range(2)]
+    arguments = ["run", str(study), "--out", str(out), "--workers", "1"]
+    pair = [start(command, arguments, path) for path in told]
+    await_that(lambda: len(cells_in(out)) == 2 and all(step_of(c) >= 3 for c in cells_in(out)))
+    os.kill(pair[0].pid or 0, signal.SIGKILL)
+    assert ended(pair[1]) == 0, told[1].read_text()
+    assert [CellRecord(c).state for c in cells_in(out)] == ["done"] * 2
+    assert len((out / "tiny" / "trained.txt").read_text().split()) == 3
+    ended(pair[0])
+
+
+@pytest.mark.slow
+def test_fresh_refuses_a_cell_that_lives_elsewhere(tmp_path) -> None:
     study, out = write_study(tmp_path, steps=400), tmp_path / "runs"
     arguments = ["run", str(study), "--out", str(out), "--workers", "1", "--quiet", "--only", "*iou*"]
     first = start(command, arguments, tmp_path / "first.txt")
     await_that(lambda: bool(cells_in(out)) and step_of(cells_in(out)[0]) >= 3)
     folder = cells_in(out)[0]
-    for more in ([], ["--fresh"]):
-        assert done(command, [*arguments, *more], tmp_path / "second.txt") == 2
-        assert folder.name in (tmp_path / "second.txt").read_text()
+    assert done(command, [*arguments, "--fresh"], tmp_path / "second.txt") == 2
+    told = (tmp_path / "second.txt").read_text()
+    assert folder.name in told and "is being trained by process" in told and "since 20" in told
     assert (folder / "checkpoint").is_dir() and step_of(folder) >= 3
     os.kill(first.pid or 0, signal.SIGTERM)
     assert ended(first) == 130

@@ -131,8 +131,8 @@ class Forks:
         child = os.fork()
         if child == 0:
             with (job.folder.parent / "trained.txt").open("a") as file:
-                file.write(job.folder.name + "\n")
-            os._exit(engine.main([str(job.folder), self.device, str(parent)]))
+                file.writelines(f"{folder.name}\n" for folder in job.folders)
+            os._exit(engine.main([*map(str, job.folders), self.device, str(parent)]))
         return child
 
     def poll(self, handle: int) -> int | None:

@@ -18,7 +18,8 @@ from assignbench.config.cell import LocalPaths
 from assignbench.launch import base
 from assignbench.launch.base import Job, Jobs
 from assignbench.records import CellRecord, finish, read_json, write_json
-from assignbench.records.claim import CLAIM, Holder, _boot, began_of, holder_of
+from assignbench.records.claim import CLAIM, Holder, holder_of
+from assignbench.records.processes import began_of, boot
 from assignbench.study.grid import cells_of
 from assignbench.study.reading import read_study
 
@@ -151,7 +152,7 @@ def test_a_training_of_another_run_is_waited_for(jobs, stranger) -> None:
     folder, now = jobs[2].folder, time.time()
     folder.mkdir(parents=True)
     began = began_of(stranger.pid)
-    there = Holder(socket.gethostname(), _boot(), stranger.pid, began, stranger.pid, began, now, now)
+    there = Holder(socket.gethostname(), boot(), stranger.pid, began, stranger.pid, began, now, now)
     write_json(folder / CLAIM, asdict(there))
     launcher, polls = Watched(), []
 

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from assignbench import methods
+from assignbench import methods, starting
 from assignbench.config.cell import CellConfig, LocalPaths
 from assignbench.launch import base, local
 from assignbench.launch.base import Job, Jobs
 from assignbench.launch.local import LocalProcesses, default_workers
+from assignbench.launch.progress import Gauges
 from assignbench.records import CellRecord, finish, read_json, write_json
 from assignbench.records.claim import EXIT_FAILED, holder_of
 from assignbench.study.grid import cells_of
@@ -143,21 +144,21 @@ def test_an_interruption_ends_what_runs_and_leaves_it_pending(jobs) -> None:
 
 
 def test_progress_tells_speed_and_what_is_left(jobs) -> None:
-    job, runner = jobs[0], Jobs(Pretended(), 1)
+    job, gauges = jobs[0], Gauges()
     write_json(job.folder / "status.json", {"state": "running", "phase": "training", "step": 2, "steps": 8})
-    runner._speeds[job.folder] = (time.monotonic() - 10, 0)
-    progress = runner._progress(job)
+    gauges._speeds[job.folder] = (time.monotonic() - 10, 0)
+    progress = gauges.read(job.folder, job.config)
     assert (progress.step, progress.steps, progress.phase) == (2, 8, "training")
     assert progress.images_per_second == pytest.approx(0.2 * job.config.schedule.batch_size, rel=0.1)
     assert progress.seconds_left == pytest.approx(30, rel=0.1)
 
 
 def test_progress_of_a_cell_that_steps_back_to_its_checkpoint_is_never_negative(jobs) -> None:
-    job, runner = jobs[0], Jobs(Pretended(), 1)
+    job, gauges = jobs[0], Gauges()
     for step in (325, 250, 251, 300, 330):
         write_json(job.folder / "status.json", {"state": "running", "phase": "training", "step": step, "steps": 400})
-        runner._seen.clear()
-        progress = runner._progress(job)
+        gauges._seen.clear()
+        progress = gauges.read(job.folder, job.config)
         assert progress.images_per_second >= 0
     assert progress.seconds_left is not None and progress.seconds_left > 0
 
@@ -169,7 +170,7 @@ def test_a_local_process_is_the_engines_command_line(jobs, monkeypatch, tmp_path
         def __init__(self, command: list[str], **options: object) -> None:
             told.update(command=command, **options)
 
-    monkeypatch.setattr(local.subprocess, "Popen", Started)
+    monkeypatch.setattr(starting.subprocess, "Popen", Started)
     job = jobs[0]
     job.folder.mkdir(parents=True)
     LocalProcesses("cuda").submit(job)

@@ -97,7 +97,7 @@ def names() -> Iterator[Case]:
         "guided > iou on APX",
         "gain grows with size of moon",
         "",
-        "guided>iou on AP",
+        "guided>>iou on AP",
         "gain of nobody grows with area",
         "AP gain of guided > APX gain",
         "x" * 5000,

@@ -6,20 +6,22 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import asdict, replace
 
 import pytest
 
 from assignbench.records import claim, write_json
-from assignbench.records.claim import CLAIM, Claimed, all_kept, holder_of, kept, release, renew, take
+from assignbench.records.claim import CLAIM, Claimed, Signs, all_kept, holder_of, kept, release, renew, take
+from assignbench.records.processes import began_of
 
 
 @pytest.fixture
 def other():
     """The claim of another process of this machine, which lives for the time of a test."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        yield replace(claim._me(0), pid=process.pid, began=claim.began_of(process.pid))
+        yield replace(claim._me(0), pid=process.pid, began=began_of(process.pid))
         process.kill()
 
 
@@ -61,16 +63,74 @@ def test_the_next_one_goes_over_to_what_its_launcher_started(tmp_path, other) ->
     assert held is not None and (held.pid, held.launcher, held.since) == (os.getpid(), other.pid, other.since)
 
 
-def test_another_machine_is_believed_while_it_renews(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(claim, "RENEWAL_SECONDS", 0.05)
-    away = replace(claim._me(0), host="elsewhere")
-    write_json(tmp_path / CLAIM, asdict(away))
+@pytest.fixture
+def away(tmp_path):
+    """The claim of a process of another machine, whose clock is a year ahead; `away(n)` is its n-th renewal."""
+    first = replace(claim._me(0), host="elsewhere", since=time.time() + 3e7)
+
+    def renewed(count: int) -> claim.Holder:
+        found = replace(first, renewed=first.since + count)
+        write_json(tmp_path / CLAIM, asdict(found))
+        return found
+
+    return renewed
+
+
+def test_another_machine_is_believed_while_it_renews(tmp_path, away, monkeypatch) -> None:
+    monkeypatch.setattr(claim, "LOOK_SECONDS", 0.01)
+    away(0)
+    threading.Timer(0.1, away, [1]).start()
     with pytest.raises(Claimed, match="on elsewhere since"), all_kept([tmp_path]):
         pass
-    write_json(tmp_path / CLAIM, asdict(replace(away, renewed=away.renewed - 1e6)))
+    signs = Signs()
+    for count in (1, 2, 2, 3):
+        found = away(count)
+        with pytest.raises(Claimed, match="on elsewhere since"):
+            take(tmp_path, signs=signs)
+        assert holder_of(tmp_path) == found
+
+
+@pytest.mark.parametrize("shift", [-1e9, 0.0, 1e9])
+def test_another_machine_is_gone_when_nothing_came_for_a_lease_whatever_the_clocks_say(
+    tmp_path, away, monkeypatch, shift
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(claim.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(claim.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    real = time.time()
+    monkeypatch.setattr(claim.time, "time", lambda: real + shift)
+    away(0)
     with all_kept([tmp_path]):
         held = holder_of(tmp_path)
         assert held is not None and held.pid == os.getpid()
+        assert claim.LEASE_SECONDS <= now[0] < claim.LEASE_SECONDS + 1
+
+
+def test_a_claim_of_another_container_of_this_machine_is_one_of_another_machine(tmp_path, other) -> None:
+    write_json(tmp_path / CLAIM, asdict(replace(other, pid=10**7, boot=f"{other.boot} other")))
+    with pytest.raises(Claimed):
+        take(tmp_path)
+
+
+def test_who_lost_its_claim_is_told_and_takes_nothing_back(tmp_path, away, monkeypatch) -> None:
+    monkeypatch.setattr(claim, "RENEWAL_SECONDS", 0.01)
+    lost = threading.Event()
+    with kept(tmp_path, lost=lost.set):
+        assert not lost.wait(0.1)
+        with claim._locked(tmp_path):
+            found = away(1)
+        assert lost.wait(60)
+        assert holder_of(tmp_path) == found
+    assert holder_of(tmp_path) == found
+
+
+def test_a_claim_that_was_removed_is_made_again(tmp_path) -> None:
+    take(tmp_path)
+    (tmp_path / CLAIM).unlink()
+    assert renew(tmp_path) and holder_of(tmp_path) is None  # a launcher, whose process has ended with its cell
+    assert renew(tmp_path, restore=True)
+    held = holder_of(tmp_path)
+    assert held is not None and held.mine
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"pid": 1}', b'{"pid": "x"}', b"\xff"])
@@ -89,7 +149,9 @@ def test_all_or_none(tmp_path, other) -> None:
     assert [holder_of(f) for f in folders] == [None, other, None]
 
 
-def _try(folder, start, won) -> None:
+def _try(folder, start, won, locks) -> None:
+    if not locks:
+        claim.fcntl.flock = _no_locks
     start.wait()
     try:
         take(folder)
@@ -100,14 +162,27 @@ def _try(folder, start, won) -> None:
     time.sleep(0.3)  # lives on, and with it the claim
 
 
-def test_of_many_at_once_one_wins(tmp_path) -> None:
+def _no_locks(*given: object) -> None:
+    raise OSError("this file system knows no locks")
+
+
+@pytest.mark.parametrize("locks", [True, False])
+@pytest.mark.parametrize("before", ["nothing", "dead", "broken"])
+def test_of_many_at_once_one_wins(tmp_path, locks, before) -> None:
     context = multiprocessing.get_context("fork")
-    for turn in range(20):
+    for turn in range(4):
+        folder = tmp_path / str(turn)
+        if before == "dead":
+            write_json(folder / CLAIM, asdict(replace(claim._me(0), began=1)))
+        elif before == "broken":
+            folder.mkdir()
+            (folder / CLAIM).write_text("{")
         start, won = context.Event(), context.Value("i", 0)
-        tries = [context.Process(target=_try, args=(tmp_path / str(turn), start, won)) for _ in range(2)]
+        tries = [context.Process(target=_try, args=(folder, start, won, locks)) for _ in range(3)]
         for process in tries:
             process.start()
         start.set()
         for process in tries:
             process.join()
         assert won.value == 1
+        assert [p.name for p in folder.iterdir()] == [CLAIM]

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from assignbench.report.dots import free_limits, method_dots
-from assignbench.report.panels import gain_dots
+from assignbench.report.dots import Scale, free_limits, method_dots
+from assignbench.report.hues import marker, style
+from assignbench.report.panels import gain_dots, intervals, per_place
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -63,6 +64,51 @@ def test_what_is_cut_off_is_told(upright) -> None:
     assert marks.count(beyond) == 2  # the dot far off, and the interval that goes on
     assert marks.count("v" if upright else "<") == 1 and low < 10
     plt.close("all")
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_legend_names_each_method_that_is_drawn_once(seed) -> None:
+    """However many places there are, and whichever methods have a number at which."""
+    rng = np.random.default_rng(seed)
+    methods = [f"m{k}" for k in range(4)]
+    keys = [(f"d{p}", m) for p in range(3) for m in methods if rng.random() < 0.5] or [("d0", "m0")]
+    table = pd.DataFrame([{"data": d, "detector": "x", "method": m, "group": "u", "gain": 0.1} for d, m in keys])
+    table.loc[rng.random(len(table)) < 0.2, "gain"] = np.nan
+    figure = per_place(table, methods, gain_dots(["u"], "groups"))
+    shown = [t.get_text() for legend in figure.legends for t in legend.get_texts()]
+    there = set(table[table.gain.notna()].method)
+    assert shown == [m for m in methods if m in there] and not any(ax.get_legend() for ax in figure.axes)
+
+
+def test_the_legend_shows_dot_and_interval() -> None:
+    table = pd.DataFrame({"method": ["a", "b"], "group": ["u", "u"], "gain": [0.1, 0.2], "gain_half": [0.05, np.nan]})
+    _, ax = plt.subplots()
+    method_dots(ax, table, ["u"], ["a", "b"], "gain")
+    with_interval, without = ax.get_legend_handles_labels()[0]
+    assert with_interval.get_linestyle() == style("a") and without.get_linestyle() == "None"
+    assert [h.get_marker() for h in (with_interval, without)] == [marker("a"), marker("b")]
+    plt.close("all")
+
+
+def test_a_caption_says_where_no_interval_is() -> None:
+    table = pd.DataFrame({"group": ["u", "v", "v"], "gain": [0.1] * 3, "gain_half": [0.1, np.nan, 0.1]})
+    table["reason"] = ["", "too few", ""]
+    assert intervals(table, ["u", "v"], "gain") == ", with its 95 % interval. No interval for v: too few."
+    assert intervals(table[:1], ["u", "v"], "gain") == ", with its 95 % interval."
+    assert intervals(table[1:2], ["u", "v"], "gain") == "; no interval is known."
+
+
+@pytest.mark.parametrize("upright", [True, False])
+def test_an_arrow_head_is_told_of_where_one_is_drawn(upright) -> None:
+    rng = np.random.default_rng(7)
+    for _ in range(50):
+        _, ax = plt.subplots()
+        on = Scale(ax, (-1.0, 1.0), upright)
+        value, half = float(rng.normal(0, 1)), float(rng.choice([np.nan, rng.uniform(0, 2)]))
+        on.dot(0, value, half, "a")
+        heads = [line for line in ax.lines if line.get_marker() in ("^", "v", ">", "<")]
+        assert on.goes_on(value, half) == bool(heads)
+        plt.close("all")
 
 
 def test_groups_and_methods_without_numbers_are_left_out() -> None:

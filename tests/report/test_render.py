@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import re
 import shutil
@@ -13,8 +14,11 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from assignbench.characters import printable
 from assignbench.report.render.csv import table_csv
+from assignbench.report.render.html import heading
 from assignbench.report.render.latex import _ACCENTS, _SIGNS, _SPECIAL, escaped, latex_table
+from assignbench.report.render.markdown import markdown_table
 from assignbench.report.tables import Table
 from tests.report.test_hostile import HOSTILE
 
@@ -74,3 +78,26 @@ def test_a_csv_is_read_as_it_was(rows) -> None:
     assert read[0] == ["name", "value"] and len(read) == len(rows) + 1
     for line, (_, value) in zip(read[1:], rows, strict=True):
         assert line[1] == "" if np.isnan(value) else float(line[1]) == pytest.approx(value, rel=1e-11)
+
+
+def test_bands_stand_above_their_rows_and_in_every_row_of_a_spreadsheet() -> None:
+    rows = [["a", "1.0"], ["b", "2.0"], ["a", "3.0"]]
+    table = Table("t", ["method", "AP"], rows, bands=["slim_net", "slim_net", "wide"], band="detector")
+    assert table_csv(table).split() == ["detector,method,AP", "slim_net,a,1.0", "slim_net,b,2.0", "wide,a,3.0"]
+    text = latex_table(table)
+    assert r"\multicolumn{2}{@{}l}{\textit{slim\_net}} \\" in text and text.count(r"\addlinespace") == 1
+    assert markdown_table(table).split("\n")[4:9] == [
+        *("| *slim_net* |  |", "| a | 1.0 |", "| b | 2.0 |"),
+        *("| *wide* |  |", "| a | 3.0 |"),
+    ]
+    plain = Table("t", ["method", "AP"], rows)
+    assert "multicolumn" not in latex_table(plain) and list(plain.parts) == [("", [0, 1, 2])]
+
+
+@given(NAMES)
+@settings(max_examples=100, deadline=None)
+def test_a_heading_is_its_text_and_nothing_else(name) -> None:
+    """Places where a line may end, and a second line for counts, add no letter and no element of somebody else's."""
+    for text in (name, f"{name} (12 objects)"):
+        shown = re.sub(r"<(?:wbr|small|/small)>", "", str(heading(text)))
+        assert "<" not in shown and html.unescape(shown) == printable(text)

@@ -40,6 +40,7 @@ def test_the_marked_objects_are_shown_with_their_boxes_and_classes(study) -> Non
     crowded = scene.objects[0]
     assert crowded.title == f"crowded: {crowded.name}, image {crowded.image_id}" and crowded.others
     assert scene.pixels(crowded.image_id).ndim == 3 and not scene.note
+    assert scene.boxes.startswith(" The dashed box is the object")
 
 
 def marked(cell, change) -> None:
@@ -65,7 +66,7 @@ def test_named_objects_come_first_and_old_records_show_the_largest(tmp_path) -> 
     (old,) = shown_objects(cell)
     assert not old.annotated
     (scene,) = scenes(study)
-    assert "hold no annotated boxes" in scene.note
+    assert "hold no annotated boxes" in scene.boxes and "dashed" not in scene.boxes
 
 
 def test_more_methods_than_there_is_room_for_are_named(tmp_path) -> None:
@@ -114,16 +115,37 @@ def course(values: dict[str, list[float]]) -> pd.DataFrame:
 
 def test_a_curve_that_stays_becomes_a_sentence() -> None:
     table = course({"still": [0.25, 0.25, 0.25], "moves": [0.1, 0.2, 0.3], "zero": [0.0, 0.0, 0.0]})
-    assert set(moving(table, ["box"], "churn").method) == {"moves"}
+    assert set(moving(table, "churn").method) == {"moves"}
     told = still(table, ["still", "moves", "zero"], "churn", "per cent", 100)
-    assert told == " Not drawn, since they stay where they are: still at 25 per cent (box); zero at 0 per cent (box)."
+    assert told == " Not drawn, since they stay where they are: at 25 per cent still (box); at 0 per cent zero (box)."
     assert still(course({"moves": [0, 1]}), ["moves"], "churn", "") == ""
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_curve_is_drawn_or_told_of_and_never_both(seed) -> None:
+    """Each curve by itself, wherever the others of its method move; a sentence names no method twice."""
+    rng = np.random.default_rng(seed)
+    tables, still_ones = [], set()
+    for detector in ("x", "y"):
+        for curve in ("cls", "box"):
+            moves = {m: bool(rng.random() < 0.5) for m in ("a", "b", "c")}
+            values = {m: [0.5, 0.5 + 0.2 * moves[m], 0.5] for m in moves}
+            tables.append(course(values).assign(curve=curve, detector=detector))
+            still_ones |= {(detector, m, curve) for m in moves if not moves[m]}
+    table = pd.concat(tables, ignore_index=True)
+    drawn = set(moving(table, "churn")[["detector", "method", "curve"]].itertuples(index=False, name=None))
+    everything = set(table[["detector", "method", "curve"]].itertuples(index=False, name=None))
+    assert drawn == everything - still_ones
+    told = still(table, ["a", "b", "c"], "churn", "per cent", 100)
+    assert bool(told) == bool(still_ones) and told.count("at 50 per cent") == bool(still_ones)
+    if all({(d, m, c) for d in ("x", "y")} <= still_ones for _, m, c in still_ones):
+        assert " on d" not in told  # the same at every place
 
 
 def test_each_method_is_compared_with_its_baseline_once(study) -> None:
     with looks(study.methods):
         names = [d.name for d in lost_and_gained(study)]
-        assert names == ["gained-mutual_guidance-scenes-slim", "gained-paa-scenes-slim"]
+        assert names == ["gained-paa-scenes-slim", "gained-mutual_guidance-scenes-slim"]  # none is claimed of: the last
         assert [d.name for d in assignment_pictures(study)] == [*names, "assignment-scenes-slim"]
         drawn = detection_pictures(study)
     assert drawn[0].name == "detections-scenes-slim"

@@ -3,10 +3,20 @@
 import math
 
 import pandas as pd
+from hypothesis import given, strategies as st
 
 from assignbench.analysis.result import Result
 from assignbench.report.render.markdown import escaped, markdown_table, paragraph
-from assignbench.report.tables import Table, average_tables, difference, percent, result_table, seeds_note, tidy_table
+from assignbench.report.tables import (
+    Table,
+    average_tables,
+    difference,
+    percent,
+    result_table,
+    seeds_note,
+    tidy_table,
+    without_empty_columns,
+)
 
 
 def test_percent_and_difference() -> None:
@@ -97,8 +107,8 @@ def test_rows_per_seed_are_averaged_and_one_place_is_not_repeated() -> None:
     table = result_table(Result("k", "c", frame), [("d", "x")])
     assert table.header == ["method", "fixed", "value", "count", "n"] and table.rows[0][:2] == ["iou", "7"]
     assert table.rows[0][2].startswith("0.200 ± ") and table.rows[0][4] == "2"
-    assert table.rows[0][3] == "3.500 ± 6.353"  # a mean of whole numbers that vary is a mean like another
-    assert result_table(Result("k", "c", frame), [("d", "x"), ("e", "x")]).header[:2] == ["data", "detector"]
+    assert table.rows[0][3] == "3.50 ± 6.35"  # a mean of whole numbers that vary is a mean like another
+    assert result_table(Result("k", "c", frame), [("d", "x"), ("e", "x")]).header[0] == "method"
 
 
 def test_bare_addresses_become_no_links() -> None:
@@ -141,7 +151,9 @@ def test_what_is_the_same_in_every_row_stands_with_the_caption() -> None:
         "pair: recipe.",
     ]
     varied = result_table(Result("k", "c", frame.assign(n=[3, 2], baseline=["", ""])))
-    assert {"n", "baseline"} <= set(varied.header) and not any("Compared" in c for c in varied.constants)
+    assert (
+        "n" in varied.header and "baseline" not in varied.header and not any("Compared" in c for c in varied.constants)
+    )
     leading = averages(3).assign(leads=[False, True])
     (told,) = average_tables(leading, ["iou", "mg"], {})
     assert (
@@ -153,3 +165,59 @@ def test_what_is_the_same_in_every_row_stands_with_the_caption() -> None:
 def test_the_seeds_of_a_table_are_told() -> None:
     assert seeds_note({"a": 3, "b": 3.0}) == "n: 3 seeds."
     assert seeds_note({"a": 3, "b": 2, "c": math.nan}) == "n: 3 seeds of a, 2 seeds of b."
+
+
+numbers = st.floats(-1e5, 1e5, allow_nan=False).map(lambda v: round(v, 6))
+
+
+@given(st.lists(numbers, min_size=1, max_size=8))
+def test_a_column_has_one_number_of_decimals_and_three_digits(values) -> None:
+    table = tidy_table("t", pd.DataFrame({"method": [str(k) for k in range(len(values))], "ms": values}))
+    cells = [row[1] for row in table.rows]
+    assert len({len(cell.partition(".")[2]) for cell in cells}) == 1
+    largest = max(map(abs, values))
+    for cell, value in zip(cells, values, strict=True):
+        assert abs(float(cell) - value) <= max(0.0005001, 0.0051 * largest)
+
+
+def test_an_interval_never_vanishes_by_rounding() -> None:
+    frame = pd.DataFrame({"method": ["a"], "px": [512.25], "px_half": [0.31]})
+    assert tidy_table("t", frame).rows == [["a", "512.25 ± 0.31"]]
+
+
+def test_one_seed_has_no_interval_to_speak_of() -> None:
+    frame = pd.DataFrame({"method": ["a", "b"], "gain": [0.1, 0.2], "gain_half": [math.nan] * 2, "n": [1, 1]})
+    told = frame.assign(population="other seeds", gain_population="other seeds")
+    table = result_table(Result("k", "c", told, {"gain": "AP"}))
+    assert table.header == ["method", "gain"] and not any("±" in line for line in table.said)
+
+
+places = st.lists(st.sampled_from(["net", "wide", "slim"]), min_size=1, max_size=12)
+
+
+@given(places, places)
+def test_the_method_stands_first_and_places_above_their_rows(detectors, sets) -> None:
+    """Whatever the places: no row is lost or moved, and none is under another place's name."""
+    count = min(len(detectors), len(sets))
+    frame = pd.DataFrame({"data": sets[:count], "detector": detectors[:count]})
+    frame = frame.assign(method=[f"m{k}" for k in range(count)], value=0.5)
+    table = result_table(Result("k", "c", frame), [("a", "b"), ("c", "d")])
+    assert table.header[0] == "method" and [row[0] for row in table.rows] == list(frame.method)
+    assert [line for _, lines in table.parts for line in lines] == list(range(count))
+    for row, line in frame.iterrows():
+        near = " ".join([*table.constants, *table.rows[row], *(table.bands[row : row + 1])])
+        assert line.detector in near and line.data in near
+
+
+def test_rows_of_one_claim_lie_together() -> None:
+    frame = pd.DataFrame({"claim": ["a > b", "c > b"] * 2, "detector": ["x", "x", "y", "y"], "value": [1.0, 2, 3, 4]})
+    table = result_table(Result("claims.tests", "c", frame))
+    assert table.band == "claim" and list(table.parts) == [("a > b", [0, 1]), ("c > b", [2, 3])]
+    assert table.rows == [["x", "1"], ["y", "3"], ["x", "2"], ["y", "4"]]
+
+
+def test_columns_that_say_nothing_are_left_out() -> None:
+    table = Table("t", ["a", "reason", "b"], [["x", "", "1"], ["y", "", "2"]], marks={(1, 2): "best"})
+    kept = without_empty_columns(table)
+    assert kept.header == ["a", "b"] and kept.rows == [["x", "1"], ["y", "2"]] and kept.mark(1, 1) == "best"
+    assert without_empty_columns(Table("t", ["a"], [])).header == ["a"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from hypothesis import given, settings, strategies as st
 
 from assignbench.analysis.result import Result
 from assignbench.report.lint import without_population
@@ -21,7 +22,7 @@ def groups(names: list[str], methods: tuple[str, ...] = ("iou", "mg", "paa"), pl
                 row |= {"pair": "assigner" if k else "", "group": name, "objects": 10 + g, "AP": 0.4 + 0.01 * g}
                 row |= {"AP_half": 0.01, "n": 3, "population": "other seeds and images"}
                 row |= {"gain": (-1) ** k * 0.02 if k else np.nan, "gain_half": 0.01}
-                rows.append({**row, "verdict": ("", "lower", "not resolvable")[k]})
+                rows.append({**row, "verdict": ("", "lower", "not resolvable")[min(k, 2)]})
     return Result("size", "By area", pd.DataFrame(rows), {"AP": "AP", "gain": "AP"})
 
 
@@ -44,10 +45,37 @@ def test_many_groups_are_rows_and_keep_their_marks() -> None:
     assert gain.mark(5, 1) == "down" and gain.mark(5, 2) is None
 
 
-def test_several_places_are_named_in_their_rows() -> None:
-    places = [("d", "net"), ("e", "net")]
+def test_several_places_stand_above_their_rows() -> None:
+    places = [("d", "net"), ("d", "wide")]
     gain, _ = wide_tables(groups(["small"], places=places), places)
-    assert gain.header[:3] == ["data", "detector", "method"] and [r[0] for r in gain.rows] == ["d", "d", "e", "e"]
+    assert gain.header == ["method", "small (10 objects)"] and "Data: d." in gain.constants
+    assert list(gain.parts) == [("net", [0, 1]), ("wide", [2, 3])] and gain.band == "detector"
+    both, _ = wide_tables(groups(["small"], places=[("d", "net"), ("e", "wide")]), [("d", "net"), ("e", "wide")])
+    assert list(both.bands) == ["net, d"] * 2 + ["wide, e"] * 2 and both.band == "detector, data"
+
+
+@given(st.integers(1, 9), st.integers(3, 9), st.integers(1, 3))
+@settings(max_examples=30, deadline=None)
+def test_every_number_has_its_cell(levels, methods, count) -> None:
+    """Few groups are columns, many are rows; no more than methods or `MOST_COLUMNS` stand beside each other."""
+    places = [("d", f"net{k}") for k in range(count)]
+    names, rules = [f"g{k}" for k in range(levels)], tuple(f"m{k}" for k in range(methods))
+    for table in wide_tables(groups(names, rules, places), places):
+        across = len(table.header) - 1
+        assert across <= max(MOST_COLUMNS, methods) and across * len(table.rows) in (
+            count * levels * methods,
+            count * levels * (methods - 1),
+        )
+        assert len({len(row) for row in table.rows}) == 1 and len(list(table.parts)) == count
+        assert table.header[0] == "method" or set(table.header[1:]) <= set(rules)
+        assert not any(cell == "–" for row in table.rows for cell in row)
+
+
+def test_without_intervals_nobody_is_spoken_for() -> None:
+    result = groups(["small", "large"])
+    single = result.frame.assign(AP_half=np.nan, gain_half=np.nan, n=1)
+    for table in wide_tables(Result("size", "By area", single, result.units), PLACE):
+        assert not any("±" in told for told in table.said)
 
 
 def test_intervals_for_different_populations_say_so_by_group() -> None:

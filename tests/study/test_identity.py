@@ -23,7 +23,7 @@ from assignbench.commands import run as run_command
 from assignbench.config import formats
 from assignbench.config.detector import BackboneSpec
 from assignbench.detectors.backbones import build_backbone
-from assignbench.engine import run as engine
+from assignbench.engine import cohort, run as engine
 from assignbench.records import CellRecord, read_json, write_json
 from assignbench.records.identity import read_inputs
 from tests.conftest import write_voc_xml
@@ -364,7 +364,7 @@ def test_data_that_changes_while_a_cell_is_trained_fails_it(study, capsys, monke
 
 
 def test_data_that_changes_while_a_cell_is_prepared_fails_it(study, capsys, monkeypatch) -> None:
-    prepare = engine.prepare
+    prepare = cohort.prepare
 
     def meanwhile(*arguments):
         cell = prepare(*arguments)
@@ -372,7 +372,7 @@ def test_data_that_changes_while_a_cell_is_prepared_fails_it(study, capsys, monk
         CHANGES["annotation"][0]()
         return cell
 
-    monkeypatch.setattr(engine, "prepare", meanwhile)
+    monkeypatch.setattr(cohort, "prepare", meanwhile)
     assert command("run", "--only", "iou", "--fresh") == 1
     assert "Annotations/1.xml: changed while the cell was being prepared" in capsys.readouterr().out
 

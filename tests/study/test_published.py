@@ -251,7 +251,7 @@ SLIM = "retinanet-slim"
             "row 1 is retinanet-slim/iou under tables",
         ),
         ({"claims": [{"claim": "divergence predicts AP", "row": 99}]}, r"claims\.0\.row: no printed claim 99"),
-        ({"published": "mlc_table1"}, "printed numbers are named by tables"),
+        ({"published": "mlc_table1"}, "printed rows are named by the study's key `tables`"),
         ({"published": "none"}, "none: REASON"),
         (
             {"published": "none: no paper", "tables": {"mlc_table1": {f"{SLIM}/iou": [1]}}},

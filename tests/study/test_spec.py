@@ -219,7 +219,7 @@ def test_a_detector_may_change_the_schedule(tmp_path) -> None:
     )
     study = read_study(study.path, sets=["methods=[iou]", "data.schedule={lr: 0.5, weight_decay: 0.1}"])
     read = {c.config.detector.label: c.config.schedule for c in planned(study)}
-    base = study.spec.schedule.model_copy(update={"lr": 0.5, "weight_decay": 0.1})
+    base = study.spec.schedule.model_copy(update={"lr": 0.5, "weight_decay": 0.1, "amp": study.precision})
     assert read["retinanet-slim"] == base
     wanted = {"optimizer": "sgd", "lr": 0.02, "epochs": 3.0, "steps": None}
     assert read["rpn-slim"] == base.model_copy(update=wanted)

@@ -178,7 +178,10 @@ def test_impossible_seeds(refused, seeds) -> None:
         ({"claims": [{"claim": "divergence predicts AP", "data": ["shape"]}]}, ("claims.0.data", "'shapes'")),
         ({"analyses": ["nsm"]}, ("analyses.0", "did you mean 'nms'")),
         ({"analyses": ["no_such_module:run"]}, ("analyses.0", "no_such_module")),
-        ({"tables": {"mutual_guidance_tabel1": {}}}, ("tables", "did you mean 'mutual_guidance_table1'")),
+        (
+            {"tables": {"mutual_guidance_tabel1": {"retinanet-slim/iou": [1]}}},
+            ("tables", "did you mean 'mutual_guidance_table1'"),
+        ),
         ({"methods": ["iuo"]}, ("methods.0", "did you mean 'iou'")),
         ({"detectors": ["retinanet-slin"]}, ("detectors.0", "did you mean 'retinanet-slim'")),
         ({"data": {"name": "shapse"}}, ("line", "did you mean 'shapes'")),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import numpy as np
+import numpy.typing as npt
 
 from assignbench.config.data import DataSpec, Split
 from assignbench.data.base import DetectionData, ImageRecord, PixelCache, Problem, settle, within
@@ -13,6 +16,7 @@ from assignbench.data.checks import box_problem, missing_root, unsound_boxes
 from assignbench.data.fields import Bools, Floats, Ints
 from assignbench.data.images import Pictures, read_pixels
 from assignbench.data.instances import Instances, read_instances
+from assignbench.data.kept import SeenPictures
 from assignbench.data.readers import one_pair, reads
 from assignbench.errors import InputError, nearest
 
@@ -31,7 +35,7 @@ def read(spec: DataSpec, split: Split, root: Path, cache: Path | None) -> Detect
     reference = None
     if split != "train":
         training = within(root, one_pair(spec, "train", root)[0], "data.train")
-        reference = (training, _categories_of(training))
+        reference = (training, _categories_of(training, cache))
     return read_coco(
         root,
         annotations,
@@ -41,6 +45,7 @@ def read(spec: DataSpec, split: Split, root: Path, cache: Path | None) -> Detect
         on_bad=spec.on_bad,
         reference=reference,
         bare=split == "test",
+        cache=cache,
     )
 
 
@@ -54,18 +59,20 @@ def read_coco(
     on_bad: str = "error",
     reference: tuple[Path, tuple[str, ...]] | None = None,
     bare: bool = False,
+    cache: Path | None = None,
 ) -> DetectionData:
     """The images of an instances file under `root`, with pictures in `folder`.
 
     Labels follow rising category id of this file, or the order of `reference`, the training file and its category
     names; other objects than those of `classes` are left out if it is given. A `bare` file may have no annotations.
+    What is read of a large file, and looked at of many pictures, is kept in the folder `cache`.
     Raises InputError for missing files and malformed JSON, for categories that are not those of the reference, and for
     annotation problems if `on_bad` is "error".
     """
     if not root.is_dir():
         raise missing_root(root, f"data set '{name}'")
     source = within(root, annotations, "data.annotations")
-    found = read_instances(source, bare=bare)
+    found = read_instances(source, bare=bare, cache=cache)
     own = tuple(found.categories.values())
     _remember(source, own)
     names = _chosen(name, source, own, reference, classes)
@@ -78,27 +85,100 @@ def read_coco(
     order = np.flatnonzero(kept)
     order = order[np.argsort(found.owners[order], kind="stable")]
     bounds = np.searchsorted(found.owners[order], np.arange(len(found.images) + 1))
-    images: list[ImageRecord] = []
-    paths: list[Path] = []
-    files: list[Path] = []
-    pictures = Pictures()
-    for place, file_name in enumerate(found.names):
-        path = within(root, f"{folder}/{file_name}", source.name)
-        files.append(path)
-        size = (int(found.widths[place]), int(found.heights[place]))
-        wrong = pictures.problem(path, size, f"{folder}/{file_name}", f"image {found.images[place]} of {source.name}")
-        if wrong:
-            problems.append(wrong)
-            continue
-        rows = order[bounds[place] : bounds[place + 1]]
-        images.append(_record(found, place, rows, corners, of_object))
-        paths.append(path)
+    files = _paths(root, folder, found, source)
+    places = _with_pictures(found, files, folder, problems, cache)
     settle(problems, on_bad, f"data set '{name}', {source}")
-    sizes = [(i.width, i.height) for i in images]
-    pixels = PixelCache(lambda i: read_pixels(paths[i], sizes[i]))
+    images = CocoImages(
+        found=found,
+        places=places,
+        bounds=bounds,
+        boxes=corners[order].astype(np.float32),
+        labels=of_object[order],
+        crowd=found.crowd[order],
+        difficult=np.zeros(len(order), np.bool_),
+        areas=found.areas[order].astype(np.float32),
+        ids=found.ids[order],
+    )
+    pixels = PixelCache(lambda i: read_pixels(files[places[i]], images.size(i)))
     notes = _area_notes(found, kept)
     split = Path(folder).name
-    return DetectionData(name, split, names, images, pixels, problems, (source,), tuple(files), found.annotated, notes)
+    return DetectionData(name, split, names, images, pixels, problems, (source,), files, found.annotated, notes)
+
+
+@dataclass(frozen=True)
+class CocoImages(Sequence[ImageRecord]):
+    """The images of an instances file, each made when it is asked for: 100,000 records take a second and 200 MB.
+
+    `places` [N] are those in the file. The columns of objects [M] are sorted by image, and `bounds` is where those of
+    each image of the file begin: a record shows parts of them.
+    """
+
+    found: Instances
+    places: Ints
+    bounds: Ints
+    boxes: npt.NDArray[np.float32]
+    labels: Ints
+    crowd: Bools
+    difficult: Bools
+    areas: npt.NDArray[np.float32]
+    ids: Ints
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, index: int) -> ImageRecord: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[ImageRecord]: ...
+    def __getitem__(self, index: int | slice) -> ImageRecord | list[ImageRecord]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        place, found = int(self.places[index]), self.found
+        rows = slice(int(self.bounds[place]), int(self.bounds[place + 1]))
+        return ImageRecord(
+            id=int(found.images[place]),
+            name=found.names[place],
+            width=int(found.widths[place]),
+            height=int(found.heights[place]),
+            boxes=self.boxes[rows],
+            labels=self.labels[rows],
+            crowd=self.crowd[rows],
+            difficult=self.difficult[rows],
+            areas=self.areas[rows],
+            ids=self.ids[rows],
+        )
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Width and height of an image."""
+        place = self.places[index]
+        return int(self.found.widths[place]), int(self.found.heights[place])
+
+
+def _paths(root: Path, folder: str, found: Instances, source: Path) -> tuple[Path, ...]:
+    """The files of all images. Raises InputError for a name that leads out of the root."""
+    if ".." in folder or any(".." in name for name in found.names) or not folder.isprintable():
+        return tuple(within(root, f"{folder}/{name}", source.name) for name in found.names)
+    for name in found.names[:1]:
+        within(root, f"{folder}/{name}", source.name)
+    return tuple(root / f"{folder}/{name}" for name in found.names)
+
+
+def _with_pictures(
+    found: Instances, files: Sequence[Path], folder: str, problems: list[Problem], cache: Path | None
+) -> Ints:
+    """The places [N] of the images whose pictures are sound; what is wrong with the others goes into the problems."""
+    seen = SeenPictures(cache, files, lambda: [*map(str, files), *map(str, found.widths), *map(str, found.heights)])
+    sound = seen.unchanged(len(files))
+    pictures = Pictures()
+    for place in np.flatnonzero(~sound).tolist():
+        size = (int(found.widths[place]), int(found.heights[place]))
+        about = f"image {found.images[place]} of {found.path.name}"
+        wrong = pictures.problem(files[place], size, f"{folder}/{found.names[place]}", about)
+        if wrong:
+            problems.append(wrong)
+        sound[place] = wrong is None
+    seen.keep(sound)
+    return np.flatnonzero(sound)
 
 
 def _area_notes(found: Instances, kept: Bools) -> tuple[str, ...]:
@@ -113,21 +193,6 @@ def _area_notes(found: Instances, kept: Bools) -> tuple[str, ...]:
             told = f"{int(wrong.sum())} of {int(kept.sum())} objects have {what}, e.g. {first} of {found.path.name}"
             notes.append(f"{told}: AP by size rests on it; without the key 'area' the box's is taken")
     return tuple(notes)
-
-
-def _record(found: Instances, place: int, rows: Ints, corners: Floats, labels: Ints) -> ImageRecord:
-    return ImageRecord(
-        id=int(found.images[place]),
-        name=found.names[place],
-        width=int(found.widths[place]),
-        height=int(found.heights[place]),
-        boxes=corners[rows].astype(np.float32),
-        labels=labels[rows],
-        crowd=found.crowd[rows],
-        difficult=np.zeros(len(rows), np.bool_),
-        areas=found.areas[rows].astype(np.float32),
-        ids=found.ids[rows],
-    )
 
 
 def _sound_boxes(found: Instances, wanted: Bools, problems: list[Problem]) -> tuple[Floats, Bools]:
@@ -175,13 +240,13 @@ def _chosen(
     return names
 
 
-def _categories_of(path: Path) -> tuple[str, ...]:
+def _categories_of(path: Path, cache: Path | None) -> tuple[str, ...]:
     try:
         stat = path.stat()
         names = _seen.get((path, stat.st_size, stat.st_mtime_ns))
     except OSError:
         names = None
-    return tuple(read_instances(path).categories.values()) if names is None else names
+    return tuple(read_instances(path, cache=cache).categories.values()) if names is None else names
 
 
 def _remember(path: Path, names: tuple[str, ...]) -> None:

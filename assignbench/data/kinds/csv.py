@@ -55,13 +55,22 @@ def read(spec: DataSpec, split: Split, root: Path, cache: Path | None) -> Detect
     table = _read_table(within(root, name, f"data.{split}"))
     problems: list[Problem] = []
     training = table if split == "train" else _read_table(within(root, one_pair(spec, "train", root)[0], "data.train"))
-    classes = spec.classes or sorted({k for c in training.columns["class"] if (k := c.strip()).isprintable() and k})
+    classes = spec.classes or _classes(training)
     images, paths, files = _images(table, root, folder, classes, problems, given=bool(spec.classes))
     settle(problems, spec.on_bad, f"data set '{spec.name}', {table.path}")
     sizes = [(i.width, i.height) for i in images]
     pixels = PixelCache(lambda i: read_pixels(paths[i], sizes[i]))
     label = Path(name).stem
     return DetectionData(spec.name, label, tuple(classes), images, pixels, problems, (table.path,), tuple(files))
+
+
+def classes_in(path: Path) -> list[str]:
+    """The class names of a table, in order of the alphabet. Raises InputError for what is no such table."""
+    return _classes(_read_table(path))
+
+
+def _classes(table: _Table) -> list[str]:
+    return sorted({k for c in table.columns["class"] if (k := c.strip()).isprintable() and k})
 
 
 def _read_table(path: Path) -> _Table:

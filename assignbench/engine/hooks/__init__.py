@@ -5,7 +5,7 @@ from assignbench.engine.hooks.checkpoint import Checkpoint
 from assignbench.engine.hooks.guard import Guard
 from assignbench.engine.hooks.heartbeat import Heartbeat
 from assignbench.engine.hooks.idle import Idle
-from assignbench.engine.hooks.log import Log
+from assignbench.engine.hooks.log import Log, Tell
 from assignbench.engine.hooks.probes import Probes
 
-__all__ = ["Checkpoint", "Guard", "Heartbeat", "Hook", "Idle", "Log", "Probes"]
+__all__ = ["Checkpoint", "Guard", "Heartbeat", "Hook", "Idle", "Log", "Probes", "Tell"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from assignbench.engine import checkpoint
@@ -20,15 +19,15 @@ class Checkpoint(Hook):
     def __init__(self, learner: Learner, folder: Path, spent: float = 0.0) -> None:
         super().__init__(learner)
         self.folder, self.spent = folder, spent
-        self._begun, self._first = time.perf_counter(), 0
+        self._first = 0
 
     @property
     def seconds(self) -> float:
         """Seconds of training so far, those before a kill counted in."""
-        return self.spent + time.perf_counter() - self._begun
+        return self.spent + self.learner.meter.spent.seconds
 
     def begin(self, first: int) -> None:
-        self._begun, self._first = time.perf_counter(), first
+        self._first = first
 
     def after_update(self, outcome: Outcome, update: Update) -> None:
         done = outcome.step + 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,7 @@ class Log(Hook):
         self.begin(0)
 
     def begin(self, first: int) -> None:
-        self._since, self._cpu_since, self._images = time.perf_counter(), time.process_time(), 0
+        self._since, self._images = self.learner.meter.spent, 0
 
     def after_update(self, outcome: Outcome, update: Update) -> None:
         schedule, done = self.learner.schedule, outcome.step + 1
@@ -47,8 +46,7 @@ class Log(Hook):
             append_lines(self.folder / "metrics.jsonl", [line])
             if self.board is not None:
                 self.board.line(line)
-            for part in outcome.parts:
-                self._rows.append(assignment_rows(outcome.step, part.batch, part.priors, part.assignment))
+            self._rows += tables_of(outcome, self.learner)
         if done % schedule.checkpoint_every == 0 and done < self.learner.steps:
             self._flush(done)
 
@@ -62,8 +60,9 @@ class Log(Hook):
             write_table(self.folder / "assignments.parquet", pd.concat(parts, ignore_index=True), ASSIGNMENTS)
 
     def _line(self, outcome: Outcome, update: Update) -> dict[str, Any]:
-        seconds, cpu_seconds = time.perf_counter() - self._since, time.process_time() - self._cpu_since
-        speed = self._images / max(seconds, 1e-9)
+        spent = self.learner.meter.spent.since(self._since)
+        cpu_seconds = self.learner.world.total(spent.cpu_seconds)
+        speed = self._images / max(spent.seconds, 1e-9)
         self.begin(outcome.step + 1)
         return {
             "step": outcome.step,
@@ -73,7 +72,7 @@ class Log(Hook):
             "grad_norm": float(update.norm) if bool(torch.isfinite(update.norm)) else None,
             "lr": self.learner.rate(outcome.step),
             "images_per_second": speed,
-            "seconds": seconds,
+            "seconds": spent.seconds,
             "cpu_seconds": cpu_seconds,
             "assign_ms": outcome.assigning.ms,
             "assign_cpu_ms": outcome.assigning.cpu_ms,
@@ -86,6 +85,29 @@ class Log(Hook):
             part = self.folder / "assignments" / f"part-{done:08d}.parquet"
             write_table(part, pd.concat(self._rows, ignore_index=True), ASSIGNMENTS)
             self._rows.clear()
+
+
+class Tell(Hook):
+    """Tells the Log of rank 0 what a process learnt of its share of the batches, and the time that it worked."""
+
+    def __init__(self, learner: Learner) -> None:
+        super().__init__(learner)
+        self.begin(0)
+
+    def begin(self, first: int) -> None:
+        self._since = self.learner.meter.spent
+
+    def after_update(self, outcome: Outcome, update: Update) -> None:
+        if outcome.step % self.learner.schedule.log_every == 0:
+            self.learner.world.total(self.learner.meter.spent.since(self._since).cpu_seconds)
+            self.begin(outcome.step + 1)
+            tables_of(outcome, self.learner)
+
+
+def tables_of(outcome: Outcome, learner: Learner) -> list[pd.DataFrame]:
+    """The rows of all images of an update in their order; nothing where another process records them."""
+    own = (assignment_rows(outcome.step, part.batch, part.priors, part.assignment) for part in outcome.parts)
+    return [table for rows in own for table in learner.world.gathered(rows)]
 
 
 def assignment_rows(step: int, batch: Batch, priors: Priors, assignment: Assignment) -> pd.DataFrame:

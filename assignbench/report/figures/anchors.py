@@ -12,7 +12,7 @@ from assignbench.analysis import StudyRecord
 from assignbench.analysis.probes import recorded
 from assignbench.records import CellRecord
 from assignbench.report.hues import colour
-from assignbench.report.scenes import MOST_METHODS, first_seed, frame
+from assignbench.report.scenes import MOST_METHODS, first_seed, fold_of, frame
 from assignbench.report.style import Drawn, Found, figure_of, finished, panels, place_name, places, plain, present
 
 MOMENTS = 4
@@ -44,7 +44,9 @@ def _medians(study: StudyRecord, found: Found) -> list[Drawn]:
             "Median detected box of each prior of a location, in strides around its point; a wide line has many "
             f"detections, the dashed square is one stride{place_name(study, place)}."
         )
-        made.append(Drawn(f"anchors-{place[0]}-{place[1]}", caption, finished(figure, SQUARES)))
+        made.append(
+            Drawn(f"anchors-{place[0]}-{place[1]}", caption, finished(figure, SQUARES), fold=fold_of(study, place))
+        )
     return made
 
 
@@ -66,7 +68,9 @@ def bias_strips(study: StudyRecord) -> list[Drawn]:
             f"per prior, the dashed square is one stride{place_name(study, place)}."
             + (f" Not drawn, for want of room: {', '.join(rest)}." if rest else "")
         )
-        made.append(Drawn(f"anchors-bias-{place[0]}-{place[1]}", caption, _bias_figure(drawn)))
+        made.append(
+            Drawn(f"anchors-bias-{place[0]}-{place[1]}", caption, _bias_figure(drawn), fold=fold_of(study, place))
+        )
     return made
 
 

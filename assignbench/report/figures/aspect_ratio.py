@@ -14,7 +14,7 @@ from assignbench.analysis import StudyRecord
 from assignbench.analysis.trends import LEAST_RANGE
 from assignbench.measure.groups import ELONGATION
 from assignbench.report.dots import free_limits
-from assignbench.report.hues import colour, marker, style
+from assignbench.report.hues import colour, marker, marker_size, style
 from assignbench.report.panels import gain_drawn, per_place
 from assignbench.report.style import Drawn, Found, figure_of, plain
 
@@ -26,7 +26,7 @@ def aspect_ratio(study: StudyRecord, found: Found) -> list[Drawn]:
     """Gain by aspect ratio of objects and of categories."""
     categories = found.get("aspect_ratio.categories", pd.DataFrame())
     lines = found.get("aspect_ratio.lines", pd.DataFrame())
-    caption = "Gain in AP over the baseline by aspect ratio of the object, with its 95 % interval."
+    caption = "Gain in AP over the baseline by aspect ratio of the object"
     table = found["aspect_ratio"]
     made = [gain_drawn("aspect_ratio", caption, table, study, ELONGATION.names, "aspect ratio of the object")]
     if len(categories):  # a line needs three categories
@@ -55,7 +55,13 @@ def _category_lines(categories: pd.DataFrame, lines: pd.DataFrame, methods: Sequ
         told = part.category.nunique() >= LEAST_CATEGORIES and np.ptp(part.aspect_ratio) >= LEAST_RANGE
         for method in names:
             mine = part[part.method == method]
-            look: dict[str, Any] = {"color": colour(method), "alpha": 0.7, "ms": 3.5}
+            look: dict[str, Any] = {
+                "color": colour(method),
+                "alpha": 0.7,
+                "ms": marker_size(method, 4.5),
+                "mec": "white",
+                "mew": 0.3,
+            }
             ax.plot(mine.aspect_ratio, 100 * mine.gain, marker(method), label=None if told else plain(method), **look)
             here = (
                 lines.head(0)
@@ -75,4 +81,4 @@ def _category_lines(categories: pd.DataFrame, lines: pd.DataFrame, methods: Sequ
         ax.set_xlabel("mean aspect ratio of the category")
         ax.set_ylabel("gain in AP, points")
 
-    return per_place(categories, methods, draw)
+    return per_place(categories, methods, draw, alike=False)

@@ -22,9 +22,10 @@ def draw_averages(study: StudyRecord, found: Found) -> list[Drawn]:
     cells = cells[cells.metric.isin(SHOWN) & cells.value.notna()]
     if cells.empty:
         return []
+    interval = " with its 95 % interval, as in the table,"
     caption = (
-        "AP, AP50 and AP75, each on an axis of its own that need not begin at zero: the mean with its 95 % interval, "
-        "as in the table, and every seed as a small dot."
+        "AP, AP50 and AP75, each on an axis of its own that need not begin at zero: the mean"
+        f"{interval if means.half.notna().any() else ''} and every seed as a small dot."
     )
     return [Drawn("averages", caption, average_figure(cells, means, study.methods))]
 
@@ -58,7 +59,7 @@ def _panel(ax: Axes, cells: pd.DataFrame, means: pd.DataFrame, methods: list[str
         mine = 100 * cells[cells.method == method].value.to_numpy(np.float64)
         inside = mine[(mine >= limits[0]) & (mine <= limits[1])]
         ax.plot(inside, np.full(len(inside), at + 0.25), ".", ms=4, color=colour(method), alpha=0.7)
-        on.dot(at, mean[at], half[at], method, size=6)
+        on.dot(at, mean[at], half[at], method)
     on.settle()
     ax.set_yticks(range(len(methods)), [plain(m) for m in methods])
     ax.set_ylim(len(methods) - 0.4, -0.6)

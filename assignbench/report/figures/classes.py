@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from assignbench.analysis import StudyRecord
 from assignbench.report.dots import method_dots
-from assignbench.report.style import NARROW, Drawn, Found, figure_of, finished, legend, place_name, present
+from assignbench.report.style import NARROW, Drawn, Found, figure_of, finished, one_legend, place_name, present
 
 
 @figure_of("classes")
@@ -17,11 +17,13 @@ def classes(study: StudyRecord, found: Found) -> list[Drawn]:
     for (data, detector), part in found["classes"].groupby(["data", "detector"], sort=False):
         where = place_name(study, (str(data), str(detector)))
         gains = "difference" in part and part.difference.notna().any()
-        caption = f"AP of every category{where}, with its 95 % interval (LTM, Fig. 8)."
+        known = any(part[c].notna().any() for c in ("AP_half", "half") if c in part)
+        interval = ", with 95 % intervals" if known else ""
+        caption = f"AP of every category{where}{interval} (LTM, Fig. 8)."
         if gains:
             caption = (
-                f"AP of every category and its gain over the baseline{where}, with their 95 % intervals; the category "
-                "that gains most over all methods is the first (LTM, Fig. 8)."
+                f"AP of every category and its gain over the baseline{where}{interval}; the category that gains most "
+                "over all methods is the first (LTM, Fig. 8)."
             )
         made.append(Drawn(f"classes-{data}-{detector}", caption, _figure(part, study, gains=bool(gains))))
     return made
@@ -45,5 +47,5 @@ def _figure(part: pd.DataFrame, study: StudyRecord, *, gains: bool) -> Figure:
         right.set_xlabel("gain in AP, points")
     for ax in {left, right}:
         ax.tick_params(axis="y", labelsize=7 if len(names) > 30 else 8)
-    legend(right, left)
+    one_legend(figure, methods)
     return finished(figure, NARROW)

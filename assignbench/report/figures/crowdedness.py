@@ -8,20 +8,20 @@ from matplotlib.figure import Figure
 from assignbench.analysis import StudyRecord
 from assignbench.measure.groups import CROWDING, PER_IMAGE
 from assignbench.report.dots import method_dots
-from assignbench.report.panels import filled, gain_dots, gain_drawn, paired_panels, without
-from assignbench.report.style import Drawn, Found, figure_of, finished, legend, present
+from assignbench.report.panels import filled, gain_dots, gain_drawn, intervals, paired_panels, without
+from assignbench.report.style import Drawn, Found, figure_of, finished, one_legend, present
 
 
 @figure_of("crowdedness")
 def crowdedness(study: StudyRecord, found: Found) -> list[Drawn]:
     """Gain by crowdedness of the object; AP and gain by objects per image."""
     first, second = found["crowdedness"], found.get("crowdedness.per_image", pd.DataFrame())
-    interval = "with its 95 % interval."
-    caption = f"Gain in AP over the baseline by crowdedness (LTM, Table 2), {interval}"
+    caption = "Gain in AP over the baseline by crowdedness (LTM, Table 2)"
     made = [gain_drawn("crowdedness", caption, first, study, CROWDING.names, "largest IoU with another object")]
     if len(second):
-        caption = f"AP of every method, and its gain over the baseline, by objects per image (LTM, Fig. 5), {interval}"
-        made.append(Drawn("crowdedness-count", caption + without(second, PER_IMAGE.names), _by_count(second, study)))
+        caption = "AP of every method, and its gain over the baseline, by objects per image (LTM, Fig. 5)"
+        caption += intervals(second, PER_IMAGE.names, "AP") + without(second, PER_IMAGE.names)
+        made.append(Drawn("crowdedness-count", caption, _by_count(second, study)))
     return made
 
 
@@ -36,5 +36,5 @@ def _by_count(table: pd.DataFrame, study: StudyRecord) -> Figure:
         left.set_xlabel(label)
         left.set_ylabel("AP, points")
         gain_dots(PER_IMAGE.names, label)(right, part, methods)
-        legend(right, left)
+    one_legend(figure, study.methods)
     return finished(figure)

@@ -20,6 +20,10 @@ def differences(study: StudyRecord, found: Found) -> list[Drawn]:
     metric = primary_metric(study)
     shown = found["differences"].query("metric == @metric and reason == ''")
 
+    if shown.empty:
+        return []
+    beyond: list[bool] = []  # of every row whether it goes on beyond its axis
+
     def draw(ax: Axes, part: pd.DataFrame, methods: list[str]) -> None:
         rows = [part[part.method == m].iloc[0] for m in methods]
         values, halves = (100 * np.asarray([r[c] for r in rows], np.float64) for c in ("difference", "half"))
@@ -30,22 +34,31 @@ def differences(study: StudyRecord, found: Found) -> list[Drawn]:
             if np.isfinite(row.seeds_half) and inside:
                 ends = np.clip(values[y] + 100 * np.array([-1, 1]) * row.seeds_half, *on.limits)
                 ax.plot(ends, [y, y], "-", lw=4, alpha=0.45, solid_capstyle="butt", color=colour(method))
-            on.dot(y, values[y], halves[y], method, size=6)
+            on.dot(y, values[y], halves[y], method)
+            beyond.append(on.goes_on(values[y], halves[y]))
         on.settle()
         ax.set_yticks(range(len(methods)), [_pair(part, m) for m in methods])
         ax.set_ylim(len(methods) - 0.4, -0.6)
         ax.grid(visible=False, axis="y")
         ax.set_xlabel(f"difference in {plain(metric)}, points")
 
-    if shown.empty:
-        return []
     most = int(shown.groupby(["data", "detector"], sort=False).method.nunique().max())
-    caption = (
-        f"Differences in {metric} of each method to its own baseline: the thin line is the 95 % interval for other "
-        "seeds and other test images, on which verdicts rest; the thick one for other seeds alone. An arrow head: it "
-        "goes on."
-    )
-    return [Drawn("differences", caption, per_place(shown, study.methods, draw, size=(6.6, 0.9 + 0.26 * most)))]
+    figure = per_place(shown, study.methods, draw, size=(6.6, 0.9 + 0.26 * most))
+    caption = f"Differences in {metric} of each method to its own baseline{_lines(shown)}."
+    if any(beyond):
+        caption += " An arrow head: it goes on beyond the axis."
+    return [Drawn("differences", caption, figure)]
+
+
+def _lines(shown: pd.DataFrame) -> str:
+    """What the lines are; "" where no interval is known."""
+    speaks = " or ".join(dict.fromkeys(shown[shown.half.notna()].population)) if "population" in shown else ""
+    whole = f"the 95 % interval{f' for {speaks}' if speaks else ''}, on which verdicts rest"
+    seeds = "the 95 % interval for other seeds alone"
+    known = [shown[c].notna().any() for c in ("half", "seeds_half")]
+    if all(known):
+        return f": the thin line is {whole}; the thick one that for other seeds alone"
+    return f": the line is {whole if known[0] else seeds}" if any(known) else ""
 
 
 def _pair(part: pd.DataFrame, method: str) -> str:

@@ -13,8 +13,9 @@ from matplotlib.axes import Axes
 from assignbench.analysis import StudyRecord
 from assignbench.analysis.divergence import DENSITY_POINTS
 from assignbench.report.drawing import draw_cells
-from assignbench.report.hues import colour, marker
+from assignbench.report.hues import colour, marker, marker_size
 from assignbench.report.panels import per_place
+from assignbench.report.scenes import fold_of
 from assignbench.report.style import Drawn, Found, figure_of, finished, panels, place_name, plain, present
 
 Floats = npt.NDArray[np.float64]
@@ -31,7 +32,7 @@ def divergence(study: StudyRecord, found: Found) -> list[Drawn]:
         def draw(ax: Axes, part: pd.DataFrame, methods: list[str]) -> None:
             for method in methods:
                 mine = part[part.method == method]
-                look: dict[str, Any] = {"color": colour(method), "label": plain(method), "ms": 5}
+                look: dict[str, Any] = {"color": colour(method), "label": plain(method), "ms": marker_size(method, 6.5)}
                 ax.plot(mine.spearman, 100 * mine.AP.astype(float), marker(method), **look)
             ax.set_xlabel("Spearman of ranking score and IoU, mean over objects (J_k)")
             ax.set_ylabel("AP, points")
@@ -60,7 +61,8 @@ def _densities(study: StudyRecord, table: pd.DataFrame) -> list[Drawn]:
             "Ranking score and IoU of the recorded predictions with IoU ≥ 0.1, log density, all seeds, of each cell at "
             f"most {DENSITY_POINTS} evenly taken ones{place_name(study, place)}."
         )
-        made.append(Drawn(f"divergence-density-{place[0]}-{place[1]}", caption, finished(figure)))
+        name = f"divergence-density-{place[0]}-{place[1]}"
+        made.append(Drawn(name, caption, finished(figure), fold=fold_of(study, place)))
     return made
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from assignbench.analysis import StudyRecord
 from assignbench.report.hues import colour, style
 from assignbench.report.panels import paired_panels
 from assignbench.report.strips import assignment_strips, confidence_strips
-from assignbench.report.style import Drawn, Found, figure_of, finished, plain, present, titled
+from assignbench.report.style import Drawn, Found, figure_of, finished, one_legend, plain, present, titled
 
 PALE = 0.35
 
@@ -29,14 +28,8 @@ def evolution(study: StudyRecord, found: Found) -> list[Drawn]:
                     ax.plot(mine.index, mine, label=plain(method) if kind == "positive" else None, **look)
             ax.set_title(titled(name, title))
             ax.set_xlabel("share of training")
-        _legend(pair[1])
+    kinds = [Line2D([], [], color="black", alpha=a, label=t) for t, a in (("positives", 1.0), ("others", PALE))]
+    one_legend(figure, study.methods, kinds)
     caption = "Mean class score and IoU of the positives (full colour) and the other priors (pale) of probe objects."
     drawn = Drawn("evolution", caption, finished(figure))
     return [drawn, *confidence_strips(study), *assignment_strips(study)]
-
-
-def _legend(ax: Axes) -> None:
-    """The methods, and what full and pale lines are, to the right of the axes."""
-    handles = list(ax.get_legend_handles_labels()[0])
-    handles += [Line2D([], [], color="black", alpha=a, label=t) for t, a in (("positives", 1.0), ("others", PALE))]
-    ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from assignbench.analysis import StudyRecord
 from assignbench.report.dots import free_limits
+from assignbench.report.scenes import fold_of
 from assignbench.report.style import (
     Drawn,
     Found,
     figure_of,
     finished,
-    legend,
     method_lines,
+    one_legend,
     panels,
     place_name,
     plain,
@@ -34,10 +35,14 @@ def factors(study: StudyRecord, found: Found) -> list[Drawn]:
             ax.axhline(0, color="black", lw=0.6)
             ax.set_xlabel(plain(factor.replace("_", " ")))
         axes[0].set_ylabel("gain, points or per cent of AP")
-        legend(axes[min(len(axes), 3) - 1])
+        one_legend(figure, study.methods)
         where = place_name(study, (str(data), str(detector)))
         caption = (
             f"Gain over the baseline by factor{where}, in points; in per cent of its AP where images are the unit."
         )
-        made.append(Drawn(f"factors-{data}-{detector}", caption, finished(figure)))
+        made.append(
+            Drawn(
+                f"factors-{data}-{detector}", caption, finished(figure), fold=fold_of(study, (str(data), str(detector)))
+            )
+        )
     return made

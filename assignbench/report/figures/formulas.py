@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from assignbench.analysis import StudyRecord
 from assignbench.analysis.formulas import surfaces
 from assignbench.report.style import Drawn, Found, figure_of, finished, panels, plain
 
 AMPLIFIED = "amplified IoU"
+GREYS = (0.72, 0.0)  # of the first curve and the last: they are steps of a number, and colours are methods
 
 
 @figure_of("formulas.points")
@@ -18,8 +21,9 @@ def formulas(study: StudyRecord, found: Found) -> list[Drawn]:
     grids = list(points[two].groupby(["formula", "curve"], sort=False))
     figure, axes = panels(len(lines) + len(grids), columns=3, size=(3.5, 3.0))
     for ax, (formula, part) in zip(axes, lines, strict=False):
-        for curve, line in part.groupby("curve", sort=False):
-            ax.plot(line.x, line.value, label=plain(curve), lw=1.3)
+        curves = list(part.groupby("curve", sort=False))
+        for grey, (curve, line) in zip(np.linspace(*GREYS, len(curves)), curves, strict=True):
+            ax.plot(line.x, line.value, label=plain(curve), lw=1.3, color=f"{grey:.2f}")
         ax.legend(frameon=False)
         ax.set_title(plain(formula))
         ax.set_xlabel("IoU of the anchor" if str(formula).startswith(AMPLIFIED) else "")

@@ -20,6 +20,7 @@ from assignbench.report.scenes import (
     Box,
     Scene,
     beside,
+    fold_of,
     frame,
     panel_side,
     region_of,
@@ -36,24 +37,24 @@ VALUES = (("ranking score", "rank"), ("IoU", "iou"))
 @figure_of("maps")
 def maps(study: StudyRecord, found: Found) -> list[Drawn]:
     """Where score and IoU of an object's priors are high at the end of training, a row per method."""
-    made = []
+    made: list[Drawn] = []
     for scene in scenes(study):
         grids = {c.id: _grid(c) for c in scene.drawn}
         place = place_name(study, scene.place)
-        name = f"maps-{scene.place[0]}-{scene.place[1]}"
+        name, fold = f"maps-{scene.place[0]}-{scene.place[1]}", fold_of(study, scene.place)
         if all(g.empty for g in grids.values()):
             told = f"No picture of ranking score and IoU{place}: these records hold no grid of an object's level."
-            made.append(Drawn(name, "", None, scene.place[0], told))
+            made.append(Drawn(name, "", None, scene.place[0], told, fold=fold))
             continue
         caption = (
             f"Ranking score, by which NMS sorts, and IoU of every prior of the level on which an object is learned"
             f"{place}, at the end of training (MuSu, Figs. 1 and 4): the best of each location, brighter for more, up "
             "to the largest in the panel, which is written in it. A cross marks the best one inside the object; where "
-            "the two crosses of a pair lie apart, the box that NMS keeps is not the best one. The dashed box is the "
-            "object."
-            f"{scene.note}"
+            f"the two crosses of a pair lie apart, the box that NMS keeps is not the best one.{scene.boxes}{scene.note}"
         )
-        made.append(Drawn(name, caption, _figure(scene, grids), scene.place[0]))
+        if any(one.figure is not None for one in made):
+            caption = f"The same{place}.{scene.note}"
+        made.append(Drawn(name, caption, _figure(scene, grids), scene.place[0], fold=fold))
     return made
 
 
@@ -85,7 +86,8 @@ def _figure(scene: Scene, grids: dict[str, pd.DataFrame]) -> Figure:
             for column, (name, value) in enumerate(VALUES):
                 ax = figure.add_subplot(grid[row, 2 * place + column])
                 _heat(ax, mine, value, region, shown.box)
-                frame(ax, shown.box, "white", 1.0, "--")
+                if shown.annotated:
+                    frame(ax, shown.box, "white", 1.0, "--")
                 if cell is scene.drawn[-1]:
                     ax.set_xlabel(name, fontsize=7)
                 if not place and not column:

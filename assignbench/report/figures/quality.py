@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from assignbench.analysis import StudyRecord
-from assignbench.report.hues import colour, marker, style
+from assignbench.report.hues import colour, marker, marker_size, style
 from assignbench.report.panels import per_place
 from assignbench.report.style import Drawn, Found, figure_of, plain
 
@@ -24,7 +24,7 @@ def quality(study: StudyRecord, found: Found) -> list[Drawn]:
                 mine.true,
                 style(method),
                 marker=marker(method),
-                ms=3,
+                ms=marker_size(method, 5),
                 color=colour(method),
                 label=plain(method),
             )

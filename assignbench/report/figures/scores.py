@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from assignbench.analysis import StudyRecord
 from assignbench.analysis.base import keys_of
 from assignbench.analysis.probes import Floats, boundary, last_visit, own_candidates, prior_losses
 from assignbench.records import CellRecord
-from assignbench.report.scenes import scenes
+from assignbench.report.scenes import fold_of, scenes
 from assignbench.report.style import BLUE, RED, Drawn, Found, figure_of, finished, legend, panels, place_name, plain
 
 
@@ -34,15 +35,26 @@ def scores(study: StudyRecord, found: Found) -> list[Drawn]:
             if own[cell.id].known:
                 _judged(next(left), own[cell.id], f"{cell.config.method.name}: its own")
         legend(axes[-1], axes[0])
+        known = [o for o in own.values() if o.known]
         caption = (
             f"−ln(class score × IoU) of the priors of one object ({shown.title}) at the end of training"
-            f"{place_name(study, (data, detector))}: positives for classification and others. 'its own': the "
-            "candidates that a rule judged, by the cost that it gave them (PAA, Eq. 3; lower is better), as a density; "
-            "the mixture that it fitted to them (solid: the better component); dotted: its boundary, half-way between "
-            "the dearest positive and the cheapest other candidate."
+            f"{place_name(study, (data, detector))}: positives for classification and others.{_own_told(known)}"
         )
-        made.append(Drawn(f"scores-{data}-{detector}", caption, finished(figure)))
+        made.append(Drawn(f"scores-{data}-{detector}", caption, finished(figure), fold=fold_of(study, scene.place)))
     return made
+
+
+def _own_told(known: Sequence[Own]) -> str:
+    """What the panels of the rules' own candidates show; "" without any."""
+    told = []
+    if any(len(o.costs) for o in known):
+        told.append(
+            "the candidates that a rule judged, by the cost that it gave them (PAA, Eq. 3; lower is better), as a "
+            "density; dotted: its boundary, half-way between the dearest positive and the cheapest other candidate"
+        )
+    if any(len(o.mixture) for o in known):
+        told.append("the mixture that it fitted to them (solid: the better component)")
+    return f" 'its own': {'; '.join(told)}." if told else ""
 
 
 @dataclass(frozen=True)

@@ -12,5 +12,5 @@ def size(study: StudyRecord, found: Found) -> list[Drawn]:
     """Gain by area."""
     table = found["size"]
     groups = list(dict.fromkeys(table.group))
-    caption = "Gain in AP over the baseline by area of the object, with its 95 % interval."
+    caption = "Gain in AP over the baseline by area of the object"
     return [gain_drawn("size", caption, table, study, groups, "area of the object")]

@@ -19,8 +19,9 @@ def table_csv(table: Table) -> str:
     out = io.StringIO()
     write = csv.writer(out)
     if table.data is None:
-        write.writerow([printable(c) for c in table.header])
-        write.writerows([[printable(c) for c in row] for row in table.rows])
+        bands = [[band] for band in table.bands] or [[]] * len(table.rows)  # which a spreadsheet wants in every row
+        write.writerow([printable(c) for c in ([table.band] if table.bands else []) + table.header])
+        write.writerows([[printable(c) for c in band + row] for band, row in zip(bands, table.rows, strict=True)])
         return out.getvalue()
     write.writerow([printable(str(c)) for c in table.data.columns])
     write.writerows([_cell(v) for v in row] for row in table.data.itertuples(index=False))

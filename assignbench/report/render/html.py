@@ -11,17 +11,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader
-from markupsafe import Markup
+from markupsafe import Markup, escape
+from PIL import Image
 
 from assignbench.characters import printable
 from assignbench.report.content import GROUPS
-from assignbench.report.tables import INTERVAL
+from assignbench.report.tables import BESIDE, INTERVAL, Table
 
 if TYPE_CHECKING:
     from assignbench.report.content import Page
 
 MIME = {".png": "image/png", ".jpg": "image/jpeg", ".svg": "image/svg+xml"}
 MINUS = "\u2212"
+BROAD_PICTURE = 800  # pixels; one of more is not read in half of the page
+PHONE = 480  # pixels; a picture of more is scrolled there, since made to fit it could not be read
+# Letters that fit beside each other on an upright page, there in small print, and in one cell of it.
+PAPER_LETTERS, SMALL_LETTERS, LONGEST_LINE = 120, 170, 26
+_COUNTED = re.compile(r"(.*) (\(\d+ (?:objects?|images?)\))")
+_POINTS = re.compile(r'<svg [^>]*width="([\d.]+)pt"')
 _NEGATIVE = re.compile(r"(?<=[ (:])-(?=\d)")
 
 
@@ -31,6 +38,13 @@ def to_html(page: Page, folder: Path) -> str:
     The browser runs the script and the style sheet of this package, by their hashes, and nothing else.
     """
     environment = Environment(loader=PackageLoader("assignbench.report"), autoescape=True, finalize=_visible)
+    environment.tests["broad"] = lambda table: letters(table) > PAPER_LETTERS
+    environment.tests["broadest"] = lambda table: letters(table) > SMALL_LETTERS
+    environment.tests["broad_picture"] = lambda picture: pixels_across(folder / picture.file) > BROAD_PICTURE
+    environment.tests["wider_than_phones"] = lambda picture: pixels_across(folder / picture.file) > PHONE
+    environment.filters["heading"] = heading
+    environment.filters["breakable"] = breakable
+    environment.filters["column_owner"] = lambda head: head.split(BESIDE)[0]  # a method's name, over its column
     environment.filters["by_code"] = lambda text: text.split("`")
     environment.filters["data_address"] = lambda file: data_address(folder / file)
     environment.filters["number"] = number
@@ -44,7 +58,7 @@ def to_html(page: Page, folder: Path) -> str:
 
 def _dots(page: Page) -> str:
     """Rules that give every method's dot its colour; a colour is digits of ours, never a record's text."""
-    return "".join(f".m{k} {{ background: {page.colours[m]}; }}\n" for k, m in enumerate(page.methods))
+    return "".join(f".m{k} {{ color: {page.colours[m]}; }}\n" for k, m in enumerate(page.methods))
 
 
 @cache
@@ -65,6 +79,38 @@ def number(cell: str) -> str:
     if plain.startswith("-") and plain[1:].replace(".", "", 1).isdigit():
         return MINUS + cell[1:]
     return cell
+
+
+def breakable(text: str) -> Markup:
+    """A name that a line may end in behind each of its underscores."""
+    return Markup("_<wbr>").join(escape(_visible(part)) for part in text.split("_"))
+
+
+def heading(text: str) -> Markup:
+    """A column's name, in a second line how many objects or images it is of, or what it is compared with."""
+    found = _COUNTED.fullmatch(text)
+    name, *more = text.split(BESIDE)
+    if more:  # a method, then its baseline and the kind of their pair
+        return breakable(name) + Markup(' <small class="pair-of">{}</small>').format(breakable(", ".join(more)))
+    if found is None:
+        return breakable(text)
+    return breakable(found[1]) + Markup(" <small>{}</small>").format(found[2])
+
+
+def letters(table: Table) -> int:
+    """How many letters stand beside each other in a table, with the room between its columns."""
+    cells = [table.header, *table.rows]
+    widths = [max(min(len(row[k]), LONGEST_LINE) for row in cells) for k in range(len(table.header))]
+    return sum(widths) + 3 * len(widths)
+
+
+def pixels_across(path: Path) -> int:
+    """How wide a picture is where nothing makes it smaller; 0 for one that does not say it."""
+    if path.suffix == ".svg":
+        found = _POINTS.search(path.read_text(encoding="utf-8")[:2000])
+        return round(float(found[1]) * 4 / 3) if found else 0
+    with Image.open(path) as picture:
+        return int(picture.width)
 
 
 def minus(text: str) -> str:

@@ -78,8 +78,11 @@ def latex_table(table: Table) -> str:
     lines = ["% needs \\usepackage{booktabs} and \\usepackage{textcomp}", "\\begin{table}", "\\centering"]
     lines += [f"\\caption{{{escaped(table.caption)}}}", f"\\begin{{tabular}}{{@{{}}{columns}@{{}}}}", "\\toprule"]
     lines += [_row([escaped(c) for c in table.header]), "\\midrule"]
-    for i, row in enumerate(table.rows):
-        lines.append(_row([_shown(table, i, j, cell) for j, cell in enumerate(row)]))
+    for number, (band, rows) in enumerate(table.parts):
+        if band:
+            lines += ["\\addlinespace"] if number else []
+            lines.append(_row([f"\\multicolumn{{{len(columns)}}}{{@{{}}l}}{{\\textit{{{escaped(band)}}}}}"]))
+        lines += [_row([_shown(table, i, j, cell) for j, cell in enumerate(table.rows[i])]) for i in rows]
     lines += ["\\bottomrule", "\\end{tabular}"]
     if table.said:
         notes = " ".join(escaped(note) for note in table.said)

@@ -50,8 +50,10 @@ def markdown_table(table: Table) -> str:
     body = [
         line([escaped(c) for c in table.header]),
         "|" + "".join("---:|" if n else "---|" for n in table.numeric),
-        *(line([shown(i, j, c) for j, c in enumerate(r)]) for i, r in enumerate(table.rows)),
     ]
+    for band, rows in table.parts:
+        body += [line([f"*{escaped(band)}*", *[""] * (len(table.header) - 1)])] if band else []
+        body += [line([shown(i, j, c) for j, c in enumerate(table.rows[i])]) for i in rows]
     notes = [f"{paragraph(n)}  " for n in table.said]
     return "\n".join([f"**{escaped(table.caption)}**", "", *(body if table.rows else []), "", *notes])
 

@@ -15,8 +15,9 @@
     return way * (both ? a.number - b.number : a.text.localeCompare(b.text));
   };
   all("table.data").forEach((table) => {
-    const heads = all("thead th", table), body = table.tBodies[0];
-    if (!body || body.rows.length < 2) return;
+    const heads = all("thead th", table), bodies = Array.from(table.tBodies);
+    const lines = (body) => Array.from(body.rows).filter((row) => !row.classList.contains("band"));
+    if (!bodies.some((body) => lines(body).length > 1)) return;
     heads.forEach((head, column) => {
       const button = document.createElement("button");
       button.type = "button";
@@ -26,7 +27,7 @@
         const down = head.getAttribute("aria-sort") !== "descending";
         heads.forEach((other) => other.removeAttribute("aria-sort"));
         head.setAttribute("aria-sort", down ? "descending" : "ascending");
-        body.append(...Array.from(body.rows).sort(order(column, down ? -1 : 1)));
+        bodies.forEach((body) => body.append(...lines(body).sort(order(column, down ? -1 : 1))));
       });
     });
   });
@@ -38,22 +39,44 @@
     all("[data-m]").forEach((row) => row.classList.toggle("hidden", hidden.has(row.dataset.m)));
   }));
 
+  // A shadow at the right edge says that there is more of a table.
+  const cut = (box) => box.classList.toggle("cut", box.scrollLeft + box.clientWidth < box.scrollWidth - 2);
+  const sized = new ResizeObserver((entries) => entries.forEach((entry) => cut(entry.target)));
+  all(".scroll").forEach((box) => {
+    cut(box);
+    sized.observe(box);
+    box.addEventListener("scroll", () => cut(box), { passive: true });
+  });
+
   const dialog = document.createElement("dialog");
   const large = document.createElement("img");
   dialog.append(large);
   document.body.append(dialog);
-  dialog.addEventListener("click", () => dialog.close());
+  // A first tap fills the window, a second one shows every pixel where that is more, a third one closes. Where the
+  // window is no wider than the page, as on a phone, the first one shows every pixel.
+  const more = () => !dialog.classList.contains("whole") && large.naturalWidth > 1.1 * large.clientWidth;
+  const fill = () => large.classList.toggle("more", more());
+  large.addEventListener("load", fill);
+  dialog.addEventListener("close", () => dialog.classList.remove("whole"));
+  dialog.addEventListener("click", (event) => {
+    if (event.target !== large || !more()) return dialog.close();
+    const x = event.offsetX / large.clientWidth, y = event.offsetY / large.clientHeight;
+    dialog.classList.add("whole");
+    fill();
+    dialog.scrollTo(x * dialog.scrollWidth - dialog.clientWidth / 2, y * dialog.scrollHeight - dialog.clientHeight / 2);
+  });
   all("figure .frame").forEach((frame) => {
     const button = document.createElement("button"), picture = frame.querySelector("img");
     button.type = "button";
-    button.className = "frame";
     button.title = "Enlarge";
+    frame.append(button);
     button.append(picture);
-    frame.replaceWith(button);
     button.addEventListener("click", () => {
       large.src = picture.src;
       large.alt = picture.alt;
       dialog.showModal();
+      dialog.classList.toggle("whole", more() && large.clientWidth < 1.2 * picture.clientWidth);
+      fill();
     });
   });
 

@@ -1,0 +1,69 @@
+"""Launchers beyond this machine: what `--launcher` and `--cluster` ask for."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from assignbench.commands.devices import choose_device
+from assignbench.config.cluster import Cluster, OwnCluster
+from assignbench.errors import InputError
+from assignbench.launch.base import Job, Jobs, Watch
+from assignbench.study.cluster import read_cluster
+from assignbench.study.reading import Study
+
+
+def wanted_cluster(options: argparse.Namespace, study: Study) -> OwnCluster:
+    """What cells ask of a cluster: the file of `--cluster`, or the study's own block. Raises InputError."""
+    if options.launcher != "local" and options.cohort not in ("auto", "off", "1"):
+        raise InputError(
+            f"--cohort {options.cohort}, --launcher {options.launcher}: there each cell is a job of its own; leave out "
+            "one of them"
+        )
+    if options.cluster is not None:
+        if options.launcher == "local":
+            raise InputError(
+                "--cluster: cells are trained on this machine; name --launcher slurm or --launcher ray too"
+            )
+        return read_cluster(options.cluster)
+    own = study.spec.cluster or Cluster()
+    return OwnCluster.model_validate(own.model_dump())
+
+
+def device_of(options: argparse.Namespace, cluster: Cluster) -> tuple[str, str]:
+    """The device of the cells, and a line that says what was chosen and why.
+
+    The machines of a cluster are not asked: `auto` is what the cells ask for.
+    """
+    if options.launcher == "local":
+        return choose_device(options.device)
+    if options.device == "cpu" and cluster.gpus:
+        raise InputError(f"--device cpu: cells ask for {cluster.gpus:g} GPU (cluster.gpus); leave one of the two out")
+    device = ("cuda" if cluster.gpus else "cpu") if options.device == "auto" else options.device
+    why = "asked for" if options.device != "auto" else f"cluster.gpus is {cluster.gpus or 'empty'}"
+    return device, f"device: {device} ({why}) by {options.launcher}"
+
+
+def run_apart(
+    options: argparse.Namespace, device: str, cluster: OwnCluster, folder: Path, jobs: Sequence[Job], watch: Watch
+) -> None:
+    """Runs jobs of a run folder on a cluster to their end. Raises InputError where it cannot be used from here."""
+    if not jobs:
+        return
+    if options.launcher == "ray":
+        from assignbench.launch.ray import RayTasks
+
+        tasks = RayTasks(device, cluster, folder, jobs[0].paths.processes)
+        try:
+            Jobs(tasks, options.workers or len(jobs), apart=True).run(jobs, watch)
+        finally:
+            tasks.close()
+        return
+    from assignbench.launch.slurm import SlurmJobs
+
+    queue = SlurmJobs(device, cluster, folder / ".slurm", options.workers)
+    try:
+        Jobs(queue, len(jobs), apart=True).run(jobs, watch)
+    except KeyboardInterrupt as problem:
+        raise KeyboardInterrupt(*queue.farewell()) from problem

@@ -1,0 +1,129 @@
+"""What a task of Ray does on its node, and what the launching machine does for it.
+
+Where a node sees the run folder, a cell works in it as on the launching machine. Where it does not, the cell works in a
+folder of its own there, and what it records comes back after every checkpoint: a lost node costs no more than the last
+steps.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from assignbench.launch.parcels import Files, Parcels, unpack
+from assignbench.records import write_json
+from assignbench.records.claim import EXIT_CLAIMED, Claimed, release, renewing, take_patiently
+from assignbench.starting import end, start
+
+LOOK_SECONDS = 0.5  # between two looks at a cell's process
+SEND_SECONDS = 5.0  # between two parcels without a new checkpoint
+ENDED_BY_FORCE_SECONDS = 75.0  # how long a process that was asked to end may take
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What a task gets: its cell's folder on the launching machine, that of the cell whose training it takes, where
+    things lie (`local.json`), and a file with a word by which the launching machine's folder is known."""
+
+    folder: str
+    after: str
+    local: dict[str, Any]
+    device: str
+    threads: int
+    marker: str
+    word: str
+
+    @property
+    def shared(self) -> bool:
+        """Whether this machine sees the folder of the launching one."""
+        try:
+            return Path(self.marker).read_text() == self.word
+        except OSError:
+            return False
+
+
+class Desk:
+    """An actor on the launching machine: holds the cells that are trained without its folder, and writes what comes
+    back of them."""
+
+    def __init__(self) -> None:
+        self._held: set[Path] = set()
+        self._renewals = ExitStack()
+        self._renewals.enter_context(renewing(lambda: list(self._held)))
+
+    def begin(self, folder: str, after: str) -> dict[str, Files] | None:
+        """Claims a cell; by their names its files, and those of `after`. None if another one has the cell."""
+        try:
+            take_patiently(Path(folder))
+        except Claimed:
+            return None
+        self._held.add(Path(folder))
+        wanted = [Path(folder), *([Path(after)] if after else [])]
+        return {path.name: Parcels(path).next()[0] for path in wanted}
+
+    def store(self, folder: str, files: Files, names: list[str]) -> None:
+        """Writes what a cell recorded."""
+        if Path(folder) in self._held:
+            unpack(Path(folder), files, names)
+
+    def end(self, folder: str) -> None:
+        """Gives a cell back."""
+        self._held.discard(Path(folder))
+        release(Path(folder))
+
+
+def run_there(errand: Errand, desk: Any) -> int:
+    """What a task does on its node: the engine's command line, of which it returns the exit code."""
+    if errand.shared:
+        return _watched(errand, Path(errand.folder), lambda: None)
+    import ray
+
+    sent = ray.get(desk.begin.remote(errand.folder, errand.after))
+    if sent is None:
+        return EXIT_CLAIMED
+    place = Path(tempfile.mkdtemp(prefix="assignbench-"))
+    folder = place / Path(errand.folder).name
+    try:
+        for name, files in sent.items():
+            unpack(place / name, files)
+        write_json(folder / "local.json", {**errand.local, "cache": str(place / "cache")})
+        parcels = Parcels(folder)
+        parcels.next()  # what came from there need not go back
+        return _watched(errand, folder, lambda: ray.get(desk.store.remote(errand.folder, *parcels.next())))
+    finally:
+        ray.get(desk.end.remote(errand.folder))
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _watched(errand: Errand, folder: Path, send: Callable[[], object]) -> int:
+    """The exit code of a cell's process; `send` is called after every checkpoint, now and then, and in the end.
+
+    Ray cancels a task by a KeyboardInterrupt: the process then writes its checkpoint.
+    """
+    with (folder / "log.txt").open("ab") as log:
+        process = start([folder], errand.device, errand.threads, log)
+    try:
+        sent, newest = time.monotonic(), _newest(folder)
+        while process.poll() is None:
+            time.sleep(LOOK_SECONDS)
+            if _newest(folder) != newest or time.monotonic() - sent > SEND_SECONDS:
+                newest = _newest(folder)
+                send()
+                sent = time.monotonic()
+    except KeyboardInterrupt:
+        process.terminate()
+    finally:
+        code = end(process, ENDED_BY_FORCE_SECONDS)
+        send()
+    return code
+
+
+def _newest(folder: Path) -> str:
+    """The newest checkpoint."""
+    return max((p.name for p in (folder / "checkpoint").glob("step-*.json")), default="")

@@ -1,0 +1,143 @@
+"""Cells as tasks of Ray, on a running cluster or on one that starts on this machine."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from assignbench.config.cluster import OwnCluster
+from assignbench.errors import InputError
+from assignbench.launch.base import LOST, Job, declare
+from assignbench.launch.errands import Desk, Errand, run_there
+from assignbench.records import write_text
+from assignbench.records.claim import EXIT_FAILED, EXIT_STOPPED
+
+GRACE_SECONDS = 90.0  # a step has to end, a checkpoint to be written, and to come back
+MARKER = ".launch"  # the file by which nodes know the run folder
+
+
+@dataclass(frozen=True)
+class Running:
+    """A task of Ray and its job."""
+
+    job: Job
+    reference: Any
+
+
+class RayTasks:
+    """A launcher whose jobs are tasks that ask for the resources of `cluster`; Ray places them.
+
+    `folder` is the run folder, which every node looks for under the same path; `processes` train each cell. Raises
+    InputError where Ray is missing, does not answer, or runs on this machine alone, which has not what a cell asks for.
+    """
+
+    def __init__(self, device: str, cluster: OwnCluster, folder: Path, processes: int = 1) -> None:
+        self.device, self.cluster, self.processes = device, cluster, processes
+        self._ray = _connected(cluster)
+        self._check_room()
+        self._marker, self._word = folder.resolve() / f"{MARKER}.{uuid.uuid4().hex}", uuid.uuid4().hex
+        write_text(self._marker, self._word)
+        here = self._ray.get_runtime_context().get_node_id()
+        near = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(here, soft=False)
+        desk = self._ray.remote(Desk)
+        self._desk = desk.options(num_cpus=0, scheduling_strategy=near).remote()
+        self._task = self._ray.remote(run_there)
+
+    def submit(self, job: Job) -> Running:
+        """Hands a job to Ray."""
+        after = "" if job.after is None else str(job.after.resolve())
+        errand = Errand(
+            folder=str(job.folder.resolve()),
+            local=job.paths.model_dump(mode="json"),
+            after=after,
+            device=self.device,
+            threads=job.config.schedule.threads,
+            marker=str(self._marker),
+            word=self._word,
+        )
+        memory = {} if self.cluster.memory_gb is None else {"memory": self.cluster.memory_gb * 2**30}
+        task = self._task.options(
+            name=job.name,
+            num_cpus=self.cluster.cpus or job.cores,
+            num_gpus=self._gpus,
+            max_retries=0,  # what is lost goes on from its checkpoint, which the cell's notes tell
+            **memory,
+        )
+        return Running(job, task.remote(errand, self._desk))
+
+    def poll(self, handle: Running) -> int | None:
+        """The exit code of a cell's process on its node; LOST where its node or the task's own process is gone."""
+        if not self._ray.wait([handle.reference], timeout=0)[0]:
+            return None
+        return self._result(handle)
+
+    def ask(self, handle: Running) -> None:
+        """Asks a task to end."""
+        self._ray.cancel(handle.reference)
+
+    def cancel(self, handle: Running) -> int:
+        """Asks a task to end, and ends it if it does not within `GRACE_SECONDS`."""
+        if not self._ray.wait([handle.reference], timeout=GRACE_SECONDS)[0]:
+            self._ray.cancel(handle.reference, force=True)
+        return self._result(handle)
+
+    def close(self) -> None:
+        """Leaves the cluster; one that runs on this machine for this launcher alone ends."""
+        self._marker.unlink(missing_ok=True)
+        self._ray.shutdown()
+
+    @property
+    def _gpus(self) -> float:
+        return self.cluster.gpus or (float(self.processes) if self.device == "cuda" else 0.0)
+
+    def _result(self, handle: Running) -> int:
+        errors = self._ray.exceptions
+        try:
+            return int(self._ray.get(handle.reference))
+        except errors.RayError as problem:
+            self._ray.get(self._desk.end.remote(str(handle.job.folder.resolve())))
+            if isinstance(problem, errors.TaskCancelledError):
+                return EXIT_STOPPED
+            if isinstance(problem, (errors.WorkerCrashedError, errors.NodeDiedError)):
+                return LOST
+            if isinstance(problem, errors.OutOfMemoryError):
+                return -9
+            told = str(problem).strip().splitlines()
+            declare(handle.job, "failed", reason=f"Ray ended the task: {told[-1] if told else problem!r}")
+            return EXIT_FAILED
+
+    def _check_room(self) -> None:
+        """On this machine alone nothing that is missing will ever come."""
+        if self.cluster.address or os.environ.get("RAY_ADDRESS"):
+            return
+        there = self._ray.cluster_resources()
+        for name, wanted, key in (("CPU", self.cluster.cpus or 1, "cpus"), ("GPU", self._gpus, "gpus")):
+            if wanted > there.get(name, 0):
+                self._ray.shutdown()
+                raise InputError(
+                    f"--launcher ray: a cell asks for {wanted:g} {name} (cluster.{key}), this machine has "
+                    f"{there.get(name, 0):g}; ask for less, or name a running cluster as cluster.address"
+                )
+
+
+def _connected(cluster: OwnCluster) -> Any:
+    """The package ray, connected. Raises InputError where it is not installed, or where no cluster answers."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell a host on the net
+    try:
+        import ray
+        import ray.util.scheduling_strategies
+    except ImportError:
+        raise InputError("--launcher ray: the package ray is not installed; pip install 'assignbench[ray]'") from None
+    if not ray.is_initialized():
+        named = {"address": cluster.address} if cluster.address else {}
+        quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+        try:
+            ray.init(**named, **quiet)
+        except (ConnectionError, RuntimeError, ValueError) as problem:
+            where = cluster.address or "this machine"
+            told = next(iter(str(problem).strip().splitlines()), type(problem).__name__)
+            raise InputError(f"--launcher ray: no cluster answers at {where} ({told})") from None
+    return ray

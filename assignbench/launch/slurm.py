@@ -1,0 +1,261 @@
+"""Cells as jobs of Slurm, submitted as arrays by submitit. They go on when the process that submitted them ends."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import which
+from types import FrameType
+from typing import Any
+
+from assignbench.config.cluster import OwnCluster
+from assignbench.errors import InputError
+from assignbench.launch.base import INTERRUPTED, Job, declare
+from assignbench.launch.queue import JobState, ask_slurm, job_of, note_job
+from assignbench.records import CellRecord
+from assignbench.records.claim import EXIT_CLAIMED, EXIT_FAILED, EXIT_STOPPED
+from assignbench.starting import start
+
+LOOK_SECONDS = 10.0  # between two questions to Slurm, which serves everybody
+LOOKS = 2  # without a job before it has ended: a shared folder may show the end of a cell a little later
+LARGEST_ARRAY = 500
+MOST_RESTARTS = 10  # of a job that makes no step in any of them
+PROGRAMS = ("sbatch", "squeue", "srun", "scontrol")
+
+
+@dataclass
+class Submitted:
+    """A job of Slurm; its number is empty until the array that it belongs to is submitted."""
+
+    job: Job
+    number: str = ""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a job of Slurm runs on its node: the engine's command line, begun again where it was interrupted.
+
+    Slurm asks by SIGTERM before it gives the node to another job, and by SIGUSR2 before the time is over. The cell then
+    writes its checkpoint, and the job goes back into the queue unless Slurm has put it there or it was cancelled.
+    """
+
+    folder: str
+    device: str
+    threads: int
+
+    def __call__(self) -> int:
+        """The exit code of the cell's process. Raises RuntimeError where the cell failed: then the job has, too."""
+        folder = Path(self.folder)
+        before, heard = _step(folder), [0]
+        processes: list[subprocess.Popen[bytes]] = []
+
+        def hear(number: int, frame: FrameType | None) -> None:
+            heard[0] = number
+            for process in processes:
+                process.terminate()
+
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, hear)
+        with (folder / "log.txt").open("ab") as log:
+            processes.append(start([folder], self.device, self.threads, log))
+        if heard[0]:  # before there was a process to tell
+            processes[0].terminate()
+        code = processes[0].wait()
+        interrupted = code == EXIT_STOPPED or code in INTERRUPTED
+        tried = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+        if heard[0] and interrupted and (_step(folder) > before or tried < MOST_RESTARTS):
+            _requeue()
+        if not interrupted and code not in (0, EXIT_CLAIMED):
+            raise RuntimeError(f"{folder}: the cell's process ended with code {code}; see {folder / 'log.txt'}")
+        return code
+
+
+def _step(folder: Path) -> int:
+    return int(CellRecord(folder).status.get("step", 0))
+
+
+def _requeue() -> None:
+    """Puts the job of this process back into the queue, if Slurm lets it run: not one that it ends or has put back."""
+    raw, array = os.environ["SLURM_JOB_ID"], os.environ.get("SLURM_ARRAY_JOB_ID")
+    number = f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else raw
+    squeue, scontrol = (which(name) for name in ("squeue", "scontrol"))
+    if squeue is None or scontrol is None:
+        return
+    command = [squeue, "--noheader", f"--jobs={raw}", "--format=%T"]
+    state = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
+    if state == "RUNNING":
+        subprocess.run([scontrol, "requeue", number], check=False)  # noqa: S603
+
+
+class SlurmJobs:
+    """A launcher whose jobs are gathered until the first look at one of them, and then submitted as arrays.
+
+    A cell whose job is in the queue already, of an earlier run, is not submitted again. `folder` gets submitit's files;
+    `at_once` bounds how many jobs of an array run side by side. Raises InputError where Slurm or submitit is missing.
+    """
+
+    def __init__(self, device: str, cluster: OwnCluster, folder: Path, at_once: int | None = None) -> None:
+        self.device, self.cluster, self.at_once = device, cluster, at_once
+        self.folder = folder.resolve()
+        missing = [name for name in PROGRAMS if which(name) is None]
+        if missing:
+            raise InputError(
+                f"--launcher slurm: the command {missing[0]} is not here; give the command on a machine of the cluster "
+                "that may submit jobs"
+            )
+        if cluster.gpus is not None and cluster.gpus != int(cluster.gpus):
+            raise InputError(
+                f"cluster.gpus: {cluster.gpus:g} is a part of a GPU, which Slurm does not give; write a whole number"
+            )
+        _submitit()
+        self._gathered: list[Submitted] = []
+        self._states: Mapping[str, JobState] = self._asked()
+        self._looked = time.monotonic()
+        self._numbers: dict[str, None] = {}
+        self._missed: dict[str, int] = {}
+
+    def submit(self, job: Job) -> Submitted:
+        """Gathers a job; one that is in the queue is followed."""
+        number = job_of(job.folder)
+        known = self._states.get(number)
+        if known is not None and not known.ended:
+            self._numbers[number] = None
+            return Submitted(job, number)
+        found = Submitted(job)
+        self._gathered.append(found)
+        return found
+
+    def poll(self, handle: Submitted) -> int | None:
+        """What became of a job's cell, when Slurm knows nothing of the job any more or says that it has ended."""
+        if self._gathered:
+            self._submit_all()
+        if time.monotonic() - self._looked >= LOOK_SECONDS:
+            self._look()
+        return self._end_of(handle) if self._missed.get(handle.number, 0) >= LOOKS else None
+
+    def ask(self, handle: Submitted) -> None:
+        """Nothing: the job goes on."""
+
+    def cancel(self, handle: Submitted) -> int | None:
+        """Leaves a job in the queue; EXIT_STOPPED for one that was not submitted."""
+        return None if handle.number else EXIT_STOPPED
+
+    def farewell(self) -> list[str]:
+        """How to follow and to cancel what goes on."""
+        left = [n for n in self._numbers if not self._over(n)]
+        if not left:
+            return []
+        arrays = " ".join(dict.fromkeys(n.partition("_")[0] for n in left))
+        told = f"{len(left)} {'jobs go' if len(left) > 1 else 'job goes'} on in Slurm"
+        return [
+            f"{told}; `assignbench status` with the study follows, the same command waits for them again, "
+            f"`scancel {arrays}` ends them"
+        ]
+
+    def _look(self) -> None:
+        """Asks Slurm again; what does not answer now may answer the next time."""
+        self._looked = time.monotonic()
+        states = ask_slurm()
+        if states is not None:
+            self._states = states
+            self._missed = {n: self._missed.get(n, 0) + 1 if self._over(n) else 0 for n in self._numbers}
+
+    def _over(self, number: str) -> bool:
+        found = self._states.get(number)
+        return found is None or found.ended
+
+    def _asked(self) -> Mapping[str, JobState]:
+        states = ask_slurm()
+        if states is None:
+            raise InputError("--launcher slurm: squeue does not answer; is Slurm's controller running?")
+        return states
+
+    def _end_of(self, handle: Submitted) -> int:
+        """The exit code that tells how a cell stands whose job has ended; what only Slurm knows is written down."""
+        record = CellRecord(handle.job.folder)
+        if record.state == "done":
+            return 0
+        if record.state == "pending" and record.reason.startswith("stopped"):
+            return EXIT_STOPPED
+        if record.state in ("pending", "running"):
+            found = self._states.get(handle.number)
+            if found is not None and found.state == "COMPLETED":  # it found the cell in the hands of another one
+                return EXIT_CLAIMED
+            told = f"ended as {found.state}" if found is not None else "is gone"
+            logs = self.folder / f"{handle.number}_0_log.err"
+            declare(
+                handle.job,
+                "failed",
+                reason=f"Slurm job {handle.number} {told}; see {handle.job.folder / 'log.txt'} and {logs}; the same "
+                "command goes on from its last checkpoint",
+            )
+        return EXIT_FAILED
+
+    def _submit_all(self) -> None:
+        """Submits what was gathered: an array for the cells that ask for the same."""
+        gathered, self._gathered = self._gathered, []
+        alike: dict[tuple[int, int], list[Submitted]] = {}
+        for one in gathered:
+            alike.setdefault((self._cpus(one.job), self._gpus(one.job)), []).append(one)
+        for (cpus, gpus), group in alike.items():
+            for first in range(0, len(group), LARGEST_ARRAY):
+                self._submit_array(cpus, gpus, group[first : first + LARGEST_ARRAY])
+        self._looked = time.monotonic()
+
+    def _submit_array(self, cpus: int, gpus: int, group: Sequence[Submitted]) -> None:
+        submitit = _submitit()
+        executor = submitit.SlurmExecutor(self.folder, python=f"{shlex.quote(sys.executable)} -P")
+        executor.update_parameters(**self._parameters(cpus, gpus))
+        tasks = [Task(str(one.job.folder.resolve()), self.device, one.job.config.schedule.threads) for one in group]
+        try:
+            with executor.batch():
+                jobs = [executor.submit(task) for task in tasks]
+            numbers = [str(job.job_id) for job in jobs]
+        except (RuntimeError, OSError) as problem:
+            told = str(problem).strip().splitlines()
+            raise InputError(f"--launcher slurm: sbatch refused the jobs: {told[-1] if told else problem!r}") from None
+        for one, number in zip(group, numbers, strict=True):
+            one.number = number
+            self._numbers[number] = None
+            note_job(one.job.folder, number)
+
+    def _cpus(self, job: Job) -> int:
+        return self.cluster.cpus or job.cores
+
+    def _gpus(self, job: Job) -> int:
+        return int(self.cluster.gpus or (job.paths.processes if self.device == "cuda" else 0))
+
+    def _parameters(self, cpus: int, gpus: int) -> dict[str, Any]:
+        """The options of sbatch."""
+        cluster = self.cluster
+        named = {name: getattr(cluster, name) for name in ("partition", "account", "qos", "constraint", "setup")}
+        memory = {} if cluster.memory_gb is None else {"mem": f"{max(1, round(1024 * cluster.memory_gb))}MB"}
+        return {
+            "job_name": "assignbench",
+            "time": max(1, round(60 * cluster.hours)),
+            "cpus_per_task": cpus,
+            "signal_delay_s": cluster.notice_seconds,
+            "array_parallelism": self.at_once or LARGEST_ARRAY,
+            "additional_parameters": {"requeue": True, "ntasks": 1},
+            **memory,
+            **({"gpus_per_node": gpus} if gpus else {}),
+            **{name: value for name, value in named.items() if value},
+        }
+
+
+def _submitit() -> Any:
+    """The package submitit. Raises InputError where it is not installed."""
+    try:
+        import submitit
+    except ImportError:
+        raise InputError(
+            "--launcher slurm: the package submitit is not installed; pip install 'assignbench[slurm]'"
+        ) from None
+    return submitit

@@ -1,0 +1,112 @@
+"""Cells as tasks of Ray on a cluster of two nodes on this machine: a node is lost in the middle of a cell."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assignbench.cli import main
+from assignbench.commands import run as run_command
+from assignbench.launch.ray import RayTasks
+from assignbench.records import CellRecord
+from assignbench.records.claim import holder_of
+from tests.conftest import ROOT
+from tests.faults.cases import await_that, same, write_study
+
+HERE = {"node_ip_address": "127.0.0.1"}
+ray = pytest.importorskip("ray", reason="ray is not installed (pip install .[ray])")
+
+
+@pytest.fixture
+def cluster(monkeypatch) -> Iterator[Any]:
+    """A head without room for cells, and two nodes that take one each."""
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("RAY_agent_register_timeout_ms", "300000")  # machines are busy
+    monkeypatch.setenv("RAY_ADDRESS", "")
+    found = Cluster()
+    try:
+        found.add_node(num_cpus=0, include_dashboard=False, **HERE)
+        for _ in range(2):
+            found.add_node(num_cpus=1, **HERE)
+        yield found
+    finally:
+        ray.shutdown()
+        found.shutdown()
+
+
+@pytest.fixture
+def study(tmp_path, cluster, monkeypatch) -> Path:
+    path = write_study(tmp_path, steps=60)
+    (tmp_path / "cluster.yaml").write_text(f'address: "{cluster.address}"\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run_command, "build_report", lambda folder, tell=None: folder / "report")
+    return path
+
+
+def cells() -> list[Path]:
+    return sorted(p.parent for p in Path("runs").glob("tiny/*/config.json"))
+
+
+def lose(cluster: Any, told: list[str]) -> None:
+    """When a cell has written a checkpoint, its node and all that runs there are gone at once."""
+    from ray.util.state import list_tasks
+
+    def trained() -> Path | None:
+        return next((c for c in cells() if len(list((c / "checkpoint").glob("step-*.json"))) >= 2), None)
+
+    await_that(lambda: trained() is not None, 400)
+    folder = trained()
+    assert folder is not None
+    slug = CellRecord(folder).config.slug
+    (task,) = [t for t in list_tasks(detail=True) if t.name == slug and t.state == "RUNNING"]
+    node = next(n for n in cluster.worker_nodes if n.node_id == task.node_id)
+    children = Path(f"/proc/{task.worker_pid}/task/{task.worker_pid}/children").read_text().split()
+    cluster.remove_node(node, allow_graceful=False)
+    for pid in children:  # on one machine they outlive their node
+        try:
+            os.kill(int(pid), signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    told.append(folder.name)
+    cluster.add_node(num_cpus=1, **HERE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shared", [True, False], ids=["shared folder", "folders of their own"])
+def test_a_lost_node_costs_no_cell(study, cluster, monkeypatch, shared) -> None:
+    if not shared:
+        monkeypatch.setattr(RayTasks, "__init__", _unmarked(RayTasks.__init__))
+    told: list[str] = []
+    thread = threading.Thread(target=lose, args=(cluster, told))
+    thread.start()
+    options = ["--quiet", "--launcher", "ray", "--cluster", "cluster.yaml"]
+    code = main(["run", str(study), "--out", "runs", *options])
+    thread.join()
+    assert code == 0 and len(told) == 1
+    assert main(["run", str(study), "--out", "alone", "--quiet", "--workers", "1"]) == 0
+    for folder in cells():
+        record = CellRecord(folder)
+        assert holder_of(folder) is None
+        if folder.name in told:
+            assert "its machine was lost at step" in record.reason
+        same(Path("alone") / "tiny" / folder.name, folder)
+    assert not list(Path("runs/tiny").glob(".launch.*"))
+
+
+def _unmarked(real: Callable[..., None]) -> Callable[..., None]:
+    """As if no node saw the run folder."""
+
+    def init(self: RayTasks, *given: Any) -> None:
+        real(self, *given)
+        self._marker.unlink()
+
+    return init
