@@ -149,7 +149,7 @@ class SlurmJobs:
 
     def farewell(self) -> list[str]:
         """How to follow and to cancel what goes on."""
-        left = [n for n in self._numbers if not self._over(n)]
+        left = [n for n in self._numbers if not self._missed.get(n)]  # also those submitted since the last look
         if not left:
             return []
         arrays = " ".join(dict.fromkeys(n.partition("_")[0] for n in left))

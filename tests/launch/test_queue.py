@@ -6,7 +6,9 @@ import os
 import signal
 import stat
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -99,6 +101,20 @@ def test_what_a_job_leaves_is_told(programs, job, state, cell, code) -> None:
         status = (job.folder / "status.json").read_text()
         assert f"Slurm job 7_1 {f'ended as {state}' if state else 'is gone'}" in status and '"step": 3' in status
     assert launcher.farewell() == []
+
+
+def test_jobs_that_were_submitted_a_moment_ago_are_told_too(programs, job, monkeypatch) -> None:
+    monkeypatch.setattr(slurm, "LOOK_SECONDS", 60.0)
+    executor = SimpleNamespace(
+        update_parameters=lambda **options: None, batch=nullcontext, submit=lambda task: SimpleNamespace(job_id="9_0")
+    )
+    package = SimpleNamespace(SlurmExecutor=lambda folder, python: executor)
+    monkeypatch.setattr(slurm, "_submitit", lambda: package)
+    launcher = SlurmJobs("cpu", OwnCluster(), job.folder.parent / ".slurm")
+    assert launcher.farewell() == []
+    handle = launcher.submit(job)
+    assert launcher.poll(handle) is None and job_of(job.folder) == "9_0"
+    assert "1 job goes on in Slurm" in launcher.farewell()[0] and "`scancel 9`" in launcher.farewell()[0]
 
 
 def test_a_question_that_slurm_does_not_answer_ends_no_job(programs, job) -> None:
