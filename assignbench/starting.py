@@ -26,6 +26,11 @@ def command(module: str, arguments: Sequence[str]) -> list[str]:
     return [sys.executable, "-P", "-c", code, *arguments]
 
 
+def available_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def start(folders: Sequence[Path], device: str, threads: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
     """Starts the process of cells, by which every launcher trains them on whatever machine.
 

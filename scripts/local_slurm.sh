@@ -23,7 +23,7 @@ wait_for() { # SECONDS COMMAND...
   done
 }
 
-configure() { # FOLDER
+configure() { # FOLDER. A job that was put back waits until its credentials have expired: two minutes by default.
   local host; host=$(hostname -s)
   cat > "$1/slurm.conf" <<CONF
 ClusterName=assignbench
@@ -34,7 +34,7 @@ SlurmUser=$(id -un)
 SlurmdUser=$(id -un)
 AuthType=auth/munge
 CredType=cred/munge
-AuthInfo=socket=$1/munge.socket
+AuthInfo=socket=$1/munge.socket,cred_expire=20
 StateSaveLocation=$1/state
 SlurmdSpoolDir=$1/spool
 SlurmctldPidFile=$1/slurmctld.pid

@@ -12,6 +12,7 @@ import torch
 from hypothesis import settings
 from PIL import Image
 
+from assignbench.report import saving
 from tests.in_process import trained_here
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,6 +38,15 @@ def golden(pattern: str) -> list[object]:
 def in_process() -> Iterator[None]:
     """`assignbench run` trains its cells in this process."""
     with trained_here():
+        yield
+
+
+@pytest.fixture(scope="module")
+def figures_of_pages() -> Iterator[None]:
+    """Figures are saved as a page shows them; the kinds for print, which other tests look at, take half of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(saving, "DRAWING", (".svg",))
+        patch.setattr(saving, "PHOTO", (".jpg",))
         yield
 
 

@@ -54,7 +54,7 @@ ALLOWED: dict[str, set[str]] = {
     "records": {"records", "config", "errors", "json_files"},
     "measure": {"measure", "config", "errors"},
     "study": {"study", "config", "errors", "__init__"},
-    "analysis": {"analysis", "plugins", *BELOW_ANALYSIS},
+    "analysis": {"analysis", "plugins", "starting", *BELOW_ANALYSIS},
     "report": {"report", "analysis", "characters", *BELOW_ANALYSIS},
     "launch": {"launch", "records", "config", "errors", "starting"},
     "downloads": {"downloads", "records", "errors"},

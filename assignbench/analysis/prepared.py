@@ -34,6 +34,7 @@ from assignbench.analysis.probes import kept_anchors, kept_churn, kept_evolution
 from assignbench.analysis.quality import cell_quality
 from assignbench.analysis.trends import FACTORS, group_curve, stretch_of_groups
 from assignbench.measure.groups import CROWDING, ELONGATION, IMAGE_CROWDING, PER_IMAGE
+from assignbench.starting import available_cores
 
 MANY_BYTES = 30_000_000  # of records to be read, from which on another process is worth its start
 BYTES_IN_MEMORY = 12  # of a process for every byte of a cell's records
@@ -138,11 +139,14 @@ EACH: Mapping[str, Each] = {
 }
 
 
-def prepare(study: StudyRecord, names: Sequence[str], tell: Tell) -> None:
-    """Works out what the analyses of these names ask of each finished cell, where it is not kept yet."""
+def prepare(study: StudyRecord, names: Sequence[str], tell: Tell, *, most: int | None = None) -> None:
+    """Works out what the analyses of these names ask of each finished cell, where it is not kept yet.
+
+    At most so many processes do that; empty: as many as are worth it.
+    """
     wanted = tuple(n for n in EACH if n in names)
     waiting = [c for c in study.data() if not c.kept.holds(_mark(study, wanted))]
-    workers = min(len(waiting), _processes(waiting))
+    workers = min(len(waiting), _processes(waiting) if most is None else most)
     if workers > 1:
         _side_by_side(study, waiting, wanted, workers, tell)
         waiting = [c for c in waiting if not c.kept.holds(_mark(study, wanted))]
@@ -177,16 +181,12 @@ def _processes(cells: Sequence[CellData]) -> int:
     sizes = [sum(p.stat().st_size for p in c.cell.folder.glob("*.parquet")) for c in cells]
     if sum(sizes) < MANY_BYTES or not all(os.access(c.cell.folder, os.W_OK) for c in cells):
         return 1
-    cores = _cores()
+    cores = available_cores()
     try:
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):  # not every system tells
         return min(cores, 2)
     return max(1, min(cores, free // 2 // max(1, BYTES_IN_MEMORY * max(sizes))))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _side_by_side(

@@ -14,6 +14,7 @@ from types import FrameType
 
 from rich.console import Console
 
+from assignbench.commands.ahead import Ahead
 from assignbench.commands.display import Display, closing_table
 from assignbench.commands.launchers import device_of, run_apart, wanted_cluster
 from assignbench.commands.opening import Opened, open_study
@@ -26,9 +27,10 @@ from assignbench.commands.trainings import Trainings
 from assignbench.commands.weights import absent_weights, check_frozen, check_study_weights
 from assignbench.config.cluster import OwnCluster
 from assignbench.errors import InputError
-from assignbench.launch.base import Job, Jobs
+from assignbench.launch.base import Job, Jobs, Watch
 from assignbench.launch.cohorts import in_cohorts, most_together
 from assignbench.launch.local import LocalProcesses, default_workers
+from assignbench.launch.progress import Progress
 from assignbench.launch.torchrun import crewed
 from assignbench.records import CellRecord, clear_folder, write_json, write_text
 from assignbench.records.claim import all_kept
@@ -138,6 +140,7 @@ def _train(
         )
         for c in waiting
     ]
+    ahead = Ahead(opened.folder, default_workers("cpu", 1))
     with Display(console, len(jobs), quiet=options.quiet) as display:
         if options.launcher != "local":
             run_apart(options, device[0], cluster, opened.folder, jobs, display)
@@ -146,7 +149,18 @@ def _train(
         sharing = device[0] == "cpu" and not options.workers and processes.number == 1
         most = most_together(options.cohort, device[0], jobs, workers) if processes.number == 1 else 1
         together = in_cohorts(jobs, most)
-        Jobs(LocalProcesses(device[0]), workers, sharing=sharing).run(together, display)
+        Jobs(LocalProcesses(device[0]), workers, sharing=sharing).run(together, _both(display, ahead.watch))
+    ahead.wait()
+
+
+def _both(*watches: Watch) -> Watch:
+    """All of them, in this order."""
+
+    def watch(running: list[Progress], ended: int) -> None:
+        for one in watches:
+            one(running, ended)
+
+    return watch
 
 
 @contextmanager

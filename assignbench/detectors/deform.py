@@ -7,7 +7,6 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import deform_conv2d
 
 
 class Offsets(nn.Conv2d):
@@ -50,6 +49,8 @@ class DeformConv(nn.Module):
         return cls(*size, like=conv, bias=conv.bias is not None, masks=masks)
 
     def forward(self, x: Tensor) -> Tensor:
+        from torchvision.ops import deform_conv2d
+
         # Where to look is found in float32: half a thousandth of a cell is more than bfloat16 can tell.
         with torch.autocast(x.device.type, enabled=False):
             x = x.float()

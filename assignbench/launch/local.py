@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from dataclasses import dataclass
 
 from assignbench.launch.base import Job
-from assignbench.starting import end, start
+from assignbench.starting import available_cores, end, start
 
 GRACE_SECONDS = 60.0  # a step has to end and a checkpoint to be written
 
@@ -16,8 +15,7 @@ def default_workers(device: str, threads: int) -> int:
     """How many cells run side by side: one per GPU, or as many as the cores hold at `threads` threads each."""
     if device == "cuda":
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // max(1, threads))
+    return max(1, available_cores() // max(1, threads))
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,13 @@ def build_report(folder: Path, tell: Callable[[str], None] = _silent) -> Path:
     return build(folder, tell)
 
 
+def prepare_report(folder: Path) -> None:
+    """Works out, in this process, what the report will ask of the cells that are finished now, and keeps it there."""
+    from assignbench.report.page import prepare_finished
+
+    prepare_finished(folder)
+
+
 def publish_report(folder: Path, out: Path, tell: Callable[[str], None] = _silent) -> Path:
     """Writes report.md, its figures and the numbers of every cell; shows no images but those of our own scenes.
 
@@ -34,4 +41,4 @@ def publish_report(folder: Path, out: Path, tell: Callable[[str], None] = _silen
     return publish(folder, out, tell)
 
 
-__all__ = ["build_report", "publish_report"]
+__all__ = ["build_report", "prepare_report", "publish_report"]

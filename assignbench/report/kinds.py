@@ -23,10 +23,11 @@ _VECTORS: Mapping[str, dict[str, Any]] = {
 }
 _JPEG: dict[str, Any] = {"format": "JPEG", "quality": 80, "optimize": True}
 _PIXELS: Mapping[str, dict[str, Any]] = {
-    ".png": {"format": "PNG", "compress_level": 9},
+    ".png": {"format": "PNG", "compress_level": 6},
     ".jpg": _JPEG,
     ".jpeg": _JPEG,
 }
+FEW = Image.Quantize.FASTOCTREE  # of charts it finds the colours five times faster than the median cut
 
 
 def save(figure: Figure, files: Path | Sequence[Path]) -> None:
@@ -45,7 +46,7 @@ def save(figure: Figure, files: Path | Sequence[Path]) -> None:
                 page.savefig(path, dpi=dpi, **_VECTORS[kind])
             else:
                 pixels = _pixels(page, dpi)
-                (pixels.quantize(256) if kind == ".png" else pixels).save(path, **_PIXELS[kind])
+                (pixels.quantize(256, FEW) if kind == ".png" else pixels).save(path, **_PIXELS[kind])
 
 
 def _pixels(page: Figure, dpi: float) -> Image.Image:

@@ -11,7 +11,7 @@ import pandas as pd
 from assignbench.analysis import ORDER, Result, StudyRecord, chosen, read_study_record
 from assignbench.analysis.prepared import prepare
 from assignbench.errors import Contradiction
-from assignbench.records import write_text
+from assignbench.records import read_cells, write_text
 from assignbench.report.card import answer_card, banners
 from assignbench.report.cells import NOTE, write_cells
 from assignbench.report.content import Page, Picture, Section
@@ -60,6 +60,13 @@ def build(folder: Path, tell: Tell) -> Path:
     if page.contradictions:
         raise Contradiction(page.contradictions, out / "index.html")
     return out / "index.html"
+
+
+def prepare_finished(folder: Path) -> None:
+    """What `report.prepare_report` does."""
+    study = read_study_record(folder, [c.id for c in read_cells(folder) if c.state == "done"])
+    selected = chosen(study.about.get("analyses") or [], ORDER)
+    prepare(study, [one.name for one in selected], lambda text: None, most=1)
 
 
 def publish(folder: Path, out: Path, tell: Tell) -> Path:

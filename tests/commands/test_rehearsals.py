@@ -9,6 +9,8 @@ from assignbench.cli import main
 from assignbench.study.reading import read_study
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.usefixtures("figures_of_pages")
+
 REHEARSED = sorted(p for p in (ROOT / "studies").glob("*.yaml") if "\n  rehearse:" in p.read_text())
 # As long as it must be for mutual labeling to begin, and for a page to have something to show; not to learn.
 SHORT = ("data.train_images=64", "data.test_images=40", "schedule.epochs=1.5", "schedule.checkpoint_every=100")

@@ -36,6 +36,7 @@ detectors: [retinanet-slim]
 data: {{name: shapes, train_images: 16, test_images: 4, size: 64, factors: {{image_size: 64, max_size: 40}}}}
 seeds: 1
 schedule: {{steps: 2{more}}}
+analyses: [averages]
 """
 
 
@@ -91,7 +92,7 @@ def test_no_cell_is_undecided(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(("begun", "elsewhere"), [("bf16", "none"), ("none", "bf16")])
-def test_a_study_goes_on_as_it_was_begun(tmp_path, monkeypatch, capsys, begun, elsewhere) -> None:
+def test_a_study_goes_on_as_it_was_begun(tmp_path, monkeypatch, capsys, in_process, begun, elsewhere) -> None:
     """Also on another kind of machine; so its cells never mix, and none of them is trained again."""
     arguments = ["run", str(written(tmp_path)), "--out", str(tmp_path / "runs"), "--quiet", "--device", "cpu"]
     monkeypatch.setattr(opening, "precision_for", lambda device: begun)

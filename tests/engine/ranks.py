@@ -5,9 +5,11 @@ as the process of other tests may have, cannot do so in a fork.
 from __future__ import annotations
 
 import multiprocessing
+import pickle
 import traceback
 from collections.abc import Callable
 from datetime import timedelta
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +23,27 @@ def together(size: int, folder: Path, work: Callable[..., Any], *arguments: Any)
     """What `work(world, *arguments)` returns in each of `size` processes, by rank: tensors, numbers, lists, dicts."""
     folder.mkdir()
     context = multiprocessing.get_context("spawn")
-    started = [context.Process(target=_one, args=(folder, rank, size, work, arguments)) for rank in range(size)]
-    for process in started:
-        process.start()
-    for process in started:
-        process.join()
-    told = [path.read_text() for path in sorted(folder.glob("*.txt"))]
+    ends = []
+    for rank in range(size):
+        here, there = context.Pipe(duplex=False)
+        context.Process(target=_one, args=(folder, rank, size, there, work, arguments)).start()
+        there.close()  # so that a process that is gone leaves nobody waiting
+        ends.append(here)
+    found = [pickle.loads(end.recv_bytes()) for end in ends]  # what this test's own processes sent
+    told = [problem for problem, _ in found if problem]
     assert not told, "\n".join(told)
-    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(size)]
+    return [result for _, result in found]
 
 
-def _one(folder: Path, rank: int, size: int, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+def _one(
+    folder: Path, rank: int, size: int, to: Connection, work: Callable[..., Any], arguments: tuple[Any, ...]
+) -> None:
     try:
         torch.set_num_threads(1)
         store = dist.FileStore(str(folder / "store"), size)
         dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=timedelta(minutes=20))
-        torch.save(work(World(rank, size), *arguments), folder / f"{rank}.pt")
+        told = "", work(World(rank, size), *arguments)
         dist.destroy_process_group()
     except BaseException:
-        (folder / f"{rank}.txt").write_text(f"rank {rank}: {traceback.format_exc()}")
+        told = f"rank {rank}: {traceback.format_exc()}", None
+    to.send_bytes(pickle.dumps(told))  # as bytes: tensors would be sent as names of memory that ends with this process

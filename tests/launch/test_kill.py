@@ -24,6 +24,7 @@ data: {name: shapes, image_size: 64, factors: {image_size: 64, max_size: 40}, tr
 seeds: 1
 schedule: {steps: 60, batch_size: 4, lr: 1.0e-3, log_every: 2, checkpoint_every: 4, probe_visits: 2}
 probe_images: 2
+analyses: [averages]
 """
 
 

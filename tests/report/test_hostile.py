@@ -27,6 +27,8 @@ from assignbench.report.style import LONGEST, plain
 from tests.report import written
 from tests.report.written import METHODS, write_study
 
+pytestmark = pytest.mark.usefixtures("figures_of_pages")
+
 # Sets the page's title if it runs, by whatever way the page lets it.
 ATTACK = "<script>document.title='RAN'</script><img src=x onerror=document.title='RAN'>"
 ATTRIBUTE = "\" onmouseover=document.title='RAN' style='x' autofocus onfocus=document.title='RAN' \""

@@ -19,6 +19,8 @@ from assignbench.report.render.markdown import markdown_table
 from assignbench.report.tables import Table
 from tests.report.written import METHODS, write_study
 
+pytestmark = pytest.mark.usefixtures("figures_of_pages")
+
 PAIR = {"data": "cplid", "detector": "net", "method": "ltm", "baseline": "iou", "pair": "assigner"}
 POINTS = {name: "AP" for name in ("difference", "half", "mean", "delta", "detectable", "gain", "AP")}
 

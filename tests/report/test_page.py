@@ -23,6 +23,8 @@ from assignbench.report.opening import fairness
 from assignbench.report.page import write_report
 from tests.report.written import METHODS, write_study
 
+pytestmark = pytest.mark.usefixtures("figures_of_pages")
+
 SEPARATOR = re.compile(r"(?<!\\)\|")
 
 
@@ -170,7 +172,7 @@ def test_what_users_write_is_shown_and_never_markup(tmp_path) -> None:
 
 def test_pictures_of_hidden_data_are_not_shown(folder, tmp_path) -> None:
     write_report(read_study_record(folder), tmp_path, Kept(tmp_path), hidden=frozenset({"scenes"}), tell=[].append)
-    assert not list((tmp_path / "figures").glob("*.jpg")) and list((tmp_path / "figures").glob("*.png"))
+    assert not list((tmp_path / "figures").glob("*.jpg")) and list((tmp_path / "figures").glob("*.svg"))
 
 
 def test_publishing_shows_our_own_scenes_and_leaves_no_page(folder, tmp_path) -> None:
@@ -302,7 +304,7 @@ def test_figures_pass_over_a_place_without_finished_cells(tmp_path) -> None:
         write_json(cell / "status.json", {"state": "failed", "reason": "the memory is used up"})
     out = build_report(study).parent
     assert "failed:" not in (out / "report.md").read_text()
-    assert len(list((out / "figures").glob("divergence-density-*.png"))) == 1
+    assert len(list((out / "figures").glob("divergence-density-*.svg"))) == 1
 
 
 def test_a_place_where_all_cells_failed_is_still_told(tmp_path) -> None:
@@ -341,7 +343,7 @@ def test_costs_of_a_place_without_ap_leave_the_figures_of_the_others(tmp_path) -
     assert [rows[k][0] for k in ends] == ["slim", "wide"] and ends[0] == 0
     places = {"slim": rows[1 : ends[1]], "wide": rows[ends[1] + 1 :]}
     assert {(p, r[header.index("AP")] == "n/a") for p in places for r in places[p]} == {("slim", False), ("wide", True)}
-    assert "failed" not in (out / "report.md").read_text() and (out / "figures" / "cost.png").is_file()
+    assert "failed" not in (out / "report.md").read_text() and (out / "figures" / "cost.svg").is_file()
 
 
 def test_a_page_whose_baseline_has_no_finished_cell_is_written(tmp_path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from functools import cache as kept
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ VERSION = FORMATS["data shapes"]  # part of the cache's name
 UNIT = 8  # positions are integers in eighths of a pixel
 
 Grid = npt.NDArray[np.int64]
+Small = npt.NDArray[np.int32]
 
 
 @reads("shapes")
@@ -217,18 +219,26 @@ def _ground(side: int, rng: np.random.Generator) -> Grid:
     """Three octaves of bilinear value noise around a random colour, [side, side, 3]."""
     canvas: Grid = np.zeros((side, side, 3), np.int64) + rng.integers(50, 206, 3)
     for cells, amplitude in ((3, 36), (9, 18), (31, 8)):
-        knots: Grid = rng.integers(-amplitude, amplitude + 1, (cells + 1, cells + 1, 3))
-        at = np.arange(side) * cells * 64 // side
-        low, part = at // 64, at % 64
-        rows: Grid = knots[low] * (64 - part)[:, None, None] + knots[low + 1] * part[:, None, None]
-        blend = rows[:, low] * (64 - part)[None, :, None] + rows[:, low + 1] * part[None, :, None]
-        canvas = np.asarray(canvas + blend // 4096, np.int64)
+        knots: Small = rng.integers(-amplitude, amplitude + 1, (cells + 1, cells + 1, 3)).astype(np.int32)
+        low, part = _between(side, cells)
+        rows: Small = knots[low] * (64 - part)[:, None, None] + knots[low + 1] * part[:, None, None]
+        across = np.ascontiguousarray(rows.transpose(1, 0, 2))  # [cells + 1, side, 3]: what is picked lies together
+        blend: Small = across[low] * (64 - part)[:, None, None] + across[low + 1] * part[:, None, None]
+        canvas += (blend >> 12).transpose(1, 0, 2)
     return canvas
+
+
+@kept
+def _between(side: int, cells: int) -> tuple[Small, Small]:
+    """For each pixel the knot before it, and how far it lies behind that in 64ths."""
+    at = (np.arange(side) * cells * 64 // side).astype(np.int32)
+    return at >> 6, at & 63
 
 
 def _paint(canvas: Grid, cover: Grid, contrast: int, rng: np.random.Generator) -> float:
     """Blends a shape in with a striped colour that differs from its ground; returns the colour distance."""
-    ground = canvas[cover > 0].mean(axis=0).astype(np.int64) if (cover > 0).any() else np.zeros(3, np.int64)
+    inside = canvas[cover > 0]
+    ground = inside.mean(axis=0).astype(np.int64) if len(inside) else np.zeros(3, np.int64)
     colour = rng.integers(20, 236, 3)
     for _ in range(20):
         if abs(colour - ground).max() >= contrast:
@@ -237,10 +247,18 @@ def _paint(canvas: Grid, cover: Grid, contrast: int, rng: np.random.Generator) -
     side = len(canvas)
     period, axis = int(rng.integers(4, 12)), int(rng.integers(2))
     stripes = (np.arange(side) // period % 2 * 2 - 1) * int(rng.integers(0, 22))
-    paint = colour + (stripes[:, None, None] if axis else stripes[None, :, None])
-    share = cover[:, :, None]
-    canvas[:] = (canvas * (16 - share) + paint * share + 8) // 16
+    part = _held(cover)
+    paint = colour + (stripes[part[0], None, None] if axis else stripes[None, part[1], None])
+    share = cover[part][:, :, None]
+    canvas[part] = (canvas[part] * (16 - share) + paint * share + 8) >> 4
     return float(abs(colour - ground).max())
+
+
+def _held(cover: Grid) -> tuple[slice, slice]:
+    """The rows and columns from the first to the last one that a shape covers."""
+    ends = [np.flatnonzero(cover.any(axis=axis)) for axis in (1, 0)]
+    rows, columns = (slice(int(e[0]), int(e[-1]) + 1) if len(e) else slice(0, 0) for e in ends)
+    return rows, columns
 
 
 def _occlude(canvas: Grid, owner: npt.NDArray[np.int64], covers: list[Grid], rng: np.random.Generator) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 from torch import nn
-from torchvision.models import resnet
 
 from assignbench.config.network import BackboneName, BackboneSpec
 from assignbench.detectors.backbones.base import Backbone
@@ -18,20 +17,20 @@ from assignbench.detectors.deform import DeformConv
 class Variant:
     """Blocks per stage, and the groups of a bottleneck and their width."""
 
-    block: type[resnet.BasicBlock | resnet.Bottleneck]
+    block: Literal["BasicBlock", "Bottleneck"]
     blocks: tuple[int, int, int, int]
     groups: int = 1
     width: int = 64
 
 
 VARIANTS: dict[BackboneName, Variant] = {
-    "resnet18": Variant(resnet.BasicBlock, (2, 2, 2, 2)),
-    "resnet34": Variant(resnet.BasicBlock, (3, 4, 6, 3)),
-    "resnet50": Variant(resnet.Bottleneck, (3, 4, 6, 3)),
-    "resnet101": Variant(resnet.Bottleneck, (3, 4, 23, 3)),
-    "resnext101-64x4d": Variant(resnet.Bottleneck, (3, 4, 23, 3), 64, 4),
-    "resnext101-32x8d": Variant(resnet.Bottleneck, (3, 4, 23, 3), 32, 8),
-    "resnext152-32x8d": Variant(resnet.Bottleneck, (3, 8, 36, 3), 32, 8),
+    "resnet18": Variant("BasicBlock", (2, 2, 2, 2)),
+    "resnet34": Variant("BasicBlock", (3, 4, 6, 3)),
+    "resnet50": Variant("Bottleneck", (3, 4, 6, 3)),
+    "resnet101": Variant("Bottleneck", (3, 4, 23, 3)),
+    "resnext101-64x4d": Variant("Bottleneck", (3, 4, 23, 3), 64, 4),
+    "resnext101-32x8d": Variant("Bottleneck", (3, 4, 23, 3), 32, 8),
+    "resnext152-32x8d": Variant("Bottleneck", (3, 8, 36, 3), 32, 8),
 }
 
 
@@ -40,10 +39,13 @@ class ResNet(Backbone):
 
     def __init__(self, variant: Variant) -> None:
         super().__init__()
-        net = resnet.ResNet(variant.block, list(variant.blocks), groups=variant.groups, width_per_group=variant.width)
+        from torchvision.models import resnet  # takes seconds, which most commands need not wait
+
+        block = getattr(resnet, variant.block)
+        net = resnet.ResNet(block, list(variant.blocks), groups=variant.groups, width_per_group=variant.width)
         self.stem = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool)
         self.layer1, self.layer2, self.layer3, self.layer4 = net.layer1, net.layer2, net.layer3, net.layer4
-        self.all_channels = tuple(width * variant.block.expansion for width in (64, 128, 256, 512))
+        self.all_channels = tuple(width * block.expansion for width in (64, 128, 256, 512))
 
     def deform(self, spec: BackboneSpec) -> Self:
         layers = {"c3": self.layer2, "c4": self.layer3, "c5": self.layer4}
