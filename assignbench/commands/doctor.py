@@ -13,7 +13,7 @@ from assignbench.commands import room
 from assignbench.commands.devices import choose_device
 from assignbench.commands.opening import Opened, open_study, read
 from assignbench.commands.pictured import wrong_pictures
-from assignbench.commands.weights import check_study_weights
+from assignbench.commands.weights import check_frozen, check_study_weights
 from assignbench.config.cell import CellConfig
 from assignbench.config.data import Split
 from assignbench.data.base import DetectionData
@@ -140,6 +140,7 @@ def _unreached(opened: Opened, data: str, images: int) -> list[str]:
 def _weights(opened: Opened, console: Console, wrong: list[str]) -> None:
     """Loads every weights file and compares it with the network that is to start from it."""
     try:
+        check_frozen(opened.study, opened.everything)
         count = check_study_weights(opened.study, opened.everything)
     except InputError as problem:
         wrong.append(str(problem))

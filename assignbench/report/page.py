@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from assignbench.analysis import ORDER, Result, StudyRecord, chosen, read_study_record
+from assignbench.analysis import ORDER, Analysis, Result, StudyRecord, chosen, read_study_record
 from assignbench.analysis.prepared import prepare
 from assignbench.errors import Contradiction
-from assignbench.records import read_cells, write_text
+from assignbench.records import write_text
 from assignbench.report.card import answer_card, banners
 from assignbench.report.cells import NOTE, write_cells
 from assignbench.report.content import Page, Picture, Section
@@ -64,9 +64,8 @@ def build(folder: Path, tell: Tell) -> Path:
 
 def prepare_finished(folder: Path) -> None:
     """What `report.prepare_report` does."""
-    study = read_study_record(folder, [c.id for c in read_cells(folder) if c.state == "done"])
-    selected = chosen(study.about.get("analyses") or [], ORDER)
-    prepare(study, [one.name for one in selected], lambda text: None, most=1)
+    study = read_study_record(folder)
+    prepare(study, [one.name for one in _selected(study)], lambda text: None, most=1)
 
 
 def publish(folder: Path, out: Path, tell: Tell) -> Path:
@@ -112,9 +111,14 @@ def write_report(
     return page
 
 
+def _selected(study: StudyRecord) -> list[Analysis]:
+    """The analyses that the page shows."""
+    return chosen(study.about.get("analyses") or [], ORDER)
+
+
 def page_of(study: StudyRecord, target: Target, tell: Tell) -> Page:
     """The page: the answer, the analyses in order, what was left out, what it ran on; figures are saved."""
-    selected = chosen(study.about.get("analyses") or [], ORDER)
+    selected = _selected(study)
     prepare(study, [one.name for one in selected], tell)
     answers: dict[str, list[Result] | str] = {}
     sections: list[Section] = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from functools import cache as kept
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -228,7 +228,7 @@ def _ground(side: int, rng: np.random.Generator) -> Grid:
     return canvas
 
 
-@kept
+@lru_cache
 def _between(side: int, cells: int) -> tuple[Small, Small]:
     """For each pixel the knot before it, and how far it lies behind that in 64ths."""
     at = (np.arange(side) * cells * 64 // side).astype(np.int32)
