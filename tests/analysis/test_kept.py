@@ -171,7 +171,7 @@ def test_all_that_is_asked_of_a_cell_alone_is_prepared(folder: Path) -> None:
 
 def test_side_by_side_gives_the_same(folder: Path, expected, monkeypatch) -> None:
     monkeypatch.setattr(prepared, "MANY_BYTES", 0)
-    monkeypatch.setattr(prepared, "_cores", lambda: 2)
+    monkeypatch.setattr(prepared, "available_cores", lambda: 2)
     told: list[str] = []
     record = read_study_record(folder)
     monkeypatch.setattr(prepared, "prepare_cell", pytest.fail)  # all of it was found in the files of the others
