@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -31,13 +31,20 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def start(folders: Sequence[Path], device: str, threads: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
+def start(
+    folders: Sequence[Path], device: str, threads: int, log: IO[bytes], more: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     """Starts the process of cells, by which every launcher trains them on whatever machine.
 
-    It ends when this process is gone, and what it prints goes to `log`.
+    It ends when this process is gone, and what it prints goes to `log`. `more` is added to its environment.
     """
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    environment = {**os.environ, **dict.fromkeys(names, str(threads)), "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+    environment = {
+        **os.environ,
+        **dict.fromkeys(names, str(threads)),
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        **(more or {}),
+    }
     started = command("assignbench.engine.run", [*map(str, folders), device, str(os.getpid())])
     return subprocess.Popen(  # noqa: S603 (our own interpreter and module)
         started, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment

@@ -43,7 +43,7 @@ COMMANDS = [
     if line.strip()
 ]
 # What makes a command end in seconds: fewer scenes, fewer steps. Everything else of it stays as written.
-SHORT = ["--set", "schedule.steps=3", "--set", "data.train_images=12", "--set", "data.test_images=4", "--only", "*iou*"]
+SHORT = ["--set", "schedule.steps=3", "--set", "data.train_images=16", "--set", "data.test_images=4", "--only", "*iou*"]
 
 
 def timed(line: str) -> object:

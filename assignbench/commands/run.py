@@ -112,7 +112,7 @@ def _train(
     """Trains the cells that are not done."""
     study, cells = opened.study, opened.cells
     waiting = [c for c in cells if records[c.id].state != "done"]
-    workers = options.workers or default_workers(device[0], study.spec.schedule.threads * processes.number)
+    workers = options.workers or default_workers(device[0], study.spec.schedule.threads, processes.number)
     workers = 1 if processes.meeting else workers
     if not options.quiet:
         kept = len(cells) - len(waiting)

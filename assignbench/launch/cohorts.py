@@ -32,15 +32,16 @@ def in_cohorts(jobs: Sequence[Job], most: int) -> list[Job]:
 def most_together(choice: str, device: str, jobs: Sequence[Job], workers: int) -> int:
     """How many cells a cohort holds by the word `auto`, `off` or a number.
 
-    `auto` on a GPU: as many as `ON_A_GPU`. On a CPU there is only the reading of images to be saved: no core may be
-    left idle for it, and scenes, which are read in no time, are trained one by one.
+    `auto` on a GPU: as many as `ON_A_GPU`, or fewer where another GPU would be left idle. On a CPU there is only the
+    reading of images to be saved: no core may be left idle for it, and scenes, which are read in no time, are trained
+    one by one.
     """
     if choice != "auto":
         return 1 if choice == "off" else int(choice)
+    trained = [job for job in jobs if job.after is None]
     if device == "cuda":
-        return ON_A_GPU
-    trained = [job for job in jobs if job.after is None and job.config.data.kind != "shapes"]
-    return max(1, len(trained) // max(1, workers))
+        return max(1, min(ON_A_GPU, -(-len(trained) // max(1, workers))))
+    return max(1, sum(job.config.data.kind != "shapes" for job in trained) // max(1, workers))
 
 
 def _seen_by(job: Job) -> str:

@@ -78,6 +78,8 @@ def test_one_that_takes_a_training_stays_alone(jobs) -> None:
         ("off", "cuda", "voc", 1, 1),
         ("5", "cpu", "shapes", 2, 5),
         ("auto", "cuda", "shapes", 1, ON_A_GPU),
+        ("auto", "cuda", "shapes", 4, 6),
+        ("auto", "cuda", "voc", 64, 1),
         ("auto", "cpu", "shapes", 2, 1),
         ("auto", "cpu", "voc", 2, 12),
         ("auto", "cpu", "voc", 64, 1),

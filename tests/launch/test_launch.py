@@ -6,9 +6,11 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from assignbench import methods, starting
@@ -210,9 +212,56 @@ def test_cancel_ends_a_process_that_will_not_end(monkeypatch) -> None:
 
 
 def test_workers_follow_the_cores() -> None:
-    assert default_workers("cuda", 1) == 1
     assert default_workers("cpu", 10**6) == 1
-    assert default_workers("cpu", 1) >= 1
+    assert default_workers("cpu", 1) >= default_workers("cpu", 1, 2) >= 1
+
+
+@pytest.mark.parametrize(
+    ("count", "named", "gpus"),
+    [
+        (0, "", []),
+        (3, "", ["0", "1", "2"]),
+        (2, "5, GPU-7f", ["5", "GPU-7f"]),
+        (1, "5,-1,6", ["5"]),  # CUDA reads the list up to the first that is not there
+        (2, "4,,5", ["0", "1"]),
+    ],
+)
+def test_gpus_are_named_as_the_process_sees_them(count, named, gpus, monkeypatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: count)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    assert local.visible_gpus() == gpus
+    for processes in (1, 2, 3):
+        assert default_workers("cuda", 64, processes) == max(1, count // processes)
+
+
+@pytest.mark.parametrize("draw", range(10))
+def test_cells_are_spread_over_the_gpus(jobs, monkeypatch, draw) -> None:
+    """Cells that begin and end in any order: each has its own GPUs, none is used twice while another one is idle."""
+    rng, gpus, each = np.random.default_rng(draw), [f"gpu{n}" for n in range(1 + draw % 5)], 1 + draw % 2
+    running: list[Started] = []
+
+    class Started:
+        def __init__(self, command: list[str], env: dict[str, str], **options: object) -> None:
+            self.gpus = env["CUDA_VISIBLE_DEVICES"].split(",")
+            running.append(self)
+
+        def poll(self) -> int | None:
+            return None if self in running else 0
+
+    monkeypatch.setattr(starting.subprocess, "Popen", Started)
+    monkeypatch.setattr(local, "visible_gpus", lambda: gpus)
+    job = replace(jobs[0], paths=jobs[0].paths.model_copy(update={"processes": each}))
+    job.folder.mkdir(parents=True)
+    launcher = LocalProcesses("cuda")
+    for _ in range(40):
+        if running and rng.random() < 0.4:
+            running.pop(int(rng.integers(len(running))))
+        before = Counter(gpu for process in running for gpu in process.gpus)
+        launcher.submit(job)
+        taken = running[-1].gpus
+        assert len(set(taken)) == len(taken) == min(each, len(gpus))
+        others = [before[gpu] for gpu in gpus if gpu not in taken]
+        assert max(before[gpu] for gpu in taken) <= min(others, default=10**6)
 
 
 def test_configuration_is_written_once_and_whole(jobs) -> None:
