@@ -15,12 +15,12 @@ FINE = ("p", "p_holm")  # columns with four decimals
 PRINTED = "published"  # columns of a paper's own numbers, which are never rounded
 
 
-def percent(mean: float | None, half: float | None = None, n: int = 3) -> str:
-    """A share as per cent with its half-width; marked where a single value stands behind it."""
+def percent(mean: float | None, half: float | None = None, *, marked: bool = False) -> str:
+    """A share as per cent with its half-width; `marked` where it rests on one seed, unlike its neighbours."""
     if mean is None or np.isnan(mean):
         return "n/a"
     text = f"{100 * mean:.1f}"
-    text += ONE_SEED if n < 2 else ""
+    text += ONE_SEED if marked else ""
     return text if half is None or np.isnan(half) else f"{text} ± {100 * half:.1f}"
 
 

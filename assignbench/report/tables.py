@@ -146,6 +146,7 @@ def average_tables(
         voc = ", VOC2007 11-point AP as AP07" if "AP07" in metrics else ""
         header = ["method", *metrics, f"Δ{metrics[0]}", "to"]
         gone = (lost or {}).get((data, detector), {})
+        mixed = bool((group.n < 2).any() and (group.n > 1).any())
         rows: list[list[str]] = []
         marks: dict[tuple[int, int], Mark] = {}
         for method in methods:
@@ -154,7 +155,7 @@ def average_tables(
                 if method in gone:
                     rows.append([method, *[gone[method]] * len(metrics), "–", "–"])
                 continue
-            shown = [percent(c.mean, c.half, c.n) if c else "n/a" for c in cells]
+            shown = [percent(c.mean, c.half, marked=mixed and c.n < 2) if c else "n/a" for c in cells]
             first = cells[0]
             gain = difference(first.delta, first.delta_half, first.delta_n) if first else "–"
             for column, cell in enumerate(cells, start=1):
@@ -198,8 +199,10 @@ def _average_notes(group: pd.DataFrame) -> list[str]:
         notes.append("Bold: resolvably above the second.")
     if bool((group.pair == "recipe").any()):
         notes.append("recipe: the pair differs in more than the assigner; the first section says in which parts.")
-    if bool((group.n < 2).any()):
-        notes.append(f"{ONE_SEED} one seed: ± is for other test images, these models; no verdict can rest on it.")
+    single = group.n < 2
+    if bool(single.any()):
+        who = "" if bool(single.all()) else f"{ONE_SEED} one seed: "
+        notes.append(f"{who}± is for other test images, these models; no verdict can rest on it.")
     told = group[group.reason != ""].drop_duplicates("method")
     notes += [f"Δ of {r.method} to {r.baseline} is not testable: {r.reason}." for r in told.itertuples()]
     gains = group[(group.metric == group.metric.iloc[0]) & (group.delta_n >= LEAST_SEEDS)]
@@ -321,6 +324,7 @@ CONSTANTS: Mapping[str, Callable[[Any], str]] = {
     "baseline": lambda v: f"Compared with {v}.",
     "pair": lambda v: {"assigner": "Pairs differ in the assigner alone."}.get(v, f"pair: {v}."),
     "unit": lambda v: f"In {v}.",
+    "kind": lambda v: f"NMS: {v}.",
     "pareto": lambda v: {"not compared": "No Pareto front, as the notes say."}.get(v, f"pareto: {v}."),
     "gain_population": lambda v: f"± of gains: for {v}.",
     "difference_population": lambda v: f"± of differences: for {v}.",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from assignbench.analysis.estimates import LEAST_SEEDS
 from assignbench.analysis.result import SEEDS, Result
 from assignbench.analysis.verdicts import HIGHER, LOWER
 from assignbench.report.tables import (
@@ -219,12 +220,15 @@ class _Wide:
         return text if np.isnan(half) else f"{text} ± {self.scale * half:.{self.digits}f}"
 
     def _head(self, level: str) -> str:
-        """A group's name, with how many objects or images it holds where that is the same for all methods."""
+        """A group's name, with what of it is the same for all methods: its mean aspect ratio, its images or objects."""
         here = self.frame[self.frame[self.layout.columns].astype(str) == level]
+        told = []
+        if "aspect_ratio" in here and here.aspect_ratio.nunique() == 1:
+            told.append(f"aspect ratio {here.aspect_ratio.iloc[0]:.1f}")
         for column in ("images", "objects"):
             if column in here and here[column].nunique() == 1:
                 count = int(here[column].iloc[0])
-                return f"{level} ({count} {column if count != 1 else column[:-1]})"
+                return f"{level} ({', '.join([*told, f'{count} {column if count != 1 else column[:-1]}'])})"
         return level.replace("_", " ") if self.layout.columns == "factor" else level
 
     def _unit(self) -> str:
@@ -251,6 +255,9 @@ class _Wide:
 
     def _verdicts(self, marked: bool) -> list[str]:
         if self.value.verdict and self.value.verdict in self.frame:
+            seeds = self.result.frame.get("n")
+            if seeds is not None and not marked and bool((seeds.fillna(0) < LEAST_SEEDS).all()):
+                return ["With fewer than three seeds no verdict can rest on an interval.", *self.result.notes]
             what = "Marked: resolved" if marked else "Nothing here is resolved"
             return [f"{what} after Holm's correction over {self.value.family}.", *self.result.notes]
         return list(self.result.notes)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -149,16 +151,15 @@ def test_rates_and_decay_of_parameters(changes, expected) -> None:
 
 
 @pytest.mark.slow
-def test_a_compiled_network_gives_the_same_losses(tmp_path) -> None:
-    """On the processor torch.compile needs a C++ compiler; without one the reason says what to set."""
+def test_a_compiled_network_gives_the_same_losses(monkeypatch) -> None:
+    """The graphs of forward and backward pass; the code that torch makes of them takes a minute, and is torch's own."""
+    compiling = Mock(side_effect=partial(torch.compile, backend="aot_eager"))
+    monkeypatch.setattr(torch, "compile", compiling)
     plain, compiled = cell(amp="none"), cell(amp="none", compile=True)
+    assert compiling.call_count == 1
     assert compiled.learner.model.state_dict().keys() == plain.learner.model.state_dict().keys()
     batches = list(plain.loader.batches(0, 1))
-    try:
-        _, update = compiled.learner.learn(batches, 0)
-    except Exception as problem:
-        assert "schedule.compile: false" in reason_of(problem)
-        pytest.skip(f"torch.compile does not work here: {type(problem).__name__}")
+    _, update = compiled.learner.learn(batches, 0)
     _, wanted = plain.learner.learn(batches, 0)
     torch.testing.assert_close(update.loss, wanted.loss, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(update.norm, wanted.norm, rtol=1e-3, atol=1e-5)

@@ -20,11 +20,11 @@ from assignbench.report.tables import (
 
 
 def test_percent_and_difference() -> None:
-    assert percent(0.4321, 0.01, 3) == "43.2 ± 1.0"
-    assert percent(0.4321, None, 1) == "43.2†"
+    assert percent(0.4321, 0.01) == "43.2 ± 1.0"
+    assert percent(0.4321, marked=True) == "43.2†"
     assert percent(None) == percent(math.nan) == "n/a"
     assert difference(0.02, 0.005, 3) == "+2.0 ± 0.5"
-    assert percent(0.4321, 0.01, 1) == "43.2† ± 1.0"  # over images
+    assert percent(0.4321, 0.01, marked=True) == "43.2† ± 1.0"  # over images
     assert difference(-0.02, 0.5, 2) == "-2.0 ± 50.0 (n=2: not resolvable)"
     assert difference(-0.02, None, 1) == "-2.0 (n=1: not resolvable)"
     assert difference(math.nan, None, 0) == "–"
@@ -54,8 +54,12 @@ def test_the_table_ends_with_what_it_could_resolve() -> None:
     (two,) = average_tables(averages(2), ["iou", "mg"])
     assert two.notes[-1].startswith("± of a method") and any("cannot resolve" in n for n in two.notes)
     (single,) = average_tables(averages(1), ["iou", "mg"])
-    assert "42.0† ± 1.0" in single.rows[1]
+    assert "42.0 ± 1.0" in single.rows[1]
+    assert any(n.startswith("± is for other test images, these models") for n in single.notes)
     assert any("cannot resolve any difference" in n for n in single.notes)
+    (mixed,) = average_tables(averages(3).assign(n=[3, 1]), ["iou", "mg"])
+    assert mixed.rows[0][1] == "40.0 ± 1.0" and mixed.rows[1][1] == "42.0† ± 1.0"
+    assert any(n.startswith("† one seed: ± is for other test images") for n in mixed.notes)
 
 
 def test_a_difference_that_cannot_be_tested_says_why() -> None:

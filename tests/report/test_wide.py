@@ -89,3 +89,12 @@ def test_intervals_for_different_populations_say_so_by_group() -> None:
 def test_a_result_without_a_layout_is_left_as_it_is() -> None:
     assert wide_tables(Result("mine", "c", groups(["a"]).frame), PLACE) == []
     assert wide_tables(Result("size", "c", pd.DataFrame({"other": [1]})), PLACE) == []
+
+
+def test_verdicts_of_few_seeds_and_categories_say_what_they_are() -> None:
+    result = groups(["disc", "bar"])
+    frame = result.frame.assign(verdict="not resolvable", aspect_ratio=result.frame.group.map({"disc": 1.04, "bar": 3}))
+    for seeds, told in ((3, "Nothing here is resolved after Holm's"), (1, "With fewer than three seeds no verdict")):
+        gain, _ = wide_tables(Result("size", "By area", frame.assign(n=seeds), {"AP": "AP", "gain": "AP"}), PLACE)
+        assert any(note.startswith(told) for note in gain.notes)
+        assert gain.header[1:] == ["disc (aspect ratio 1.0, 10 objects)", "bar (aspect ratio 3.0, 11 objects)"]
