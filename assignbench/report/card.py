@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -37,8 +38,12 @@ def answer_card(
     found = differences.get("differences", pd.DataFrame())
     told = claims.get("claims", pd.DataFrame())
     words = told.verdict.value_counts() if "verdict" in told else pd.Series(dtype=int)
+    verdicts = _verdicts(study, found)
+    asides = {verdict.aside for verdict in verdicts}
+    shared = asides.pop() if len(asides) == 1 and len(verdicts) > 1 else ""
     return Card(
-        verdicts=_verdicts(study, found),
+        verdicts=[replace(verdict, aside="") for verdict in verdicts] if shared else verdicts,
+        aside=shared,
         finished=finished,
         asked=finished + sum(states.values()),
         states=", ".join(f"{n} {state}" for state, n in states.items()),
@@ -87,7 +92,8 @@ def _gain(row: pd.Series, metric: str) -> str:
 
 
 def _at_one(row: pd.Series, study: StudyRecord, metric: str, needed: _Needed) -> Verdict:
-    head = f"{_words(metric)[row.verdict]} {row.baseline}"
+    alone = row.verdict == OPEN and row.n < 2  # nothing was decided, however large it is
+    head = f"{'against' if alone else _words(metric)[row.verdict]} {row.baseline}"
     if row.verdict == NOT_TESTABLE:
         return Verdict(row.method, "none", f"{head}: {row.reason}.")
     aside = ""

@@ -81,9 +81,13 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Card:
-    """The answer: a verdict per method, how many cells it rests on, and what became of what was expected."""
+    """The answer: a verdict per method, how many cells it rests on, and what became of what was expected.
+
+    `aside`: what would stand beside every one of several verdicts.
+    """
 
     verdicts: list[Verdict]
+    aside: str
     finished: int
     asked: int
     states: str  # of the cells that are not finished

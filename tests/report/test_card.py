@@ -48,6 +48,20 @@ def test_a_sentence_for_every_method_from_its_verdict(monkeypatch) -> None:
     assert lost.tone == "none" and lost.sentence == "cannot be compared with iou: no finished cell of iou (3 failed)."
 
 
+def test_what_is_so_of_all_is_said_once(monkeypatch) -> None:
+    monkeypatch.setattr(card, "measured_spreads", lambda study, metrics: pd.DataFrame())
+    one = [row("mg", "not resolvable", -0.09, n=1), row("paa", "not resolvable", n=1)]
+    told = made(one)
+    assert [v.sentence for v in told.verdicts] == [
+        "against iou: -9.0 ± 1.0 points of AP.",
+        "against iou: +2.0 ± 1.0 points of AP.",
+    ]
+    assert told.aside.startswith("One seed carries no verdict") and not any(v.aside for v in told.verdicts)
+    for rows in (one[:1], [one[0], row("paa", "higher")]):  # one alone, and another one that has a verdict
+        found = made(rows)
+        assert found.aside == "" and found.verdicts[0].aside.startswith("One seed")
+
+
 def test_of_an_error_less_is_better() -> None:
     (told,) = made([row("mg", "higher", metric="oLRP")], primary="oLRP").verdicts
     assert told.sentence.startswith("is worse than iou")

@@ -86,6 +86,7 @@ def _card(page: Page) -> list[str]:
         said = " ".join(filter(None, (escaped(verdict.sentence), escaped(verdict.aside))))
         lines.append(f"- **{escaped(verdict.method)}** {said}")
     lines += [""] if card.verdicts else []
+    lines += [escaped(card.aside), ""] if card.aside else []
     states = f" ({escaped(card.states)})" if card.states else ""
     lines += [f"{card.finished} of {card.asked} cells finished{states}.", ""]
     if card.claims:
