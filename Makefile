@@ -26,11 +26,13 @@ types: $(READY)
 
 check: lint types test faults
 
-# Names, versions and hashes only: pip takes them from wherever it is configured to.
+# Names, versions and hashes only: pip takes them from wherever it is configured to. Where uv is at hand and finds them,
+# it takes a third of the time.
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'AssignBench needs Python 3.11 or newer; set PYTHON=...')"
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	{ command -v uv && uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock; } || \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	touch $@
 
