@@ -31,7 +31,7 @@ check: lint types test faults
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'AssignBench needs Python 3.11 or newer; set PYTHON=...')"
 	$(PYTHON) -m venv .venv
-	{ command -v uv && uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock; } || \
+	{ command -v uv >/dev/null && uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock; } || \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	touch $@

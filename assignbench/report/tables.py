@@ -146,7 +146,7 @@ def average_tables(
         voc = ", VOC2007 11-point AP as AP07" if "AP07" in metrics else ""
         header = ["method", *metrics, f"Δ{metrics[0]}", "to"]
         gone = (lost or {}).get((data, detector), {})
-        mixed = bool((group.n < 2).any() and (group.n > 1).any())
+        mixed = (group.n < 2).nunique() > 1
         rows: list[list[str]] = []
         marks: dict[tuple[int, int], Mark] = {}
         for method in methods:
@@ -164,7 +164,7 @@ def average_tables(
             rows.append([method, *shown, gain, compared_to(first.baseline, first.pair) if first else "–"])
         caption = f"{detector} on {data}, {split} split: COCO AP{voc} in points"
         owners = [row[0] for row in rows]
-        notes = _average_notes(group)
+        notes = _average_notes(group, mixed=mixed)
         seeds = [seeds_note(dict(zip(group.method, group.n, strict=True)))]
         tables.append(Table(caption, header, rows, notes, marks=marks, owners=owners, constants=seeds, data=group))
     for (data, detector), gone in (lost or {}).items():
@@ -193,15 +193,14 @@ def compared_to(baseline: str, pair: str) -> str:
     return f"{baseline} (recipe)" if pair == "recipe" else baseline
 
 
-def _average_notes(group: pd.DataFrame) -> list[str]:
+def _average_notes(group: pd.DataFrame, *, mixed: bool) -> list[str]:
     notes = []
     if "leads" in group and bool(group.leads.any()):
         notes.append("Bold: resolvably above the second.")
     if bool((group.pair == "recipe").any()):
         notes.append("recipe: the pair differs in more than the assigner; the first section says in which parts.")
-    single = group.n < 2
-    if bool(single.any()):
-        who = "" if bool(single.all()) else f"{ONE_SEED} one seed: "
+    if bool((group.n < 2).any()):
+        who = f"{ONE_SEED} one seed: " if mixed else ""
         notes.append(f"{who}± is for other test images, these models; no verdict can rest on it.")
     told = group[group.reason != ""].drop_duplicates("method")
     notes += [f"Δ of {r.method} to {r.baseline} is not testable: {r.reason}." for r in told.itertuples()]

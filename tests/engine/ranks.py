@@ -4,8 +4,8 @@ as the process of other tests may have, cannot do so in a fork.
 
 from __future__ import annotations
 
+import io
 import multiprocessing
-import pickle
 import traceback
 from collections.abc import Callable
 from datetime import timedelta
@@ -29,7 +29,7 @@ def together(size: int, folder: Path, work: Callable[..., Any], *arguments: Any)
         context.Process(target=_one, args=(folder, rank, size, there, work, arguments)).start()
         there.close()  # so that a process that is gone leaves nobody waiting
         ends.append(here)
-    found = [pickle.loads(end.recv_bytes()) for end in ends]  # what this test's own processes sent
+    found = [torch.load(io.BytesIO(end.recv_bytes()), weights_only=True) for end in ends]
     told = [problem for problem, _ in found if problem]
     assert not told, "\n".join(told)
     return [result for _, result in found]
@@ -46,4 +46,6 @@ def _one(
         dist.destroy_process_group()
     except BaseException:
         told = f"rank {rank}: {traceback.format_exc()}", None
-    to.send_bytes(pickle.dumps(told))  # as bytes: tensors would be sent as names of memory that ends with this process
+    sent = io.BytesIO()  # as bytes: tensors would be sent as names of memory that ends with this process
+    torch.save(told, sent)
+    to.send_bytes(sent.getvalue())
