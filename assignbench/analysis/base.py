@@ -24,7 +24,7 @@ from assignbench.measure.coco import COCO_LIMITS
 from assignbench.measure.matching import Matches, Overlaps, match, overlaps_of
 from assignbench.measure.precision import average_precision, average_recall, mean_over_classes
 from assignbench.plugins import imported
-from assignbench.records import CellRecord, read_about, read_cells, refuse_old
+from assignbench.records import CellRecord, Snapshot, read_about, read_cells, refuse_old
 from assignbench.records.contents import check_others, check_table, read_environment
 from assignbench.records.hashes import FileHashes
 from assignbench.records.manifest import CACHE, MANIFEST, listed
@@ -304,7 +304,7 @@ def read_study_record(folder: Path, only: Sequence[str] | None = None) -> StudyR
     names = about.get("cells", [c.id for c in read_cells(folder)])
     cells, unreadable, opened = [], [], {}
     asked = [n for n in names if (folder / n).is_dir() and (only is None or n in only)]
-    for record in (CellRecord(folder / n, thorough=True, digest=remembered(folder / n)) for n in asked):
+    for record in (Snapshot(folder / n, thorough=True, digest=remembered(folder / n)) for n in asked):
         refuse_old(record)
         try:
             _ = record.config

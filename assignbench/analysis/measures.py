@@ -25,6 +25,7 @@ from assignbench.measure.precision import Interpolation, average_precision, aver
 from assignbench.measure.voc import VOC_THRESHOLDS, match_voc
 
 REPLICATES = 200
+WHOLE = "whole"  # the weights of every image once
 LEAST_IMAGES = 20  # that hold an object of a part; with fewer, the bootstrap's intervals are far too short
 LrpPart = Literal["optimal", "localization", "false_alarms", "missed"]
 ERRORS = ("oLRP", "oLRP_loc", "oLRP_fp", "oLRP_fn", "D_ECE")  # of these measures less is better
@@ -63,7 +64,7 @@ Weighted = Callable[[CellData, ImageWeights], Floats]  # -> the measure [R]
 
 def whole(images: int) -> ImageWeights:
     """Every image once: one row."""
-    return ImageWeights("whole", np.ones((1, images)))
+    return ImageWeights(WHOLE, np.ones((1, images)))
 
 
 def bootstrap(images: int, replicates: int = REPLICATES) -> ImageWeights:
@@ -237,9 +238,11 @@ def precision_by_class(cell: CellData, weights: ImageWeights) -> Floats:
     """AP [R, T, C] at COCO's thresholds."""
 
     def compute() -> Floats:
-        if weights.name != draws_of(cell).name:
-            return average_precision(cell.matches, weights.rows)
-        return stretched(drawn_precision(cell)[1:], stretch(cell))
+        if weights.name == draws_of(cell).name:
+            return stretched(drawn_precision(cell)[1:], stretch(cell))
+        if weights.name == WHOLE:
+            return drawn_precision(cell)[:1]
+        return average_precision(cell.matches, weights.rows)
 
     return cell.once(("precision", weights.name), compute)
 
@@ -267,9 +270,10 @@ def _recall(limit: int, cell: CellData, weights: ImageWeights) -> Floats:
 
 def _voc(thresholds: slice, interpolation: Interpolation, cell: CellData, weights: ImageWeights) -> Floats:
     def compute() -> Floats:
-        matches = cell.once("voc matches", partial(_voc_matches, cell))
+        matches = cell.once("voc matches", partial(_voc_matches, cell)).at(asked)
         return average_precision(matches, weights.rows, interpolation=interpolation)
 
+    asked = AT_50 if interpolation == "area" else ALL  # what there is a measure of
     found = cell.once(("voc", interpolation, weights.name), compute)
     return _over_classes(cell, found[:, thresholds], weights)
 

@@ -164,6 +164,11 @@ class Matches:
         late = self.overlaps.rank >= count
         return replace(self, ignored=self.ignored | late[:, None], found=np.where(late[:, None], -1, self.found))
 
+    def at(self, thresholds: slice) -> Matches:
+        """The same at some of the thresholds."""
+        found, ignored = self.found[:, thresholds], self.ignored[:, thresholds]
+        return replace(self, thresholds=self.thresholds[thresholds], found=found, ignored=ignored)
+
     def reached(self) -> Bools:
         """Which objects [M, T] were found at each threshold."""
         hit = np.zeros((len(self.counted), len(self.thresholds)), np.bool_)

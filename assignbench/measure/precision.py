@@ -144,7 +144,7 @@ class _Class:
             wrong = at.wrong[kept] if group is None else at.wrong[kept] * share
             # Where all are found the recall ends at 1, in whatever order weights were added.
             whole = tp[-1] if len(tp) == count else present
-            recall = np.divide(tp, whole, out=np.zeros_like(tp), where=whole > 0)
+            recall = tp / np.where(whole > 0, whole, np.inf)
             values[t] = _interpolated(recall, tp / (tp + wrong + np.spacing(1.0)), interpolation)
         values[:, present <= 0] = np.nan
         return values
@@ -167,7 +167,9 @@ def _interpolated(recall: Floats, precision: Floats, interpolation: Interpolatio
     if interpolation == "area":
         return np.asarray(np.einsum("hr,hr->r", np.diff(recall, axis=0, prepend=0.0), envelope))
     levels = RECALLS if interpolation == "coco" else ELEVEN
-    steps = np.diff(_reached(levels, recall), axis=0, prepend=0)  # levels that a hit is the first to reach
+    reached = _reached(levels, recall)
+    steps = reached.copy()  # levels that a hit is the first to reach
+    steps[1:] -= reached[:-1]
     if recall.shape[1] == 1:  # the sum over levels that a cell's own records have, to the last bit
         return np.atleast_1d(np.r_[np.repeat(envelope, steps[:, 0]), np.zeros(len(levels) - steps.sum())].mean())
     return np.asarray(np.einsum("hr,hr->r", steps, envelope) / len(levels))

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -236,6 +236,26 @@ class CellRecord:
     def probe_visits(self) -> list[Path]:
         """The probe tables in the order of their visits."""
         return sorted((self.folder / "probes").glob("visit-*.parquet"))
+
+
+@dataclass(frozen=True)
+class Snapshot(CellRecord):
+    """A cell's folder as it was when it was first asked: a report asks for a cell's state beside each of its tables."""
+
+    @cached_property
+    def config(self) -> AnyConfig:
+        """As `CellRecord.config`."""
+        return super().config
+
+    @cached_property
+    def state(self) -> State:
+        """As `CellRecord.state`."""
+        return super().state
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """As `CellRecord.environment`."""
+        return super().environment
 
 
 def read_config(folder: Path) -> AnyConfig:
