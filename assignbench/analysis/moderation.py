@@ -3,6 +3,11 @@
 Three seeds say little about their own spread: by chance some pairs agree to a tenth of a point and look certain. Over
 the pairs of a table the spreads are alike, so each variance is drawn towards what all of them say, by as much as they
 agree beyond chance, and the test gains the degrees of freedom that the others lend.
+
+Few pairs cannot tell whether their spreads are alike, and a pair that varies more than the others would borrow a
+certainty that it does not have. So what they lend is bounded (`lent`): where one deviation is twice the others', a
+family of tests of methods that are equal gives a false word in 5 to 6 % of studies and not in 8 (where it is three
+times theirs, in 7 to 9 % and not in 12).
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 # Two differences to one baseline share its training: their variances correlate by the square of one half.
 SHARED = 0.25
+MOST_LENT = 4.0  # degrees of freedom
 
 
 @dataclass(frozen=True)
@@ -40,14 +46,19 @@ def moderated(variances: Sequence[float], freedoms: Sequence[float], baselines: 
     if len(used) < 2:
         return result
     s2, d = own[used], own_freedom[used]
-    prior, prior_freedom = prior_of(s2, d)
-    if np.isinf(prior_freedom):
-        result.variance[used] = prior
-    else:
-        result.variance[used] = (prior_freedom * prior + d * s2) / (prior_freedom + d)
+    prior, agreed = prior_of(s2, d)
+    prior_freedom = lent(agreed, len(used))
+    result.variance[used] = (prior_freedom * prior + d * s2) / (prior_freedom + d)
     most = pooled_freedom(d, [baselines[int(k)] for k in used])
     result.freedom[used] = np.maximum(np.minimum(prior_freedom + d, most), d)
     return result
+
+
+def lent(agreed: float, pairs: int) -> float:
+    """The degrees of freedom that so many pairs lend each of them, whose variances agree by `agreed` of them: no more
+    than four, and less where fewer than six pairs speak (two lend nothing).
+    """
+    return min(agreed, MOST_LENT, max(0.0, pairs - 2.0))
 
 
 def related(pairs: Sequence[tuple[Hashable, Hashable]]) -> list[int]:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from assignbench.analysis.estimates import LEAST_SEEDS, POWER, Floats, Source, power_of, smallest_of
 from assignbench.analysis.measures import REPLICATES
-from assignbench.analysis.moderation import pooled_freedom
+from assignbench.analysis.moderation import lent, pooled_freedom
 
 MOST_SEEDS = 200  # what is looked through; a study that needs more is told so
 MOST_IMAGES = 10_000_000
@@ -72,8 +72,15 @@ def sources_of(spread: Spread, seeds: int, asked: Comparisons) -> list[Source]:
     """The errors of a difference in a study of so many seeds, with the degrees of freedom that it will know them by."""
     own = float(seeds - 1)
     most = pooled_freedom(np.full(len(asked.shared), own), asked.shared)
-    freedom = max(min(spread.prior + own, most), own)
-    return [Source(spread.seeds / seeds**0.5, freedom), Source(spread.images, REPLICATES - 1.0)]
+    freedom = max(min(lent(spread.prior, len(asked.shared)) + own, most), own)
+    return [Source(spread.seeds / seeds**0.5, freedom), _of_images(spread)]
+
+
+def _of_images(spread: Spread) -> Source:
+    """What the test images put on a mean difference, known as the analysis will know it: by its replicates, and by no
+    more images than there are.
+    """
+    return Source(spread.images, max(1.0, min(REPLICATES, spread.tested) - 1.0))
 
 
 def power(spread: Spread, difference: float, seeds: int, asked: Comparisons) -> float:
@@ -88,7 +95,7 @@ def smallest(spread: Spread, seeds: int, asked: Comparisons) -> float:
 
 def floor(spread: Spread, asked: Comparisons) -> float:
     """The same with any number of seeds: what the test images alone hide."""
-    return smallest_of([Source(spread.images, REPLICATES - 1.0)], asked.tests)
+    return smallest_of([_of_images(spread)], asked.tests)
 
 
 @dataclass(frozen=True)

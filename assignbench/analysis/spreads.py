@@ -62,17 +62,18 @@ def spread_of(table: pd.DataFrame, metric: str, data: str, detectors: Sequence[s
     """The spread of a measure on a data set, pooled over its pairs, and what it is known from; None if not measured.
 
     Pairs at `detectors` are taken where there are any, else those of all detectors. Pairs whose methods never differed
-    say nothing of others. Test splits of one data set are taken to be equally large.
+    say nothing of others, unless there are no others. Test splits of one data set are taken to be equally large.
     """
-    rows = table[(table.data == data) & (table.metric == metric) & (table.seeds > 1) & (table.seed_deviation > 0)]
-    rows = rows[np.isfinite(rows.image_deviation.astype(float))]
+    rows = table[(table.data == data) & (table.metric == metric) & (table.seeds > 1)]
+    rows = rows[np.isfinite(rows.image_deviation.astype(float)) & np.isfinite(rows.seed_deviation.astype(float))]
+    rows = rows[rows.seed_deviation > 0] if (rows.seed_deviation > 0).any() else rows
     here = rows[rows.detector.isin(detectors)]
     rows = here if len(here) else rows
     if rows.empty:
         return None
     own = rows.seeds.to_numpy(float) - 1
     variances = rows.seed_deviation.to_numpy(float) ** 2
-    prior = prior_of(variances, own)[1] if len(rows) > 1 else float("inf")
+    prior = prior_of(variances, own)[1] if len(rows) > 1 and variances.any() else float("inf")
     spread = Spread(
         seeds=float((own * variances).sum() / own.sum()) ** 0.5,
         images=float((rows.image_deviation.astype(float) ** 2).mean()) ** 0.5,
