@@ -26,6 +26,8 @@ from assignbench.measure.voc import VOC_THRESHOLDS, match_voc
 
 REPLICATES = 200
 WHOLE = "whole"  # the weights of every image once
+ENOUGH_IMAGES = 5  # of a class, to tell how far a single image moves it
+NEXT_DRAW = 7  # no divisor of REPLICATES: classes take theirs from different draws
 LEAST_IMAGES = 20  # that hold an object of a part; with fewer, the bootstrap's intervals are far too short
 LrpPart = Literal["optimal", "localization", "false_alarms", "missed"]
 ERRORS = ("oLRP", "oLRP_loc", "oLRP_fp", "oLRP_fn", "D_ECE")  # of these measures less is better
@@ -97,14 +99,19 @@ def stretch(cell: CellData, inside: Bools | None = None) -> Floats:
     The weights of the n images that hold a class vary by less than those of all: the variance of a mean over them is
     (n - 1)/(n α + 1) of what it is, α being the weights' shape. A single image says nothing of others: 1.
     """
+    held = images_by_class(cell, inside)
+    factors = np.where(held > 0, 1.0, np.nan)
+    several = held > 1
+    factors[several] = np.sqrt((held[several] * _shape(len(cell.overlaps.images)) + 1) / (held[several] - 1))
+    return factors
+
+
+def images_by_class(cell: CellData, inside: Bools | None = None) -> Floats:
+    """How many images [C] hold an object of each class that counts, of all objects or of those `inside` [M] a part."""
     o = cell.overlaps
     counted = ~o.left_out if inside is None else inside & ~o.left_out
     places = np.unique(np.stack([o.object_label[counted], o.object_image[counted]]), axis=1)
-    held = np.bincount(places[0], minlength=o.classes).astype(float)
-    factors = np.where(held > 0, 1.0, np.nan)
-    several = held > 1
-    factors[several] = np.sqrt((held[several] * _shape(len(o.images)) + 1) / (held[several] - 1))
-    return factors
+    return np.bincount(places[0], minlength=o.classes).astype(float)
 
 
 def stretched(replicates: Floats, factors: Floats) -> Floats:
@@ -113,9 +120,38 @@ def stretched(replicates: Floats, factors: Floats) -> Floats:
     return np.asarray(centre + (replicates - centre) * factors)
 
 
+def lent(replicates: Floats, held: Floats) -> Floats:
+    """Replicates [R, T, C] in which a class that a single image holds (`held` [C]) varies as the others do.
+
+    What that image shows says nothing of another one, and in a mean over classes it counts as much as a class of a
+    thousand images. So it is given the deviations of the others' replicates, each as large as a single image of theirs
+    makes it, one class after the other and from other draws of the images than theirs. They are the same draws for
+    every cell of a data set: replicates of two cells stay paired.
+    """
+    single, enough = np.flatnonzero(held == 1), min(ENOUGH_IMAGES, held.max(initial=0.0))
+    if not len(single) or enough < 2:
+        return replicates
+    others = np.flatnonzero((held >= enough) & np.isfinite(replicates).all(axis=(0, 1)))
+    if not len(others):
+        return replicates
+    away = (replicates[:, :, others] - replicates[:, :, others].mean(axis=0)) * np.sqrt(held[others])
+    result, draw = replicates.copy(), np.arange(len(replicates))
+    for place, label in enumerate(single):
+        shifted = (draw + NEXT_DRAW * (place + 1)) % len(draw)
+        result[:, :, label] = replicates[:, :, label].mean(axis=0) + away[shifted, :, (draw + place) % len(others)]
+    return result
+
+
 def _over_classes(cell: CellData, values: Floats, weights: ImageWeights, inside: Bools | None = None) -> Floats:
     """The mean [R] over classes and thresholds of a measure [R, T, C]."""
-    return mean_over_classes(stretched(values, stretch(cell, inside)) if weights.draws else values)
+    return mean_over_classes(as_drawn(cell, values, inside) if weights.draws else values)
+
+
+def as_drawn(cell: CellData, replicates: Floats, inside: Bools | None = None) -> Floats:
+    """Replicates [R, T, C], of all objects or of those `inside` [M] a part, that vary as they would over draws of the
+    images.
+    """
+    return lent(stretched(replicates, stretch(cell, inside)), images_by_class(cell, inside))
 
 
 def images_with(cell: CellData, inside: Bools) -> int:
@@ -239,7 +275,7 @@ def precision_by_class(cell: CellData, weights: ImageWeights) -> Floats:
 
     def compute() -> Floats:
         if weights.name == draws_of(cell).name:
-            return stretched(drawn_precision(cell)[1:], stretch(cell))
+            return as_drawn(cell, drawn_precision(cell)[1:])
         if weights.name == WHOLE:
             return drawn_precision(cell)[:1]
         return average_precision(cell.matches, weights.rows)
@@ -291,8 +327,8 @@ def _crowding(name: str, cell: CellData, weights: ImageWeights) -> Floats:
 
 def _lrp(part: LrpPart, cell: CellData, weights: ImageWeights) -> Floats:
     """oLRP, or one of its components, mean over the classes where it is known."""
-    found = cell.once(("lrp", weights.name), lambda: lrp(cell.matches, weights.rows))
-    return mean_of_known(getattr(found, part))
+    found = getattr(cell.once(("lrp", weights.name), lambda: lrp(cell.matches, weights.rows)), part)
+    return mean_of_known(as_drawn(cell, found[:, None], None)[:, 0] if weights.draws else found)
 
 
 def _calibration(cell: CellData, weights: ImageWeights) -> Floats:

@@ -32,7 +32,7 @@ from assignbench.analysis.nms import cell_oracle, cell_recall
 from assignbench.analysis.parts import Part, area_groups, image_groups, object_groups, ranges_of, recalls_of
 from assignbench.analysis.probes import kept_anchors, kept_churn, kept_evolution, kept_peaks, kept_scores
 from assignbench.analysis.quality import cell_quality
-from assignbench.analysis.trends import FACTORS, group_curve, stretch_of_groups
+from assignbench.analysis.trends import FACTORS, group_curve
 from assignbench.measure.groups import CROWDING, ELONGATION, IMAGE_CROWDING, PER_IMAGE
 from assignbench.starting import available_cores
 
@@ -83,7 +83,6 @@ def _aspect_ratio(study: StudyRecord, cell: CellData) -> None:
 def _factors(study: StudyRecord, cell: CellData) -> None:
     for factor in FACTORS:
         group_curve(cell, factor, study.least_objects)
-        stretch_of_groups(cell, factor, study.least_objects)
 
 
 def _classes(study: StudyRecord, cell: CellData) -> None:

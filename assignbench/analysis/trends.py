@@ -186,19 +186,7 @@ def trend_sample(pair: Pair, factor: str, *, relative: bool = False) -> TrendSam
         gained = np.divide(gained, base, out=np.full_like(gained, np.nan), where=base > 0)
     if not np.isfinite(gained).all():
         return _without(groups, len(seeds), "the baseline finds nothing in a group")
-    gained[1:] = measures.stretched(gained[1:], stretch_of_groups(pair.ours[seeds[0]], factor, least))
     return TrendSample(slopes_of(gained, groups.middles, groups.images), groups, gained[0], gained[1:])
-
-
-def stretch_of_groups(cell: CellData, factor: str, least: int) -> Floats:
-    """By how much replicates of each group's gain [G], a mean over its classes, vary too little."""
-
-    def compute() -> Floats:
-        groups = groups_of(cell, factor, least)
-        by_class = [measures.stretch(cell, groups.place == number) for number in range(len(groups.names))]
-        return np.array([np.nanmean(factors**2) ** 0.5 for factors in by_class])
-
-    return cell.keep(("stretch", factor, least), compute)
 
 
 def _without(groups: Groups, seeds: int, reason: str) -> TrendSample:
