@@ -7,11 +7,12 @@ from typing import Any
 import pandas as pd
 
 from assignbench.analysis.base import StudyRecord, analysis, keys_of
-from assignbench.analysis.estimates import ALPHA
+from assignbench.analysis.differences import judged, primary_metric
 from assignbench.analysis.intervals import Interval, t_interval
 from assignbench.analysis.pairs import estimated, pair_of, pairs_of
 from assignbench.analysis.parts import by_method, of_measure, own_estimates
 from assignbench.analysis.result import Result
+from assignbench.analysis.verdicts import HIGHER, OPEN, decided, holm
 
 METRICS = (
     *("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100", "AR300", "AR1000"),
@@ -58,7 +59,8 @@ def cell_averages(study: StudyRecord) -> pd.DataFrame:
         "the paired difference to the method's own baseline over the seeds that both have, its ± for other seeds and "
         "other test images (of a single trained model for other test images alone); where the baseline differs in more "
         "than the assigner it is marked 'recipe', since the assigner alone does not explain it. Bold: the highest "
-        "mean, where the paired test of three seeds or more tells it from the second (p below 0.05)."
+        "mean of the primary metric, where the paired test of three seeds or more tells it from the second after "
+        "correction over all tables of this section."
     ),
 )
 def averages(study: StudyRecord) -> list[Result]:
@@ -100,14 +102,26 @@ def averages(study: StudyRecord) -> list[Result]:
 
 
 def _leading(study: StudyRecord, rows: list[dict[str, Any]]) -> set[tuple[str, str, str, str]]:
-    """Data set, detector, metric and method wherever the highest mean is resolvably above the second one."""
-    found = set()
-    known = pd.DataFrame(rows).dropna(subset=["mean"]) if rows else pd.DataFrame(columns=COLUMNS)
-    for (data, detector, metric), group in known.groupby(["data", "detector", "metric"], sort=False):
+    """Data set, detector, metric and method wherever the highest mean of the primary metric is resolvably above the
+    second one: after correction over all places, and where the two are method and baseline by their own verdict too.
+    """
+    metric, pairs = primary_metric(study), pairs_of(study)
+    known = pd.DataFrame(rows, columns=COLUMNS).dropna(subset=["mean"])
+    asked = []
+    for (data, detector), group in known[known.metric == metric].groupby(["data", "detector"], sort=False):
         ranked = group.sort_values("mean", ascending=False, kind="stable").method.tolist()
         if len(ranked) > 1:
-            pair = pair_of(study, ranked[0], ranked[1], (data, detector))
-            (told,) = estimated([pair], str(metric), beside=[p for p in pairs_of(study) if p.data == data])[:1]
-            if told.p < ALPHA and told.mean > 0:
-                found.add((data, detector, str(metric), ranked[0]))
-    return found
+            asked.append(pair_of(study, ranked[0], ranked[1], (data, detector)))
+    told = [estimated([pair], metric, beside=[p for p in pairs if p.data == pair.data])[0] for pair in asked]
+    words = [decided(one.mean, p) for one, p in zip(told, holm([one.p for one in told]), strict=True)]
+    table = judged(pairs, [metric])
+    open_ = {
+        (pair.data, frozenset(pair.sides))
+        for pair, word in zip(pairs, table.verdict if len(table) else (), strict=True)
+        if word == OPEN
+    }
+    return {
+        (pair.data, pair.detector, metric, pair.method)
+        for pair, word in zip(asked, words, strict=True)
+        if word == HIGHER and (pair.data, frozenset(pair.sides)) not in open_
+    }

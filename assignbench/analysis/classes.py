@@ -13,6 +13,7 @@ from assignbench.analysis.base import CellData, StudyRecord, analysis
 from assignbench.analysis.estimates import Estimate, Floats, Measured
 from assignbench.analysis.pairs import Pair, over_pairs, pairs_of
 from assignbench.analysis.parts import Key, by_method, own_estimates, sampled, without_repeats
+from assignbench.analysis.power import resolved_told
 from assignbench.analysis.result import Result
 from assignbench.analysis.verdicts import with_verdicts
 from assignbench.measure.matching import Ints
@@ -37,8 +38,10 @@ def classes(study: StudyRecord) -> list[Result]:
     table = class_table(study)
     if table.empty:
         return []
-    shown = without_repeats(table.drop(columns=["p", "p_holm"]), "difference")
-    results = [Result("classes", "AP by class", shown, {"AP": "AP", "difference": "AP"})]
+    shown = without_repeats(table.drop(columns=["p", "p_holm", "estimate"]), "difference")
+    told = resolved_told(table.estimate, "AP")
+    units = {"AP": "AP", "difference": "AP"}
+    results = [Result("classes", "AP by class", shown, units, notes=(told,) if told else ())]
     tested = table[table.p.notna()]
     if len(tested):
         behind = tested.assign(n=tested.difference_n.astype(int))[[*KEYS, "n", "p", "p_holm"]]
@@ -121,7 +124,7 @@ def _row(
     reason = f"fewer than {measures.LEAST_IMAGES} images hold it" if few and pair else ""
     reason = pair.untestable or reason if pair else ""
     p = gain.p if gain and not few else np.nan
-    return {**row, "p": p, "untestable": reason}
+    return {**row, "p": p, "estimate": None if few else gain, "untestable": reason}
 
 
 def _judged(table: pd.DataFrame) -> pd.DataFrame:

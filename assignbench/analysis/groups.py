@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 
 from assignbench.analysis.base import StudyRecord, analysis
 from assignbench.analysis.categories import LEAST_CATEGORIES, category_trends, class_means, population_of
+from assignbench.analysis.estimates import Estimate
 from assignbench.analysis.pairs import KEYS, gains, over_pairs, pairs_of
 from assignbench.analysis.parts import (
     INTERVALS,
@@ -21,6 +22,7 @@ from assignbench.analysis.parts import (
     ranges_of,
     recalls_of,
 )
+from assignbench.analysis.power import ends_of, resolved_told, smallest_values_told
 from assignbench.analysis.result import Result
 from assignbench.analysis.trends import FACTORS, LEAST_BASE, LEAST_IMAGES, LEAST_RANGE, trends, unit_of_gain
 from assignbench.analysis.verdicts import with_verdicts
@@ -77,8 +79,9 @@ def crowdedness(study: StudyRecord) -> list[Result]:
 
 def results_of(key: str, caption: str, table: pd.DataFrame) -> list[Result]:
     """A table of parts in print, and the p values behind its verdicts."""
-    shown = table.drop(columns=[c for c in ("p", "p_holm") if c in table])
-    results = [Result(key, caption, shown, units_of(shown), notes=_suppressed(shown))]
+    shown = table.drop(columns=[c for c in ("p", "p_holm", "estimate") if c in table])
+    told = resolved_told(table.estimate, "AP") if "estimate" in table else ""
+    results = [Result(key, caption, shown, units_of(shown), notes=(*_suppressed(shown), *filter(None, (told,))))]
     if "p" in table and table.p.notna().any():
         behind = table[table.p.notna()]
         kept = ["data", "detector", "method", "baseline", "group", "n", "p", "p_holm"]
@@ -187,9 +190,11 @@ def size(study: StudyRecord) -> list[Result]:
 )
 def factors(study: StudyRecord) -> list[Result]:
     """The slopes; and the gain by factor and group."""
-    slopes, groups = [], []
+    slopes, groups, tested = [], [], []
     for factor in FACTORS:
-        for pair, sample, estimate in trends(pairs_of(study), factor):
+        found = trends(pairs_of(study), factor)
+        tested += [(factor, e) for e in ends_of([e for _, sample, e in found if not sample.untestable])]
+        for pair, sample, estimate in found:
             row = {**pair.keys, "factor": factor, "slope": 100 * estimate.mean, "half": 100 * estimate.half}
             row |= {"unit": f"{unit_of_gain(factor)} per unit", "n": estimate.n, "p": estimate.p}
             row |= {"population": estimate.population if estimate.n else ""}
@@ -200,10 +205,16 @@ def factors(study: StudyRecord) -> list[Result]:
     table = with_verdicts(pd.DataFrame(slopes), "slope").rename(columns={"untestable": "reason"})
     shown = [*KEYS, "factor", "slope", "half", "unit", "n", "population", "verdict", "by_group", "reason"]
     return [
-        Result("factors", "Slope of the gain", table[shown]),
+        Result("factors", "Slope of the gain", table[shown], notes=_smallest_slopes(tested)),
         Result("factors.p", "The p values of the slopes", table[[*KEYS, "factor", "n", "p", "p_holm"]], {}, "appendix"),
         Result("factors.groups", "Gain by group", pd.DataFrame(groups), {"middle": "of the factor"}),
     ]
+
+
+def _smallest_slopes(tested: Sequence[tuple[str, Estimate]]) -> tuple[str, ...]:
+    """Which slopes such a study resolves, of the estimates over each factor."""
+    rows = [{"detectable": 100 * e.detectable, "unit": f"{unit_of_gain(f)} per unit of {f}"} for f, e in tested]
+    return smallest_values_told(pd.DataFrame(rows)) if rows else ()
 
 
 def gains_by_group(study: StudyRecord, factor: str) -> list[dict[str, object]]:

@@ -129,7 +129,8 @@ def _by_seed(study: StudyRecord, method: str, place: tuple[str, str]) -> dict[in
 def without_cells(study: StudyRecord, method: str, place: tuple[str, str]) -> str:
     """Why a method has no finished cell at a place: the states of those it has."""
     told = ", ".join(f"{n} {state}" for state, n in study.states_of(method, place).items())
-    return f"no finished cell of {method} ({told or 'not in the study here'})"
+    absent = "not among the rows of this table" if study.about.get("table") else "not in the study here"
+    return f"no finished cell of {method} ({told or absent})"
 
 
 def over_pairs(pairs: Sequence[Pair], samples: Sequence[Measured], *, moderate: bool = True) -> list[Estimate]:

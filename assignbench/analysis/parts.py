@@ -182,7 +182,8 @@ def own_estimates(keys: Sequence[Key], samples: Sequence[Measured]) -> list[Esti
 def part_table(study: StudyRecord, parts_of: Parts) -> pd.DataFrame:
     """One row per data set, detector, method and part: AP, AP50 and AP75, and the paired gain over the baseline in AP
     and relative to the baseline's AP, each with the half-width of its 95 % interval; n seeds, for whom it speaks, and
-    the corrected verdict of the gain with its p values. A gain relative to a baseline's AP below 5 points is NaN.
+    the corrected verdict of the gain with its p values; `estimate` is the gain's, where it is tested. A gain relative
+    to a baseline's AP below 5 points is NaN.
     """
     cells = by_method(study)
     parts = {key: parts_of(next(iter(of_method.values()))) for key, of_method in cells.items()}
@@ -256,9 +257,9 @@ def _gained(parts: Mapping[Key, Part], pairs: Mapping[Key, Pair]) -> dict[Key, d
         row: dict[str, object] = {"gain": gain_of.mean, "gain_half": gain_of.half}
         row |= {"relative_gain": share_of.mean, "relative_gain_half": share_of.half}
         row |= {"gain_n": str(gain_of.n), "gain_population": gain_of.population}
-        row |= {"p": gain_of.p, "untestable": ""}
+        row |= {"p": gain_of.p, "untestable": "", "estimate": gain_of}
         if parts[key].images < measures.LEAST_IMAGES:
-            row |= {"p": np.nan, "untestable": f"fewer than {measures.LEAST_IMAGES} images hold one"}
+            row |= {"p": np.nan, "estimate": None, "untestable": f"fewer than {measures.LEAST_IMAGES} images hold one"}
         rows[key] = row
     return rows
 

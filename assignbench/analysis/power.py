@@ -6,13 +6,13 @@ alone hides a difference, only more test images help. They also lower what image
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from assignbench.analysis.estimates import LEAST_SEEDS, POWER, Floats, Source, power_of, smallest_of
+from assignbench.analysis.estimates import LEAST_SEEDS, POWER, Estimate, Floats, Source, power_of, smallest_of
 from assignbench.analysis.measures import REPLICATES
 from assignbench.analysis.moderation import lent, pooled_freedom
 
@@ -141,6 +141,21 @@ def smallest_told(alone: Sequence[float], corrected: Sequence[float], measure: s
         f"Smallest difference in {measure} that such a study resolves in 80 % of its runs: {_range(known)} points; "
         f"after correction, where it is the only one: {_range(after)}."
     )
+
+
+def resolved_told(found: Iterable[object], measure: str) -> str:
+    """The same of a table's estimates (what is none is passed over): from that of its narrowest interval to that of the
+    widest, corrected for all of them; "" where none resolves anything.
+    """
+    tested = [e for e in found if isinstance(e, Estimate) and e.resolvable]
+    ends = ends_of(tested)
+    return smallest_told([e.detectable for e in ends], [e.detectable_among(len(tested)) for e in ends], measure)
+
+
+def ends_of(tested: Sequence[Estimate]) -> list[Estimate]:
+    """Those of the narrowest and of the widest interval: the others lie between, and each takes a search."""
+    known = sorted((e for e in tested if e.resolvable and np.isfinite(e.half)), key=lambda e: e.half)
+    return [known[0], known[-1]] if known else []
 
 
 def smallest_values_told(tests: pd.DataFrame) -> tuple[str, ...]:

@@ -50,7 +50,8 @@ class Opened:
             for name, c in configs.items()
         }
         found = None if self.tuned is None else self.tuned.model_dump(mode="json")
-        return about(asked(self.study, self.table), list(configs), grid, self.baselines, stale, found, self.table)
+        here, elsewhere = asked(self.study, self.table)
+        return about(here, list(configs), grid, self.baselines, stale, found, self.table, elsewhere)
 
 
 def read(options: argparse.Namespace) -> Study:
@@ -130,16 +131,19 @@ def wanted_table(options: argparse.Namespace, study: Study) -> str:
     return table_named(study, options.table) if getattr(options, "table", None) else ""
 
 
-def asked(study: Study, table: str) -> Study:
-    """The study with the claims that the cells of a printed table can tell of; the whole one without a table."""
+def asked(study: Study, table: str) -> tuple[Study, int]:
+    """The study with the claims that the cells of a printed table can tell of, and how many it leaves out; the whole
+    one without a table.
+    """
     if not table:
-        return study
+        return study, 0
     from assignbench.analysis.claim_forms import parse
 
     cells = cells_of_table(study, table)
     there = {*cells, *(("", method) for _, method in cells)}
     claims = [c for c in study.spec.claims if set(parse(c.claim).sides) <= there]
-    return replace(study, spec=study.spec.model_copy(update={"claims": claims}))
+    here = replace(study, spec=study.spec.model_copy(update={"claims": claims}))
+    return here, len(study.spec.claims) - len(claims)
 
 
 def tuning_folder(folder: Path) -> Path:

@@ -87,7 +87,7 @@ def _asked_of(opened: Opened) -> list[_Asked]:
             there = {c.method.name for c in configs if c.detector.label == detector}
             present = [m for m in opened.methods if m in there]
             told = [(m, compared_with(m, present, opened.baselines)) for m in present]
-            pairs += [((detector, m), (detector, b)) for m, b in told if b and (data, detector, m) in wanted]
+            pairs += [((detector, m), (detector, b)) for m, b in told if b in there and (data, detector, m) in wanted]
         if pairs:
             detectors = tuple(dict.fromkeys(d for (d, _), _ in pairs))
             found.append(_Asked(data, detectors, tuple(pairs), _test_images(configs[0])))

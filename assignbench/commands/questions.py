@@ -107,7 +107,7 @@ def _without_gain(claim: Claim, there: Places, baselines: Mapping[str, str]) -> 
     """Why there is no gain: a baseline has none over itself."""
     if claim.kind not in ("trend", "categories", "gains") or claim.other:
         return ""
-    compared = {m for names in there.values() for m in names if compared_with(m, names, baselines)}
+    compared = {m for names in there.values() for m in names if compared_with(m, names, baselines) in names}
     if not compared:
         return "no method of the study is compared with another one; add a method, or give one a baseline"
     if not claim.method or claim.method in compared:

@@ -28,14 +28,16 @@ def report(options: argparse.Namespace, console: Console) -> int:
     inputs = look(folder, recorded(study, [CellRecord(folder / i) for i in before["cells"]]), options.out, console)
     baselines = {**before.get("baselines", {}), **named}
     table = wanted_table(options, study)
+    here, elsewhere = asked(study, table)
     content = about(
-        asked(study, table),
+        here,
         before["cells"],
         before.get("grid", {}),
         baselines,
         inputs.about(),
         before.get("tuned"),
         table,
+        elsewhere,
     )
     write_json(folder / "study.json", content)
     publish: Path | None = options.publish

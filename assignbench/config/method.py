@@ -194,11 +194,12 @@ def idle_entries(method: MethodConfig, priors: PriorKind) -> dict[str, str]:
 def compared_with(method: str, present: Sequence[str], baselines: Mapping[str, str]) -> str:
     """The name of what a method is compared with among the methods that are `present`, in the study's order.
 
-    Its own baseline; where that is not named or not there, the first one present. "" for a method that is compared with
-    nothing: the first one, and one that the first already names as its own baseline.
+    Its own baseline, also where that is not present: nothing takes its place, so that a number never changes its
+    meaning from place to place. Of a method that names none: the first one present; "" for the first itself, and for
+    one that the first names as its own baseline.
     """
     own = baselines.get(method, "")
-    if own in present and own != method:
+    if own and own != method and method in present:
         return own
     first = next(iter(present), "")
     return "" if first == method or baselines.get(first) == method else first

@@ -312,6 +312,7 @@ STUDY = TableSchema(
         Column("baselines", "object", "Per method its baseline's name, empty for none.", "", True),
         Column("analyses", "list", "Names of the analyses, empty for all.", "", True),
         Column("claims", "list", "The claims that get a verdict.", "", True),
+        Column("claims_elsewhere", "int", "How many more the study makes of methods outside of `table`.", "", True),
         Column("primary", "text", "The measure that answers the question, AP if absent.", "", True),
         Column("precision", "text", "What `amp: auto` stands for in its cells.", "", True, missing="bf16"),
         Column("least_objects", "int", "Objects in a group that a trend rests on, 30 if absent.", "", True),

@@ -196,7 +196,7 @@ def compared_to(baseline: str, pair: str) -> str:
 def _average_notes(group: pd.DataFrame, *, mixed: bool) -> list[str]:
     notes = []
     if "leads" in group and bool(group.leads.any()):
-        notes.append("Bold: resolvably above the second.")
+        notes.append("Bold: resolvably above the second, after correction.")
     if bool((group.pair == "recipe").any()):
         notes.append("recipe: the pair differs in more than the assigner; the first section says in which parts.")
     if bool((group.n < 2).any()):

@@ -32,11 +32,13 @@ def about(
     stale: Stale | None = None,
     tuned: Mapping[str, Any] | None = None,
     table: str = "",
+    claims_elsewhere: int = 0,
 ) -> dict[str, Any]:
     """The content of study.json; `cells` are the ids of all cells, also of those that --only left out.
 
     `grid` says of every id its data set, detector and method: what can be known of a cell that was never begun. `tuned`
-    is what the study's sweep chose, `table` the printed table that alone the page is about.
+    is what the study's sweep chose, `table` the printed table that alone the page is about, and `claims_elsewhere` are
+    the claims of methods outside of it.
     """
     spec = study.spec
     return {
@@ -50,6 +52,7 @@ def about(
         "grid": {name: dict(keys) for name, keys in grid.items()},
         "analyses": spec.analyses,
         "claims": [c.model_dump(mode="json") for c in spec.claims],
+        "claims_elsewhere": claims_elsewhere,
         "primary": spec.primary,
         "precision": study.precision,
         "least_objects": spec.least_objects,

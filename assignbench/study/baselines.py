@@ -57,14 +57,14 @@ def pair_lines(study: Study, methods: Mapping[str, MethodConfig], baselines: Map
     read = {m.name: evaluation_of(study, place, m) for place, m in enumerate(study.spec.methods)}
     for name, method in methods.items():
         places: dict[str, list[Where]] = {}
+        alone: list[Where] = []
         for place, names in present(study).items():
             if name in names:
-                places.setdefault(compared_with(name, names, baselines), []).append(place)
+                other = compared_with(name, names, baselines)
+                (alone if other and other not in names else places.setdefault(other, [])).append(place)
         for other, meets in places.items():
-            where = [f"{study.spec.detectors[d].shown}/{study.spec.data[s].name}" for d, s in meets]
-            missing = baselines[name] and other != baselines[name]
-            why = f"; its baseline '{baselines[name]}' is not there" if missing else ""
-            told = f" (on {', '.join(where)}{why})" if len(places) > 1 or missing else ""
+            where = _shown(study, meets)
+            told = f" (on {', '.join(where)})" if len(places) > 1 or alone else ""
             beyond: tuple[str, ...] = ()
             if other in methods:
                 # A method's own entries, and so what two of them differ in, are the same wherever they meet.
@@ -72,7 +72,14 @@ def pair_lines(study: Study, methods: Mapping[str, MethodConfig], baselines: Map
                 beyond = entry_differences("schedule", one, two)
                 beyond += entry_differences("evaluation", read[name], read[other])
             lines.append(pair_line(method, methods.get(other), beyond) + told)
+        if alone:
+            there = ", ".join(_shown(study, alone))
+            lines.append(f"{name}: compared with nothing on {there}; its baseline {baselines[name]} is not there")
     return lines
+
+
+def _shown(study: Study, places: Sequence[Where]) -> list[str]:
+    return [f"{study.spec.detectors[d].shown}/{study.spec.data[s].name}" for d, s in places]
 
 
 def _taught(study: Study, where: Where, method: str) -> Schedule:

@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 
 from assignbench.analysis import ANALYSES, StudyRecord, read_study_record
+from assignbench.analysis.differences import judged
+from assignbench.analysis.pairs import pairs_of
 from assignbench.config import CoderConfig, HeadInit, MethodConfig, Nms, Part, Voting
 from assignbench.config.evaluation import Evaluation
 from assignbench.config.method import differing_parts
@@ -52,11 +54,11 @@ def study(folder, baselines: dict[str, str], *methods: str) -> StudyRecord:
 
 def test_a_method_goes_with_its_own_baseline_or_the_first(tmp_path) -> None:
     found = study(tmp_path, {"a": "", "b": "a", "c": "b", "d": "gone", "e": "e"}, "a", "b", "c", "d", "e")
-    assert [found.baseline_of(m, PLACE) for m in "abcde"] == ["", "a", "b", "a", "a"]
+    assert [found.baseline_of(m, PLACE) for m in "abcde"] == ["", "a", "b", "gone", "a"]
     assert found.baseline_of("c", ("planted", "another net")) == ""
     table = ANALYSES["averages"].run(found)[0].frame
     named = table[table.metric == "AP"].set_index("method").baseline
-    assert named.to_dict() == {"a": "", "b": "a", "c": "b", "d": "a", "e": "a"}
+    assert named.to_dict() == {"a": "", "b": "a", "c": "b", "d": "gone", "e": "a"}
 
 
 def test_no_pair_is_asked_twice(tmp_path) -> None:
@@ -65,14 +67,16 @@ def test_no_pair_is_asked_twice(tmp_path) -> None:
     assert [found.baseline_of(m, PLACE) for m in "ab"] == ["b", ""]
 
 
-def test_a_baseline_that_a_detector_does_not_have_is_the_first_one_there(tmp_path) -> None:
-    """Which methods a detector has is the study's own choice; b is not among those of the second one."""
+def test_nothing_takes_the_place_of_a_baseline_that_a_detector_does_not_have(tmp_path) -> None:
+    """b is not among the methods of the second detector: there c is compared with nothing, and that is said."""
     study(tmp_path, {}, "a", "b", "c")
     for method in "ac":
         objects = objects_table([(0, 0, 0.0, 0, 40, 40)])
         write_cell(tmp_path, method, 0, objects, boxes_table([(0, 0, 0.0, 0, 40, 40, 0.9)], "score"), detector="wide")
     found = study_of(tmp_path, ("a", "b", "c"), baselines={"a": "", "b": "a", "c": "b"})
-    assert found.baseline_of("c", PLACE) == "b" and found.baseline_of("c", ("planted", "wide")) == "a"
+    assert found.baseline_of("c", PLACE) == "b" and found.baseline_of("c", ("planted", "wide")) == "b"
+    (row,) = judged([p for p in pairs_of(found) if p.method == "c" and p.detector == "wide"], ["AP"]).to_dict("records")
+    assert row["verdict"] == "not testable" and "b (not in the study here)" in row["reason"]
 
 
 def test_the_difference_is_to_the_own_baseline_and_paired_by_seed(tmp_path) -> None:
