@@ -59,14 +59,15 @@ class Pair:
         return [*self.ours.values(), *self.theirs.values()]
 
     def measured(self, measure: str, *, images: bool = True, relative: bool = False) -> Measured:
-        """The paired difference of a measure, seed by seed, and its replicates over test images (if asked for).
+        """The paired difference of a measure, seed by seed, and its replicates over test images (if asked for, and if
+        there are enough images to tell).
 
         `relative`: as a share of the other side's mean over these seeds.
         """
         seeds = self.seeds
         ours, theirs = ([measures.measured(c[s], measure) for s in seeds] for c in (self.ours, self.theirs))
         values = _gap(np.asarray(ours, float), np.asarray(theirs, float), relative)
-        if not images or not seeds:
+        if not images or not seeds or measures.too_few_images(self.ours[seeds[0]], measure):
             return Measured(values)
         both = (np.stack([measures.replicated(c[s], measure) for s in seeds], 1) for c in (self.ours, self.theirs))
         ours_drawn, theirs_drawn = both

@@ -155,7 +155,8 @@ def comparisons(study: StudyRecord, boot: Bootstrap) -> pd.DataFrame:
     for (method, baseline), pairs in met.items():
         kinds = {p.kind for p in pairs or asked[method, baseline]}
         kind = kinds.pop() if len(kinds) == 1 else "recipe"
-        row: dict[str, object] = {"method": method, "baseline": baseline, "pair": kind, "places": len(pairs)}
+        row: dict[str, object] = {"method": method, "baseline": baseline, "pair": kind, "metric": boot.measure}
+        row["places"] = len(pairs)
         rows.append({**row, **_gain_of(pairs, boot), "reason": _too_few(asked[method, baseline], pairs)})
     return pd.DataFrame(rows)
 
@@ -229,12 +230,14 @@ def aggregates(study: StudyRecord, boot: Bootstrap) -> pd.DataFrame:
     rows: list[dict[str, object]] = []
     for method in asked:
         if method not in methods:
-            rows.append({"method": method, "population": "", "reason": _absent(cells, method, common)})
+            rows.append(
+                {"method": method, "metric": boot.measure, "population": "", "reason": _absent(cells, method, common)}
+            )
             continue
         mine = [list(cells[(*place, method)].values()) for place in common]
         parts = [boot.of(c, place[0], n) for n, (c, place) in enumerate(zip(mine, common, strict=True))]
         least = min(len(c) for c in mine)
-        row: dict[str, object] = {"method": method, "places": len(common), "seeds": least}
+        row: dict[str, object] = {"method": method, "metric": boot.measure, "places": len(common), "seeds": least}
         if not all(np.isfinite(p.values).all() for p in parts):
             rows.append({**row, "population": "", "reason": f"{boot.measure} was not recorded everywhere"})
             continue

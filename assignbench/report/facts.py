@@ -84,6 +84,7 @@ def _averages(result: Result) -> Facts:
         yield _value(str(row["metric"]), row, "mean", result.caption)
         if _has_gain(row, "delta"):
             yield _gain(str(row["metric"]), row, "delta", result.caption, "delta_half", "delta_n")
+    yield from _means_over_places("mean of", result.frame, "mean", ("method",), result.caption)
 
 
 def _cells(result: Result) -> Facts:
@@ -97,6 +98,8 @@ def _cells(result: Result) -> Facts:
 def _differences(result: Result) -> Facts:
     for row in _rows(result):
         yield _gain(str(row["metric"]), row, "difference", result.caption, "half")
+    sides = ("method", "baseline")
+    yield from _means_over_places("mean gain in", result.frame, "difference", sides, result.caption)
 
 
 def _printed(result: Result) -> Facts:
@@ -138,7 +141,38 @@ def _metrics(result: Result) -> Facts:
         yield _value(str(row["measure"]), row, "value", result.caption)
         if _has_gain(row, "difference"):
             n = "difference_n" if "difference_n" in row else "n"
-            yield _gain(str(row["measure"]), row, "difference", result.caption, n=n)
+            yield _gain(str(row["measure"]), row, "difference", result.caption, "difference_half", n)
+
+
+def _classes(result: Result) -> Facts:
+    """AP class by class, which the table by category has too."""
+    for row in _rows(result):
+        measure = f"AP[{row['class']}]"
+        yield _value(measure, row, "AP", result.caption)
+        if _has_gain(row, "difference"):
+            n = "difference_n" if "difference_n" in row else "n"
+            yield _gain(measure, row, "difference", result.caption, n=n)
+
+
+def _over_places(quantity: str, column: str) -> Reader:
+    """A reader of means over places: of a gain by method and baseline, of a value by method."""
+
+    def read(result: Result) -> Facts:
+        for row in _rows(result):
+            if column in row and np.isfinite(row[column]):
+                sides = [str(row[k]) for k in ("method", "baseline") if k in row]
+                name = (quantity, str(row["metric"]), *sides, f"{int(row['places'])} places")
+                yield Fact(name, HUNDRED * float(row[column]), result.caption)
+
+    return read
+
+
+def _means_over_places(quantity: str, frame: pd.DataFrame, column: str, sides: Sequence[str], where: str) -> Facts:
+    """The same means, from a table that has the places one by one."""
+    known = frame[frame[column].notna()]
+    for keys, group in known.groupby(["metric", *sides], sort=False)[column]:
+        name = (quantity, *map(str, keys), f"{len(group)} places")
+        yield Fact(name, HUNDRED * float(group.mean()), f"{where} (mean over places)")
 
 
 def _recall(result: Result) -> Facts:
@@ -185,6 +219,10 @@ def _factors(result: Result) -> Facts:
 
 def _categories(result: Result) -> Facts:
     """AP is the mean over the classes, and so is its gain."""
+    for row in _rows(result):
+        measure = f"AP[{row['category']}]"
+        yield _value(measure, row, "AP", result.caption)
+        yield _gain(measure, row, "gain", result.caption)
     keys = ["data", "detector", "method", "baseline"]
     for _, group in result.frame.groupby(keys, sort=False):
         first, where = group.iloc[0], f"{result.caption} (mean over classes)"
@@ -264,6 +302,9 @@ READERS: Mapping[str, Reader] = {
     "averages": _averages,
     "averages.cells": _cells,
     "differences": _differences,
+    "classes": _classes,
+    "summary": _over_places("mean gain in", "gain"),
+    "summary.methods": _over_places("mean of", "mean"),
     "printed.numbers": _printed,
     "printed.across": _differences,
     "claims.tests": _claims,

@@ -13,7 +13,10 @@ import numpy as np
 import pandas as pd
 
 from assignbench.analysis import ORDER
+from assignbench.analysis.claims import overall
+from assignbench.analysis.estimates import ALPHA
 from assignbench.analysis.result import Result
+from assignbench.analysis.verdicts import NOT_TESTABLE, OPEN
 from assignbench.report.facts import Fact, Name, facts_of, slope_name
 from assignbench.report.tables import Table
 
@@ -30,6 +33,9 @@ def lint(results: Sequence[Result], tables: Sequence[Table], *, coco_areas: bool
     return [
         *disagreements([*facts, *_derived(facts)]),
         *(told for r in results for told in wrong_verdicts(r)),
+        *uncorrected_verdicts(results),
+        *wrong_summaries(results),
+        *wrong_bold(results),
         *hidden_turns(results, facts),
         *(told for r in results for told in without_unit(r)),
         *(told for t in tables for told in without_population(t)),
@@ -110,6 +116,63 @@ def wrong_verdicts(result: Result) -> Iterator[str]:
             yield f"'{result.caption}' ({who}): the verdict is '{row['verdict']}', its number {value:+.4g}"
         elif abs(value) < half:
             yield f"'{result.caption}' ({who}): '{row['verdict']}', but {value:+.4g} ± {half:.4g} holds 0"
+
+
+def uncorrected_verdicts(results: Sequence[Result]) -> Iterator[str]:
+    """Verdicts that are not those of the corrected p values behind them."""
+    by_key = {r.key: r.frame for r in results}
+    for result in results:
+        behind = next((by_key[k] for k in _behind(result.key) if k in by_key and "p_holm" in by_key[k]), None)
+        if behind is None or "verdict" not in result.frame:
+            continue
+        keys = [c for c in _IDENTITY if c in behind and c in result.frame]
+        told = result.frame.merge(behind[[*keys, "p_holm"]].drop_duplicates(), on=keys)
+        if len(told) > len(result.frame):  # rows that their keys do not tell apart
+            continue
+        for _, row in told.iterrows():
+            resolved = bool(row["p_holm"] < ALPHA)
+            if (row["verdict"] in (*UP, *DOWN) and not resolved) or (row["verdict"] == OPEN and resolved):
+                who = ", ".join(str(row[k]) for k in keys)
+                yield f"'{result.caption}' ({who}): '{row['verdict']}', but its corrected p is {row['p_holm']:.3g}"
+
+
+_IDENTITY = ("claim", "paper", "data", "detector", "method", "baseline", "metric", "class", "group", "factor", "n")
+
+
+def _behind(key: str) -> tuple[str, ...]:
+    """Where the p values behind a table may stand."""
+    return f"{key}.p", f"{key}.tests", f"{key.removesuffix('.tests')}.p"
+
+
+def wrong_summaries(results: Sequence[Result]) -> Iterator[str]:
+    """Claims whose word is not the one of their tests."""
+    by_key = {r.key: r.frame for r in results}
+    if "claims" not in by_key or "claims.tests" not in by_key:
+        return
+    tests = by_key["claims.tests"].groupby("claim").verdict.agg(list)
+    for claim, rows in by_key["claims"].groupby("claim", sort=False):
+        wanted = overall(tests.get(claim, [NOT_TESTABLE]))
+        if len(rows) == 1 and rows.verdict.iloc[0] != wanted:  # of one text with several data sets, which is which?
+            yield f"claim '{claim}': '{rows.verdict.iloc[0]}' at its head, '{wanted}' by its tests"
+
+
+def wrong_bold(results: Sequence[Result]) -> Iterator[str]:
+    """Numbers in bold that are not the highest of their table, or whose own verdict resolves nothing."""
+    by_key = {r.key: r for r in results}
+    if "averages" not in by_key or "leads" not in by_key["averages"].frame:
+        return
+    words = {}
+    if "differences" in by_key and "verdict" in by_key["differences"].frame:
+        rows = by_key["differences"].frame.to_dict("records")
+        words = {(r["data"], r["detector"], r["metric"], frozenset((r["method"], r["baseline"]))): r for r in rows}
+    for keys, group in by_key["averages"].frame.groupby(["data", "detector", "metric"], sort=False):
+        ranked = group.dropna(subset=["mean"]).sort_values("mean", ascending=False, kind="stable")
+        for method in group[group.leads.astype(bool)].method:
+            two = frozenset(ranked.method[:2])
+            if method != ranked.method.iloc[0]:
+                yield f"'{by_key['averages'].caption}' ({', '.join(keys)}): {method} is bold and not the highest"
+            elif (told := words.get((*keys, two))) is not None and told["verdict"] not in (*UP, *DOWN):
+                yield f"'{by_key['averages'].caption}' ({', '.join(keys)}): {method} is bold, and '{told['verdict']}'"
 
 
 def hidden_turns(results: Sequence[Result], facts: Sequence[Fact]) -> list[str]:

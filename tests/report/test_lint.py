@@ -56,6 +56,42 @@ def test_two_tables_that_agree_to_rounding_pass() -> None:
     assert told(differences(0.0123), averages(0.0127)) == []  # both are printed as 1.2 or 1.3
 
 
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory) -> list[Result]:
+    """All results of a study of two detectors whose second method is clearly better, with a claim."""
+    folder = tmp_path_factory.mktemp("linted")
+    claims = [{"claim": "mutual_guidance > iou on AP", "paper": "Mutual Guidance, Table 1"}]
+    write_study(folder, detectors=("net", "other"), images=60, claims=claims)
+    return [
+        r
+        for name in ("averages", "differences", "claims", "classes", "summary", "metrics", "aspect_ratio")
+        for r in ANALYSES[name].run(read_study_record(folder))
+    ]
+
+
+MUTATIONS = {
+    "claims: the word": ("claims", lambda f: f.assign(verdict="contradicted")),
+    "p beside a verdict": ("differences.tests", lambda f: f.assign(p_holm=0.9)),
+    "p of classes": ("classes.p", lambda f: f.assign(p_holm=0.9)),
+    "AP of classes": ("classes", lambda f: f.assign(AP=f.AP + 0.2)),
+    "gains of classes": ("classes", lambda f: f.assign(difference=-f.difference)),
+    "halves": ("metrics", lambda f: f.assign(difference_half=0.0)),
+    "bold": ("averages", lambda f: f.assign(leads=True)),
+    "gains over places": ("summary", lambda f: f.assign(gain=-f.gain)),
+    "means over places": ("summary.methods", lambda f: f.assign(mean=f["mean"] + 0.01)),
+    "verdicts": ("differences", lambda f: f.assign(verdict="not resolvable")),
+}
+
+
+@pytest.mark.parametrize("what", MUTATIONS)
+def test_what_a_table_says_otherwise_is_found(answers, what) -> None:
+    """A finished study is whole; one of its tables is changed, and the page fails."""
+    key, change = MUTATIONS[what]
+    assert key in {r.key for r in answers}
+    changed = [replace(r, frame=change(r.frame)) if r.key == key else r for r in answers]
+    assert lint(answers, []) == [] and lint(changed, [])
+
+
 def test_two_tables_that_disagree_are_told_with_both_numbers() -> None:
     (sign,) = told(differences(0.012), averages(-0.002))
     assert "gain in AP (cplid, net, ltm, iou)" in sign and "+1.20" in sign and "-0.20" in sign and "in sign" in sign
