@@ -16,7 +16,6 @@ from assignbench.analysis.parts import Key, by_method, own_estimates, sampled, w
 from assignbench.analysis.power import resolved_told
 from assignbench.analysis.result import Result
 from assignbench.analysis.verdicts import with_verdicts
-from assignbench.measure.matching import Ints
 
 KEYS = ["data", "detector", "method", "baseline", "class"]
 
@@ -80,21 +79,13 @@ def _first(cells: Mapping[int, CellData]) -> CellData:
 
 def _held(cell: CellData, label: int) -> tuple[int, int]:
     """How many objects of a class count, and how many images hold one; 0 of a class that the cell does not know."""
-    held = held_by_class(cell)
-    return (int(held[0][label]), int(held[1][label])) if label < held.shape[1] else (0, 0)
+    images, objects = held_by_class(cell)
+    return (int(objects[label]), int(images[label])) if label < len(images) else (0, 0)
 
 
-def held_by_class(cell: CellData) -> Ints:
-    """The objects that count and the images that hold one [2, C], by class."""
-    return cell.keep("held by class", partial(_held_by_class, cell))
-
-
-def _held_by_class(cell: CellData) -> Ints:
-    o = cell.overlaps
-    counted = ~o.left_out
-    places = np.unique(np.stack([o.object_label[counted], o.object_image[counted]]), axis=1)
-    held = (o.object_label[counted], places[0])
-    return np.stack([np.bincount(labels, minlength=o.classes) for labels in held])
+def held_by_class(cell: CellData) -> Floats:
+    """The images that hold an object of each class that counts, and these objects [2, C]."""
+    return cell.keep("held by class", partial(measures.held_by_class, cell))
 
 
 def _sampled(curves: Sequence[Floats], cell: CellData, label: int) -> Measured:

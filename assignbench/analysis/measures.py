@@ -26,7 +26,7 @@ from assignbench.measure.voc import VOC_THRESHOLDS, match_voc
 
 REPLICATES = 200
 WHOLE = "whole"  # the weights of every image once
-ENOUGH_IMAGES = 5  # of a class, to tell how far a single image moves it
+ENOUGH_IMAGES = 5  # of a class, to tell how far its images move it
 NEXT_DRAW = 7  # no divisor of REPLICATES: classes take theirs from different draws
 LEAST_IMAGES = 20  # that hold an object of a part; with fewer, the bootstrap's intervals are far too short
 LrpPart = Literal["optimal", "localization", "false_alarms", "missed"]
@@ -108,10 +108,16 @@ def stretch(cell: CellData, inside: Bools | None = None) -> Floats:
 
 def images_by_class(cell: CellData, inside: Bools | None = None) -> Floats:
     """How many images [C] hold an object of each class that counts, of all objects or of those `inside` [M] a part."""
+    return held_by_class(cell, inside)[0]
+
+
+def held_by_class(cell: CellData, inside: Bools | None = None) -> Floats:
+    """The images that hold an object of each class that counts, and these objects [2, C]."""
     o = cell.overlaps
     counted = ~o.left_out if inside is None else inside & ~o.left_out
-    places = np.unique(np.stack([o.object_label[counted], o.object_image[counted]]), axis=1)
-    return np.bincount(places[0], minlength=o.classes).astype(float)
+    labels = o.object_label[counted]
+    places = np.unique(np.stack([labels, o.object_image[counted]]), axis=1)
+    return np.stack([np.bincount(found, minlength=o.classes) for found in (places[0], labels)]).astype(float)
 
 
 def stretched(replicates: Floats, factors: Floats) -> Floats:
@@ -120,25 +126,27 @@ def stretched(replicates: Floats, factors: Floats) -> Floats:
     return np.asarray(centre + (replicates - centre) * factors)
 
 
-def lent(replicates: Floats, held: Floats) -> Floats:
-    """Replicates [R, T, C] in which a class that a single image holds (`held` [C]) varies as the others do.
+def lent(replicates: Floats, images: Floats, objects: Floats) -> Floats:
+    """Replicates [R, T, C] in which a class that few images hold varies as the others do; `images` [C] hold `objects`
+    [C] of each.
 
-    What that image shows says nothing of another one, and in a mean over classes it counts as much as a class of a
-    thousand images. So it is given the deviations of the others' replicates, each as large as a single image of theirs
-    makes it, one class after the other and from other draws of the images than theirs. They are the same draws for
-    every cell of a data set: replicates of two cells stay paired.
+    One image says nothing of another one, and two say little; yet in a mean over classes theirs counts as much as a
+    class of a thousand images. So it is given the deviations of the others' replicates, each as large as so few of
+    their images or objects would make it (whichever are fewer), one class after the other and from other draws of the
+    images than theirs. They are the same draws for every cell of a data set: replicates of two cells stay paired.
     """
-    single, enough = np.flatnonzero(held == 1), min(ENOUGH_IMAGES, held.max(initial=0.0))
-    if not len(single) or enough < 2:
+    enough = min(ENOUGH_IMAGES, images.max(initial=0.0))
+    few = np.flatnonzero((images > 0) & (images < enough))
+    others = np.flatnonzero((images >= max(enough, 2)) & np.isfinite(replicates).all(axis=(0, 1)))
+    if not len(few) or not len(others):
         return replicates
-    others = np.flatnonzero((held >= enough) & np.isfinite(replicates).all(axis=(0, 1)))
-    if not len(others):
-        return replicates
-    away = (replicates[:, :, others] - replicates[:, :, others].mean(axis=0)) * np.sqrt(held[others])
+    away = replicates[:, :, others] - replicates[:, :, others].mean(axis=0)
     result, draw = replicates.copy(), np.arange(len(replicates))
-    for place, label in enumerate(single):
-        shifted = (draw + NEXT_DRAW * (place + 1)) % len(draw)
-        result[:, :, label] = replicates[:, :, label].mean(axis=0) + away[shifted, :, (draw + place) % len(others)]
+    for place, label in enumerate(few):
+        shifted, lender = (draw + NEXT_DRAW * (place + 1)) % len(draw), (draw + place) % len(others)
+        larger = np.maximum(images[others] / images[label], objects[others] / objects[label]) ** 0.5
+        deviations = away[shifted, :, lender] * larger[lender, None]
+        result[:, :, label] = replicates[:, :, label].mean(axis=0) + deviations
     return result
 
 
@@ -151,7 +159,7 @@ def as_drawn(cell: CellData, replicates: Floats, inside: Bools | None = None) ->
     """Replicates [R, T, C], of all objects or of those `inside` [M] a part, that vary as they would over draws of the
     images.
     """
-    return lent(stretched(replicates, stretch(cell, inside)), images_by_class(cell, inside))
+    return lent(stretched(replicates, stretch(cell, inside)), *held_by_class(cell, inside))
 
 
 def images_with(cell: CellData, inside: Bools) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 from tests.simulation import questions
 from tests.simulation.questions import Answers
 from tests.simulation.tally import Rate, rates, ratio
-from tests.simulation.worlds import EQUAL, ZIPF, World
+from tests.simulation.worlds import EQUAL, RARE, ZIPF, World
 
 Ask = Callable[[World, np.random.Generator], Answers]
 # What makes two results differ: other trainings, other test images, or both about alike.
@@ -71,6 +71,9 @@ DESIGNS: dict[str, Design] = {
     "categories, Zipf, both matter, 3 seeds": Design(
         replace(BOTH, images=120, own=0.3, classes=ZIPF, kinds=True), questions.over_categories
     ),
+    "rare classes, images dominate, 3 seeds": Design(replace(IMAGES, images=60, classes=RARE), questions.rare),
+    "rare classes, seeds dominate, 3 seeds": Design(replace(SEEDS, images=60, classes=RARE), questions.rare),
+    "unlike spreads, seeds dominate, 3 seeds": Design(SEEDS, questions.unsteady),
     "divergence, 3 seeds": Design(replace(SEEDS, images=30), questions.predicting),
     "moderation, 12 pairs, 3 seeds": Design(SEEDS, questions.moderating),
 }

@@ -52,7 +52,7 @@ def found_by(method: Method, world: World, layout: Layout, latent: Floats, quali
 
     A good training finds more, has better boxes and fewer false ones.
     """
-    count, push = len(layout.image), world.seed * quality
+    count, push = len(layout.image), world.seed * method.unsteady * quality
     hit, box, score, false, false_score = np.split(latent, np.cumsum([count, count, count, FALSE_BOXES * count]))
     level = ndtri(method.recall) + push
     if method.growing:

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from assignbench.analysis import claims, differences, pairs
+from assignbench.analysis import claims, differences, measures, pairs
 from assignbench.analysis.base import StudyRecord
 from assignbench.analysis.verdicts import HIGHER, LOWER, NOT_TESTABLE, OPEN
 from tests.simulation.records import BASE, simulated
@@ -78,6 +78,40 @@ def _intervals(study: StudyRecord, truth: Mapping[tuple[str, str], float]) -> An
     found["told: half-width in AP points"] = float(100 * table.half[ap].mean())
     found["false: a better method called worse"] = float((wrong[~alike] < 0).any())
     found["finds: a method that is much better"] = float((wrong[ap & far] > 0).mean())
+    return found
+
+
+def rare(world: World, rng: np.random.Generator) -> Answers:
+    """Three methods that equal their baseline, where some classes are in one test image or two: half of the mean over
+    classes hangs on these.
+    """
+    study = simulated(world, {"net": {BASE: PLAIN, **dict.fromkeys(TWINS, PLAIN)}}, rng)
+    table = differences.judged(pairs.pairs_of(study), ["AP"])
+    held = measures.images_by_class(study.data()[0])
+    return {
+        "covers: AP of equal methods": float((table.difference.abs() <= table.half).mean()),
+        "false: any verdict on AP of three equal methods": float(table.verdict.map(is_verdict).any()),
+        "told: classes in a single image": float((held == 1).sum()),
+        "told: half-width in AP points": float(100 * table.half.mean()),
+    }
+
+
+CALM = 0.4
+
+
+def unsteady(world: World, rng: np.random.Generator) -> Answers:
+    """Four methods that equal their baseline, one of which differs from training to training two to three times as much
+    as the others do; and the other way round.
+    """
+    calm = replace(PLAIN, unsteady=CALM)
+    found: Answers = {}
+    for name, odd, others in (("noisier", PLAIN, calm), ("calmer", calm, PLAIN)):
+        methods = {BASE: others, **dict.fromkeys(TWINS, others), "odd": odd}
+        asked = pairs.pairs_of(simulated(world, {"net": methods}, rng))
+        table = differences.judged(asked, ["AP"])
+        found[f"false: any verdict on AP of equal methods, one {name}"] = float(table.verdict.map(is_verdict).any())
+        covered = (table.difference.abs() <= table.half)[table.method == "odd"]
+        found[f"told: covers AP of the {name} one"] = float(covered.mean())
     return found
 
 

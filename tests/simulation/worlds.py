@@ -19,6 +19,7 @@ from assignbench.measure.objects import described
 Floats = np.ndarray
 ZIPF = tuple(1 / k for k in range(1, 9))
 EQUAL = (1.0,) * 4
+RARE = (1.0, 1.0, 1.0, 0.012, 0.012, 0.012)  # of which the last have about one object among 60 images
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Method:
 
     `growing` probits more are found from the first to the last group `along` a factor. `order` is the correlation of
     score and IoU among an object's candidates; None records no candidates. `uneven` probits more or less are found of
-    every class, by chance of the draw of classes.
+    every class, by chance of the draw of classes. `unsteady`: how much more its trainings differ than the world's do.
     """
 
     recall: float = 0.7
@@ -60,6 +61,7 @@ class Method:
     along: str = "aspect_ratio"
     order: float | None = None
     uneven: float = 0.0
+    unsteady: float = 1.0
 
 
 @dataclass(frozen=True)
