@@ -1,4 +1,4 @@
-"""The reports of this repository, held against the cells that lie beside them, and what docs/measured.md says of them."""
+"""The reports of this repository, held against the cells that lie beside them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROUNDING = 0.0500001
 
 def number(text: str) -> float:
     """The number before ±, without marks."""
-    return float(re.sub(r"[*†+]", "", text.split("±")[0]))
+    return float(re.sub(r"[*†+]", "", text.split("±", maxsplit=1)[0]))
 
 
 @pytest.mark.parametrize("folder", REPORTS, ids=lambda p: p.name)
