@@ -7,7 +7,7 @@ import errno
 import os
 import signal
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -129,7 +129,7 @@ def _train(
     if not options.quiet and any(c.config.data.kind == "shapes" for c in waiting):
         console.print("preparing scenes (rendered once, some seconds)")
     _render_scenes(waiting)
-    _write_about(opened, inputs)
+    tell = _about(opened, inputs)
     found = Trainings(opened.folder, opened.everything, inputs, options.out, console)
     source = found.shared(waiting, fresh=options.fresh)
     jobs = [
@@ -143,14 +143,17 @@ def _train(
     ahead = Ahead(opened.folder, default_workers("cpu", 1))
     with Display(console, len(jobs), quiet=options.quiet) as display:
         if options.launcher != "local":
-            run_apart(options, device[0], cluster, opened.folder, jobs, display)
+            run_apart(options, device[0], cluster, opened.folder, jobs, display, tell)
+            tell()
             return
+        tell()
         # A GPU's memory holds no more, who says N means N, and processes that wait for each other share no core well.
         sharing = device[0] == "cpu" and not options.workers and processes.number == 1
         most = most_together(options.cohort, device[0], jobs, workers) if processes.number == 1 else 1
         together = in_cohorts(jobs, most)
         Jobs(LocalProcesses(device[0]), workers, sharing=sharing).run(together, _both(display, ahead.watch))
     ahead.wait()
+    tell()  # again: a run of other cells of the study may have told of those alone meanwhile
 
 
 def _both(*watches: Watch) -> Watch:
@@ -200,10 +203,15 @@ def _writable(folder: Path) -> None:
         raise InputError(f"{folder}: nothing can be written there ({problem.strerror}); name another --out") from None
 
 
-def _write_about(opened: Opened, inputs: Staleness) -> None:
-    """What the report says about the study, and the file as it was."""
-    write_json(opened.folder / "study.json", opened.about(inputs.about()))
-    write_text(opened.folder / "study.yaml", opened.study.path.read_text())
+def _about(opened: Opened, inputs: Staleness) -> Callable[[], None]:
+    """What writes into the run folder what the report says about the study, and the file as it is now."""
+    content, text = opened.about(inputs.about()), opened.study.path.read_text()
+
+    def write() -> None:
+        write_json(opened.folder / "study.json", content)
+        write_text(opened.folder / "study.yaml", text)
+
+    return write
 
 
 def _check_data(study: Study, cells: Sequence[Cell]) -> None:
