@@ -168,7 +168,10 @@ def _both(*watches: Watch) -> Watch:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """For the time of a block, SIGTERM ends a run as SIGINT does: the cells write their checkpoints first."""
+    """For the time of a block, SIGTERM ends a run as SIGINT does: the cells write their checkpoints first.
+
+    So does the end of its terminal, unless it is to go on then (nohup).
+    """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -176,11 +179,13 @@ def _terminable() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # only the main one hears signals
         yield
         return
-    before = signal.signal(signal.SIGTERM, interrupt)
+    heard = [n for n in (signal.SIGTERM, signal.SIGHUP) if n == signal.SIGTERM or signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in heard}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _own_folders(records: Iterable[CellRecord], *, fresh: bool) -> None:
