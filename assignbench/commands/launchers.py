@@ -63,7 +63,7 @@ def run_apart(
     if options.launcher == "ray":
         from assignbench.launch.ray import RayTasks
 
-        tasks = RayTasks(device, cluster, folder, jobs[0].paths.processes)
+        tasks = RayTasks(device, cluster, folder, jobs)
         try:
             tell()
             Jobs(tasks, options.workers or len(jobs), apart=True).run(jobs, watch)
