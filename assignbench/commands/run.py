@@ -19,6 +19,7 @@ from assignbench.commands.display import Display, closing_table
 from assignbench.commands.launchers import device_of, run_apart, wanted_cluster
 from assignbench.commands.opening import Opened, open_study
 from assignbench.commands.pictured import wrong_pictures
+from assignbench.commands.precisions import agree, precision_line
 from assignbench.commands.processes import Processes, processes_of
 from assignbench.commands.profiling import profile_study
 from assignbench.commands.reporting import reported
@@ -61,8 +62,12 @@ def run(options: argparse.Namespace, console: Console) -> int:
     return failed if all(r.state == "done" for r in records.values()) else 1
 
 
-def train_all(opened: Opened, options: argparse.Namespace, console: Console) -> dict[str, CellRecord]:
+def train_all(
+    opened: Opened, options: argparse.Namespace, console: Console, *, sweep: bool = False
+) -> dict[str, CellRecord]:
     """Trains the cells that are asked for and not done; returns the records of all that are asked for.
+
+    Those of a `sweep` lie beside the study's run folder and take what `amp: auto` stands for from there.
 
     Raises InputError as `run` does.
     """
@@ -79,6 +84,8 @@ def train_all(opened: Opened, options: argparse.Namespace, console: Console) -> 
     wanted = [r.folder for r in records.values() if options.fresh or r.state != "done" or r.id in renewed]
     try:
         _writable(opened.folder)
+        if not sweep:
+            agree(opened.folder, study)
         with _terminable():
             if options.fresh:
                 with all_kept(wanted):
@@ -120,6 +127,8 @@ def _train(
         places = f" · {workers} side by side" if options.launcher == "local" else ""
         each = f" · {processes.number} processes each" if processes.number > 1 else ""
         console.print(f"{told} · {device[1]}{places}{each}")
+        if options.launcher != "local":
+            console.print(precision_line(options, study, opened.folder), markup=False)
         for record in (records[c.id] for c in waiting):
             if record.state == "damaged":
                 console.print(f"damaged, is done again: {record.reason}", markup=False)

@@ -10,8 +10,8 @@ claim went to another one, because it slept or lost the shared folder for so lon
 
 from __future__ import annotations
 
-import errno
 import fcntl
+import json
 import os
 import threading
 import time
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from assignbench.errors import InputError
-from assignbench.records.files import read_json, write_json
+from assignbench.records.files import link_new, read_json, write_json, write_new
 from assignbench.records.processes import began_of, boot, host_name
 
 CLAIM = "claim.json"
@@ -33,7 +33,6 @@ _KINDS: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (i
 # How a cell's process tells its launcher what became of the cell, beside 0 for done.
 EXIT_FAILED, EXIT_CLAIMED, EXIT_STOPPED = 1, 4, 130
 PATIENCE_SECONDS = 20.0  # how long an orphan may take to write its checkpoint and leave
-_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 LOOK_SECONDS = 0.2  # between two looks at a claim that is waited for
 
 
@@ -262,7 +261,7 @@ def _remove_dead(folder: Path, dead: Holder | None) -> None:
     try:
         if found is not None and found != dead:
             with suppress(OSError):
-                _link(aside, folder / CLAIM)
+                link_new(aside, folder / CLAIM)
             raise Claimed(f"{folder}: {found} has just begun to train this cell; wait for it")
     finally:
         aside.unlink(missing_ok=True)
@@ -273,31 +272,10 @@ def _create(folder: Path, me: Holder) -> bool:
 
     False if it stood there empty for a moment.
     """
-    partial = folder / f"{CLAIM}.{me.host}-{me.pid}.partial"
     try:
-        write_json(partial, asdict(me))
-        return _link(partial, folder / CLAIM)
+        return write_new(folder / CLAIM, json.dumps(asdict(me)).encode())
     except (FileExistsError, FileNotFoundError):  # the cell's process, which has it by now, tidies what is half written
         raise Claimed(f"{folder}: another process has just begun to train this cell; wait for it") from None
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _link(path: Path, target: Path) -> bool:
-    """Gives a claim its name. Raises FileExistsError if there is one.
-
-    Where a file system has no hard links (exFAT, many network and FUSE ones) a new file gets its content: false then.
-    """
-    try:
-        os.link(path, target)
-        return True
-    except OSError as problem:
-        if problem.errno not in _NO_LINKS:
-            raise
-    content = path.read_bytes()
-    with target.open("xb") as file:
-        file.write(content)
-    return False
 
 
 def _settled(folder: Path) -> None:
