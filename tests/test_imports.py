@@ -47,7 +47,8 @@ ALLOWED: dict[str, set[str]] = {
     "conformance_cases": {"config", "errors", *TENSORS},
     "detectors": {"detectors", "config", "errors", "boxes", "priors", "coders", "contract"},
     "data": {"data", "config", "errors", "json_files"},
-    "data.kept": {"data", "errors", "records.hashes"},
+    "data.kept": {"data", "errors", "records.files", "records.hashes"},
+    "data.kinds.shapes": {"data", "config", "errors", "records.files"},
     "data.stream": {"data", "config", "errors", "contract"},
     "data.profile": {"data", "config", "errors", "measure"},
     # description's other users: none of them knows tensors

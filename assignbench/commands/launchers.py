@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from assignbench.commands.devices import choose_device
@@ -46,16 +46,26 @@ def device_of(options: argparse.Namespace, cluster: Cluster) -> tuple[str, str]:
 
 
 def run_apart(
-    options: argparse.Namespace, device: str, cluster: OwnCluster, folder: Path, jobs: Sequence[Job], watch: Watch
+    options: argparse.Namespace,
+    device: str,
+    cluster: OwnCluster,
+    folder: Path,
+    jobs: Sequence[Job],
+    watch: Watch,
+    tell: Callable[[], None],
 ) -> None:
-    """Runs jobs of a run folder on a cluster to their end. Raises InputError where it cannot be used from here."""
+    """Runs jobs of a run folder on a cluster to their end, after a call of `tell`.
+
+    Raises InputError where the cluster cannot be used from here, before that.
+    """
     if not jobs:
         return
     if options.launcher == "ray":
         from assignbench.launch.ray import RayTasks
 
-        tasks = RayTasks(device, cluster, folder, jobs[0].paths.processes)
+        tasks = RayTasks(device, cluster, folder, jobs)
         try:
+            tell()
             Jobs(tasks, options.workers or len(jobs), apart=True).run(jobs, watch)
         finally:
             tasks.close()
@@ -63,6 +73,7 @@ def run_apart(
     from assignbench.launch.slurm import SlurmJobs
 
     queue = SlurmJobs(device, cluster, folder / ".slurm", options.workers)
+    tell()
     try:
         Jobs(queue, len(jobs), apart=True).run(jobs, watch)
     except KeyboardInterrupt as problem:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
 
-from assignbench.commands.devices import precision_for
 from assignbench.commands.folders import check_out
+from assignbench.commands.precisions import precision_of
 from assignbench.commands.questions import check_answerable, check_classes, check_questions
 from assignbench.config.method import MethodConfig
-from assignbench.config.precision import Precision
 from assignbench.config.tuned import Tuned
 from assignbench.errors import InputError
 from assignbench.records import read_json
@@ -81,7 +79,7 @@ def open_study(options: argparse.Namespace) -> Opened:
         trials_of(variant, methods)
         check_answerable(variant, baselines_of(variant, methods))
     folder, cache = run_folder(options, study), (options.out / ".cache").resolve()
-    study = replace(study, precision=_precision(folder, getattr(options, "device", "auto")))
+    study = replace(study, precision=precision_of(options, study, folder))
     trials = trials_of(study, methods, cache=cache)
     found, untuned = None, ""
     if trials:
@@ -112,18 +110,6 @@ def open_study(options: argparse.Namespace) -> Opened:
         untuned=untuned,
         table=table,
     )
-
-
-def _precision(folder: Path, device: str) -> Precision:
-    """What `amp: auto` stands for: as the study was begun, also elsewhere, so that its cells never mix; else what suits
-    the device.
-    """
-    try:
-        begun = read_json(folder / "study.json")
-    except InputError:  # it is written anew, and whoever reads it for more than this says what is wrong with it
-        begun = {}
-    found = begun.get("precision", "bf16") if begun else precision_for(device)
-    return found if found in get_args(Precision) else precision_for(device)
 
 
 def wanted_table(options: argparse.Namespace, study: Study) -> str:

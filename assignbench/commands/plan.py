@@ -11,9 +11,9 @@ from rich.console import Console
 from assignbench.commands.costs import Costs, data_lines, disk_lines, measured_speeds
 from assignbench.commands.opening import Opened, open_study
 from assignbench.commands.power import power_lines
+from assignbench.commands.precisions import precision_line
 from assignbench.commands.staleness import look
 from assignbench.commands.trainings import Trainings
-from assignbench.config.precision import Precision
 from assignbench.records import CellRecord
 from assignbench.study.about import question_of
 from assignbench.study.baselines import pair_lines
@@ -22,17 +22,12 @@ from assignbench.study.recipe import recipe_lines
 from assignbench.study.trainings import counted, trainings_of
 from assignbench.study.tuning import named
 
-PRECISIONS: dict[Precision, str] = {
-    "bf16": "bf16 (amp: auto, and the processor or GPU computes in it, or the study was begun so)",
-    "none": "float32 (amp: auto, and nothing here computes in bf16, or the study was begun so)",
-}
-
 
 def plan(options: argparse.Namespace, console: Console) -> int:
     """Cells, ids, states, pairs and the cost that is left; runs nothing and writes nothing, and needs no data."""
     opened = open_study(options)
     costs = Costs(measured_speeds(options.out))
-    for line in _asked(opened):
+    for line in _asked(opened, options):
         console.print(line, markup=False)
     inputs = look(opened.folder, opened.everything, options.out, console)
     console.print(counted(len(opened.cells), len(trainings_of(opened.cells))))
@@ -56,15 +51,16 @@ def plan(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _asked(opened: Opened) -> Iterator[str]:
+def _asked(opened: Opened, options: argparse.Namespace) -> Iterator[str]:
     """What the study asks for: its recipe, its pairs, its detectors' beginnings, the printed rows that it has."""
     spec = opened.study.spec
     yield f"{spec.study}: {spec.title}\nanswers: {question_of(spec)}"
     if spec.cost:
         yield f"cost: {spec.cost}"
     yield from recipe_lines(spec)
-    if spec.schedule.amp == "auto":
-        yield f"precision: {PRECISIONS[opened.study.precision]}"
+    precision = precision_line(options, opened.study, opened.folder)
+    if precision:
+        yield precision
     yield "methods and what they are compared with:"
     for line in pair_lines(opened.study, opened.methods, opened.baselines):
         yield f"  {line}"

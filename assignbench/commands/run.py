@@ -7,7 +7,7 @@ import errno
 import os
 import signal
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -19,6 +19,7 @@ from assignbench.commands.display import Display, closing_table
 from assignbench.commands.launchers import device_of, run_apart, wanted_cluster
 from assignbench.commands.opening import Opened, open_study
 from assignbench.commands.pictured import wrong_pictures
+from assignbench.commands.precisions import agree, precision_line
 from assignbench.commands.processes import Processes, processes_of
 from assignbench.commands.profiling import profile_study
 from assignbench.commands.reporting import reported
@@ -61,8 +62,12 @@ def run(options: argparse.Namespace, console: Console) -> int:
     return failed if all(r.state == "done" for r in records.values()) else 1
 
 
-def train_all(opened: Opened, options: argparse.Namespace, console: Console) -> dict[str, CellRecord]:
+def train_all(
+    opened: Opened, options: argparse.Namespace, console: Console, *, sweep: bool = False
+) -> dict[str, CellRecord]:
     """Trains the cells that are asked for and not done; returns the records of all that are asked for.
+
+    Those of a `sweep` lie beside the study's run folder and take what `amp: auto` stands for from there.
 
     Raises InputError as `run` does.
     """
@@ -79,6 +84,8 @@ def train_all(opened: Opened, options: argparse.Namespace, console: Console) -> 
     wanted = [r.folder for r in records.values() if options.fresh or r.state != "done" or r.id in renewed]
     try:
         _writable(opened.folder)
+        if not sweep:
+            agree(opened.folder, study)
         with _terminable():
             if options.fresh:
                 with all_kept(wanted):
@@ -120,6 +127,8 @@ def _train(
         places = f" · {workers} side by side" if options.launcher == "local" else ""
         each = f" · {processes.number} processes each" if processes.number > 1 else ""
         console.print(f"{told} · {device[1]}{places}{each}")
+        if options.launcher != "local":
+            console.print(precision_line(options, study, opened.folder), markup=False)
         for record in (records[c.id] for c in waiting):
             if record.state == "damaged":
                 console.print(f"damaged, is done again: {record.reason}", markup=False)
@@ -129,7 +138,7 @@ def _train(
     if not options.quiet and any(c.config.data.kind == "shapes" for c in waiting):
         console.print("preparing scenes (rendered once, some seconds)")
     _render_scenes(waiting)
-    _write_about(opened, inputs)
+    tell = _about(opened, inputs)
     found = Trainings(opened.folder, opened.everything, inputs, options.out, console)
     source = found.shared(waiting, fresh=options.fresh)
     jobs = [
@@ -143,14 +152,17 @@ def _train(
     ahead = Ahead(opened.folder, default_workers("cpu", 1))
     with Display(console, len(jobs), quiet=options.quiet) as display:
         if options.launcher != "local":
-            run_apart(options, device[0], cluster, opened.folder, jobs, display)
+            run_apart(options, device[0], cluster, opened.folder, jobs, display, tell)
+            tell()
             return
+        tell()
         # A GPU's memory holds no more, who says N means N, and processes that wait for each other share no core well.
         sharing = device[0] == "cpu" and not options.workers and processes.number == 1
         most = most_together(options.cohort, device[0], jobs, workers) if processes.number == 1 else 1
         together = in_cohorts(jobs, most)
         Jobs(LocalProcesses(device[0]), workers, sharing=sharing).run(together, _both(display, ahead.watch))
     ahead.wait()
+    tell()  # again: a run of other cells of the study may have told of those alone meanwhile
 
 
 def _both(*watches: Watch) -> Watch:
@@ -165,7 +177,10 @@ def _both(*watches: Watch) -> Watch:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """For the time of a block, SIGTERM ends a run as SIGINT does: the cells write their checkpoints first."""
+    """For the time of a block, SIGTERM ends a run as SIGINT does: the cells write their checkpoints first.
+
+    So does the end of its terminal, unless it is to go on then (nohup).
+    """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -173,11 +188,13 @@ def _terminable() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # only the main one hears signals
         yield
         return
-    before = signal.signal(signal.SIGTERM, interrupt)
+    heard = [n for n in (signal.SIGTERM, signal.SIGHUP) if n == signal.SIGTERM or signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in heard}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _own_folders(records: Iterable[CellRecord], *, fresh: bool) -> None:
@@ -200,10 +217,15 @@ def _writable(folder: Path) -> None:
         raise InputError(f"{folder}: nothing can be written there ({problem.strerror}); name another --out") from None
 
 
-def _write_about(opened: Opened, inputs: Staleness) -> None:
-    """What the report says about the study, and the file as it was."""
-    write_json(opened.folder / "study.json", opened.about(inputs.about()))
-    write_text(opened.folder / "study.yaml", opened.study.path.read_text())
+def _about(opened: Opened, inputs: Staleness) -> Callable[[], None]:
+    """What writes into the run folder what the report says about the study, and the file as it is now."""
+    content, text = opened.about(inputs.about()), opened.study.path.read_text()
+
+    def write() -> None:
+        write_json(opened.folder / "study.json", content)
+        write_text(opened.folder / "study.yaml", text)
+
+    return write
 
 
 def _check_data(study: Study, cells: Sequence[Cell]) -> None:

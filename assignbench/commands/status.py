@@ -52,12 +52,18 @@ def status(options: argparse.Namespace, console: Console) -> int:
 
 
 def _place_of(record: CellRecord, states: Mapping[str, JobState] | None) -> str:
-    """Where a cell that is not done waits or is trained; "" where nobody is at it."""
+    """Where a cell that is not done waits or is trained; "" where nobody is at it and it does not say otherwise."""
     if record.state == "done":
         return ""
-    holder = holder_of(record.folder)
-    told = f"trained by {holder}" if holder is not None and holder.alive else ""
-    return "; ".join(filter(None, (told, job_line(record.folder, states))))
+    holder, job = holder_of(record.folder), job_line(record.folder, states)
+    if holder is not None and holder.alive:
+        told = f"trained by {holder}"
+    elif not job and CellRecord(record.folder).state == "running":  # looked at again: it may have ended just now
+        gone = "its process is gone" if holder is None or holder.here else f"nothing is heard of {holder}"
+        told = f"{gone}; the same command goes on from step {record.saved_step}"
+    else:
+        told = ""
+    return "; ".join(filter(None, (told, job)))
 
 
 def _place(about: Mapping[str, Any], name: str) -> tuple[str, str]:

@@ -42,7 +42,7 @@ def tune(options: argparse.Namespace, console: Console) -> int:
     with crewed() as helped:
         if helped:
             return 0
-        train_all(sweep, options, console)
+        train_all(sweep, options, console, sweep=True)
     records = {cell.id: CellRecord(sweep.folder / cell.id, thorough=True) for cell in everything}
     left = [r for r in records.values() if r.state not in ENDED]
     _told(trials, records, console)

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import PIL
 
 from assignbench.data.base import Problem
+from assignbench.records.files import whole_file
 from assignbench.records.hashes import SETTLED_NS, FileHashes
 
 if TYPE_CHECKING:
@@ -147,15 +148,9 @@ def _size(path: Path) -> int:
 
 def _write(place: Path, fill: Callable[[Any], object]) -> None:
     """Writes a file whole or not at all, and removes those of its folder that nobody used for longest."""
-    partial = place.with_name(f"{place.name}.{os.getpid()}.partial")
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open("wb") as file:
-                fill(file)
-            partial.replace(place)
-        finally:
-            partial.unlink(missing_ok=True)
+        with whole_file(place) as partial, partial.open("wb") as file:
+            fill(file)
         others = sorted(place.parent.glob(f"*{place.suffix}"), key=lambda p: p.stat().st_mtime_ns)
         for old in others[:-MOST]:
             old.unlink(missing_ok=True)

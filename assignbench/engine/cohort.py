@@ -37,6 +37,8 @@ class Member:
     """One cell of a cohort. `state` is how it ended, empty while it goes on; `again`: it has to be begun once more.
 
     An `exact` one looks after every step whether its losses are finite; another one where the device is read anyway.
+    So many are `beside` it in a round: one that finds no memory there is begun again, and fails for that alone. Its
+    last training was in a loop of `cohort` cells.
     """
 
     folder: Path
@@ -48,6 +50,7 @@ class Member:
     crowded: bool = False
     suspicion: str = ""
     beside: int = 0
+    cohort: int = 1
     saving: Checkpoint | None = None
 
     def __post_init__(self) -> None:
@@ -84,13 +87,16 @@ class Member:
             write_text(self.folder / "error.txt", traceback.format_exc())
 
     def _ends(self, state: str, reason: str) -> None:
-        self.state = state
+        self.state, self.again, self.crowded = state, False, False
         self.status.write(state, reason=reason, force=True)
+
+    def enter(self, beside: int) -> None:
+        """Begins a round with so many beside it."""
+        self.beside, self.again, self.crowded = beside, False, False
 
     def prepare(self, device: str, splits: Splits) -> None:
         """Builds the cell and records what it is made from; one that takes a training takes it here."""
         tidy(self.folder)
-        self.again = self.crowded = False
         begun = time.time_ns()
         self.cell = prepare(self.folder, device, splits)
         self.status.note(*begin(self.cell, begun))
@@ -147,7 +153,7 @@ def train(members: Sequence[Member], wish: Wish) -> None:
         ended = problem
     for member, _, _, board in begun:
         board.close()
-        member.beside = len(begun) - 1
+        member.cohort = len(begun)
         with member.ending():
             stopped = member.built.learner.stopped or ended
             if stopped is not None:

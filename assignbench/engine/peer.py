@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
     """Helps to train the cell that the store names; returns 0 unless it could not."""
     host, port, key, rank, number, parent = arguments
     # A terminal's Ctrl-C and a cluster's warning reach all processes: when to stop, all of them agree on in a step.
-    for name in (signal.SIGINT, signal.SIGTERM):
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)
     threading.Thread(target=_leave_with, args=(int(parent),), daemon=True).start()
     store = PrefixStore(key, TCPStore(host, int(port), is_master=False, timeout=PATIENCE))

@@ -70,6 +70,7 @@ def _run_together(members: Sequence[Member], device: str, splits: Splits, wish: 
     After the `last` training that images are decoded for, these give their memory back before anything is evaluated.
     """
     for member in members:
+        member.enter(beside=len(members) - 1)
         with member.ending():
             wish.heed()
             settle(CellRecord(member.folder).trained.schedule, device)
@@ -90,7 +91,7 @@ def _finish(member: Member) -> None:
     """Evaluates a member whose training has come to its end."""
     cell, steps = member.built, member.built.learner.steps
     member.status.write("running", phase="evaluating", step=steps, steps=steps, force=True)
-    evaluate(cell, member.seconds, member.beside + 1)
+    evaluate(cell, member.seconds, member.cohort)
     confirm(cell)
     checkpoint.clean(member.folder)
     member.status.done()

@@ -43,9 +43,13 @@ class Wish:
             raise Stopped
 
     def listen(self) -> None:
-        """From now on SIGINT and SIGTERM are wishes to stop, and those signals by which clusters announce an end."""
+        """From now on SIGINT and SIGTERM are wishes to stop, and those signals by which clusters announce an end; the
+        end of the terminal too, unless it was said (by nohup) that this one does not matter.
+        """
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, self._hear)
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, self._hear)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         again, self._signalled = self._signalled, True

@@ -28,7 +28,7 @@ from assignbench.records.manifest import MANIFEST
 
 POLL_SECONDS = 0.25
 REST = 4  # polls until cells that others train are looked at again
-INTERRUPTED = (-2, -10, -12, -15)  # exit codes of a process that was asked to end before it could say so itself
+INTERRUPTED = (-1, -2, -10, -12, -15)  # exit codes of a process that was asked to end before it could say so itself
 LOST = -1000  # the exit code of a process whose machine is gone
 MOST_LOST = 10  # how often a cell is begun again for that
 SHARED_ENDS = ("failed", "diverged")  # what a cell shares with the one whose training it would take

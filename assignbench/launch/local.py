@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from assignbench.launch.base import Job
 from assignbench.starting import available_cores, end, start
 
 GRACE_SECONDS = 60.0  # a step has to end and a checkpoint to be written
+_NAME = re.compile(r"\d|GPU-|MIG-")
 
 
 def default_workers(device: str, threads: int, processes: int = 1) -> int:
@@ -24,12 +27,21 @@ def default_workers(device: str, threads: int, processes: int = 1) -> int:
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs of this process, by the names that CUDA_VISIBLE_DEVICES gives them, else by their numbers."""
+    """The GPUs of this process, by the names that CUDA_VISIBLE_DEVICES gives them, else by their numbers; none where
+    its names are fewer than the GPUs that torch counts, so that nobody knows which is which.
+
+    CUDA reads the names up to the first that stands for nothing. Of the parts of GPUs (MIG) a process sees only the
+    first, but each can be given to another one.
+    """
     import torch
 
-    count = torch.cuda.device_count()
-    named = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
-    return named[:count] if len(named) >= count and all(named) else [str(number) for number in range(count)]
+    count, told = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES")
+    if told is None:
+        return [str(number) for number in range(count)]
+    named = list(takewhile(_NAME.match, (name.strip() for name in told.split(","))))
+    if count and named and all(name.startswith("MIG-") for name in named):
+        return named
+    return named[:count] if len(named) >= count else []
 
 
 @dataclass

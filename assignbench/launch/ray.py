@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,14 +31,15 @@ class Running:
 class RayTasks:
     """A launcher whose jobs are tasks that ask for the resources of `cluster`; Ray places them.
 
-    `folder` is the run folder, which every node looks for under the same path; `processes` train each cell. Raises
-    InputError where Ray is missing, does not answer, or runs on this machine alone, which has not what a cell asks for.
+    `folder` is the run folder, which every node looks for under the same path, and `jobs` are those that will come.
+    Raises InputError where Ray is missing, does not answer, or runs on this machine alone, which has not what one of
+    them asks for.
     """
 
-    def __init__(self, device: str, cluster: OwnCluster, folder: Path, processes: int = 1) -> None:
-        self.device, self.cluster, self.processes = device, cluster, processes
+    def __init__(self, device: str, cluster: OwnCluster, folder: Path, jobs: Sequence[Job]) -> None:
+        self.device, self.cluster = device, cluster
         self._ray = _connected(cluster)
-        self._check_room()
+        self._check_room(jobs)
         self._marker, self._word = folder.resolve() / f"{MARKER}.{uuid.uuid4().hex}", uuid.uuid4().hex
         write_text(self._marker, self._word)
         here = self._ray.get_runtime_context().get_node_id()
@@ -58,13 +60,13 @@ class RayTasks:
             marker=str(self._marker),
             word=self._word,
         )
-        memory = {} if self.cluster.memory_gb is None else {"memory": self.cluster.memory_gb * 2**30}
+        wanted = self._wanted(job)
         task = self._task.options(
             name=job.name,
-            num_cpus=self.cluster.cpus or job.cores,
-            num_gpus=self._gpus,
+            num_cpus=wanted["CPU"],
+            num_gpus=wanted["GPU"],
             max_retries=0,  # what is lost goes on from its checkpoint, which the cell's notes tell
-            **memory,
+            **({"memory": wanted["memory"]} if "memory" in wanted else {}),
         )
         return Running(job, task.remote(errand, self._desk))
 
@@ -89,9 +91,12 @@ class RayTasks:
         self._marker.unlink(missing_ok=True)
         self._ray.shutdown()
 
-    @property
-    def _gpus(self) -> float:
-        return self.cluster.gpus or (float(self.processes) if self.device == "cuda" else 0.0)
+    def _wanted(self, job: Job) -> dict[str, float]:
+        """What a job asks for, by Ray's names: cores, GPUs, and bytes where the cluster says how many."""
+        own, memory = self.cluster, self.cluster.memory_gb
+        gpus = float(job.paths.processes) if self.device == "cuda" else 0.0
+        wanted = {"CPU": own.cpus or job.cores, "GPU": own.gpus or gpus}
+        return wanted if memory is None else {**wanted, "memory": memory * 2**30}
 
     def _result(self, handle: Running) -> int:
         errors = self._ray.exceptions
@@ -109,18 +114,29 @@ class RayTasks:
             declare(handle.job, "failed", reason=f"Ray ended the task: {told[-1] if told else problem!r}")
             return EXIT_FAILED
 
-    def _check_room(self) -> None:
+    def _check_room(self, jobs: Sequence[Job]) -> None:
         """On this machine alone nothing that is missing will ever come."""
         if self.cluster.address or os.environ.get("RAY_ADDRESS"):
             return
         there = self._ray.cluster_resources()
-        for name, wanted, key in (("CPU", self.cluster.cpus or 1, "cpus"), ("GPU", self._gpus, "gpus")):
-            if wanted > there.get(name, 0):
-                self._ray.shutdown()
-                raise InputError(
-                    f"--launcher ray: a cell asks for {wanted:g} {name} (cluster.{key}), this machine has "
-                    f"{there.get(name, 0):g}; ask for less, or name a running cluster as cluster.address"
-                )
+        for job in jobs:
+            for name, wanted in self._wanted(job).items():
+                if wanted > there.get(name, 0):
+                    self._ray.shutdown()
+                    unit, of = ("GiB of memory", 2**30) if name == "memory" else (name, 1)
+                    raise InputError(
+                        f"--launcher ray: {job.name} asks for {wanted / of:g} {unit} ({self._source(name, job)}), this "
+                        f"machine has {there.get(name, 0) / of:.3g}; ask for less, or name a running cluster as "
+                        "cluster.address"
+                    )
+
+    def _source(self, name: str, job: Job) -> str:
+        """What of the user's asks for a resource."""
+        key = {"CPU": "cpus", "GPU": "gpus", "memory": "memory_gb"}[name]
+        if getattr(self.cluster, key) is not None:
+            return f"cluster.{key}"
+        each = "--device cuda" if name == "GPU" else "schedule.threads and schedule.loader_workers"
+        return each if job.paths.processes == 1 else f"{each}, times --nproc {job.paths.processes}"
 
 
 def _connected(cluster: OwnCluster) -> Any:

@@ -74,8 +74,8 @@ def crewed() -> Iterator[bool]:
     server = TCPStore(mine.host, mine.port, is_master=hosts, wait_for_workers=False, timeout=PATIENCE)
     store = PrefixStore(attempt(), server)
     if mine.rank > 0:
-        # Both signals reach all processes: this one leaves when rank 0, which may still save, has no more cells.
-        for name in (signal.SIGINT, signal.SIGTERM):
+        # The signals reach all processes: this one leaves when rank 0, which may still save, has no more cells.
+        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(name, signal.SIG_IGN)
         _help(mine, store)
         yield True

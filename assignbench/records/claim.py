@@ -1,6 +1,7 @@
 """Who trains a cell: claim.json, which one process at a time holds.
 
-A claim is created by a hard link, which one of two processes fails at, and changes hands under a lock on the cell's
+A claim is created by a hard link, or where there are none as a new file, which one of two processes fails at, and
+changes hands under a lock on the cell's
 folder. On its own machine a claim ends with its process, which is known by its number and the moment at which it
 began: no clock is asked. On other machines it is a lease, which its holder renews: it ends when whoever wants the cell
 has seen it unchanged for `LEASE_SECONDS` of its own time, so that clocks which differ decide nothing. A holder whose
@@ -10,6 +11,7 @@ claim went to another one, because it slept or lost the shared folder for so lon
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import threading
 import time
@@ -21,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from assignbench.errors import InputError
-from assignbench.records.files import read_json, write_json
+from assignbench.records.files import link_new, read_json, write_json, write_new
 from assignbench.records.processes import began_of, boot, host_name
 
 CLAIM = "claim.json"
@@ -116,7 +118,7 @@ def take(folder: Path, *, launcher: int = 0, signs: Signs | None = None) -> None
     """
     folder.mkdir(parents=True, exist_ok=True)
     me, signs = _me(launcher), signs or Signs()
-    with _locked(folder):
+    with _locked(folder) as alone:
         found = holder_of(folder)
         if found is not None and found.here and found.pid in (me.pid, launcher) and found.alive:
             write_json(folder / CLAIM, asdict(replace(me, since=found.since)))
@@ -126,7 +128,9 @@ def take(folder: Path, *, launcher: int = 0, signs: Signs | None = None) -> None
                 f"{folder}: this cell is being trained by {found}; wait for it, or end that process and run again"
             )
         _remove_dead(folder, found)
-        _create(folder, me)
+        linked = _create(folder, me)
+        if not (alone and linked):
+            _settled(folder)
 
 
 def take_patiently(folder: Path, *, launcher: int = 0, signs: Signs | None = None) -> None:
@@ -257,31 +261,43 @@ def _remove_dead(folder: Path, dead: Holder | None) -> None:
     try:
         if found is not None and found != dead:
             with suppress(OSError):
-                os.link(aside, folder / CLAIM)
+                link_new(aside, folder / CLAIM)
             raise Claimed(f"{folder}: {found} has just begun to train this cell; wait for it")
     finally:
         aside.unlink(missing_ok=True)
 
 
-def _create(folder: Path, me: Holder) -> None:
-    """Writes a claim where there is none; of two that try one fails, also where folders cannot be locked."""
-    partial = folder / f"{CLAIM}.{me.host}-{me.pid}.partial"
+def _create(folder: Path, me: Holder) -> bool:
+    """Writes a claim where there is none; of two that try one fails, also where folders cannot be locked.
+
+    False if it stood there empty for a moment.
+    """
     try:
-        write_json(partial, asdict(me))
-        os.link(partial, folder / CLAIM)
+        return write_new(folder / CLAIM, json.dumps(asdict(me)).encode())
     except (FileExistsError, FileNotFoundError):  # the cell's process, which has it by now, tidies what is half written
         raise Claimed(f"{folder}: another process has just begun to train this cell; wait for it") from None
-    finally:
-        partial.unlink(missing_ok=True)
+
+
+def _settled(folder: Path) -> None:
+    """Waits for those who saw what was there before the claim, maybe an empty file: who took it away is through then.
+
+    Raises Claimed if the cell went to another one meanwhile.
+    """
+    time.sleep(LOOK_SECONDS)
+    found = holder_of(folder)
+    if found is None or not found.mine:
+        raise Claimed(f"{folder}: another process has just begun to train this cell; wait for it")
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Alone in the folder for a moment; the lock ends with its process. Network folders may know no locks."""
+def _locked(folder: Path) -> Iterator[bool]:
+    """Alone in the folder for a moment; the lock ends with its process. Network folders may know no locks: false."""
     handle = os.open(folder, os.O_RDONLY)
+    locked = False
     try:
         with suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+            locked = True
+        yield locked
     finally:
         os.close(handle)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ from assignbench.json_files import Limits, load
 from assignbench.records.columns import TableSchema
 from assignbench.records.processes import host_name
 
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 LIMITS = Limits(size=1 << 26, values=10_000_000)  # of one JSON file of a record
 
 
@@ -44,6 +46,34 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Lets `write` fill a file that is there whole or not at all (`whole_file`)."""
     with whole_file(path) as partial:
         write(partial)
+
+
+def write_new(path: Path, content: bytes) -> bool:
+    """Writes a file where there is none; raises FileExistsError where there is one. Of many that try one succeeds.
+
+    It is there whole at once, by a hard link. Where a file system has none (exFAT, many network and FUSE ones), it is
+    there empty for a moment: false then.
+    """
+    partial = path.with_name(f"{path.name}.{host_name()}-{os.getpid()}.partial")
+    try:
+        write_bytes(partial, content)
+        return link_new(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def link_new(path: Path, target: Path) -> bool:
+    """Gives a file a second name, or its content to a new file, as `write_new` does."""
+    try:
+        os.link(path, target)
+        return True
+    except OSError as problem:
+        if problem.errno not in _NO_LINKS:
+            raise
+    content = path.read_bytes()
+    with target.open("xb") as file:
+        file.write(content)
+    return False
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from assignbench.records.files import write_text
+
 Stamp = tuple[int, int, int]  # size, mtime_ns, ctime_ns
 # A file that was changed less than this before it was hashed may change again without another time stamp.
 SETTLED_NS = 2_000_000_000
@@ -79,11 +81,8 @@ class FileHashes:
             self._new.clear()
             return
         files = {k: [*stamp, digest] for k, (stamp, digest) in (_load(self.cache) | self._new).items()}
-        partial = self.cache.with_name(f"{self.cache.name}.{os.getpid()}.partial")
         try:
-            self.cache.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps(files))
-            partial.replace(self.cache)
+            write_text(self.cache, json.dumps(files))
         except OSError:
             return
         self._new.clear()

@@ -102,10 +102,20 @@ class CellRecord:
         if self.state in ("done", "damaged"):
             return self.state == "done"
         try:
-            newest = max((self.folder / "checkpoint").glob("step-*.json"), default=None)
+            newest = self._newest
             return newest is not None and "weights.safetensors" in read_json(newest).get("files", {})
         except (InputError, TypeError):
             return False
+
+    @property
+    def saved_step(self) -> int:
+        """The step of its newest checkpoint; 0 without one."""
+        number = "" if self._newest is None else self._newest.stem.removeprefix("step-")
+        return int(number) if number.isdecimal() else 0
+
+    @property
+    def _newest(self) -> Path | None:
+        return max((self.folder / "checkpoint").glob("step-*.json"), default=None)
 
     @property
     def reason(self) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given, strategies as st
 
 from assignbench import methods
 from assignbench.cli import main
-from assignbench.commands import opening
+from assignbench.commands import devices, precisions, run
 from assignbench.config.cell import CellConfig
 from assignbench.config.precision import INSTRUCTIONS, precision_here
 from assignbench.records import read_json, write_json
@@ -95,9 +98,9 @@ def test_no_cell_is_undecided(tmp_path) -> None:
 def test_a_study_goes_on_as_it_was_begun(tmp_path, monkeypatch, capsys, in_process, begun, elsewhere) -> None:
     """Also on another kind of machine; so its cells never mix, and none of them is trained again."""
     arguments = ["run", str(written(tmp_path)), "--out", str(tmp_path / "runs"), "--quiet", "--device", "cpu"]
-    monkeypatch.setattr(opening, "precision_for", lambda device: begun)
+    monkeypatch.setattr(precisions, "precision_for", lambda device: begun)
     assert main([*arguments, "--only", "*-iou-*"]) == 0, capsys.readouterr()
-    monkeypatch.setattr(opening, "precision_for", lambda device: elsewhere)
+    monkeypatch.setattr(precisions, "precision_for", lambda device: elsewhere)
     assert main(arguments) == 0, capsys.readouterr()
     folder = tmp_path / "runs" / "precise"
     found = [read_json(p)["schedule"]["amp"] for p in folder.glob("*/config.json")]
@@ -107,13 +110,78 @@ def test_a_study_goes_on_as_it_was_begun(tmp_path, monkeypatch, capsys, in_proce
     assert ("precision: bf16" in out) == (begun == "bf16") and "pending" not in out
 
 
+def asked(**more: object) -> SimpleNamespace:
+    """Options of a command."""
+    return SimpleNamespace(**{"device": "auto", "launcher": "local", "cluster": None, "cohort": "auto"} | more)
+
+
 def test_a_folder_of_before_was_begun_in_bf16(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(opening, "precision_for", lambda device: "none")
+    monkeypatch.setattr(precisions, "precision_for", lambda device: "none")
+    study = read_study(written(tmp_path))
     write_json(tmp_path / "study.json", {"study": "precise"})
-    assert opening._precision(tmp_path, "auto") == "bf16"
+    assert precisions.precision_of(asked(), study, tmp_path) == "bf16"
     write_json(tmp_path / "study.json", {"study": "precise", "precision": "float8"})
-    assert opening._precision(tmp_path, "auto") == "none"
-    assert opening._precision(tmp_path / "nowhere", "auto") == "none"
+    assert precisions.precision_of(asked(), study, tmp_path) == "none"
+    assert precisions.precision_of(asked(), study, tmp_path / "nowhere") == "none"
+
+
+@pytest.mark.parametrize(
+    ("more", "gpus", "expected"),
+    [
+        ({}, None, "none"),
+        ({}, 1, "bf16"),
+        ({}, 0.5, "bf16"),
+        ({"device": "cuda"}, None, "bf16"),
+        ({"device": "cpu"}, None, "none"),
+    ],
+)
+def test_the_machine_that_hands_cells_to_a_cluster_is_not_asked_for_gpus(
+    tmp_path, monkeypatch, more, gpus, expected
+) -> None:
+    monkeypatch.setattr(devices, "choose_device", None)
+    monkeypatch.setattr(precisions, "precision_here", lambda: "none")
+    path = written(tmp_path)
+    if gpus:
+        path.write_text(f"{path.read_text()}cluster: {{gpus: {gpus}}}\n")
+    options = asked(launcher="slurm", **more)
+    study = replace(read_study(path), precision=expected)
+    assert precisions.precision_of(options, study, tmp_path / "nowhere") == expected
+    line = precisions.precision_line(options, study, tmp_path / "nowhere")
+    assert line.startswith("precision: bf16 (amp: auto, and cells ask for GPUs" if gpus or more.get("device") == "cuda"
+                           else "precision: float32 (amp: auto, and cells ask for no GPU")  # fmt: skip
+
+
+def test_a_plan_says_what_a_cluster_would_take(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(precisions, "precision_for", lambda device: "none")
+    path = written(tmp_path)
+    path.write_text(f"{path.read_text()}cluster: {{gpus: 1}}\n")
+    assert main(["plan", str(path), "--out", str(tmp_path / "runs")]) == 0
+    assert "precision: float32" in (out := capsys.readouterr().out) and "--launcher slurm or ray: bf16" in out
+
+
+def test_of_two_runs_begun_together_on_unlike_machines_one_is_refused(tmp_path, monkeypatch, capsys) -> None:
+    """Both had looked before the other one began; no cell of the second one's precision is made."""
+    study, folder = written(tmp_path), tmp_path / "runs" / "precise"
+    arguments = ["run", str(study), "--out", str(tmp_path / "runs"), "--quiet", "--device", "cpu"]
+    monkeypatch.setattr(run, "build_report", lambda folder, tell=None: folder / "report")
+    monkeypatch.setattr(run.Jobs, "run", lambda *given: None)
+    monkeypatch.setattr(precisions, "precision_for", lambda device: "none")
+
+    def faster(mine, folder) -> None:
+        real(mine, folder)
+        monkeypatch.setattr(run, "_check_data", real)
+        monkeypatch.setattr(precisions, "precision_for", lambda device: "bf16")
+        assert main(arguments) == 1
+        (folder_of_run / "study.json").unlink()  # it has got as far as the small file
+
+    real, folder_of_run = run._check_data, folder
+    monkeypatch.setattr(run, "_check_data", faster)
+    assert main(arguments) == 2
+    assert "begun this study in bf16, where this machine takes float32" in " ".join(capsys.readouterr().err.split())
+    monkeypatch.setattr(precisions, "precision_for", lambda device: "none")
+    assert main(arguments) == 1 and read_json(folder / "study.json")["precision"] == "bf16"
+    study.write_text(study.read_text().replace("steps: 2", "steps: 2, amp: none"))  # leaves nothing open
+    precisions.agree(folder, replace(read_study(study), precision="none"))
 
 
 def test_the_studies_of_the_package_leave_it_to_the_machine() -> None:

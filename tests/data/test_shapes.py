@@ -1,6 +1,7 @@
 """Embedded scenes: same bytes everywhere, factors under control, boxes that fit."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from assignbench.config.data import DataSpec, SceneFactors
 from assignbench.data.catalog import load
 from assignbench.data.kinds.shapes import SHAPE_CLASSES, UNIT, coverage, read_shapes, render
+from assignbench.records import files
 
 
 def test_bytes_are_fixed_for_a_seed() -> None:
@@ -32,6 +34,47 @@ def test_cache_gives_the_same(tmp_path) -> None:
     assert first.fingerprint() == again.fingerprint()
     assert all(np.array_equal(first.read(i), again.read(i)) for i in range(4))
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def of_others(path: Path) -> None:
+    np.savez(path, pixels=np.zeros((3, 128, 128, 3), np.uint8), table=np.zeros((0, 9)))
+
+
+def without_columns(path: Path) -> None:
+    np.savez(path, pixels=np.zeros((4, 128, 128, 3), np.uint8), table=np.zeros((5, 8)))
+
+
+@pytest.mark.parametrize(
+    "damage", [cut, lambda path: path.write_bytes(b""), of_others, without_columns], ids=["cut", "empty", "few", "form"]
+)
+def test_a_damaged_cache_is_rendered_anew(tmp_path, damage) -> None:
+    first = read_shapes("train", 4, SceneFactors(), cache=tmp_path)
+    (path,) = tmp_path.iterdir()
+    whole = path.read_bytes()
+    damage(path)
+    assert read_shapes("train", 4, SceneFactors(), cache=tmp_path).fingerprint() == first.fingerprint()
+    assert path.read_bytes() == whole and list(tmp_path.iterdir()) == [path]
+
+
+def test_machines_that_render_at_once_do_not_meet(tmp_path, monkeypatch) -> None:
+    """Of one number of process each: while one writes, another one does the same to its end."""
+    host, real, found = ["here"], np.savez, []
+    monkeypatch.setattr(os, "getpid", lambda: 7)
+    monkeypatch.setattr(files, "host_name", lambda: host[0])
+
+    def slow(*given, **arrays) -> None:
+        real(*given, **arrays)
+        if host == ["here"]:
+            host[0] = "there"
+            found.append(read_shapes("train", 2, SceneFactors(), cache=tmp_path).fingerprint())
+
+    monkeypatch.setattr(np, "savez", slow)
+    found.append(read_shapes("train", 2, SceneFactors(), cache=tmp_path).fingerprint())
+    assert len(set(found)) == 1 and len(found) == 2 and len(list(tmp_path.iterdir())) == 1
 
 
 def test_default_scenes_are_hard_enough() -> None:

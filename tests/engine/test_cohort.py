@@ -19,8 +19,9 @@ from assignbench.data.base import DetectionData
 from assignbench.engine import cohort, run
 from assignbench.engine.cohort import _check_alike
 from assignbench.engine.loop import loop
+from assignbench.engine.outcome import Suspected
 from assignbench.engine.run import run_cell, run_cells
-from assignbench.engine.stopping import Wish
+from assignbench.engine.stopping import Stopped, Wish
 from assignbench.methods import PRESETS
 from assignbench.records import CellRecord, finish, read_json
 from assignbench.records.claim import EXIT_CLAIMED, EXIT_FAILED, EXIT_STOPPED, holder_of, take
@@ -179,6 +180,65 @@ def test_nobody_finds_room_but_alone(tmp_path, monkeypatch) -> None:
     assert run_cells(folders, "cpu") == ["failed"] * 3
     assert companies == [3, 1, 1, 1]
     assert all("the memory of the GPU is used up" in CellRecord(f).reason for f in folders)
+
+
+@pytest.mark.parametrize("why", ["crowded", "suspected"])
+def test_a_wish_to_stop_ends_also_what_was_to_be_begun_again(tmp_path, monkeypatch, why) -> None:
+    """It comes when one of two was put off: no further round is begun for that one."""
+    problem = torch.OutOfMemoryError("CUDA out of memory") if why == "crowded" else Suspected("not finite")
+    rounds: list[int] = []
+    wish = Wish(lambda: not rounds)
+
+    def put_off(stream, learners, *given) -> None:
+        rounds.append(len(learners))
+        learners[1].stopped = problem
+        raise Stopped
+
+    monkeypatch.setattr(cohort, "loop", put_off)
+    folders = placed(tmp_path, "iou", "paa")
+    assert run_cells(folders, "cpu", wish) == ["pending", "pending"]
+    assert rounds == [2]
+    assert all(CellRecord(f).reason.startswith("stopped; resumes at step") for f in folders)
+
+
+@pytest.mark.parametrize(("short", "begun"), [(1, 3), (9, 3)], ids=["once", "always"])
+def test_no_memory_to_build_a_cell_in(alone, tmp_path, monkeypatch, short, begun) -> None:
+    """Beside another one it is begun again; alone it fails."""
+    folders, tries, real = placed(tmp_path, "iou", "mutual_guidance"), list[Path](), cohort.prepare
+
+    def full(folder, *given):
+        tries.append(folder)
+        if folder == folders[1] and tries.count(folder) <= short:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+        return real(folder, *given)
+
+    monkeypatch.setattr(cohort, "prepare", full)
+    states = run_cells(folders, "cpu")
+    assert states == ["done", "done" if short == 1 else "failed"] and len(tries) == begun
+    same(alone["iou"], folders[0])
+    if short == 1:
+        same(alone["mutual_guidance"], folders[1])
+    else:
+        assert "the memory of the GPU is used up" in CellRecord(folders[1]).reason
+
+
+def test_no_memory_to_build_in_after_none_to_train_in(tmp_path, monkeypatch) -> None:
+    """A cell that was put off and then finds no memory alone either has failed; it is not begun for ever."""
+    folders, tries, real = placed(tmp_path, "iou", "paa"), list[Path](), cohort.prepare
+
+    def full(folder, *given):
+        tries.append(folder)
+        if folder == folders[1] and tries.count(folder) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory: somebody else has the GPU now")
+        return real(folder, *given)
+
+    def crowded(stream, learners, *given) -> None:
+        learners[1].stopped = torch.OutOfMemoryError("CUDA out of memory")
+        loop(stream, learners, *given)
+
+    monkeypatch.setattr(cohort, "prepare", full)
+    monkeypatch.setattr(cohort, "loop", crowded)
+    assert run_cells(folders, "cpu") == ["done", "failed"] and len(tries) == 3
 
 
 def test_an_error_of_the_batches_is_everyones(tmp_path, monkeypatch) -> None:

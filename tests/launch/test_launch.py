@@ -220,18 +220,43 @@ def test_workers_follow_the_cores() -> None:
     ("count", "named", "gpus"),
     [
         (0, "", []),
-        (3, "", ["0", "1", "2"]),
+        (3, None, ["0", "1", "2"]),
         (2, "5, GPU-7f", ["5", "GPU-7f"]),
         (1, "5,-1,6", ["5"]),  # CUDA reads the list up to the first that is not there
-        (2, "4,,5", ["0", "1"]),
+        (1, "1,", ["1"]),
+        (1, "3, ", ["3"]),
+        (1, "1,,2", ["1"]),
+        (1, "GPU-8f2c,", ["GPU-8f2c"]),
+        (1, "0,7,1", ["0"]),
+        (1, "MIG-a,MIG-b", ["MIG-a", "MIG-b"]),  # of which a process sees one
+        (2, "4,,5", []),
+        (2, "", []),
     ],
 )
 def test_gpus_are_named_as_the_process_sees_them(count, named, gpus, monkeypatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: count)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if named is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
     assert local.visible_gpus() == gpus
     for processes in (1, 2, 3):
-        assert default_workers("cuda", 64, processes) == max(1, count // processes)
+        assert default_workers("cuda", 64, processes) == max(1, len(gpus) // processes)
+
+
+def test_names_that_do_not_fit_are_left_as_they_are(jobs, monkeypatch) -> None:
+    """Better the GPUs that the user named, all of them, than other ones."""
+    given: list[str] = []
+
+    class Started:
+        def __init__(self, command: list[str], env: dict[str, str], **options: object) -> None:
+            given.append(env["CUDA_VISIBLE_DEVICES"])
+
+    monkeypatch.setattr(starting.subprocess, "Popen", Started)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,,5")
+    jobs[0].folder.mkdir(parents=True)
+    LocalProcesses("cuda").submit(jobs[0])
+    assert given == ["4,,5"]
 
 
 @pytest.mark.parametrize("draw", range(10))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import subprocess
@@ -149,9 +150,11 @@ def test_all_or_none(tmp_path, other) -> None:
     assert [holder_of(f) for f in folders] == [None, other, None]
 
 
-def _try(folder, start, won, locks) -> None:
+def _try(folder, start, won, locks, links) -> None:
     if not locks:
         claim.fcntl.flock = _no_locks
+    if not links:
+        claim.os.link = _no_links
     start.wait()
     try:
         take(folder)
@@ -166,9 +169,42 @@ def _no_locks(*given: object) -> None:
     raise OSError("this file system knows no locks")
 
 
-@pytest.mark.parametrize("locks", [True, False])
+def _no_links(*given: object) -> None:
+    raise PermissionError(errno.EPERM, "Operation not permitted")
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_hard_links(tmp_path, other, monkeypatch, code) -> None:
+    def none(*given: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(claim.os, "link", none)
+    take(tmp_path)
+    held = holder_of(tmp_path)
+    assert held is not None and held.mine and [p.name for p in tmp_path.iterdir()] == [CLAIM]
+    release(tmp_path)
+    with monkeypatch.context() as now:  # another one is faster
+        now.setattr(claim, "holder_of", lambda folder: None)
+        now.setattr(claim, "_remove_dead", lambda folder, dead: write_json(folder / CLAIM, asdict(other)))
+        with pytest.raises(Claimed, match="has just begun"):
+            take(tmp_path)
+    assert holder_of(tmp_path) == other
+    with pytest.raises(Claimed, match="has just begun"):  # and is put back by who took it for another one
+        claim._remove_dead(tmp_path, None)
+    assert holder_of(tmp_path) == other
+
+
+def test_a_new_file_that_was_taken_away_while_it_was_empty_is_no_claim(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(claim.os, "link", _no_links)
+    monkeypatch.setattr(claim.time, "sleep", lambda seconds: (tmp_path / CLAIM).unlink())
+    with pytest.raises(Claimed, match="has just begun"):
+        take(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("locks", "links"), [(True, True), (False, True), (True, False), (False, False)])
 @pytest.mark.parametrize("before", ["nothing", "dead", "broken"])
-def test_of_many_at_once_one_wins(tmp_path, locks, before) -> None:
+def test_of_many_at_once_one_wins(tmp_path, locks, links, before) -> None:
     context = multiprocessing.get_context("fork")
     for turn in range(4):
         folder = tmp_path / str(turn)
@@ -178,7 +214,7 @@ def test_of_many_at_once_one_wins(tmp_path, locks, before) -> None:
             folder.mkdir()
             (folder / CLAIM).write_text("{")
         start, won = context.Event(), context.Value("i", 0)
-        tries = [context.Process(target=_try, args=(folder, start, won, locks)) for _ in range(3)]
+        tries = [context.Process(target=_try, args=(folder, start, won, locks, links)) for _ in range(3)]
         for process in tries:
             process.start()
         start.set()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,15 +18,18 @@ from assignbench.config.data import DataSpec, SceneFactors, Split
 from assignbench.config.formats import FORMATS
 from assignbench.data.base import DetectionData, ImageRecord, Pixels
 from assignbench.data.readers import reads
+from assignbench.records.files import write_whole
 
 SHAPE_CLASSES = ("disc", "box", "triangle", "ring", "plus", "star", "lollipop", "hammer")
 # Where a shape's telling part lies, as a share of the half side between box centre (0) and edge (1).
 ACENTRICITY = {"lollipop": 0.6, "hammer": 0.7}
 VERSION = FORMATS["data shapes"]  # part of the cache's name
+COLUMNS = 9  # of the table of all objects: the image's number and what `render` says of an object
 UNIT = 8  # positions are integers in eighths of a pixel
 
 Grid = npt.NDArray[np.int64]
 Small = npt.NDArray[np.int32]
+Scenes = tuple[Pixels, npt.NDArray[np.float64]]
 
 
 @reads("shapes")
@@ -43,26 +45,38 @@ def read_shapes(
     """`count` scenes of a split. With `cache`, a folder, they are rendered once and read back afterwards."""
     key = hashlib.sha256(json.dumps([VERSION, split, count, seed, factors.model_dump()]).encode()).hexdigest()[:16]
     stored = None if cache is None else cache / f"shapes-{key}.npz"
-    if stored is not None and stored.is_file():
-        with np.load(stored, allow_pickle=False) as arrays:
-            pixels, table = arrays["pixels"], arrays["table"]
-    else:
-        code = int.from_bytes(hashlib.sha256(split.encode()).digest()[:4], "big")
-        scenes = [render(factors, np.random.default_rng([seed, code, i])) for i in range(count)]
-        pixels = np.stack([s[0] for s in scenes])
-        table = np.concatenate([np.insert(s[1], 0, i, axis=1) for i, s in enumerate(scenes)])
-        if stored is not None:
-            _save(stored, pixels, table)
+    found = None if stored is None else _stored(stored, count, factors.image_size)
+    pixels, table = found or _rendered(split, count, factors, seed)
+    if stored is not None and found is None:
+        write_whole(stored, lambda partial: _save(partial, pixels, table))
     side = factors.image_size
     images = [_record(i, table[table[:, 0] == i, 1:], side) for i in range(count)]
     return DetectionData("shapes", split, SHAPE_CLASSES, images, lambda i: np.asarray(pixels[i], np.uint8))
 
 
+def _rendered(split: str, count: int, factors: SceneFactors, seed: int) -> Scenes:
+    """Pixels [N, S, S, 3] and, of all objects, rows of the image's number and what `render` says."""
+    code = int.from_bytes(hashlib.sha256(split.encode()).digest()[:4], "big")
+    scenes = [render(factors, np.random.default_rng([seed, code, i])) for i in range(count)]
+    table = np.concatenate([np.insert(s[1], 0, i, axis=1) for i, s in enumerate(scenes)])
+    return np.stack([s[0] for s in scenes]), table
+
+
+def _stored(path: Path, count: int, side: int) -> Scenes | None:
+    """What `_save` wrote; None where it is missing or damaged: it is rendered anew, which costs seconds."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            pixels, table = arrays["pixels"], arrays["table"]
+    except Exception:  # what numpy's and zip's readers raise for a file that is broken is no closed list
+        return None
+    whole = pixels.shape == (count, side, side, 3) and pixels.dtype == np.uint8
+    rows = table.ndim == 2 and table.shape[1] == COLUMNS and table.dtype == np.float64
+    return (pixels, table) if whole and rows else None
+
+
 def _save(path: Path, pixels: Pixels, table: npt.NDArray[np.float64]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.stem}.{os.getpid()}.partial.npz")  # runs side by side share a study's folder
-    np.savez(partial, pixels=pixels, table=table)
-    partial.replace(path)
+    with path.open("wb") as file:  # else numpy gives the file another name
+        np.savez(file, pixels=pixels, table=table)
 
 
 def _record(image_id: int, rows: npt.NDArray[np.float64], side: int) -> ImageRecord:
