@@ -36,6 +36,19 @@ class Contradiction(InputError):
         self.told, self.page = list(told), page
 
 
+class BrokenRule(InputError):
+    """Somebody's assigner returned what nothing can read: `fault` says what, `rule` is its module:Class."""
+
+    def __init__(self, rule: str, fault: str) -> None:
+        checks = f"`python -m assignbench.conformance {rule}` checks the whole contract"
+        super().__init__(f"{rule} {fault}; {checks}")
+        self.rule, self.fault = rule, fault
+
+    def of(self, method: str) -> InputError:
+        """The same, said of the method that has the assigner."""
+        return InputError(str(self).replace(self.rule, f"method '{method}' ({self.rule})", 1))
+
+
 class Unread(BrokenPipeError):
     """What is printed reaches nobody any more; the command ends without a word."""
 
