@@ -8,10 +8,26 @@ import pytest
 
 from assignbench.analysis import ANALYSES, read_study_record
 from assignbench.cli import main
-from assignbench.commands.prediction_files import named, read_given
+from assignbench.commands.analyze import _expected
+from assignbench.commands.prediction_files import Given, named, read_given
 from assignbench.commands.results_folder import check_results
 from assignbench.records import CellRecord, ImportedConfig, read_json
 from assignbench.records.check import problems_of
+
+
+@pytest.mark.parametrize(
+    ("counts", "told"),
+    [
+        ({"a": 1, "b": 1}, "one trained model each: no verdict on a method can rest on them"),
+        ({"a": 2, "b": 2}, "2 trained models each, paired in the order of the files: no verdict on a method can rest"),
+        ({"a": 3, "b": 3}, "3 trained models each, paired in the order of the files"),
+        ({"a": 3, "b": 3, "c": 1}, "order of the files: 3 of b, 1 of c; no verdict can rest on that of c"),
+        ({"a": 4, "b": 3, "c": 4}, "order of the files: 3 of b, 4 of c"),
+    ],
+)
+def test_what_differences_rest_on_is_said_of_each_pair(counts, told) -> None:
+    given = [Given(name, tuple(Path(f"{name}{k}") for k in range(count))) for name, count in counts.items()]
+    assert told in _expected(given) and ("no verdict" in _expected(given)) == ("no verdict" in told)
 
 
 @pytest.fixture
