@@ -31,6 +31,7 @@ from assignbench.records import (
     ImportedData,
     ImportedMethod,
     finish,
+    read_about,
     schema,
     write_config,
     write_json,
@@ -63,6 +64,7 @@ def analyze(options: argparse.Namespace, console: Console) -> int:
     candidates = beside(read_given(options.candidates or [], "--candidates"), methods)
     target: Path = options.out / file_name(f"analyze-{options.name or options.gt.stem}")
     check_results(target)
+    former = list(read_about(target).get("baselines", {}))
     truth = read_ground_truth(options.gt)
     classes = tuple(c for c in (options.classes or "").split(",") if c)
     read = partial(read_predictions, truth=truth, form=options.format, classes=classes)
@@ -71,6 +73,8 @@ def analyze(options: argparse.Namespace, console: Console) -> int:
     for kind, sentences in (("left out", truth.left_out), ("note", truth.notes), ("warning", truth.warnings)):
         for sentence in dict.fromkeys(sentences):
             console.print(f"{kind}: {sentence}", markup=False)
+    if former:
+        console.print(f"replaces the analysis of {', '.join(former)} in {target}; --name NAME keeps both", markup=False)
     about = _about(options.name or truth.name, methods, found, truth)
     with in_place_of(target, check_results) as folder:
         numbers = {one.cell: _write_cell(folder / one.cell, one, truth, options.nms) for one in found}

@@ -94,6 +94,18 @@ def test_results_alone(files) -> None:
     assert (files / "comparison" / "compare.jpg").is_file()
 
 
+def test_a_former_result_is_replaced_with_a_word(files, capsys) -> None:
+    assert analyze(files) == 0 and "replaces" not in capsys.readouterr().out
+    gt, other = str(files / "gt.json"), str(files / "b.json")
+    assert main(["analyze", "--gt", gt, "--predictions", f"c={other}", "--out", str(files / "runs")]) == 0
+    folder = files / "runs" / "analyze-gt"
+    told = f"replaces the analysis of a, b in {folder}; --name NAME keeps both"
+    assert told in capsys.readouterr().out.replace("\n", "") and [p.name for p in folder.glob("imported-*")] == [
+        "imported-c-gt"
+    ]
+    assert analyze(files, "--name", "both") == 0 and "replaces" not in capsys.readouterr().out
+
+
 def test_mistakes(files, capsys) -> None:
     assert analyze(files, "--candidates", str(files / "a_before.json")) == 2
     assert "names 1 files for 2 prediction files" in capsys.readouterr().err
