@@ -68,6 +68,8 @@ def nearest(name: str, known: Sequence[str], *, always: bool = False) -> str:
     cutoff = 0.0 if always or len(there) <= _COMPARED else RESEMBLES
     close = difflib.get_close_matches(name.lower(), list(folded), n=MOST_NAMED, cutoff=cutoff)
     likely = difflib.get_close_matches(name.lower(), close[:1], cutoff=0.0 if always else RESEMBLES)
+    if not always:  # two letters in a row of five are no misspelling: "width" does not stand for "id"
+        likely = [n for n in likely if len(name) <= 2 * len(n)]
     hint = f"; did you mean '{folded[likely[0]]}'?" if likely else ""
     if always:
         return hint

@@ -137,7 +137,9 @@ def _looked_at(data: DataSpec) -> tuple[list[str], int, int]:
         if not found.annotated:
             raise InputError(f"{found.sources[0]}: has no annotations, so nothing can be measured on it; name another")
     if skipped:
-        lines.append(f"{skipped} problem(s) are left out (on_bad: skip in the study); `assignbench doctor` lists them")
+        lines.append(
+            f"{skipped} problem(s) are left out (on_bad: skip in the study); `assignbench doctor` counts each kind"
+        )
     return lines, images, skipped
 
 

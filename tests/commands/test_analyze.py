@@ -171,7 +171,7 @@ def test_a_file_without_partner_and_a_file_given_twice(files, capsys) -> None:
         (["ours=b.json,"], "a comma without a file"),
         (["=b.json"], "no name stands before '='"),
         (["b.json,a.json"], "several files of one method are given as NAME=FILE,FILE"),
-        (["a=b.json", "a=a.json"], "two prediction files are called a"),
+        (["a=b.json", "a=a.json"], "b.json and a.json are both called a; name each with NAME=FILE"),
         (["ours=gone.json"], "gone.json"),
         (["b.json", "--candidates", "theirs=b.json"], "stands where b is in --predictions"),
         (["ours=b.json,a.json", "--candidates", "b.json"], "names 1 files for 2 prediction files"),
@@ -206,6 +206,21 @@ def test_what_counts_in_no_number_is_said_on_the_terminal_on_the_page_and_in_the
     lines = (folder / "report" / "report.md").read_text().splitlines()
     assert lines.index(f"Left out: {told}.") < lines.index("## What is compared")
     assert read_json(folder / "study.json")["left_out"] == [told]
+
+
+def test_detections_of_a_class_without_objects_are_told(files, capsys) -> None:
+    content = json.loads((files / "gt.json").read_text())
+    content["categories"].append({"id": 4, "name": "rare"})
+    (files / "gt.json").write_text(json.dumps(content))
+    rows = json.loads((files / "b.json").read_text())
+    (files / "b.json").write_text(json.dumps([*rows, *({**row, "category_id": 4} for row in rows[:5])]))
+    assert analyze(files) == 0
+    told = "b.json: 5 of 65 detections are of classes without an object that counts (rare) and count in no AP"
+    assert f"left out: {told}" in capsys.readouterr().out.replace("\n", "")
+    folder = files / "runs" / "analyze-gt"
+    assert read_json(folder / "study.json")["left_out"] == [told]
+    assert f"Left out: {told}" in (folder / "report" / "report.md").read_text()
+    assert told in (folder / "report" / "index.html").read_text()
 
 
 def test_the_known_results_of_cocoapi(shared_data, tmp_path) -> None:
