@@ -46,9 +46,8 @@ def coco_layout(
     `name`. Raises InputError for files that are no instances files, and for pictures that are in no folder nearby.
     """
     training = absolute(training)
-    names = read_instances(training).names
-    folder = _pictures_of(training, names, pictures, "--images")
-    told = [f"pictures: {folder}"]
+    folder, lacking = _pictures_of(training, read_instances(training).names, pictures, "--images")
+    told = [f"pictures: {folder}{lacking}"]
     if testing is None:
         testing = _test_beside(training)
         told += [f"tested on {testing}, which lies beside it"] if testing else []
@@ -61,7 +60,9 @@ def coco_layout(
     testing = absolute(testing)
     if testing == training:
         raise InputError(f"--test {testing}: is the file that is trained on; name another one, or leave --test out")
-    other = _pictures_of(testing, read_instances(testing).names, test_pictures or pictures, "--test-images")
+    names = read_instances(testing).names
+    other, lacking = _pictures_of(testing, names, test_pictures or pictures, "--test-images")
+    told += [f"pictures to test on: {other}{lacking}"] if lacking else []
     return _coco((training, folder), (testing, other), told, {})
 
 
@@ -143,9 +144,10 @@ def _coco(
     return Layout("coco", root, [pairs[0]], [pairs[1]], told, files)
 
 
-def _pictures_of(annotations: Path, names: Sequence[str], given: Path | None, option: str) -> Path:
-    """The folder below which the pictures of an annotation file lie. Raises InputError naming a picture, or the folders
-    of which nobody knows whose pictures they are.
+def _pictures_of(annotations: Path, names: Sequence[str], given: Path | None, option: str) -> tuple[Path, str]:
+    """The folder below which the pictures of an annotation file lie, and how many of them are not there, in words.
+
+    Raises InputError where most of them are nowhere, and naming the folders of which nobody knows whose they are.
     """
     wanted = list(dict.fromkeys((*names[:_TRYING], *names[-1:])))
     if not wanted:
@@ -154,22 +156,35 @@ def _pictures_of(annotations: Path, names: Sequence[str], given: Path | None, op
     def fits(place: Path) -> bool:
         return all(is_file(place / name) for name in wanted)
 
+    def holds_most(place: Path) -> bool:  # for lack of one that has those that are tried
+        return 2 * _absent(place, names)[0] < len(names)
+
     places = [absolute(given)] if given is not None else list(_nearby(annotations))
-    first = next(filter(fits, places), None)
-    if first is not None:
-        return first
     others = [] if given is not None else _around(annotations)
-    fitting = list(filter(fits, others))
-    if len(fitting) > 1:
-        told = f"{annotations}: {fitting[0]} and {fitting[1]} both have pictures of these names"
-        raise InputError(f"{told}; name the folder with {option} DIR")
-    if fitting:
-        return fitting[0]
-    places += others
+    for right in (fits, holds_most):
+        first = next(filter(right, places), None)
+        fitting = [first] if first is not None else list(filter(right, others))
+        if len(fitting) > 1:
+            told = f"{annotations}: {fitting[0]} and {fitting[1]} both have pictures of these names"
+            raise InputError(f"{told}; name the folder with {option} DIR")
+        if fitting:
+            break
     where = f"{option} {given}" if given is not None else f"{annotations}"
     remedy = "name the folder of the pictures" if given is not None else f"name their folder with {option} DIR"
-    missing = next((n for n in wanted if not any(is_file(p / n) for p in places)), wanted[0])
-    raise InputError(f"{where}: picture '{missing:.200}' is not there; {remedy}")
+    if not fitting:
+        missing = next((n for n in wanted if not any(is_file(p / n) for p in (*places, *others))), wanted[0])
+        raise InputError(f"{where}: picture '{missing:.200}' is not there; {remedy}")
+    lost, missing = _absent(fitting[0], names)
+    told = f"{lost} of {len(names)} pictures {'is' if lost == 1 else 'are'} not in {fitting[0]}, e.g. '{missing:.200}'"
+    if 2 * lost >= len(names):
+        raise InputError(f"{where}: {told}; {remedy}")
+    return fitting[0], f"; {told}: left out" if lost else ""
+
+
+def _absent(folder: Path, names: Sequence[str]) -> tuple[int, str]:
+    """How many of the pictures a folder lacks, and the first of them."""
+    lost = [name for name in names if not is_file(folder / name)]
+    return len(lost), lost[0] if lost else ""
 
 
 def _nearby(annotations: Path) -> Iterator[Path]:
