@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-from assignbench.data.base import Problem, is_file, refusal
+from assignbench.data.base import Problem, grouped, is_file, refusal
 from assignbench.data.instances import read_instances
 from assignbench.data.voc_xml import read_annotation
 from assignbench.errors import InputError
@@ -83,9 +83,10 @@ def voc_layout(folder: Path, *, beside: Path, name: str) -> Layout:
         told = [f"trained on {_shown(pairs[0])}, tested on {_shown(pairs[1])}"]
         return Layout("voc", root, pairs[0], pairs[1], told)
     base = bases[0] if bases else folder
-    content, pictures = _instances_of(base)
+    content, pictures, lost = _instances_of(base)
     files = parted(content, beside, name, str(base))
     told = [f"{base}: has no lists of images to train and to test on, so its files became instances files of COCO"]
+    told += [f"{base}: left out: {line}" for line in lost]
     told.append(_parted_told(base, files))
     if any(o["ignore"] for o in content["annotations"]):
         told.append(
@@ -226,8 +227,10 @@ def _listed(sets: Mapping[Path, set[str]]) -> tuple[list[tuple[Path, str]], list
     return train, test or [(base, "val") for base, there in sets.items() if "val" in there]
 
 
-def _instances_of(base: Path) -> tuple[dict[str, Any], Path]:
-    """The annotation files of a folder as the content of an instances file, and the folder of their pictures."""
+def _instances_of(base: Path) -> tuple[dict[str, Any], Path, list[str]]:
+    """The annotation files of a folder as the content of an instances file, the folder of their pictures, and what is
+    left out, in lines. Raises InputError where that is more than what is kept.
+    """
     annotations = base / "Annotations" if (base / "Annotations").is_dir() else base
     paths = sorted(annotations.rglob("*.xml"))
     if not paths:
@@ -237,8 +240,6 @@ def _instances_of(base: Path) -> tuple[dict[str, Any], Path]:
     objects: list[dict[str, Any]] = []
     classes: dict[str, int] = {}
     read = [(path, read_annotation(path, path.relative_to(base).as_posix(), problems)) for path in paths]
-    if problems:
-        raise refusal(problems, str(base), "Mend the files, or write lists of images into ImageSets/Main without them.")
     for name in sorted({n for _, one in read if one is not None for n in one.names}):
         classes[name] = len(classes) + 1
     folder = _voc_pictures(base, [path.relative_to(annotations) for path in paths])
@@ -247,26 +248,39 @@ def _instances_of(base: Path) -> tuple[dict[str, Any], Path]:
             continue
         image, (width, height) = len(images) + 1, one.size
         stem = path.relative_to(annotations).with_suffix("")
-        picture = next((stem.with_name(stem.name + s) for s in SUFFIXES if is_file(folder / f"{stem}{s}")), None)
+        picture = _picture(folder, stem)
         if picture is None:
-            raise InputError(f"{path}: no picture {stem} ({', '.join(SUFFIXES[:4])}) in {folder}")
+            short = path.relative_to(base).as_posix()
+            problems.append(
+                Problem(short, f"its picture is missing ({folder.name}/{stem}.jpg or .png)", image_lost=True)
+            )
+            continue
         images.append({"id": image, "file_name": picture.as_posix(), "width": width, "height": height})
         for label, (x1, y1, x2, y2), difficult in zip(one.names, one.boxes, one.difficult, strict=True):
             objects.append({
                 "id": len(objects) + 1, "image_id": image, "category_id": classes[label], "iscrowd": 0,
                 "bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1), "ignore": int(difficult),
             })  # fmt: skip
+    lost = sum(p.image_lost for p in problems)
+    if lost > len(images) or len(problems) - lost > len(objects):
+        raise refusal(problems, str(base), "Mend the files: more of them would be left out than kept.")
     categories = [{"id": number, "name": label} for label, number in classes.items()]
-    return {"images": images, "annotations": objects, "categories": categories}, folder
+    return {"images": images, "annotations": objects, "categories": categories}, folder, grouped(problems)
 
 
 def _voc_pictures(base: Path, files: Sequence[Path]) -> Path:
-    """The folder that has a picture of the first annotation file's name. Raises InputError."""
-    stem = files[0].with_suffix("")
-    for folder in (base / "JPEGImages", base / "images", base, base.parent / "images"):
-        if any(is_file(folder / f"{stem}{s}") for s in SUFFIXES):
-            return folder
-    raise InputError(f"--voc {base}: no picture {stem} in JPEGImages, in images or beside its annotation file")
+    """The folder that has most pictures of the annotation files' names. Raises InputError where none has any."""
+    stems = [file.with_suffix("") for file in files]
+    folders = (base / "JPEGImages", base / "images", base, base.parent / "images")
+    counts = [sum(_picture(folder, stem) is not None for stem in stems) for folder in folders]
+    if not max(counts):
+        raise InputError(f"--voc {base}: no picture {stems[0]} in JPEGImages, in images or beside its annotation file")
+    return folders[counts.index(max(counts))]
+
+
+def _picture(folder: Path, stem: Path) -> Path | None:
+    """The picture of an annotation file's name below a folder, by its name there."""
+    return next((stem.with_name(stem.name + s) for s in SUFFIXES if is_file(folder / f"{stem}{s}")), None)
 
 
 def _below(folder: Path, depth: int) -> Iterator[Path]:

@@ -242,6 +242,23 @@ def test_pictures_that_are_missing_are_told_unless_most_are(tmp_path, here, caps
             assert f"{tmp_path}/photos/images: " in told.err and "picture" in told.err
 
 
+def test_a_voc_folder_without_lists_leaves_out_what_is_broken(tmp_path, here, capsys) -> None:
+    base = write_voc(tmp_path) / "VOC2007"
+    shutil.rmtree(base / "ImageSets")
+    (base / "JPEGImages" / "000001.jpg").unlink()
+    assert main(["init", "--voc", str(base), "--name", "mine"]) == 0
+    told = capsys.readouterr().out
+    assert "left out: Annotations/000001.xml: its picture is missing (JPEGImages/000001.jpg or .png)" in told
+    files = [json.loads((here / f"mine_{part}.json").read_text()) for part in ("train", "test")]
+    assert sum(len(one["images"]) for one in files) == 3
+    (base / "Annotations" / "000002.xml").write_text("<annotation>")
+    assert main(["init", "--voc", str(base), "--name", "other"]) == 0
+    assert "left out: Annotations/000002.xml: not a usable VOC annotation" in capsys.readouterr().out
+    (base / "Annotations" / "000003.xml").write_text("<annotation>")
+    assert main(["init", "--voc", str(base), "--name", "third"]) == 2
+    assert "more of them would be left out than kept" in capsys.readouterr().err
+
+
 def test_many_epochs_are_written_plainly(tmp_path, here) -> None:
     given = write_coco(tmp_path / "photos" / "all.json", tmp_path / "photos" / "images", count=4)
     assert main(["init", "--coco", str(given)]) == 0
