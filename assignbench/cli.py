@@ -28,7 +28,7 @@ EXAMPLES = """examples:
   assignbench tune my.yaml                                      the study's sweep: the same settings for each method
   assignbench plan studies/quickstart.yaml                      cells, ids, what is done; runs nothing
   assignbench power my.yaml --detect 1                          the seeds that a difference of 1 point needs
-  assignbench doctor my.yaml                                    environment, data paths, all annotation problems
+  assignbench doctor my.yaml                                    environment, data paths, each kind of annotation problem
   assignbench data get bccd squeezenet                          download what a study needs, check and unpack it
   assignbench list methods
   assignbench list tables                                       the papers' tables: rows, study, what was run
@@ -274,7 +274,7 @@ def _showing(commands: argparse._SubParsersAction[_Parser]) -> None:
         "--methods", metavar="A,B", help="methods of the study, or presets; two are compared (default: the study's)"
     )
     show.add_argument("--image", metavar="NAME", help="file name or id of an image")
-    show.add_argument("--object", type=_whole, metavar="N", help="which object of the image, counted from 0")
+    show.add_argument("--object", type=_whole, metavar="N", help="one object of the image alone, counted from 0")
     show.add_argument("--vs", type=Path, metavar="CELL", help="a second finished cell beside the first")
     show.add_argument("--data", metavar="NAME", help="another data set for a study")
     show.add_argument("--picture", type=Path, metavar="FILE", help="where the PNG goes (default: e.g. maps.png)")

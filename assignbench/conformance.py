@@ -27,6 +27,7 @@ from assignbench.conformance_cases import (
     without_room,
 )
 from assignbench.contract import BACKGROUND, IGNORE, Assignment, Objects, Targets, Term, total
+from assignbench.errors import BrokenRule, InputError
 
 
 class ConformanceError(AssertionError):
@@ -402,6 +403,8 @@ def run_checks(build: Build, device: str = "cpu") -> dict[str, str]:
             run(build, device)
         except ConformanceError as problem:
             failed[name] = str(problem)
+        except BrokenRule as problem:
+            failed[name] = problem.fault
         except Exception as problem:
             failed[name] = f"{type(problem).__name__}: {problem}"
     return failed
@@ -414,13 +417,17 @@ def exempt(assigner: Assigner) -> tuple[str, ...]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Prints one line per check; returns 0 if all hold."""
+    """Prints one line per check; returns 0 if all hold, 2 where there is nothing to check."""
     if len(arguments) != 1 or arguments[0].startswith("-"):
         sys.stdout.write("usage: python -m assignbench.conformance NAME | my_module:MyAssigner\n")
         return 2
     name = arguments[0]
+    try:
+        left_out = exempt(ASSIGNERS.build(name))
+    except InputError as problem:
+        sys.stderr.write(f"conformance: {problem}\n")
+        return 2
     failed = run_checks(lambda: ASSIGNERS.build(name))
-    left_out = exempt(ASSIGNERS.build(name))
     for check_name in CHECKS:
         state = "exempt" if check_name in left_out else "FAILED" if check_name in failed else "ok"
         sys.stdout.write(f"{state:7} {check_name}{': ' + failed[check_name] if check_name in failed else ''}\n")

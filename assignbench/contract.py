@@ -231,6 +231,32 @@ class Assignment:
     stage: str = ""
 
 
+def fault_of(found: object, shape: tuple[int, int]) -> str:
+    """What makes an assigner's answer for [B, A] priors none that others could read; "" if nothing does.
+
+    Types and shapes alone, which cost no look at a value; `conformance` looks at the rest.
+    """
+    if not isinstance(found, Assignment):
+        return f"returned {_kind(found)}, expected an Assignment"
+    for task in ("cls", "box"):
+        targets: Any = getattr(found, task)
+        if not isinstance(targets, Targets):
+            return f"returned {_kind(targets)} as {task}, expected Targets"
+        for name in ("index", "weight", "quality"):
+            tensor: Any = getattr(targets, name)
+            if not isinstance(tensor, Tensor):
+                return f"returned {_kind(tensor)} as {task}.{name}, expected a tensor"
+            if tuple(tensor.shape) != shape:
+                return f"returned targets {list(tensor.shape)} ({task}.{name}), expected {list(shape)}"
+        if targets.index.dtype != torch.int64:
+            return f"returned {task}.index of {targets.index.dtype}, expected torch.int64"
+    return ""
+
+
+def _kind(found: object) -> str:
+    return "None" if found is None else f"a {type(found).__name__}"
+
+
 @dataclass(frozen=True)
 class Term:
     """One loss before it is normalised: `sum` [] with gradient, `count` [] without, `images` it was summed over.

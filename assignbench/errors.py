@@ -36,6 +36,19 @@ class Contradiction(InputError):
         self.told, self.page = list(told), page
 
 
+class BrokenRule(InputError):
+    """Somebody's assigner returned what nothing can read: `fault` says what, `rule` is its module:Class."""
+
+    def __init__(self, rule: str, fault: str) -> None:
+        checks = f"`python -m assignbench.conformance {rule}` checks the whole contract"
+        super().__init__(f"{rule} {fault}; {checks}")
+        self.rule, self.fault = rule, fault
+
+    def of(self, method: str) -> InputError:
+        """The same, said of the method that has the assigner."""
+        return InputError(str(self).replace(self.rule, f"method '{method}' ({self.rule})", 1))
+
+
 class Unread(BrokenPipeError):
     """What is printed reaches nobody any more; the command ends without a word."""
 
@@ -55,6 +68,8 @@ def nearest(name: str, known: Sequence[str], *, always: bool = False) -> str:
     cutoff = 0.0 if always or len(there) <= _COMPARED else RESEMBLES
     close = difflib.get_close_matches(name.lower(), list(folded), n=MOST_NAMED, cutoff=cutoff)
     likely = difflib.get_close_matches(name.lower(), close[:1], cutoff=0.0 if always else RESEMBLES)
+    if not always:  # two letters in a row of five are no misspelling: "width" does not stand for "id"
+        likely = [n for n in likely if len(name) <= 2 * len(n)]
     hint = f"; did you mean '{folded[likely[0]]}'?" if likely else ""
     if always:
         return hint

@@ -49,7 +49,7 @@ def rules(steps: int) -> dict[str, Rule]:
 
 
 def cell_of(method: str, seed: int, rate: str, steps: int, side: int) -> Cell:
-    """A slim detector on the scenes of the quick start, or on smaller ones, ready to be trained."""
+    """A slim detector on embedded scenes of this size, ready to be trained."""
     schedule = {"steps": steps, "batch_size": 8, "lr": 8.0e-3, "probe_visits": 0, **RATES[rate]}
     config = CellConfig(
         seed=seed,
@@ -133,8 +133,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=8, help="seeds of each rate")
     parser.add_argument("--method", default="iou", help="a method that goes with retinanet-slim")
-    parser.add_argument("--steps", type=int, default=3500, help="updates of a training (the quick start's)")
-    parser.add_argument("--side", type=int, default=128, help="side of the scenes, px (the quick start's)")
+    parser.add_argument("--steps", type=int, default=3500, help="updates of a training (the recipe light's)")
+    parser.add_argument("--side", type=int, default=128, help="side of the scenes, px")
     parser.add_argument("--budget", type=float, default=1e9, metavar="SECONDS", help="no seed is begun after it")
     parser.add_argument("--out", type=Path, default=Path("runs/averaging.csv"), help="where the numbers are kept")
     options = parser.parse_args()

@@ -242,6 +242,11 @@ def test_show_assign_knows_the_study_s_own_methods(tiny_study, tmp_path, capsys)
     assert "not drawn: atss" in out  # four are readable side by side
     code, out, _ = run(capsys, "show", "assign", str(tiny_study), "--methods", "loose,atss", "--picture", picture)
     assert code == 0 and " loose " in out and " atss " in out
+    one = ["show", "assign", str(tiny_study), "--methods", "loose", "--picture", picture, "--object"]
+    code, out, _ = run(capsys, *one, "1")
+    assert code == 0 and [line.split()[0] for line in out.splitlines() if " loose " in line] == ["1"]
+    code, _, err = run(capsys, *one, "99")
+    assert code == 2 and "has no object 99; it has 0 to " in err.replace("\n", " ")
     code, _, err = run(capsys, "show", "assign", str(tiny_study), "--methods", "loos", "--picture", picture)
     assert code == 2 and "did you mean 'loose'" in err
 

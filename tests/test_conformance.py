@@ -16,10 +16,12 @@ from assignbench.conformance import (
     fits,
     fitting,
     losses_add_up,
+    main,
     run_checks,
 )
 from assignbench.conformance_cases import make_case, padded_case, random_boxes
 from assignbench.contract import Assignment, Context, Objects, Predictions, Targets, Term, total
+from assignbench.errors import InputError
 from assignbench.methods import PRESETS, build_method
 from assignbench.priors import Priors
 from assignbench.select import prior_iou
@@ -110,6 +112,39 @@ class Bypassing(MaxIoU):
 )
 def test_broken_assigners_are_caught(broken, caught_by) -> None:
     assert caught_by in run_checks(broken)
+
+
+class Short(MaxIoU):
+    """Targets of three priors, whatever there are."""
+
+    def assign(self, priors, predictions, objects, context):
+        targets = Targets.hard(torch.zeros(3, dtype=torch.long))
+        return Assignment(targets, targets)
+
+
+class Silent(MaxIoU):
+    """Forgets to return."""
+
+    def assign(self, priors, predictions, objects, context):
+        return None
+
+
+@pytest.mark.parametrize(
+    ("broken", "fault"),
+    [(Short, "returned targets [3] (cls.index), expected [3, 336]"), (Silent, "returned None, expected an Assignment")],
+)
+def test_what_is_no_assignment_is_said_to_be_none(broken, fault) -> None:
+    assert run_checks(broken)["batch_is_a_list_of_images"].startswith(fault.split(",")[0])
+    case = make_case([random_boxes(5, 1), random_boxes(2, 2), random_boxes(7, 3)])
+    with pytest.raises(InputError) as refused:
+        broken(orphan="best_prior")(case.priors, case.predictions, case.objects, case.context)
+    rule = f"tests.test_conformance:{broken.__name__}"
+    assert str(refused.value) == f"{rule} {fault}; `python -m assignbench.conformance {rule}` checks the whole contract"
+
+
+def test_a_misspelt_assigner_has_nothing_to_check(capsys) -> None:
+    assert main(["max_iuo"]) == 2
+    assert "conformance: unknown assigner 'max_iuo'; did you mean 'max_iou'?" in capsys.readouterr().err
 
 
 @dataclass(frozen=True)

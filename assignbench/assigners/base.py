@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from assignbench.config.method import Needs
-from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets
+from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets, fault_of
+from assignbench.errors import BrokenRule
 from assignbench.priors import Priors
 from assignbench.registry import Registry
 from assignbench.select import adopt_orphans
@@ -97,13 +98,21 @@ class Assigner(ABC):
 
     def _completed(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
         """The rule, and what `orphan` adds to it."""
-        found = self.assign(priors, predictions, objects, context)
+        found = self._answered(self.assign(priors, predictions, objects, context), predictions)
         if self.orphan == "keep":
             return found
         quality = lambda index: self.adopted_quality(priors, predictions, objects, index)  # noqa: E731
         cls = _with_orphans(found.cls, priors, objects, quality)
         box = cls if found.box is found.cls else _with_orphans(found.box, priors, objects, quality)
         return replace(found, cls=cls, box=box)
+
+    def _answered(self, found: object, predictions: Predictions) -> Assignment:
+        """What somebody's rule returned; said here to be none, before others stumble over it. Raises BrokenRule."""
+        images, priors = predictions.cls_logits.shape[:2]
+        fault = fault_of(found, (images, priors))
+        if fault or not isinstance(found, Assignment):
+            raise BrokenRule(f"{type(self).__module__}:{type(self).__qualname__}", fault)
+        return found
 
     def _by_size(
         self, priors: Priors, valid: Tensor, predictions: Predictions, objects: Objects, context: Context
@@ -137,7 +146,8 @@ class PerImageAssigner(Assigner):
             keep = objects.valid[i]
             image = Objects(objects.boxes[i][keep], objects.labels[i][keep])
             found = self.assign_image(priors, predictions.images(i, i + 1), image, context.images(i, i + 1))
-            parts.append(_with_columns(found, objects.labels.shape[1]))
+            answer = self._answered(found, predictions.images(i, i + 1))
+            parts.append(_with_columns(answer, objects.labels.shape[1]))
         return joined(parts)
 
     @abstractmethod

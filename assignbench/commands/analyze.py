@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 import assignbench
+from assignbench.analysis.estimates import LEAST_SEEDS
 from assignbench.commands.folders import in_place_of
 from assignbench.commands.prediction_files import Given, beside, named, read_given
 from assignbench.commands.reporting import reported
@@ -30,6 +31,7 @@ from assignbench.records import (
     ImportedData,
     ImportedMethod,
     finish,
+    read_about,
     schema,
     write_config,
     write_json,
@@ -62,6 +64,7 @@ def analyze(options: argparse.Namespace, console: Console) -> int:
     candidates = beside(read_given(options.candidates or [], "--candidates"), methods)
     target: Path = options.out / file_name(f"analyze-{options.name or options.gt.stem}")
     check_results(target)
+    former = list(read_about(target).get("baselines", {}))
     truth = read_ground_truth(options.gt)
     classes = tuple(c for c in (options.classes or "").split(",") if c)
     read = partial(read_predictions, truth=truth, form=options.format, classes=classes)
@@ -70,6 +73,8 @@ def analyze(options: argparse.Namespace, console: Console) -> int:
     for kind, sentences in (("left out", truth.left_out), ("note", truth.notes), ("warning", truth.warnings)):
         for sentence in dict.fromkeys(sentences):
             console.print(f"{kind}: {sentence}", markup=False)
+    if former:
+        console.print(f"replaces the analysis of {', '.join(former)} in {target}; --name NAME keeps both", markup=False)
     about = _about(options.name or truth.name, methods, found, truth)
     with in_place_of(target, check_results) as folder:
         numbers = {one.cell: _write_cell(folder / one.cell, one, truth, options.nms) for one in found}
@@ -133,12 +138,6 @@ def _without_partner(methods: Sequence[Given]) -> list[str]:
 
 def _about(study: str, methods: Sequence[Given], found: Sequence[Read], truth: GroundTruth) -> dict[str, Any]:
     """What study.json says."""
-    least = min(len(m.files) for m in methods)
-    expect = (
-        "differences of one trained model each: no verdict on a method can rest on them"
-        if least < 2
-        else f"differences of {least} trained models each, paired in the order of the files"
-    )
     names = [m.name for m in methods]
     where = f"{len(truth.images)} images of {truth.name}"
     asked = f"Where do {', '.join(names)} differ on {where}?"
@@ -146,7 +145,7 @@ def _about(study: str, methods: Sequence[Given], found: Sequence[Read], truth: G
         "study": study,
         "title": f"Predictions on {truth.name}",
         "answers": asked if len(names) > 1 else f"What does {names[0]} reach on {where}?",
-        "expect": expect,
+        "expect": _expected(methods),
         "cost": "none, nothing is trained",
         "version": assignbench.__version__,
         "cells": [one.cell for one in found],
@@ -155,6 +154,22 @@ def _about(study: str, methods: Sequence[Given], found: Sequence[Read], truth: G
         "left_out": list(dict.fromkeys(truth.left_out)),
         "notes": list(dict.fromkeys([*truth.notes, *truth.warnings])),
     }
+
+
+def _expected(methods: Sequence[Given]) -> str:
+    """What the differences to the first method rest on, pair by pair where the methods have not all as many files."""
+    first, *others = methods
+    counts = {m.name: min(len(m.files), len(first.files)) for m in others or methods}
+    if len(set(counts.values())) == 1:
+        count = next(iter(counts.values()))
+        told = (
+            "one trained model each" if count == 1 else f"{count} trained models each, paired in the order of the files"
+        )
+        return f"differences of {told}{'' if count >= LEAST_SEEDS else ': no verdict on a method can rest on them'}"
+    told = ", ".join(f"{count} of {name}" for name, count in counts.items())
+    few = [name for name, count in counts.items() if count < LEAST_SEEDS]
+    after = f"; no verdict can rest on that of {' or '.join(few)}" if few else ""
+    return f"differences to {first.name} of trained models, paired in the order of the files: {told}{after}"
 
 
 def _write_cell(folder: Path, one: Read, truth: GroundTruth, nms: float) -> dict[str, Any]:

@@ -106,8 +106,8 @@ def _data(
         console.print(f"  {split}: {about}, {len(found.skipped)} problems")
         if not found.annotated:
             console.print("    no annotations: not measurable here, detections can be exported")
-        for line in grouped(found.skipped):
-            console.print(f"    {line}")
+        for line in (*grouped(found.skipped), *(f"warning: {note}" for note in found.notes)):
+            console.print(f"    {line}", markup=False)
         if found.skipped and spec.on_bad == "error":
             told = f"{len(found.skipped)} annotation problem(s); mend them or set data.on_bad: skip"
             wrong.append(f"data set '{spec.name}', {split}: {told}")

@@ -17,6 +17,7 @@ from assignbench.config.detector import FROM_TORCHVISION, SMALL_BACKBONES, resol
 from assignbench.config.network import DetectorSpec
 from assignbench.config.recipes import RECIPES, default_recipe
 from assignbench.config.words import plain_number
+from assignbench.data.base import DetectionData, grouped
 from assignbench.data.catalog import load
 from assignbench.data.layout import Layout, absolute, coco_layout, voc_layout
 from assignbench.data.profile import profile
@@ -124,21 +125,37 @@ def _data(name: str, layout: Layout, spec: DetectorSpec) -> DataSpec:
 def _looked_at(data: DataSpec) -> tuple[list[str], int, int]:
     """What the splits hold, in lines; how many images are trained on; how many problems would be left out.
 
-    Raises InputError for what cannot be read at all.
+    Raises InputError for what cannot be read at all, and where most of it would be left out.
     """
     lines, images, skipped = [], 0, 0
     for split in ("train", "test"):
         found = load(data, split, Path(data.root))
         about = profile(found, data.size).lines()
         lines += [f"{split}: {about[0]}", *(f"  {line}" for line in about[1:])]
+        lines += [f"  warning: {note}" for note in found.notes]
         lines += [f"  problem: {problem}" for problem in found.skipped[:3]]
+        _check_most(found)
         skipped += len(found.skipped)
         images = len(found) if split == "train" else images
         if not found.annotated:
             raise InputError(f"{found.sources[0]}: has no annotations, so nothing can be measured on it; name another")
     if skipped:
-        lines.append(f"{skipped} problem(s) are left out (on_bad: skip in the study); `assignbench doctor` lists them")
+        lines.append(
+            f"{skipped} problem(s) are left out (on_bad: skip in the study); `assignbench doctor` counts each kind"
+        )
     return lines, images, skipped
+
+
+def _check_most(found: DetectionData) -> None:
+    """Raises InputError where more images of a split, or more of its objects, would be left out than kept: then it is
+    the files that are wrong, and not some entries of them.
+    """
+    images = sum(p.image_lost for p in found.skipped)
+    objects, kept = len(found.skipped) - images, sum(len(i.boxes) for i in found.images)
+    for lost, there, what in ((images, len(found), "images"), (objects, kept, "objects")):
+        if lost > there:
+            told = "\n  ".join((*found.notes, *grouped(found.skipped)))
+            raise InputError(f"{found.sources[0]}: {lost} of {lost + there} {what} would be left out\n  {told}")
 
 
 def _text(options: argparse.Namespace, spec: DetectorSpec, data: DataSpec, images: int, skipped: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
@@ -18,6 +19,7 @@ from assignbench.analysis.spreads import measured_spreads, packaged, spread_of
 from assignbench.commands.opening import Opened, open_study
 from assignbench.config.cell import CellConfig
 from assignbench.config.method import compared_with
+from assignbench.data.presence import images_of
 from assignbench.records import CellRecord, read_about, refuse_old
 from assignbench.study.about import Stale
 
@@ -35,7 +37,7 @@ def power(options: argparse.Namespace, console: Console) -> int:
 
 @dataclass(frozen=True)
 class _Asked:
-    """A data set of a study: its detectors, its pairs, and its number of test images where the study says it."""
+    """A data set of a study: its detectors, its pairs, and its number of test images where it is known."""
 
     data: str
     detectors: tuple[str, ...]
@@ -90,7 +92,7 @@ def _asked_of(opened: Opened) -> list[_Asked]:
             pairs += [((detector, m), (detector, b)) for m, b in told if b in there and (data, detector, m) in wanted]
         if pairs:
             detectors = tuple(dict.fromkeys(d for (d, _), _ in pairs))
-            found.append(_Asked(data, detectors, tuple(pairs), _test_images(configs[0])))
+            found.append(_Asked(data, detectors, tuple(pairs), _test_images(data, opened)))
     return found
 
 
@@ -98,8 +100,11 @@ def _place(config: CellConfig) -> tuple[str, str, str]:
     return config.data.name, config.detector.label, config.method.name
 
 
-def _test_images(config: CellConfig) -> int | None:
-    return config.data.test_images if config.data.kind == "shapes" else None
+def _test_images(data: str, opened: Opened) -> int | None:
+    """The size of a data set's test split, counted in its lists; None where nothing says it: no data are needed."""
+    cell = next(c for c in opened.cells if c.config.data.name == data)
+    found = images_of(cell.config.data, "test", Path(cell.paths.root))
+    return None if found is None else found[0]
 
 
 def _recorded(opened: Opened, metric: str) -> pd.DataFrame:
@@ -122,13 +127,19 @@ def _spreads(asked: _Asked, metric: str, own: pd.DataFrame, table: pd.DataFrame)
         return
     found = spread_of(table, metric, asked.data, asked.detectors)
     if found:
-        spread = found[0].on(asked.images) if asked.images else found[0]
-        yield f"as measured before ({found[1]})", spread
+        yield _moved(*found, "as measured before ({})", asked.images)
         return
     for name in dict.fromkeys(table.data):
         known = spread_of(table, metric, name)
         if known:
-            yield f"not measured; if its differences vary as those on {name} ({known[1]})", known[0]
+            yield _moved(*known, f"not measured; if its differences vary as those on {name} ({{}})", asked.images)
+
+
+def _moved(spread: Spread, source: str, told: str, images: int | None) -> tuple[str, Spread]:
+    """A packaged spread and how it is told: moved to the study's own number of test images, where that is known."""
+    if images:
+        return told.format(source), spread.on(images)
+    return f"{told.format(source)}, for {spread.tested:.0f} test images; yours are not counted", spread
 
 
 def _deviations(spread: Spread) -> str:

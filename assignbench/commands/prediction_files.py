@@ -70,9 +70,11 @@ def named(methods: Sequence[Given]) -> list[Given]:
         own = path.stem if stems.count(path.stem) == 1 else f"{path.resolve().parent.name}-{path.stem}"
         made.append(Given(method.name or own, method.files))
     names = [m.name for m in made]
-    twice = [n for n in names if names.count(n) > 1]
+    twice = [m for m in made if names.count(m.name) > 1]
     if twice:
-        raise InputError(f"two prediction files are called {twice[0]}; rename one, or write NAME=FILE")
+        name = twice[0].name
+        files = " and ".join(str(m.files[0]) for m in twice if m.name == name)
+        raise InputError(f"--predictions: {files} are both called {name}; name each with NAME=FILE")
     return made
 
 

@@ -42,4 +42,6 @@ def _recorded(options: argparse.Namespace, console: Console) -> int:
     for name in ("methods", "data"):
         if getattr(options, name) is not None:
             raise InputError(f"--{name} goes with assign and anchors; {options.what} shows what a cell recorded")
+    if options.what == "detections" and options.object is not None:
+        raise InputError("--object goes with the others; detections shows all objects of an image (--image)")
     return draw_recorded(options, console)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -26,10 +27,11 @@ def draw(options: argparse.Namespace, console: Console, trained: bool) -> int:
     view = open_view(options.target, image=options.image, data=options.data, methods=wanted, cache=cache)
     if options.what == "anchors":
         return _anchors(view, options, console)
-    names = wanted or view.shown_methods()
+    names, shown = wanted or view.shown_methods(), _objects_of(view, options.object)
     tables = {name: view.table(name) for name in names}
-    path = pictures.assignment_picture(tables, view.pixels, view.boxes, options.picture)
-    _print_counts(console, tables, view)
+    tables = {name: table[table.object.isin(shown)] for name, table in tables.items()}
+    path = pictures.assignment_picture(tables, view.pixels, [view.boxes[i] for i in shown], options.picture)
+    _print_counts(console, tables, view, shown)
     left = [name for name in view.methods if name not in names]
     if left and not wanted:
         console.print(f"not drawn: {', '.join(left)}; name up to four with --methods", markup=False)
@@ -43,29 +45,41 @@ def _cache_here() -> Path | None:
     return cache.resolve() if cache.is_dir() else None
 
 
-def _print_counts(console: Console, tables: dict[str, pd.DataFrame], view: View) -> None:
+def _objects_of(view: View, asked: int | None) -> list[int]:
+    """The one object that is asked for, or all. Raises InputError for one that the image does not have."""
+    count = len(view.boxes)
+    if asked is None:
+        return list(range(count))
+    if asked >= count:
+        there = f"0 to {count - 1}" if count > 1 else "0 alone" if count else "none"
+        raise InputError(f"--object {asked}: image {view.name} has no object {asked}; it has {there}")
+    return [asked]
+
+
+def _print_counts(console: Console, tables: dict[str, pd.DataFrame], view: View, shown: Sequence[int]) -> None:
     """Positives per object, task and level, one row per object and method."""
     levels = sorted({int(v) for t in tables.values() for v in t.level.unique()})
     moment = "at the end of training" if view.trained else "before training"
     table = Table(title=f"{view.name}: positives per object, {moment}", box=None)
     for column in ("object", "class", "method", "cls", "box", *(f"level {v}" for v in levels)):
         table.add_column(column, justify="right" if column not in ("class", "method") else "left")
-    for number, label in enumerate(view.labels):
+    for number in shown:
         for method, rows in tables.items():
             mine = rows[rows.object == number]
             cls, box = int(mine.positive_cls.sum()), int(mine.positive_box.sum())
             per_level = [str(int(mine[mine.level == v].positive_cls.sum())) for v in levels]
-            shown = [Text(f"{v} orphan", style="red") if v == 0 else str(v) for v in (cls, box)]
-            table.add_row(str(number), view.classes[label], method, *shown, *per_level)
+            told = [Text(f"{v} orphan", style="red") if v == 0 else str(v) for v in (cls, box)]
+            table.add_row(str(number), view.classes[view.labels[number]], method, *told, *per_level)
     console.print(table, soft_wrap=True)
 
 
 def _anchors(view: View, options: argparse.Namespace, console: Console) -> int:
     """The anchors that overlap an object most, with IoU, regressed IoU, class score and amplified IoU (Eq. 1)."""
-    rows, number = view.table(), options.object or 0
+    (number,) = _objects_of(view, options.object or 0)
+    rows = view.table()
     mine = rows[rows.object == number].sort_values("prior_iou", ascending=False, kind="stable").head(SHOWN)
     if mine.empty:
-        raise InputError(f"image {view.name} has no object {number} with an anchor; it has {len(view.boxes)} objects")
+        raise InputError(f"--object {number}: no anchor overlaps this object of image {view.name}")
     amplified = mine.prior_iou ** ((SIGMA - mine.cls_score) / SIGMA)
     table = Table(title=f"{view.name}, object {number}", box=None)
     for column in ("anchor", "IoU_anchor", "IoU_regressed", "score", f"IoU_amplified (σ = {SIGMA:g})"):

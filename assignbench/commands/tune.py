@@ -29,7 +29,7 @@ def tune(options: argparse.Namespace, console: Console) -> int:
     if not trials:
         raise InputError(
             f"{opened.study.path}: names no sweep; write one under `tune`, e.g. tune: {{sweep: {{schedule.lr: "
-            "[4.0e-3, 8.0e-3, 1.6e-2]}}}"
+            "[4.0e-3, 8.0e-3, 1.6e-2]}}"
         )
     everything = tuple(cell for trial in trials for cell in trial.cells)
     sweep = replace(

@@ -144,19 +144,22 @@ class PixelCache:
 
 
 def grouped(problems: Sequence[Problem]) -> list[str]:
-    """The problems as lines; those that differ in names and numbers alone share one, which counts them."""
+    """The problems as lines; those that differ in names and numbers alone share one, which counts them and has the
+    values of three.
+    """
     groups: dict[tuple[str, str], list[Problem]] = {}
     for problem in problems:
         groups.setdefault((_VALUES.sub("…", problem.what), problem.hint), []).append(problem)
     lines = []
-    for (kind, hint), members in groups.items():
+    for (_, hint), members in groups.items():
         if len(members) == 1:
             lines.append(str(members[0]))
             continue
         simple = all(m.what == members[0].what for m in members)
-        shown = "; ".join(m.place if simple else f"{m.place}: {m.what}" for m in members[:3])
-        what = members[0].what if simple else kind
-        lines.append(f"{len(members)} × {what}, e.g. {shown}{f'; {hint}' if hint else ''}")
+        first, *others = members[:3]
+        shown = "; ".join([first.place, *(m.place if simple else f"{m.place}: {m.what}" for m in others)])
+        alike = "" if simple else ", or alike"
+        lines.append(f"{len(members)} × {first.what}{alike}, e.g. {shown}{f'; {hint}' if hint else ''}")
     return lines
 
 
@@ -175,7 +178,7 @@ def settle(problems: Sequence[Problem], on_bad: str, where: str) -> list[Problem
             problems,
             where,
             "Mend the files, or set data.on_bad: skip to leave these out (counted in the report); "
-            "`assignbench doctor STUDY` lists them all.",
+            "`assignbench doctor STUDY` counts every kind in all splits, with three examples.",
         )
     return list(problems)
 

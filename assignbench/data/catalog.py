@@ -37,6 +37,7 @@ def load(spec: DataSpec, split: Split, root: Path, cache: Path | None = None) ->
     if not any(_usable(i, spec, split).any() for i in data.images):
         known = split == "train" and any(_usable(i, spec, "test").any() for i in data.images)
         lower = ", or lower data.min_side" if known else ""
+        lost += "".join(f"; {note}" for note in data.notes)
         raise InputError(
             f"data set '{spec.name}': no object in the {len(data)} images of {data.split}, its {split} split{lost}; "
             f"name another list under data.{split}{lower}"

@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-from assignbench.data.base import Problem, is_file, refusal
+from assignbench.data.base import Problem, grouped, is_file, refusal
 from assignbench.data.instances import read_instances
 from assignbench.data.voc_xml import read_annotation
 from assignbench.errors import InputError
@@ -46,9 +46,8 @@ def coco_layout(
     `name`. Raises InputError for files that are no instances files, and for pictures that are in no folder nearby.
     """
     training = absolute(training)
-    names = read_instances(training).names
-    folder = _pictures_of(training, names, pictures, "--images")
-    told = [f"pictures: {folder}"]
+    folder, lacking = _pictures_of(training, read_instances(training).names, pictures, "--images")
+    told = [f"pictures: {folder}{lacking}"]
     if testing is None:
         testing = _test_beside(training)
         told += [f"tested on {testing}, which lies beside it"] if testing else []
@@ -61,7 +60,9 @@ def coco_layout(
     testing = absolute(testing)
     if testing == training:
         raise InputError(f"--test {testing}: is the file that is trained on; name another one, or leave --test out")
-    other = _pictures_of(testing, read_instances(testing).names, test_pictures or pictures, "--test-images")
+    names = read_instances(testing).names
+    other, lacking = _pictures_of(testing, names, test_pictures or pictures, "--test-images")
+    told += [f"pictures to test on: {other}{lacking}"] if lacking else []
     return _coco((training, folder), (testing, other), told, {})
 
 
@@ -82,9 +83,10 @@ def voc_layout(folder: Path, *, beside: Path, name: str) -> Layout:
         told = [f"trained on {_shown(pairs[0])}, tested on {_shown(pairs[1])}"]
         return Layout("voc", root, pairs[0], pairs[1], told)
     base = bases[0] if bases else folder
-    content, pictures = _instances_of(base)
+    content, pictures, lost = _instances_of(base)
     files = parted(content, beside, name, str(base))
     told = [f"{base}: has no lists of images to train and to test on, so its files became instances files of COCO"]
+    told += [f"{base}: left out: {line}" for line in lost]
     told.append(_parted_told(base, files))
     if any(o["ignore"] for o in content["annotations"]):
         told.append(
@@ -143,9 +145,10 @@ def _coco(
     return Layout("coco", root, [pairs[0]], [pairs[1]], told, files)
 
 
-def _pictures_of(annotations: Path, names: Sequence[str], given: Path | None, option: str) -> Path:
-    """The folder below which the pictures of an annotation file lie. Raises InputError naming a picture, or the folders
-    of which nobody knows whose pictures they are.
+def _pictures_of(annotations: Path, names: Sequence[str], given: Path | None, option: str) -> tuple[Path, str]:
+    """The folder below which the pictures of an annotation file lie, and how many of them are not there, in words.
+
+    Raises InputError where most of them are nowhere, and naming the folders of which nobody knows whose they are.
     """
     wanted = list(dict.fromkeys((*names[:_TRYING], *names[-1:])))
     if not wanted:
@@ -154,22 +157,35 @@ def _pictures_of(annotations: Path, names: Sequence[str], given: Path | None, op
     def fits(place: Path) -> bool:
         return all(is_file(place / name) for name in wanted)
 
+    def holds_most(place: Path) -> bool:  # for lack of one that has those that are tried
+        return 2 * _absent(place, names)[0] < len(names)
+
     places = [absolute(given)] if given is not None else list(_nearby(annotations))
-    first = next(filter(fits, places), None)
-    if first is not None:
-        return first
     others = [] if given is not None else _around(annotations)
-    fitting = list(filter(fits, others))
-    if len(fitting) > 1:
-        told = f"{annotations}: {fitting[0]} and {fitting[1]} both have pictures of these names"
-        raise InputError(f"{told}; name the folder with {option} DIR")
-    if fitting:
-        return fitting[0]
-    places += others
+    for right in (fits, holds_most):
+        first = next(filter(right, places), None)
+        fitting = [first] if first is not None else list(filter(right, others))
+        if len(fitting) > 1:
+            told = f"{annotations}: {fitting[0]} and {fitting[1]} both have pictures of these names"
+            raise InputError(f"{told}; name the folder with {option} DIR")
+        if fitting:
+            break
     where = f"{option} {given}" if given is not None else f"{annotations}"
     remedy = "name the folder of the pictures" if given is not None else f"name their folder with {option} DIR"
-    missing = next((n for n in wanted if not any(is_file(p / n) for p in places)), wanted[0])
-    raise InputError(f"{where}: picture '{missing:.200}' is not there; {remedy}")
+    if not fitting:
+        missing = next((n for n in wanted if not any(is_file(p / n) for p in (*places, *others))), wanted[0])
+        raise InputError(f"{where}: picture '{missing:.200}' is not there; {remedy}")
+    lost, missing = _absent(fitting[0], names)
+    told = f"{lost} of {len(names)} pictures {'is' if lost == 1 else 'are'} not in {fitting[0]}, e.g. '{missing:.200}'"
+    if 2 * lost >= len(names):
+        raise InputError(f"{where}: {told}; {remedy}")
+    return fitting[0], f"; {told}: left out" if lost else ""
+
+
+def _absent(folder: Path, names: Sequence[str]) -> tuple[int, str]:
+    """How many of the pictures a folder lacks, and the first of them."""
+    lost = [name for name in names if not is_file(folder / name)]
+    return len(lost), lost[0] if lost else ""
 
 
 def _nearby(annotations: Path) -> Iterator[Path]:
@@ -211,8 +227,10 @@ def _listed(sets: Mapping[Path, set[str]]) -> tuple[list[tuple[Path, str]], list
     return train, test or [(base, "val") for base, there in sets.items() if "val" in there]
 
 
-def _instances_of(base: Path) -> tuple[dict[str, Any], Path]:
-    """The annotation files of a folder as the content of an instances file, and the folder of their pictures."""
+def _instances_of(base: Path) -> tuple[dict[str, Any], Path, list[str]]:
+    """The annotation files of a folder as the content of an instances file, the folder of their pictures, and what is
+    left out, in lines. Raises InputError where that is more than what is kept.
+    """
     annotations = base / "Annotations" if (base / "Annotations").is_dir() else base
     paths = sorted(annotations.rglob("*.xml"))
     if not paths:
@@ -222,8 +240,6 @@ def _instances_of(base: Path) -> tuple[dict[str, Any], Path]:
     objects: list[dict[str, Any]] = []
     classes: dict[str, int] = {}
     read = [(path, read_annotation(path, path.relative_to(base).as_posix(), problems)) for path in paths]
-    if problems:
-        raise refusal(problems, str(base), "Mend the files, or write lists of images into ImageSets/Main without them.")
     for name in sorted({n for _, one in read if one is not None for n in one.names}):
         classes[name] = len(classes) + 1
     folder = _voc_pictures(base, [path.relative_to(annotations) for path in paths])
@@ -232,26 +248,39 @@ def _instances_of(base: Path) -> tuple[dict[str, Any], Path]:
             continue
         image, (width, height) = len(images) + 1, one.size
         stem = path.relative_to(annotations).with_suffix("")
-        picture = next((stem.with_name(stem.name + s) for s in SUFFIXES if is_file(folder / f"{stem}{s}")), None)
+        picture = _picture(folder, stem)
         if picture is None:
-            raise InputError(f"{path}: no picture {stem} ({', '.join(SUFFIXES[:4])}) in {folder}")
+            short = path.relative_to(base).as_posix()
+            problems.append(
+                Problem(short, f"its picture is missing ({folder.name}/{stem}.jpg or .png)", image_lost=True)
+            )
+            continue
         images.append({"id": image, "file_name": picture.as_posix(), "width": width, "height": height})
         for label, (x1, y1, x2, y2), difficult in zip(one.names, one.boxes, one.difficult, strict=True):
             objects.append({
                 "id": len(objects) + 1, "image_id": image, "category_id": classes[label], "iscrowd": 0,
                 "bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1), "ignore": int(difficult),
             })  # fmt: skip
+    lost = sum(p.image_lost for p in problems)
+    if lost > len(images) or len(problems) - lost > len(objects):
+        raise refusal(problems, str(base), "Mend the files: more of them would be left out than kept.")
     categories = [{"id": number, "name": label} for label, number in classes.items()]
-    return {"images": images, "annotations": objects, "categories": categories}, folder
+    return {"images": images, "annotations": objects, "categories": categories}, folder, grouped(problems)
 
 
 def _voc_pictures(base: Path, files: Sequence[Path]) -> Path:
-    """The folder that has a picture of the first annotation file's name. Raises InputError."""
-    stem = files[0].with_suffix("")
-    for folder in (base / "JPEGImages", base / "images", base, base.parent / "images"):
-        if any(is_file(folder / f"{stem}{s}") for s in SUFFIXES):
-            return folder
-    raise InputError(f"--voc {base}: no picture {stem} in JPEGImages, in images or beside its annotation file")
+    """The folder that has most pictures of the annotation files' names. Raises InputError where none has any."""
+    stems = [file.with_suffix("") for file in files]
+    folders = (base / "JPEGImages", base / "images", base, base.parent / "images")
+    counts = [sum(_picture(folder, stem) is not None for stem in stems) for folder in folders]
+    if not max(counts):
+        raise InputError(f"--voc {base}: no picture {stems[0]} in JPEGImages, in images or beside its annotation file")
+    return folders[counts.index(max(counts))]
+
+
+def _picture(folder: Path, stem: Path) -> Path | None:
+    """The picture of an annotation file's name below a folder, by its name there."""
+    return next((stem.with_name(stem.name + s) for s in SUFFIXES if is_file(folder / f"{stem}{s}")), None)
 
 
 def _below(folder: Path, depth: int) -> Iterator[Path]:

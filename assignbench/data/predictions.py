@@ -195,7 +195,7 @@ def read_predictions(
     )
     truth.warnings.extend(f"{path.name}: {warning}" for warning in suspicious_rows(table))
     if not before_nms:
-        truth.left_out.extend(f"{path.name}: {one}" for one in _beyond(table))
+        truth.left_out.extend(f"{path.name}: {one}" for one in (*_beyond(table), *_of_empty_classes(table, truth)))
     return table
 
 
@@ -220,6 +220,17 @@ def _beyond(table: pd.DataFrame) -> list[str]:
     late = int((sizes - MOST).clip(lower=0).sum())
     told = f"detections lie beyond the best {MOST} of their image and class and count in no AP, as in pycocotools"
     return [f"{late} of {len(table)} {told}"] if late else []
+
+
+def _of_empty_classes(table: pd.DataFrame, truth: GroundTruth) -> list[str]:
+    """How many detections are of classes that have no object to find, for which there is no AP."""
+    counted = truth.objects.label[~truth.objects.crowd & ~truth.objects.difficult]
+    lost = table.label[~table.label.isin(counted)]
+    if lost.empty:
+        return []
+    which = _few([truth.classes[label] for label in sorted(set(lost))])
+    told = f"{len(lost)} of {len(table)} detections are of classes without an object that counts ({which})"
+    return [f"{told} and count in no AP"]
 
 
 def _flat(boxes: Floats) -> Bools:

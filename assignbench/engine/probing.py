@@ -14,6 +14,7 @@ from assignbench.boxes import areas, pairwise_iou
 from assignbench.contract import IGNORE, Assignment, Context, Objects, Predictions, one_or_each
 from assignbench.data.stream import Batch
 from assignbench.detectors import Detector
+from assignbench.errors import BrokenRule
 from assignbench.losses import giou_loss, sigmoid_focal
 from assignbench.methods import Built
 from assignbench.priors import Priors
@@ -42,7 +43,10 @@ class Look:
 
 
 def looks(detector: Detector, method: Built, batches: Sequence[Batch], context: Context) -> Iterator[Look]:
-    """Every batch as detector and method see it now; the detector is left in training mode at the end."""
+    """Every batch as detector and method see it now; the detector is left in training mode at the end.
+
+    Raises InputError where the method's assigner returns what is no assignment.
+    """
     detector.eval()
     device = detector.device
     for batch in batches:
@@ -50,7 +54,10 @@ def looks(detector: Detector, method: Built, batches: Sequence[Batch], context: 
         seen = detector.taught(batch.objects)
         with torch.no_grad():
             priors, predictions = detector(batch.images.to(device), batch.extents)
-            assignment = method.assigner(priors, predictions, seen.to(device), here)
+            try:
+                assignment = method.assigner(priors, predictions, seen.to(device), here)
+            except BrokenRule as problem:
+                raise problem.of(method.method.name) from None
         yield Look(batch, seen, priors.to("cpu"), predictions.to("cpu"), assignment, here)
     detector.train()
 

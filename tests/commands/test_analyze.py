@@ -8,10 +8,26 @@ import pytest
 
 from assignbench.analysis import ANALYSES, read_study_record
 from assignbench.cli import main
-from assignbench.commands.prediction_files import named, read_given
+from assignbench.commands.analyze import _expected
+from assignbench.commands.prediction_files import Given, named, read_given
 from assignbench.commands.results_folder import check_results
 from assignbench.records import CellRecord, ImportedConfig, read_json
 from assignbench.records.check import problems_of
+
+
+@pytest.mark.parametrize(
+    ("counts", "told"),
+    [
+        ({"a": 1, "b": 1}, "one trained model each: no verdict on a method can rest on them"),
+        ({"a": 2, "b": 2}, "2 trained models each, paired in the order of the files: no verdict on a method can rest"),
+        ({"a": 3, "b": 3}, "3 trained models each, paired in the order of the files"),
+        ({"a": 3, "b": 3, "c": 1}, "order of the files: 3 of b, 1 of c; no verdict can rest on that of c"),
+        ({"a": 4, "b": 3, "c": 4}, "order of the files: 3 of b, 4 of c"),
+    ],
+)
+def test_what_differences_rest_on_is_said_of_each_pair(counts, told) -> None:
+    given = [Given(name, tuple(Path(f"{name}{k}") for k in range(count))) for name, count in counts.items()]
+    assert told in _expected(given) and ("no verdict" in _expected(given)) == ("no verdict" in told)
 
 
 @pytest.fixture
@@ -76,6 +92,18 @@ def test_results_alone(files) -> None:
     cells = [str(files / "runs" / "analyze-mine" / f"imported-{n}-gt") for n in ("a", "b")]
     assert main(["compare", *cells, "--out", str(files / "comparison")]) == 0
     assert (files / "comparison" / "compare.jpg").is_file()
+
+
+def test_a_former_result_is_replaced_with_a_word(files, capsys) -> None:
+    assert analyze(files) == 0 and "replaces" not in capsys.readouterr().out
+    gt, other = str(files / "gt.json"), str(files / "b.json")
+    assert main(["analyze", "--gt", gt, "--predictions", f"c={other}", "--out", str(files / "runs")]) == 0
+    folder = files / "runs" / "analyze-gt"
+    told = f"replaces the analysis of a, b in {folder}; --name NAME keeps both"
+    assert told in capsys.readouterr().out.replace("\n", "") and [p.name for p in folder.glob("imported-*")] == [
+        "imported-c-gt"
+    ]
+    assert analyze(files, "--name", "both") == 0 and "replaces" not in capsys.readouterr().out
 
 
 def test_mistakes(files, capsys) -> None:
@@ -143,7 +171,7 @@ def test_a_file_without_partner_and_a_file_given_twice(files, capsys) -> None:
         (["ours=b.json,"], "a comma without a file"),
         (["=b.json"], "no name stands before '='"),
         (["b.json,a.json"], "several files of one method are given as NAME=FILE,FILE"),
-        (["a=b.json", "a=a.json"], "two prediction files are called a"),
+        (["a=b.json", "a=a.json"], "b.json and a.json are both called a; name each with NAME=FILE"),
         (["ours=gone.json"], "gone.json"),
         (["b.json", "--candidates", "theirs=b.json"], "stands where b is in --predictions"),
         (["ours=b.json,a.json", "--candidates", "b.json"], "names 1 files for 2 prediction files"),
@@ -178,6 +206,21 @@ def test_what_counts_in_no_number_is_said_on_the_terminal_on_the_page_and_in_the
     lines = (folder / "report" / "report.md").read_text().splitlines()
     assert lines.index(f"Left out: {told}.") < lines.index("## What is compared")
     assert read_json(folder / "study.json")["left_out"] == [told]
+
+
+def test_detections_of_a_class_without_objects_are_told(files, capsys) -> None:
+    content = json.loads((files / "gt.json").read_text())
+    content["categories"].append({"id": 4, "name": "rare"})
+    (files / "gt.json").write_text(json.dumps(content))
+    rows = json.loads((files / "b.json").read_text())
+    (files / "b.json").write_text(json.dumps([*rows, *({**row, "category_id": 4} for row in rows[:5])]))
+    assert analyze(files) == 0
+    told = "b.json: 5 of 65 detections are of classes without an object that counts (rare) and count in no AP"
+    assert f"left out: {told}" in capsys.readouterr().out.replace("\n", "")
+    folder = files / "runs" / "analyze-gt"
+    assert read_json(folder / "study.json")["left_out"] == [told]
+    assert f"Left out: {told}" in (folder / "report" / "report.md").read_text()
+    assert told in (folder / "report" / "index.html").read_text()
 
 
 def test_the_known_results_of_cocoapi(shared_data, tmp_path) -> None:

@@ -207,6 +207,58 @@ def test_a_part_that_holds_nothing_usable_is_named_by_its_file(tmp_path, here, c
     assert not list(here.iterdir())
 
 
+def test_boxes_in_the_wrong_units_are_told(tmp_path, here, capsys) -> None:
+    given = write_coco(tmp_path / "photos" / "all.json", tmp_path / "photos" / "images")
+    content = json.loads(given.read_text())
+    for some in (True, False):  # corners leave their image of 64x48, most of them or all
+        for place, one in enumerate(content["annotations"]):
+            one["bbox"] = [8, 10, 20, 20] if some and place % 4 == 2 else [30, 25, 60, 45]
+        given.write_text(json.dumps(content))
+        assert main(["init", "--coco", str(given)]) == 2
+        told = capsys.readouterr().err.replace("\n", " ")
+        assert ("objects would be left out" if some else "no object in the") in told
+        assert "are they corners [x1, y1, x2, y2]?" in told and not list(here.iterdir())
+    for one in content["annotations"]:
+        one["bbox"] = [0.1, 0.2, 0.3, 0.4]
+    given.write_text(json.dumps(content))
+    assert main(["init", "--coco", str(given)]) == 0
+    assert "warning: photos_train.json: all box values are at most 1: are they normalised" in capsys.readouterr().out
+    assert main(["doctor", "photos.yaml", "--out", "runs"]) == 0
+    assert "warning: photos_test.json: all box values are at most 1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("lost", [1, 5, 6, 12])
+def test_pictures_that_are_missing_are_told_unless_most_are(tmp_path, here, capsys, lost) -> None:
+    given = write_coco(tmp_path / "photos" / "all.json", tmp_path / "photos" / "images")
+    for number in range(lost):
+        (tmp_path / "photos" / "images" / f"{number}.png").unlink()
+    for more in ([], ["--images", str(tmp_path / "photos" / "images")]):
+        assert main(["init", "--coco", str(given), "--name", f"mine{len(more)}", *more]) == (0 if lost < 6 else 2)
+        told = capsys.readouterr()
+        if lost < 6:
+            verb = "is" if lost == 1 else "are"
+            assert f"; {lost} of 12 pictures {verb} not in {tmp_path}/photos/images, e.g. '0.png'" in told.out
+        elif more:
+            assert f"{tmp_path}/photos/images: " in told.err and "picture" in told.err
+
+
+def test_a_voc_folder_without_lists_leaves_out_what_is_broken(tmp_path, here, capsys) -> None:
+    base = write_voc(tmp_path) / "VOC2007"
+    shutil.rmtree(base / "ImageSets")
+    (base / "JPEGImages" / "000001.jpg").unlink()
+    assert main(["init", "--voc", str(base), "--name", "mine"]) == 0
+    told = capsys.readouterr().out
+    assert "left out: Annotations/000001.xml: its picture is missing (JPEGImages/000001.jpg or .png)" in told
+    files = [json.loads((here / f"mine_{part}.json").read_text()) for part in ("train", "test")]
+    assert sum(len(one["images"]) for one in files) == 3
+    (base / "Annotations" / "000002.xml").write_text("<annotation>")
+    assert main(["init", "--voc", str(base), "--name", "other"]) == 0
+    assert "left out: Annotations/000002.xml: not a usable VOC annotation" in capsys.readouterr().out
+    (base / "Annotations" / "000003.xml").write_text("<annotation>")
+    assert main(["init", "--voc", str(base), "--name", "third"]) == 2
+    assert "more of them would be left out than kept" in capsys.readouterr().err
+
+
 def test_many_epochs_are_written_plainly(tmp_path, here) -> None:
     given = write_coco(tmp_path / "photos" / "all.json", tmp_path / "photos" / "images", count=4)
     assert main(["init", "--coco", str(given)]) == 0

@@ -102,6 +102,21 @@ def test_what_was_not_measured_is_not_made_up(tiny_study, tmp_path, voc_folder, 
     assert code == 0
     assert "mine, not measured; if its differences vary as those on shapes" in out
     assert "mine, as measured" not in out
+    listed = (voc_folder / "VOC2007" / "ImageSets" / "Main" / "test.txt").read_text().split()
+    told = re.findall(r"over draws of (\d+) test images", out)
+    assert told and set(told) == {str(len(listed))} and "not counted" not in out
+
+
+def test_test_images_that_nobody_can_count_are_not_made_up(tiny_study, tmp_path, capsys) -> None:
+    entry = {"name": "mine", "kind": "coco", "root": str(tmp_path / "gone"), "image_size": 64}
+    entry |= {"train": [["train.json", "."]], "test": [["test.json", "."]]}
+    line = next(li for li in tiny_study.read_text().splitlines() if li.startswith("data:"))
+    tiny_study.write_text(tiny_study.read_text().replace(line, f"data: {json.dumps(entry)}"))
+    code, out, _ = run(capsys, "power", str(tiny_study), "--out", str(tmp_path / "runs"))
+    told = re.findall(
+        r"^mine, not measured; .*, for (\d+) test images; yours are not counted:\n.* of (\d+) test", out, re.M
+    )
+    assert code == 0 and told and all(first == second for first, second in told)
 
 
 def test_a_study_without_comparisons(tiny_study, tmp_path, capsys) -> None:

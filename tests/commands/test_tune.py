@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from assignbench.cli import main
 from assignbench.records import CellRecord, read_about, read_cells, read_json
@@ -68,7 +69,9 @@ def test_a_sweep_is_trained_on_val_and_its_choice_taken_and_told(swept, capsys) 
 def test_a_study_without_a_sweep_is_told_how_to_write_one(tiny_study, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tiny_study.parent)
     assert main(["tune", tiny_study.name]) == 2
-    assert "names no sweep; write one under `tune`" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "names no sweep; write one under `tune`" in told
+    assert yaml.safe_load(told.partition("e.g. ")[2]) == {"tune": {"sweep": {"schedule.lr": [4e-3, 8e-3, 1.6e-2]}}}
 
 
 def test_what_is_measured_on_val_says_so(tiny_study, monkeypatch, in_process) -> None:

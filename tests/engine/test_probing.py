@@ -13,6 +13,7 @@ from assignbench.assigners.max_iou import MaxIoU
 from assignbench.assigners.paa import PAA
 from assignbench.contract import Context, Objects
 from assignbench.engine.probing import probe_tables
+from assignbench.errors import InputError
 from assignbench.examples import three_anchors
 from assignbench.records.schema import PROBES
 
@@ -49,7 +50,8 @@ def probed(assigner: Assigner) -> pd.DataFrame:
         image_ids=(5,),
         sizes=((64, 64),),
     )
-    priors, _ = probe_tables(Seen(), SimpleNamespace(assigner=assigner), [batch], Context())  # type: ignore[arg-type]
+    method = SimpleNamespace(assigner=assigner, method=SimpleNamespace(name="mine"))
+    priors, _ = probe_tables(Seen(), method, [batch], Context())  # type: ignore[arg-type]
     return PROBES.table(priors, "visit").set_index("prior").sort_index()
 
 
@@ -67,3 +69,15 @@ def test_the_candidates_of_paa_are_recorded_with_its_own_cost() -> None:
 def test_a_rule_that_judges_nothing_records_nothing_of_it() -> None:
     table = probed(MaxIoU())
     assert not {"candidate", "rule_loss"} & set(table.columns)
+
+
+class Silent(MaxIoU):
+    """A rule that forgets to return."""
+
+    def assign(self, *given: object) -> None:  # type: ignore[override]
+        """Nothing."""
+
+
+def test_a_rule_that_returns_no_assignment_is_named_with_its_method() -> None:
+    with pytest.raises(InputError, match=r"^method 'mine' \(tests\..*:Silent\) returned None, expected"):
+        probed(Silent())

@@ -102,3 +102,21 @@ def test_the_head_of_a_study_says_the_same_cost(path) -> None:
     cost = read_study(path).spec.cost
     told = [m.group(0) for m in re.finditer(rf"{NUMBER}(?: and a half)? (?:GPU hours|minutes|hours)", cost)]
     assert all(text in head for text in told)
+
+
+def test_the_table_of_studies_says_what_they_cost() -> None:
+    """One row of docs/studies.md for each study or two: the words of its cost, or the numbers of those of GPU hours."""
+    page = (ROOT / "docs" / "studies.md").read_text()
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|.*\| ([^|]+) \|$", page.partition("come along")[2], re.M)
+    told = {tuple(re.findall(r"\w+", names)): time for names, time in rows}
+    paths = {path.stem: path for path in STUDIES}
+    told = {names: time for names, time in told.items() if names[0] in paths}
+    assert sorted(name for names in told for name in names) == sorted(paths)
+    for names, time in told.items():
+        costs = [read_study(paths[name]).spec.cost for name in names]
+        counted = [found.groups() for found in map(ON_GPU.match, costs) if found]
+        if counted:
+            trainings, hours = (" and ".join(part) for part in zip(*counted, strict=True))
+            assert time == f"{trainings} trainings a seed, {hours} GPU hours each"
+        else:
+            assert [time] == costs

@@ -18,6 +18,7 @@ from assignbench.data.images import Pictures, read_pixels
 from assignbench.data.instances import Instances, read_instances
 from assignbench.data.kept import SeenPictures
 from assignbench.data.readers import one_pair, reads
+from assignbench.data.suspicion import suspicious_boxes
 from assignbench.errors import InputError, nearest
 
 # Category names of training files that were read, by path, size and time of change: reading a test split asks for
@@ -100,7 +101,8 @@ def read_coco(
         ids=found.ids[order],
     )
     pixels = PixelCache(lambda i: read_pixels(files[places[i]], images.size(i)))
-    notes = _area_notes(found, kept)
+    told = suspicious_boxes(found.boxes, found.widths[found.owners], found.heights[found.owners])
+    notes = (*(f"{source.name}: {one}" for one in told), *_area_notes(found, kept))
     split = Path(folder).name
     return DetectionData(name, split, names, images, pixels, problems, (source,), files, found.annotated, notes)
 
