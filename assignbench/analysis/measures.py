@@ -108,7 +108,7 @@ def stretch(cell: CellData, inside: Bools | None = None) -> Floats:
 
 def images_by_class(cell: CellData, inside: Bools | None = None) -> Floats:
     """How many images [C] hold an object of each class that counts, of all objects or of those `inside` [M] a part."""
-    return held_by_class(cell, inside)[0]
+    return np.asarray(held_by_class(cell, inside)[0])
 
 
 def held_by_class(cell: CellData, inside: Bools | None = None) -> Floats:
