@@ -83,12 +83,14 @@ start() { # FOLDER
   echo "export SLURM_CONF=$folder/slurm.conf"
 }
 
-stop() { # FOLDER: ends the processes that `start` began there, and no others
+stop() { # FOLDER: ends the processes that `start` began there, and none that got such a number since
   local name pid
   for name in slurmd slurmctld munged; do
     pid=$(cat "$1/$name.pid" 2> /dev/null) || continue
-    kill "$pid" 2> /dev/null || continue
-    wait_for 20 bash -c "! kill -0 $pid" || kill -9 "$pid" 2> /dev/null || true
+    if [[ $(cat "/proc/$pid/comm" 2> /dev/null) == "$name" ]] && kill "$pid" 2> /dev/null; then
+      wait_for 20 bash -c "! kill -0 $pid" || kill -9 "$pid" 2> /dev/null || true
+    fi
+    rm -f "$1/$name.pid"
   done
 }
 

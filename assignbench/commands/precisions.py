@@ -55,9 +55,9 @@ def agree(folder: Path, study: Study) -> None:
         with suppress(FileExistsError):
             write_new(folder / FILE, study.precision.encode())
     begun = begun_in(folder)
-    if begun not in (None, study.precision):
+    if begun is not None and begun != study.precision:
         raise InputError(
-            f"{folder}: another run has just begun this study in {NAMES[begun or 'none']}, where this machine takes "
+            f"{folder}: another run has just begun this study in {NAMES[begun]}, where this machine takes "
             f"{NAMES[study.precision]} (amp: auto); give the command again: it goes on in that"
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Sequence
 
@@ -9,7 +10,24 @@ from rich.console import Console
 
 from assignbench.commands.devices import choose_device
 from assignbench.commands.opening import Opened
+from assignbench.errors import InputError
 from assignbench.study.grid import Cell
+
+
+def check_profiled(options: argparse.Namespace) -> None:
+    """Raises InputError for options that mean nothing where a process measures steps of cells, one by one, here."""
+    given = {
+        f"--launcher {options.launcher}": options.launcher != "local",
+        f"--nproc {options.nproc}": options.nproc != 1,
+        f"--cohort {options.cohort}": options.cohort != "auto",
+        "--fresh": options.fresh,
+    }
+    idle = [name for name, there in given.items() if there]
+    if idle:
+        raise InputError(
+            f"--profile, {', '.join(idle)}: steps are measured in this process, one cell after the other, and nothing "
+            "is kept; leave out one of them"
+        )
 
 
 def profile_study(opened: Opened, device: str, console: Console) -> int:

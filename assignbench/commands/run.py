@@ -21,7 +21,7 @@ from assignbench.commands.opening import Opened, open_study
 from assignbench.commands.pictured import wrong_pictures
 from assignbench.commands.precisions import agree, precision_line
 from assignbench.commands.processes import Processes, processes_of
-from assignbench.commands.profiling import profile_study
+from assignbench.commands.profiling import check_profiled, profile_study
 from assignbench.commands.reporting import reported
 from assignbench.commands.staleness import Staleness, look, set_aside
 from assignbench.commands.trainings import Trainings
@@ -47,6 +47,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
     A cell that another run trains is waited for. Raises InputError, before anything is written, for what must be
     mended, and for a cell that another process trains if it were to be trained afresh.
     """
+    if options.profile:
+        check_profiled(options)
     opened = open_study(options)
     if opened.untuned:
         raise InputError(opened.untuned)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from typing import Any
 
 from rich.console import Console
 
-from assignbench.commands.opening import run_folder, wanted_table
+from assignbench.commands.opening import open_study, run_folder, wanted_table
 from assignbench.commands.staleness import look, recorded
 from assignbench.errors import InputError
 from assignbench.launch.queue import JobState, ask_slurm, job_line, job_of
@@ -20,7 +20,9 @@ from assignbench.study.reading import read_study
 
 
 def status(options: argparse.Namespace, console: Console) -> int:
-    """One line per cell that the study had when it was last run."""
+    """One line per cell that the study had when it was last run; with options that change the study, of those that it
+    then has.
+    """
     study = read_study(options.study, sets=options.sets, preset=options.preset, data=options.data, seeds=options.seeds)
     folder = run_folder(options, study)
     about = read_about(folder)
@@ -31,6 +33,8 @@ def status(options: argparse.Namespace, console: Console) -> int:
     if table:
         needed = cells_of_table(study, table)
         names = [n for n in names if _place(about, n) in needed]
+    if options.sets or options.seeds is not None:
+        names = _made(names, options)
     records = [CellRecord(folder / name) for name in names]
     for record in records:
         refuse_old(record)
@@ -49,6 +53,21 @@ def status(options: argparse.Namespace, console: Console) -> int:
         console.print(line.rstrip(), markup=False)
     inputs.tell(console, [r.id for r in records])
     return 0
+
+
+def _made(names: Sequence[str], options: argparse.Namespace) -> list[str]:
+    """Those cells that the study has with the options; only to know these, methods and torch are loaded.
+
+    Raises InputError where nothing was run with them.
+    """
+    made = {cell.id for cell in open_study(options).everything}
+    found = [name for name in names if name in made]
+    if not found:
+        given = [*(f"--set {one}" for one in options.sets), *([f"--seeds {options.seeds}"] if options.seeds else [])]
+        raise InputError(
+            f"{' '.join(given)}: no cell of that was in the last run; the cells are\n  " + "\n  ".join(names)
+        )
+    return found
 
 
 def _place_of(record: CellRecord, states: Mapping[str, JobState] | None) -> str:

@@ -98,7 +98,8 @@ class SlurmJobs:
     """A launcher whose jobs are gathered until the first look at one of them, and then submitted as arrays.
 
     A cell whose job is in the queue already, of an earlier run, is not submitted again. `folder` gets submitit's files;
-    `at_once` bounds how many jobs of an array run side by side. Raises InputError where Slurm or submitit is missing.
+    `at_once` bounds how many of the submitted jobs run side by side: arrays share it, and those that are more, or come
+    later, wait for others to end. Raises InputError where Slurm or submitit is missing.
     """
 
     def __init__(self, device: str, cluster: OwnCluster, folder: Path, at_once: int | None = None) -> None:
@@ -116,6 +117,7 @@ class SlurmJobs:
             )
         _submitit()
         self._gathered: list[Submitted] = []
+        self._places = [""] * (at_once or 0)  # which array has each; those that were given last stand last
         self._states: Mapping[str, JobState] = self._asked()
         self._looked = time.monotonic()
         self._numbers: dict[str, None] = {}
@@ -204,15 +206,26 @@ class SlurmJobs:
         alike: dict[tuple[int, int], list[Submitted]] = {}
         for one in gathered:
             alike.setdefault((self._cpus(one.job), self._gpus(one.job)), []).append(one)
-        for (cpus, gpus), group in alike.items():
-            for first in range(0, len(group), LARGEST_ARRAY):
-                self._submit_array(cpus, gpus, group[first : first + LARGEST_ARRAY])
+        arrays = [
+            (needs, group[first : first + LARGEST_ARRAY])
+            for needs, group in alike.items()
+            for first in range(0, len(group), LARGEST_ARRAY)
+        ]
+        shares = shared(self.at_once, [len(group) for _, group in arrays])
+        for ((cpus, gpus), group), share in zip(arrays, shares, strict=True):
+            self._submit_array(cpus, gpus, group, share)
         self._looked = time.monotonic()
 
-    def _submit_array(self, cpus: int, gpus: int, group: Sequence[Submitted]) -> None:
+    def _lives(self, array: str) -> bool:
+        return any(n.partition("_")[0] == array and not self._missed.get(n) for n in self._numbers)
+
+    def _submit_array(self, cpus: int, gpus: int, group: Sequence[Submitted], share: int) -> None:
+        """Submits an array of which so many jobs run side by side, after those whose places it takes."""
+        self._places.sort(key=self._lives)  # free ones first, then those that were given first
+        before = list(dict.fromkeys(array for array in self._places[:share] if self._lives(array)))
         submitit = _submitit()
         executor = submitit.SlurmExecutor(self.folder, python=f"{shlex.quote(sys.executable)} -P")
-        executor.update_parameters(**self._parameters(cpus, gpus))
+        executor.update_parameters(**self._parameters(cpus, gpus, share, before))
         tasks = [Task(str(one.job.folder.resolve()), self.device, one.job.config.schedule.threads) for one in group]
         try:
             with executor.batch():
@@ -225,6 +238,8 @@ class SlurmJobs:
             one.number = number
             self._numbers[number] = None
             note_job(one.job.folder, number)
+        if self._places:
+            self._places = self._places[share:] + [numbers[0].partition("_")[0]] * share
 
     def _cpus(self, job: Job) -> int:
         return self.cluster.cpus or job.cores
@@ -232,8 +247,9 @@ class SlurmJobs:
     def _gpus(self, job: Job) -> int:
         return int(self.cluster.gpus or (job.paths.processes if self.device == "cuda" else 0))
 
-    def _parameters(self, cpus: int, gpus: int) -> dict[str, Any]:
+    def _parameters(self, cpus: int, gpus: int, share: int, before: Sequence[str]) -> dict[str, Any]:
         """The options of sbatch."""
+        after = {"dependency": f"afterany:{':'.join(before)}"} if before else {}
         cluster = self.cluster
         named = {name: getattr(cluster, name) for name in ("partition", "account", "qos", "constraint", "setup")}
         memory = {} if cluster.memory_gb is None else {"mem": f"{max(1, round(1024 * cluster.memory_gb))}MB"}
@@ -242,12 +258,23 @@ class SlurmJobs:
             "time": max(1, round(60 * cluster.hours)),
             "cpus_per_task": cpus,
             "signal_delay_s": cluster.notice_seconds,
-            "array_parallelism": self.at_once or LARGEST_ARRAY,
-            "additional_parameters": {"requeue": True, "ntasks": 1},
+            "array_parallelism": share,
+            "additional_parameters": {"requeue": True, "ntasks": 1, **after},
             **memory,
             **({"gpus_per_node": gpus} if gpus else {}),
             **{name: value for name, value in named.items() if value},
         }
+
+
+def shared(at_once: int | None, sizes: Sequence[int]) -> list[int]:
+    """How many jobs of each array run side by side, so that all arrays together keep to `at_once`; one at least."""
+    if at_once is None:
+        return [LARGEST_ARRAY] * len(sizes)
+    shares = [1] * len(sizes)
+    for _ in range(at_once - len(sizes)):
+        wants = [size / share if share < size else 0.0 for size, share in zip(sizes, shares, strict=True)]
+        shares[wants.index(max(wants))] += bool(max(wants))
+    return shares
 
 
 def _submitit() -> Any:

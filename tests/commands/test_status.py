@@ -46,3 +46,15 @@ def test_a_cell_whose_process_is_gone_is_told_as_such(cells, tiny_study, capsys)
     write_json(folder / CLAIM, asdict(me))
     told = lines(tiny_study, capsys)[0]
     assert "gone" not in told and "trained by process" in told
+
+
+def test_options_choose_the_cells_that_they_make(tiny_study, cells, capsys) -> None:
+    main(["run", str(tiny_study), "--quiet", "--seeds", "2"])
+    every = lines(tiny_study, capsys)
+    assert len(every) == 4 and lines(tiny_study, capsys, "--seeds", "2") == every
+    assert lines(tiny_study, capsys, "--seeds", "1") == every[:2]
+    assert lines(tiny_study, capsys, "--set", "methods=[iou]", "--seeds", "2") == every[::2]
+    assert lines(tiny_study, capsys, "--seeds", "2", "--only", "*-iou-*") == every[::2]
+    assert main(["status", str(tiny_study), "--set", "schedule.lr=0.5"]) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "--set schedule.lr=0.5: no cell of that was in the last run" in told

@@ -34,3 +34,11 @@ def test_batches_for_the_processor_go_as_they_are() -> None:
     assert all(a is b for a, b in zip(staged(batches, torch.device("cpu")), batches, strict=True))
     assert prepared(loader, torch.device("cpu")) is loader
     assert prepared(loader, torch.device("cuda")).workers > 0
+
+
+@pytest.mark.parametrize("more", [["--launcher", "slurm"], ["--nproc", "2"], ["--cohort", "4"], ["--fresh"]])
+def test_what_a_profile_would_pass_over_is_refused(tiny_study, tmp_path, capsys, more) -> None:
+    assert main(["run", str(tiny_study), "--profile", *more, "--out", str(tmp_path / "runs")]) == 2
+    told = " ".join("".join(capsys.readouterr()).split())
+    assert f"--profile, {' '.join(more)}: steps are measured in this process" in told
+    assert not (tmp_path / "runs").exists()

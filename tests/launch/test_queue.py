@@ -173,3 +173,59 @@ def test_a_job_that_is_asked_to_end_goes_back_into_the_queue(
             signal.signal(signum, handler)
     asked = programs / "scontrol.txt"
     assert (asked.read_text() == "requeue 11_1\n") if again else not asked.exists()
+
+
+@pytest.mark.parametrize("sizes", [[1], [5], [1, 1], [4, 2], [7, 1, 1], [3, 3, 3, 3]])
+@pytest.mark.parametrize("at_once", [1, 2, 3, 5, 40])
+def test_arrays_share_what_may_run_side_by_side(at_once, sizes) -> None:
+    shares = slurm.shared(at_once, sizes)
+    assert all(1 <= share <= size for share, size in zip(shares, sizes, strict=True))
+    if len(sizes) <= at_once:
+        assert sum(shares) == min(at_once, sum(sizes))
+    assert slurm.shared(None, sizes) == [slurm.LARGEST_ARRAY] * len(sizes)
+
+
+@pytest.mark.parametrize(
+    ("at_once", "arrays"),
+    [
+        (None, [(500, ""), (500, ""), (500, "")]),
+        (5, [(2, ""), (2, ""), (2, "")]),  # there is room for the third when the first has ended
+        (2, [(1, ""), (1, ""), (2, "afterany:2")]),  # it takes both places
+        (1, [(1, ""), (1, "afterany:1"), (1, "")]),  # the third comes when all have ended
+    ],
+)
+def test_workers_bound_all_arrays_together(programs, job, monkeypatch, at_once, arrays) -> None:
+    """Cells of two needs are two arrays; one more cell comes later."""
+    asked: list[tuple[int, str]] = []
+
+    class Executor:
+        def __init__(self, *given: object, **more: object) -> None: ...
+
+        def update_parameters(self, array_parallelism: int, additional_parameters: dict, **more: object) -> None:
+            asked.append((array_parallelism, additional_parameters.get("dependency", "")))
+
+        def batch(self) -> nullcontext[None]:
+            return nullcontext()
+
+        def submit(self, task: Task) -> SimpleNamespace:
+            return SimpleNamespace(job_id=f"{len(asked)}_{Path(task.folder).name}")
+
+    monkeypatch.setattr(slurm, "_submitit", lambda: SimpleNamespace(SlurmExecutor=Executor))
+    broad = job.config.model_copy(update={"schedule": job.config.schedule.model_copy(update={"threads": 2})})
+    launcher = SlurmJobs("cpu", OwnCluster(), job.folder.parent / ".slurm", at_once)
+
+    def jobs(letters: str, config: object) -> list[slurm.Submitted]:
+        found = [Job(job.folder.parent / letter, config, job.paths) for letter in letters]
+        for one in found:
+            one.folder.mkdir()
+        return [launcher.submit(one) for one in found]
+
+    first = [*jobs("ab", job.config), *jobs("cd", broad)]
+    launcher.poll(first[0])
+    launcher._missed = {"1_a": 2, "1_b": 2} | ({"2_c": 2, "2_d": 2} if at_once == 1 else {})
+    monkeypatch.setattr(SlurmJobs, "_look", lambda self: None)
+    launcher.poll(jobs("ef", job.config)[0])
+    assert asked == arrays
+    if at_once == 2:
+        launcher.poll(jobs("gh", job.config)[0])
+        assert asked[-1] == (2, "afterany:3")

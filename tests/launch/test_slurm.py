@@ -50,6 +50,25 @@ def stop(place: Path) -> None:
     shutil.rmtree(place, ignore_errors=True)
 
 
+def test_only_its_own_processes_are_stopped(tmp_path) -> None:
+    """The number of a daemon that is gone may have gone to another process."""
+    daemon = tmp_path / "slurmd"
+    shutil.copy(shutil.which("sleep") or "", daemon)
+    began = {name: subprocess.Popen([path, "60"]) for name, path in (("slurmd", daemon), ("munged", "sleep"))}
+    try:
+        for name, process in began.items():
+            (tmp_path / f"{name}.pid").write_text(f"{process.pid}\n")
+        (tmp_path / "slurmctld.pid").write_text("4194305\n")
+        stopping = subprocess.Popen(["bash", SCRIPT, "stop", tmp_path])
+        assert began["slurmd"].wait(60) == -signal.SIGTERM
+        assert stopping.wait(60) == 0 and began["munged"].poll() is None
+        assert not list(tmp_path.glob("*.pid"))
+    finally:
+        for process in began.values():
+            process.kill()
+            process.wait()
+
+
 @pytest.fixture
 def study(tmp_path, monkeypatch) -> Path:
     path = write_study(tmp_path, steps=60)
