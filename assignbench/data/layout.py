@@ -103,15 +103,15 @@ def parted(content: Mapping[str, Any], beside: Path, name: str, source: str) -> 
     neighbours are not told apart by it, and adding images moves few. Raises InputError for fewer than two images with
     objects, and for files that are there already.
     """
-    owners = {a["image_id"] for a in content["annotations"]}
-    order = sorted(content["images"], key=lambda i: sha256(str(i["file_name"]).encode()).hexdigest())
-    full = [i for i in order if i["id"] in owners]
-    empty = [i for i in order if i["id"] not in owners]
+    owners = {_value(a, "image_id") for a in content["annotations"]} - {None}
+    order = sorted(content["images"], key=lambda i: sha256(str(_value(i, "file_name")).encode()).hexdigest())
+    full = [i for i in order if _value(i, "id") in owners]
+    empty = [i for i in order if _value(i, "id") not in owners]
     if len(full) < 2:
         raise InputError(
             f"{source}: has {len(full)} image(s) with objects, too few to part them; name a file with --test"
         )
-    kept = {i["id"] for images in (full, empty) for i in images[::PART]}
+    kept = {_value(i, "id") for images in (full, empty) for i in images[::PART]} - {None}
     found = {}
     for part, wanted in (("train", False), ("test", True)):
         path = beside / f"{name}_{part}.json"
@@ -119,10 +119,16 @@ def parted(content: Mapping[str, Any], beside: Path, name: str, source: str) -> 
             raise InputError(f"{path}: is there already, and nothing is replaced; remove it, or take another --name")
         found[path] = {
             **{k: v for k, v in content.items() if k not in ("images", "annotations")},
-            "images": [i for i in content["images"] if (i["id"] in kept) == wanted],
-            "annotations": [a for a in content["annotations"] if (a["image_id"] in kept) == wanted],
+            "images": [i for i in content["images"] if (_value(i, "id") in kept) == wanted],
+            "annotations": [a for a in content["annotations"] if (_value(a, "image_id") in kept) == wanted],
         }
     return found
+
+
+def _value(entry: Any, key: str) -> int | str | None:
+    """The id or name of an entry; None for one that has none, which a reader of its part tells."""
+    found = entry.get(key) if isinstance(entry, dict) else None
+    return found if isinstance(found, int | str) else None
 
 
 def _parted_told(source: Path, files: Mapping[Path, dict[str, Any]]) -> str:

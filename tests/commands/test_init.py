@@ -207,6 +207,17 @@ def test_a_part_that_holds_nothing_usable_is_named_by_its_file(tmp_path, here, c
     assert not list(here.iterdir())
 
 
+def test_entries_that_are_none_are_left_out_of_the_parts(tmp_path, here, capsys) -> None:
+    given = write_coco(tmp_path / "photos" / "all.json", tmp_path / "photos" / "images", count=20)
+    content = json.loads(given.read_text())
+    del content["annotations"][0]["image_id"], content["images"][7]["file_name"]
+    content["annotations"][1]["image_id"] = [1]
+    content["annotations"][2] = 3
+    given.write_text(json.dumps(content))
+    assert main(["init", "--coco", str(given)]) == 0
+    assert "4 problem(s) are left out" in capsys.readouterr().out
+
+
 def test_boxes_in_the_wrong_units_are_told(tmp_path, here, capsys) -> None:
     given = write_coco(tmp_path / "photos" / "all.json", tmp_path / "photos" / "images")
     content = json.loads(given.read_text())

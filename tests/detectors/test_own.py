@@ -53,8 +53,10 @@ def test_the_page_of_contributing_works(module, tmp_path, capsys) -> None:
     """Its module and its entry of a study, as they stand there but for the module's name; and a training."""
     path = f"{module(of_the_page())}:stacked"
     entry = PAGE.partition("## Add a detector")[2].partition("```yaml\n")[2].partition("```")[0]
-    detectors = yaml.safe_load(entry.replace("my_module:stacked", path))["detectors"]
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study(detectors=detectors, methods=["iou", "paa"])))
+    shown = yaml.safe_load(entry.replace("my_module:stacked", path))
+    detectors = shown["detectors"]
+    whole = {"study": "shown", "data": "shapes", "methods": ["iou", "paa"], **shown}  # says how it is trained, too
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(whole))
     assert main(["plan", "study.yaml"]) == 0, capsys.readouterr().err
     assert "stacked-paa-" in capsys.readouterr().out
     spec = resolve(path, detectors[0]["spec"])
