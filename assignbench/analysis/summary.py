@@ -179,7 +179,7 @@ def _too_few(asked: Sequence[Pair], met: Sequence[Pair]) -> str:
 def _gain_of(pairs: Sequence[Pair], boot: Bootstrap) -> dict[str, object]:
     """What is said of the gain at these places; nothing where they are too few."""
     if len(pairs) < LEAST_PLACES:
-        return {"population": ""}
+        return {"seeds": min((len(p.seeds) for p in pairs), default=0), "population": ""}
     gained, better = zip(*(_compared(p, place, boot) for place, p in enumerate(pairs)), strict=True)
     row: dict[str, object] = {"seeds": min(len(p.seeds) for p in pairs)}
     row |= _told("gain", "", gained, _mean_of_places) | _told("middle_gain", "middle_", gained, _middle_of_all)
@@ -228,16 +228,17 @@ def aggregates(study: StudyRecord, boot: Bootstrap) -> pd.DataFrame:
     if len(common) < LEAST_PLACES:
         return pd.DataFrame()
     rows: list[dict[str, object]] = []
+    row: dict[str, object]
     for method in asked:
         if method not in methods:
-            rows.append(
-                {"method": method, "metric": boot.measure, "population": "", "reason": _absent(cells, method, common)}
-            )
+            there = [len(cells[(*p, method)]) for p in common if (*p, method) in cells]
+            row = {"method": method, "metric": boot.measure, "places": len(there), "seeds": min(there, default=0)}
+            rows.append({**row, "population": "", "reason": _absent(cells, method, common)})
             continue
         mine = [list(cells[(*place, method)].values()) for place in common]
         parts = [boot.of(c, place[0], n) for n, (c, place) in enumerate(zip(mine, common, strict=True))]
         least = min(len(c) for c in mine)
-        row: dict[str, object] = {"method": method, "metric": boot.measure, "places": len(common), "seeds": least}
+        row = {"method": method, "metric": boot.measure, "places": len(common), "seeds": least}
         if not all(np.isfinite(p.values).all() for p in parts):
             rows.append({**row, "population": "", "reason": f"{boot.measure} was not recorded everywhere"})
             continue

@@ -145,16 +145,22 @@ def joined(learner: Learner, world: World) -> None:
 
 
 def _broken(store: Store, size: int, started: Sequence[subprocess.Popen[bytes]]) -> str:
-    """What one of the others says of why it broke off, or what its end says; empty while all go on."""
+    """What one of the others says of why it broke off, or what its end says; empty while all go on.
+
+    One that was killed comes first: it says nothing, and the others tell of the connection that it left behind.
+    """
+    ends = {rank: process.poll() or 0 for rank, process in enumerate(started, start=1)}
+    killed = next((rank for rank, code in ends.items() if code < 0), 0)
+    if killed:
+        return _ended(killed, f"signal {-ends[killed]}" + (" (out of memory, or killed)" if ends[killed] == -9 else ""))
     for rank in range(1, size):
         if store.check([f"failed/{rank}"]):
             return f"process of rank {rank}: {store.get(f'failed/{rank}').decode()}"
-    for rank, process in enumerate(started, start=1):
-        code = process.poll()
-        if code:
-            how = f"signal {-code}" + (" (out of memory, or killed)" if code == -9 else "") if code < 0 else f"{code}"
-            return f"the process of rank {rank} ended by {how}; the same command goes on from the last checkpoint"
-    return ""
+    return next((_ended(rank, str(code)) for rank, code in ends.items() if code), "")
+
+
+def _ended(rank: int, how: str) -> str:
+    return f"the process of rank {rank} ended by {how}; the same command goes on from the last checkpoint"
 
 
 def _reason(store: Store, size: int, started: Sequence[subprocess.Popen[bytes]]) -> str:
