@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from assignbench.analysis.base import StudyRecord, analysis, keys_of
-from assignbench.analysis.differences import judged, primary_metric
+from assignbench.analysis.differences import primary_metric
+from assignbench.analysis.estimates import Estimate
 from assignbench.analysis.intervals import Interval, t_interval
 from assignbench.analysis.pairs import estimated, pair_of, pairs_of
 from assignbench.analysis.parts import by_method, of_measure, own_estimates
@@ -113,15 +115,18 @@ def _leading(study: StudyRecord, rows: list[dict[str, Any]]) -> set[tuple[str, s
         if len(ranked) > 1:
             asked.append(pair_of(study, ranked[0], ranked[1], (data, detector)))
     told = [estimated([pair], metric, beside=[p for p in pairs if p.data == pair.data])[0] for pair in asked]
-    words = [decided(one.mean, p) for one, p in zip(told, holm([one.p for one in told]), strict=True)]
-    table = judged(pairs, [metric])
     open_ = {
         (pair.data, frozenset(pair.sides))
-        for pair, word in zip(pairs, table.verdict if len(table) else (), strict=True)
+        for pair, word in zip(pairs, _words(estimated(pairs, metric)), strict=True)
         if word == OPEN
     }
     return {
         (pair.data, pair.detector, metric, pair.method)
-        for pair, word in zip(asked, words, strict=True)
+        for pair, word in zip(asked, _words(told), strict=True)
         if word == HIGHER and (pair.data, frozenset(pair.sides)) not in open_
     }
+
+
+def _words(tests: Sequence[Estimate]) -> list[str]:
+    """The corrected verdicts of one family."""
+    return [decided(one.mean, p) for one, p in zip(tests, holm([one.p for one in tests]), strict=True)]

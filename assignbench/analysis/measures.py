@@ -92,27 +92,23 @@ def _shape(images: int) -> float:
     return 1 - 2 / images if images > 2 else 1.0
 
 
-def stretch(cell: CellData, inside: Bools | None = None) -> Floats:
-    """By how much replicates vary too little, as a factor [C] for each class of all objects or of those `inside` [M] a
-    part; NaN where it has none.
+def stretch(held: Floats, images: int) -> Floats:
+    """By how much replicates vary too little, as a factor [C] for classes that so many images hold (`held` [C]), of so
+    many `images` in all; NaN for those that none holds.
 
     The weights of the n images that hold a class vary by less than those of all: the variance of a mean over them is
     (n - 1)/(n α + 1) of what it is, α being the weights' shape. A single image says nothing of others: 1.
     """
-    held = images_by_class(cell, inside)
     factors = np.where(held > 0, 1.0, np.nan)
     several = held > 1
-    factors[several] = np.sqrt((held[several] * _shape(len(cell.overlaps.images)) + 1) / (held[several] - 1))
+    factors[several] = np.sqrt((held[several] * _shape(images) + 1) / (held[several] - 1))
     return factors
 
 
-def images_by_class(cell: CellData, inside: Bools | None = None) -> Floats:
-    """How many images [C] hold an object of each class that counts, of all objects or of those `inside` [M] a part."""
-    return np.asarray(held_by_class(cell, inside)[0])
-
-
 def held_by_class(cell: CellData, inside: Bools | None = None) -> Floats:
-    """The images that hold an object of each class that counts, and these objects [2, C]."""
+    """The images that hold an object of each class that counts, and these objects [2, C], of all objects or of those
+    `inside` [M] a part.
+    """
     o = cell.overlaps
     counted = ~o.left_out if inside is None else inside & ~o.left_out
     labels = o.object_label[counted]
@@ -159,7 +155,8 @@ def as_drawn(cell: CellData, replicates: Floats, inside: Bools | None = None) ->
     """Replicates [R, T, C], of all objects or of those `inside` [M] a part, that vary as they would over draws of the
     images.
     """
-    return lent(stretched(replicates, stretch(cell, inside)), *held_by_class(cell, inside))
+    images, objects = held_by_class(cell, inside)
+    return lent(stretched(replicates, stretch(images, len(cell.overlaps.images))), images, objects)
 
 
 def images_with(cell: CellData, inside: Bools) -> int:
@@ -336,7 +333,7 @@ def _crowding(name: str, cell: CellData, weights: ImageWeights) -> Floats:
 def _lrp(part: LrpPart, cell: CellData, weights: ImageWeights) -> Floats:
     """oLRP, or one of its components, mean over the classes where it is known."""
     found = getattr(cell.once(("lrp", weights.name), lambda: lrp(cell.matches, weights.rows)), part)
-    return mean_of_known(as_drawn(cell, found[:, None], None)[:, 0] if weights.draws else found)
+    return mean_of_known(as_drawn(cell, found[:, None])[:, 0] if weights.draws else found)
 
 
 def _calibration(cell: CellData, weights: ImageWeights) -> Floats:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from assignbench.analysis.estimates import estimates
-from assignbench.analysis.measures import bootstrap, lent, stretch, stretched
+from assignbench.analysis.measures import bootstrap, held_by_class, lent, stretch, stretched
 from assignbench.analysis.trends import slopes_of
 from assignbench.analysis.verdicts import decided
 from assignbench.measure.groups import GroupRule, group_precision
@@ -87,12 +87,12 @@ def test_a_class_in_few_images_is_stretched_to_the_variance_that_it_has() -> Non
     for _ in range(30):
         numbers = rng.normal(size=12)
         means = rows @ numbers / rows.sum(axis=1)
-        drawn.append(stretched(means[:, None], stretch(cell, inside)).var())
+        drawn.append(stretched(means[:, None], stretch(held_by_class(cell, inside)[0], 60)).var())
         wanted.append(numbers.var(ddof=1) / 12)
     assert np.mean(drawn) == pytest.approx(np.mean(wanted), rel=0.03)
-    assert stretch(cell) == pytest.approx([1.0])
-    assert np.isnan(stretch(cell, inside & False)).all()
-    assert stretch(cell, cell.overlaps.object_image == 3).tolist() == [1.0]
+    assert stretch(held_by_class(cell)[0], 60) == pytest.approx([1.0])
+    assert np.isnan(stretch(held_by_class(cell, inside & False)[0], 60)).all()
+    assert stretch(held_by_class(cell, cell.overlaps.object_image == 3)[0], 60).tolist() == [1.0]
 
 
 def test_a_class_in_few_images_borrows_deviations() -> None:

@@ -87,7 +87,7 @@ def rare(world: World, rng: np.random.Generator) -> Answers:
     """
     study = simulated(world, {"net": {BASE: PLAIN, **dict.fromkeys(TWINS, PLAIN)}}, rng)
     table = differences.judged(pairs.pairs_of(study), ["AP"])
-    held = measures.images_by_class(study.data()[0])
+    held, _ = measures.held_by_class(study.data()[0])
     return {
         "covers: AP of equal methods": float((table.difference.abs() <= table.half).mean()),
         "false: any verdict on AP of three equal methods": float(table.verdict.map(is_verdict).any()),
