@@ -86,13 +86,9 @@ def everywhere(tests: Sequence[Tested]) -> tuple[float, str]:
 )
 def claims(study: StudyRecord) -> list[Result]:
     """One row per claim; one per claim, data set, detector and method; and the p values behind."""
-    entries, elsewhere = study.about.get("claims") or [], int(study.about.get("claims_elsewhere") or 0)
+    entries = study.about.get("claims") or []
     if not entries:
         return []
-    told = (
-        f"Not here: {elsewhere} of the study's claims, which are about methods outside of this table; "
-        "`assignbench run` without --table tests them."
-    )
     detail = judged(entries, study)
     summary = []
     for number, entry in enumerate(entries):
@@ -108,7 +104,7 @@ def claims(study: StudyRecord) -> list[Result]:
         row["reason"] = "; ".join(dict.fromkeys(r for r in mine.reason if r)) or "–"
         summary.append({**row, "published": entry.get("published") or "–", "paper": entry.get("paper") or "–"})
     return [
-        Result("claims", "Verdicts", pd.DataFrame(summary), notes=(told,) if elsewhere else ()),
+        Result("claims", "Verdicts", pd.DataFrame(summary)),
         Result("claims.tests", "Every test behind them", detail[SHOWN], notes=smallest_values_told(detail)),
         Result("claims.p", "The p values behind them", detail[["paper", *KEYS, "n", "p", "p_holm"]], role="appendix"),
     ]

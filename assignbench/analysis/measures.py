@@ -122,7 +122,7 @@ def stretched(replicates: Floats, factors: Floats) -> Floats:
     return np.asarray(centre + (replicates - centre) * factors)
 
 
-def lent(replicates: Floats, images: Floats, objects: Floats) -> Floats:
+def borrowed(replicates: Floats, images: Floats, objects: Floats) -> Floats:
     """Replicates [R, T, C] in which a class that few images hold varies as the others do; `images` [C] hold `objects`
     [C] of each.
 
@@ -156,7 +156,7 @@ def as_drawn(cell: CellData, replicates: Floats, inside: Bools | None = None) ->
     images.
     """
     images, objects = held_by_class(cell, inside)
-    return lent(stretched(replicates, stretch(images, len(cell.overlaps.images))), images, objects)
+    return borrowed(stretched(replicates, stretch(images, len(cell.overlaps.images))), images, objects)
 
 
 def images_with(cell: CellData, inside: Bools) -> int:

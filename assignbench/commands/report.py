@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -42,7 +43,7 @@ def report(options: argparse.Namespace, console: Console) -> int:
     write_json(folder / "study.json", content)
     publish: Path | None = options.publish
     made, failed = reported(
-        console, lambda tell: publish_report(folder, publish, tell) if publish else build_report(folder, tell)
+        console, partial(publish_report, folder, publish) if publish else partial(build_report, folder)
     )
     inputs.tell(console, before["cells"])
     console.print(f"report: {made}", markup=False)

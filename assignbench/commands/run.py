@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -58,8 +59,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
         if helped:
             return 0
         records = train_all(opened, options, console)
-    page, failed = reported(console, lambda tell: build_report(opened.folder, tell), quiet=options.quiet)
     closing_table(console, opened.cells, records)
+    page, failed = reported(console, partial(build_report, opened.folder), quiet=options.quiet)
     console.print(f"report: {page}", markup=False)
     return failed if all(r.state == "done" for r in records.values()) else 1
 

@@ -101,7 +101,8 @@ class Page:
 
     `date`: when its cells were made, from their records. `contradictions`: what is wrong with it (`lint`);
     `recompute`: where its numbers lie cell by cell, "" for nowhere. `colours`, `glyphs`: of the methods, as in figures.
-    `forest` and `lost`: the pictures that stand first, and only there.
+    `forest` and `lost`: the pictures that stand first, and only there. `untested`: what was asked and has no verdict,
+    each with its reason, for those who read no page.
     """
 
     title: str
@@ -124,6 +125,7 @@ class Page:
     forest: Picture | None = None
     lost: Picture | None = None
     contradictions: list[str] = field(default_factory=list)
+    untested: list[str] = field(default_factory=list)
     recompute: str = ""
 
     def of_group(self, group: Group) -> list[Section]:

@@ -161,11 +161,13 @@ def sharing(study: StudyRecord) -> str:
 
 
 def warnings(study: StudyRecord) -> list[str]:
-    """What a reader must know first: what of imported files counts in no number, cells that were damaged, and cells
-    that were made from other inputs than those of now, why, and which of these were accepted.
+    """What a reader must know first: what of imported files counts in no number, claims that a printed table leaves
+    out, cells that were damaged, and cells that were made from other inputs than those of now, why, and which of these
+    were accepted.
     """
     damaged = [c.reason for c in study.cells if c.state == "damaged"] + [reason for _, reason in study.unreadable]
     lines = [f"Left out: {one}." for one in study.about.get("left_out") or []]
+    lines += [f"{one}." for one in claims_elsewhere(study)]
     lines += [f"Damaged and left out: {reason}." for reason in damaged]
     if study.split == "val":
         lines.append(
@@ -178,6 +180,13 @@ def warnings(study: StudyRecord) -> list[str]:
         for group in study.about.get(key, []):
             lines.append(f"{told}: {'; '.join(group['reasons'])}. Cells: {', '.join(group['cells'])}.")
     return lines + [f"Inputs not checked: {one}." for one in study.about.get("unchecked", [])]
+
+
+def claims_elsewhere(study: StudyRecord) -> list[str]:
+    """What --table leaves out of the study's claims, in a sentence; nothing without one."""
+    claims = int(study.about.get("claims_elsewhere") or 0)
+    told = "of the study's claims are about methods outside of this table; `assignbench run` without --table tests them"
+    return [f"Not tested here: {claims} {told}"] if claims else []
 
 
 def made_on(study: StudyRecord) -> str:

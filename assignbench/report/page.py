@@ -45,11 +45,12 @@ from assignbench.report.sections import (
     with_lost,
 )
 from assignbench.report.tables import Table, without_empty_columns
+from assignbench.report.untested import untested
 
-Tell = Callable[[str], None]  # is told what is being worked on
+Tell = Callable[[str], None]
 
 
-def build(folder: Path, tell: Tell) -> Path:
+def build(folder: Path, tell: Tell, say: Tell) -> Path:
     """What `report.build_report` does."""
     out = folder / "report"
     study = read_study_record(folder)
@@ -57,6 +58,8 @@ def build(folder: Path, tell: Tell) -> Path:
     with replaced(out) as new:
         page = write_report(study, new, kept, tell=tell)
     kept.write()
+    for sentence in page.untested:
+        say(sentence)
     if page.contradictions:
         raise Contradiction(page.contradictions, out / "index.html")
     return out / "index.html"
@@ -68,7 +71,7 @@ def prepare_finished(folder: Path) -> None:
     prepare(study, [one.name for one in _selected(study)], lambda text: None, most=1)
 
 
-def publish(folder: Path, out: Path, tell: Tell) -> Path:
+def publish(folder: Path, out: Path, tell: Tell, say: Tell) -> Path:
     """What `report.publish_report` does."""
     check_publishable(out)
     study = read_study_record(folder)
@@ -79,6 +82,8 @@ def publish(folder: Path, out: Path, tell: Tell) -> Path:
         if page.contradictions:  # what was published before stays
             raise Contradiction(page.contradictions)
         (new / "index.html").unlink()
+    for sentence in page.untested:
+        say(sentence)
     return out / "report.md"
 
 
@@ -164,6 +169,7 @@ def page_of(study: StudyRecord, target: Target, tell: Tell) -> Page:
         runs=runs,
         forest=_forest(sections),
         lost=_lost(sections, study),
+        untested=untested(study, frames["differences"], frames["claims"]),
     )
     for cell in study.data():
         cell.kept.save()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from assignbench.analysis.estimates import estimates
-from assignbench.analysis.measures import bootstrap, held_by_class, lent, stretch, stretched
+from assignbench.analysis.measures import bootstrap, borrowed, held_by_class, stretch, stretched
 from assignbench.analysis.trends import slopes_of
 from assignbench.analysis.verdicts import decided
 from assignbench.measure.groups import GroupRule, group_precision
@@ -103,14 +103,14 @@ def test_a_class_in_few_images_borrows_deviations() -> None:
     images, objects = np.array([50.0, 50, 50, 1, 1, 0]), np.array([50.0, 100, 50, 1, 70, 0])
     replicates = np.stack([0.5 + 0.02 * rng.normal(size=(200, 1)) for _ in images], axis=-1)
     replicates[:, :, 3:5], replicates[:, :, 5] = 0.8, np.nan
-    found = lent(replicates, images, objects)
+    found = borrowed(replicates, images, objects)
     np.testing.assert_array_equal(found[:, :, :3], replicates[:, :, :3])
     assert np.isnan(found[:, :, 5]).all()
     own = [0.02 * 50**0.5, 0.02 * 100**0.5, 0.02 * 50**0.5]
     assert found[:, 0, 3].std() == pytest.approx(np.mean(np.square(own)) ** 0.5, rel=0.15)
     assert found[:, 0, 4].std() == pytest.approx(0.02 * 50**0.5, rel=0.15)
     assert np.abs(np.corrcoef(found[:, 0, :5].T)[3:, :3]).max() < 0.25  # from other draws than theirs
-    np.testing.assert_array_equal(lent(replicates[:, :, 3:5], images[3:5], objects[3:5]), replicates[:, :, 3:5])
+    np.testing.assert_array_equal(borrowed(replicates[:, :, 3:5], images[3:5], objects[3:5]), replicates[:, :, 3:5])
 
 
 @pytest.mark.parametrize("what", ["better boxes", "more found"])

@@ -163,7 +163,7 @@ def test_of_two_runs_begun_together_on_unlike_machines_one_is_refused(tmp_path, 
     """Both had looked before the other one began; no cell of the second one's precision is made."""
     study, folder = written(tmp_path), tmp_path / "runs" / "precise"
     arguments = ["run", str(study), "--out", str(tmp_path / "runs"), "--quiet", "--device", "cpu"]
-    monkeypatch.setattr(run, "build_report", lambda folder, tell=None: folder / "report")
+    monkeypatch.setattr(run, "build_report", lambda folder, tell=None, say=None: folder / "report")
     monkeypatch.setattr(run.Jobs, "run", lambda *given: None)
     monkeypatch.setattr(precisions, "precision_for", lambda device: "none")
 

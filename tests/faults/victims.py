@@ -151,7 +151,7 @@ def command(arguments: list[str], output: Path, *, file_bytes: int = 0, user: in
     run_command.LocalProcesses = Forks  # type: ignore[misc,assignment]
     base.POLL_SECONDS = 0.02
     if not report:
-        run_command.build_report = lambda folder, tell=None: folder / "report"  # type: ignore[assignment]
+        run_command.build_report = lambda folder, tell=None, say=None: folder / "report"  # type: ignore[assignment]
     with output.open("w") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         if user:
             codecs.lookup("utf-8-sig")  # another user may not read the folder that Python loads it from
