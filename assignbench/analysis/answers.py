@@ -14,6 +14,7 @@ import pandas as pd
 
 from assignbench.analysis.estimates import LEAST_SEEDS
 from assignbench.analysis.result import Result
+from assignbench.analysis.signs import in_signed_points
 from assignbench.analysis.verdicts import HIGHER, LOWER, NOT_COMPARED, NOT_TESTABLE, OPEN
 
 MOST = 3  # names or places in a sentence; of more, it says how many there are
@@ -161,7 +162,7 @@ def _resolved(gain: str, group: str, what: str) -> Answer:
         largest = clear.loc[clear[gain].abs().idxmax()]
         return (
             f"{head} ({_tally(clear.verdict, _WORDS)}); the largest is that of {largest.method} on {largest[group]}, "
-            f"{100 * largest[gain]:+.1f} points against {largest.baseline}."
+            f"{in_signed_points(largest[gain])} points against {largest.baseline}."
         )
 
     return said
@@ -233,7 +234,8 @@ _KINDS = {
 def _summary(frame: pd.DataFrame) -> str:
     """Means over places, which are no verdicts; with fewer seeds than these need they speak of these models alone."""
     told = [
-        f"{r.method} {100 * r.gain:+.1f} points to {r.baseline} ({100 * r.low:+.1f} to {100 * r.high:+.1f})"
+        f"{r.method} {in_signed_points(r.gain)} points to {r.baseline} "
+        f"({in_signed_points(r.low)} to {in_signed_points(r.high)})"
         for r in frame.itertuples()
     ]
     few = int(frame.seeds.min()) < LEAST_SEEDS

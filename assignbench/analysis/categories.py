@@ -11,6 +11,7 @@ from assignbench.analysis.base import CellData
 from assignbench.analysis.estimates import Estimate, Floats, Measured, Source
 from assignbench.analysis.lines import Line, fitted_line, slope
 from assignbench.analysis.pairs import Pair, over_pairs
+from assignbench.analysis.signs import in_signed_points
 from assignbench.analysis.trends import LEAST_BASE, LEAST_IMAGES, LEAST_RANGE
 
 LEAST_CATEGORIES = 5
@@ -61,7 +62,7 @@ class CategorySample:
         if self.untestable:
             return ""
         first, last = int(np.argmin(self.middles)), int(np.argmax(self.middles))
-        ends = (f"{self.names[k]} ({self.middles[k]:.1f}) {100 * self.gains[k]:+.1f}" for k in (first, last))
+        ends = (f"{self.names[k]} ({self.middles[k]:.1f}) {in_signed_points(self.gains[k])}" for k in (first, last))
         return f"{len(self.names)} categories, from {' to '.join(ends)}"
 
 

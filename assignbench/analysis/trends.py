@@ -18,6 +18,7 @@ from assignbench.analysis.curves_by_group import image_curves, object_curves
 from assignbench.analysis.estimates import Estimate, Floats, Measured
 from assignbench.analysis.lines import slope
 from assignbench.analysis.pairs import Pair, over_pairs
+from assignbench.analysis.signs import signed
 from assignbench.config.evaluation import LEAST_OBJECTS
 from assignbench.measure.groups import (
     ELONGATION,
@@ -73,7 +74,7 @@ class TrendSample:
         if self.untestable:
             return ""
         mean = 100 * self.gains.mean(axis=0)
-        told = ", ".join(f"{n} {g:+.1f}" for n, g in zip(self.groups.names, mean, strict=True))
+        told = ", ".join(f"{n} {signed(g)}" for n, g in zip(self.groups.names, mean, strict=True))
         steps = np.diff(mean) * np.sign(self.slopes.mean)
         against = [self.groups.names[k + 1] for k in np.flatnonzero(steps < 0)]
         return f"{told}; against the slope at {', '.join(against)}" if against else told

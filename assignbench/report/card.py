@@ -16,6 +16,7 @@ from assignbench.analysis.measures import ERRORS, in_points
 from assignbench.analysis.moderation import related
 from assignbench.analysis.pairs import pairs_of
 from assignbench.analysis.power import MOST_SEEDS, Comparisons, need
+from assignbench.analysis.signs import in_signed_points
 from assignbench.analysis.spreads import measured_spreads, spread_of
 from assignbench.analysis.verdicts import HIGHER, LOWER, NOT_TESTABLE, OPEN
 from assignbench.report.content import Card, Tone, Verdict
@@ -48,17 +49,7 @@ def answer_card(
         asked=finished + sum(states.values()),
         states=", ".join(f"{n} {state}" for state, n in states.items()),
         claims=", ".join(f"{words[w]} {w}" for w in CLAIMED if words.get(w, 0)),
-        expectation=_expectation(set(words.index)) if study.about.get("expect") else "",
     )
-
-
-def _expectation(words: set[str]) -> str:
-    """Whether what the study expects came true, by the claims that say it in a form that can be tested."""
-    if not words:
-        return ""
-    if words == {"supported"}:
-        return "met"
-    return "not met" if words & {"contradicted", "mixed"} else "open"
 
 
 def _verdicts(study: StudyRecord, table: pd.DataFrame) -> list[Verdict]:
@@ -118,7 +109,8 @@ def _at_several(method: str, rows: Sequence[pd.Series], metric: str) -> Verdict:
     decided = [w for w in (HIGHER, LOWER) if w in by_word]
     tone: Tone = TONES[decided[0]] if len(decided) == 1 else "open"
     places = [
-        f"{r.detector} on {r['data']} {100 * r.difference:+.1f}{'' if np.isnan(r.half) else f' ± {100 * r.half:.1f}'}"
+        f"{r.detector} on {r['data']} {in_signed_points(r.difference)}"
+        f"{'' if np.isnan(r.half) else f' ± {100 * r.half:.1f}'}"
         for r in rows
         if np.isfinite(r.difference)
     ]

@@ -92,7 +92,6 @@ class Card:
     asked: int
     states: str  # of the cells that are not finished
     claims: str  # how many were supported, ...; "" without any
-    expectation: str  # "met", "not met", "open", "" where nothing was expected or nothing tests it
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from assignbench.analysis.estimates import LEAST_SEEDS
+from assignbench.analysis.signs import in_signed_points
 
 ONE_SEED = "†"
 FINE = ("p", "p_holm")  # columns with four decimals
@@ -28,7 +29,7 @@ def difference(mean: float | None, half: float | None, n: float) -> str:
     """A signed difference in points; below three seeds it is not resolvable and says so."""
     if mean is None or np.isnan(mean):
         return "–"
-    text = f"{100 * mean:+.1f}"
+    text = in_signed_points(mean)
     if half is None or np.isnan(half):
         return f"{text} (n={int(n)}: not resolvable)"
     text = f"{text} ± {100 * half:.1f}"

@@ -262,17 +262,17 @@ def test_the_command_fails_and_keeps_the_page(tmp_path: Path) -> None:
 
     console = terminal()
     with console.capture() as captured:
-        found = reported(console, lambda tell: tmp_path, quiet=True)
+        found = reported(console, lambda tell, say: tmp_path, quiet=True)
     assert found == (tmp_path, 0) and captured.get() == ""
 
-    def broken(tell: object) -> Path:
+    def broken(tell: object, say: object) -> Path:
         raise Contradiction(["one", "two"], tmp_path)
 
     with console.capture() as captured:
         assert reported(console, broken, quiet=True) == (tmp_path, 1)
     assert "fails its own check" in captured.get() and "\n  two" in captured.get()
 
-    def refused(tell: object) -> Path:
+    def refused(tell: object, say: object) -> Path:
         raise Contradiction(["one"])
 
     with pytest.raises(Contradiction):

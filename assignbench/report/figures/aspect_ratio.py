@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from assignbench.analysis import StudyRecord
+from assignbench.analysis.signs import in_signed_points
 from assignbench.analysis.trends import LEAST_RANGE
 from assignbench.measure.groups import ELONGATION
 from assignbench.report.dots import free_limits
@@ -73,7 +74,7 @@ def _category_lines(categories: pd.DataFrame, lines: pd.DataFrame, methods: Sequ
                     continue
                 x = np.array([part.aspect_ratio.min(), part.aspect_ratio.max()])
                 half = "n/a" if np.isnan(line.slope_half) else f"{100 * line.slope_half:.1f}"
-                label = f"{plain(method)}: {100 * line.slope:+.1f} ± {half} per unit"
+                label = f"{plain(method)}: {in_signed_points(line.slope)} ± {half} per unit"
                 y = 100 * (line.intercept + line.slope * x)
                 ax.plot(x, y, style(method), color=colour(method), lw=1.2, label=label)
         ax.set_ylim(free_limits(100 * part.gain.to_numpy(np.float64)))

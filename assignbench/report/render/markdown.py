@@ -92,8 +92,7 @@ def _card(page: Page) -> list[str]:
     if card.claims:
         lines += [f"Claims: {escaped(card.claims)}.", ""]
     if page.expect:
-        verdict_of = f" ({escaped(card.expectation)})" if card.expectation else ""
-        lines += [f"Expected{verdict_of}: {escaped(page.expect)}", ""]
+        lines += [f"Expected: {escaped(page.expect)}", ""]
     for picture in filter(None, (page.forest, page.lost)):
         lines += _picture(picture)
     return lines
