@@ -7,7 +7,9 @@ agree beyond chance, and the test gains the degrees of freedom that the others l
 Few pairs cannot tell whether their spreads are alike, and a pair that varies more than the others would borrow a
 certainty that it does not have. So what they lend is bounded (`lent`): where one deviation is twice the others', a
 family of tests of methods that are equal gives a false word in 5 to 6 % of studies and not in 8 (where it is three
-times theirs, in 7 to 9 % and not in 12).
+times theirs, in 7 to 9 % and not in 12). And a pair whose seeds agree by chance to a hundredth of what the others' do
+would, by the logarithm of its variance, seem to say that nothing can be lent: it counts as the least that chance makes
+likely (`not_absurd`).
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ Floats = npt.NDArray[np.float64]
 # Two differences to one baseline share its training: their variances correlate by the square of one half.
 SHARED = 0.25
 MOST_LENT = 4.0  # degrees of freedom
+RARE = 0.1  # how often chance puts any variance of a table below the least that counts
 
 
 @dataclass(frozen=True)
@@ -76,13 +79,21 @@ def prior_of(s2: Floats, d: Floats) -> tuple[float, float]:
     """The variance that two and more pairs tend to, and its degrees of freedom, from the moments of log variances."""
     from scipy.special import digamma, polygamma
 
-    e = np.log(s2) - digamma(d / 2) + np.log(d / 2)
+    e = np.log(not_absurd(s2, d)) - digamma(d / 2) + np.log(d / 2)
     beyond_chance = float(e.var(ddof=1) - polygamma(1, d / 2).mean())
     if beyond_chance <= 0:
         # The geometric mean, as Smyth's: with the arithmetic one, 7 % of tests of few pairs are false instead of 5.
         return float(np.exp(e.mean())), float("inf")
     half = _trigamma_inverse(beyond_chance)
     return float(np.exp(e.mean() + digamma(half) - np.log(half))), 2 * half
+
+
+def not_absurd(s2: Floats, d: Floats) -> Floats:
+    """Variances [K] of which none is lower than one of K alike ones is in a tenth of tables, by their median."""
+    from scipy.stats import chi2
+
+    middle = np.median(s2 * d / chi2.median(d))
+    return np.maximum(s2, middle * chi2.ppf(RARE / len(s2), d) / d)
 
 
 def _trigamma_inverse(value: float) -> float:

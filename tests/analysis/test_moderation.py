@@ -18,12 +18,28 @@ def smyth(variances: np.ndarray, freedom: float) -> tuple[float, float]:
 
 
 def test_it_is_smyths() -> None:
-    variances = np.array([0.1, 9.0, 1.1, 0.01, 5.0, 0.7])
+    variances = np.array([0.2, 9.0, 1.1, 0.15, 5.0, 0.7])
     prior, prior_freedom = smyth(variances, 4.0)
     found = moderated(variances, [4] * 6, list("abcdef"))
     assert 0.5 < prior_freedom < MOST_LENT
     np.testing.assert_allclose(found.variance, (prior_freedom * prior + 4 * variances) / (prior_freedom + 4))
     np.testing.assert_allclose(found.freedom, min(prior_freedom + 4, 24))
+
+
+@pytest.mark.parametrize("pairs", [4, 8, 12])
+def test_seeds_that_agree_by_chance_take_nothing_from_the_others(pairs) -> None:
+    """One variance of a table falls to nothing: what others lend stays, and it is drawn to where it may well lie."""
+    rng = np.random.default_rng(pairs)
+    for _ in range(50):
+        usual = rng.chisquare(2, pairs) / 2
+        lowest = int(usual.argmin())
+        before, prior = moderated(usual, [2] * pairs, range(pairs)), np.median(usual)
+        usual[lowest] = 1e-7 * prior
+        after = moderated(usual, [2] * pairs, range(pairs))
+        assert (after.freedom >= np.minimum(before.freedom, 3) - 0.6).all()
+        assert after.variance[lowest] > 0.02 * prior
+        others = np.arange(pairs) != lowest
+        np.testing.assert_allclose(after.variance[others], before.variance[others], rtol=0.9)
 
 
 def test_variances_that_agree_lend_a_bounded_freedom() -> None:
