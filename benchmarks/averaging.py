@@ -1,11 +1,13 @@
-"""What averaging the weights does to AP and to how far the seeds lie apart, on embedded scenes.
+"""What averaging the weights does to AP and to how far the seeds lie apart, on embedded scenes or a study's data set.
 
 python benchmarks/averaging.py [--seeds 8] [--method iou] [--steps 3500] [--side 128] [--out runs/averaging.csv]
+python benchmarks/averaging.py --study studies/crowd_and_slender.yaml --data cplid --steps 280
 
-One training per seed gives every row: averages watch a training and do not change it, so that all of them are made of
-the same updates and measured on the same scenes. Rows are the last weights, exponential means (`ema`) and plain means
-of the last updates (`average`). A rate that stays high is trained, too, since one that falls to nothing calms the last
-weights by itself. Numbers of finished seeds are kept in the CSV after each one; a second call goes on from there.
+The second trains as that study would, but for the number of updates. One training per seed gives every row: averages
+watch a training and do not change it, so that all of them are made of the same updates and measured on the same images.
+Rows are the last weights, exponential means (`ema`) and plain means of the last updates (`average`). A rate that stays
+high is trained, too, since one that falls to nothing calms the last weights by itself. Numbers of finished seeds are
+kept in the CSV after each one; a second call goes on from there.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import pandas as pd
 import torch
 from scipy import stats
 
+from assignbench import methods
 from assignbench.config.cell import CellConfig, LocalPaths
 from assignbench.config.data import DataSpec
 from assignbench.config.detector import DetectorConfig, resolve as resolve_detector
@@ -31,10 +34,13 @@ from assignbench.engine.evaluate import image_table, object_table
 from assignbench.measure.coco import coco_summary
 from assignbench.measure.matching import overlaps_of
 from assignbench.methods import resolve
+from assignbench.study.grid import cells_of
+from assignbench.study.reading import read_study
 
 NET, LAST = "retinanet-slim", "last"
-COLUMNS = ["method", "steps", "side", "rate", "seed", "weights", "AP"]
-RATES = {"cosine to 1 %": {}, "cosine to 30 %": {"lr_end": 2.4e-3}}
+SHAPES, RATE = "shapes", 8.0e-3  # the scenes' own data set and rate
+COLUMNS = ["method", "data", "steps", "side", "rate", "seed", "weights", "AP"]
+RATES = {"cosine to 1 %": None, "cosine to 30 %": 0.3}  # the last rate as a share of the first
 CRITERION = {"focal_alpha": 0.5, "focal_gamma": 1.5, "box": "giou", "box_weight": 2.0}
 
 
@@ -48,18 +54,39 @@ def rules(steps: int) -> dict[str, Rule]:
     }
 
 
-def cell_of(method: str, seed: int, rate: str, steps: int, side: int) -> Cell:
-    """A slim detector on embedded scenes of this size, ready to be trained."""
-    schedule = {"steps": steps, "batch_size": 8, "lr": 8.0e-3, "probe_visits": 0, **RATES[rate]}
+def cell_of(options: argparse.Namespace, seed: int, rate: str) -> Cell:
+    """A detector on the data that the options name, ready to be trained."""
+    if options.study is not None:
+        return _cell_of_study(options, seed, rate)
+    schedule = {"steps": options.steps, "batch_size": 8, "lr": RATE, "probe_visits": 0, **_ending(rate, RATE)}
     config = CellConfig(
         seed=seed,
         detector=DetectorConfig(name=NET, label=NET, spec=resolve_detector(NET, None)),
-        method=resolve(method, {"criterion": CRITERION}),
-        data=_scenes(side),
+        method=resolve(options.method, {"criterion": CRITERION}),
+        data=_scenes(options.side),
         schedule=Schedule.model_validate(schedule),
         probe_images=0,
     )
     return build_cell(Path(), config, LocalPaths(cache="runs/.cache"), "cpu")
+
+
+def _cell_of_study(options: argparse.Namespace, seed: int, rate: str) -> Cell:
+    """The cell that a study has of a method and a data set, with another seed, length and last rate."""
+    study = read_study(options.study)
+    wanted = (options.data, options.method)
+    config, paths = next(
+        (c.config, c.paths) for c in cells_of(study, methods) if (c.config.data.name, c.config.method.name) == wanted
+    )
+    schedule = {**config.schedule.model_dump(), "epochs": None, "steps": options.steps, "probe_visits": 0}
+    schedule |= _ending(rate, config.schedule.lr)
+    new = {"seed": seed, "schedule": Schedule.model_validate(schedule), "probe_images": 0}
+    return build_cell(Path(), config.model_copy(update=new), paths, "cpu")
+
+
+def _ending(rate: str, first: float) -> dict[str, float]:
+    """What a schedule says of its last rate."""
+    share = RATES[rate]
+    return {} if share is None else {"lr_end": share * first}
 
 
 def _scenes(side: int) -> DataSpec:
@@ -84,7 +111,7 @@ def trained(cell: Cell) -> dict[str, dict[str, torch.Tensor]]:
 
 
 def measured(cell: Cell, weights: dict[str, torch.Tensor]) -> float:
-    """AP on the test scenes, in points."""
+    """AP on the test images, in points."""
     learner, config, data = cell.learner, cell.config, cell.test
     learner.model.load_state_dict(weights)
     learner.detector.eval()
@@ -124,8 +151,9 @@ def table(rows: pd.DataFrame) -> str:
 
 
 def mine(rows: pd.DataFrame, options: argparse.Namespace) -> pd.DataFrame:
-    """The numbers of trainings of this method, length and size."""
-    return rows[(rows.method == options.method) & (rows.steps == options.steps) & (rows.side == options.side)]
+    """The numbers of trainings of this method, data, length and size."""
+    keys = {"method": options.method, "data": options.data, "steps": options.steps, "side": options.side}
+    return rows[np.logical_and.reduce([rows[name] == value for name, value in keys.items()])]
 
 
 def main() -> None:
@@ -135,6 +163,8 @@ def main() -> None:
     parser.add_argument("--method", default="iou", help="a method that goes with retinanet-slim")
     parser.add_argument("--steps", type=int, default=3500, help="updates of a training (the recipe light's)")
     parser.add_argument("--side", type=int, default=128, help="side of the scenes, px")
+    parser.add_argument("--study", type=Path, help="a study whose cells are trained instead")
+    parser.add_argument("--data", default=SHAPES, metavar="NAME", help="its data set")
     parser.add_argument("--budget", type=float, default=1e9, metavar="SECONDS", help="no seed is begun after it")
     parser.add_argument("--out", type=Path, default=Path("runs/averaging.csv"), help="where the numbers are kept")
     options = parser.parse_args()
@@ -147,8 +177,8 @@ def main() -> None:
                 (mine(rows, options).rate == rate) & (mine(rows, options).seed == seed)
             ).any() or time.monotonic() - begun > options.budget:
                 continue
-            cell = cell_of(options.method, seed, rate, options.steps, options.side)
-            keys = (options.method, options.steps, options.side, rate, seed)
+            cell = cell_of(options, seed, rate)
+            keys = (options.method, options.data, options.steps, options.side, rate, seed)
             found = [(*keys, name, measured(cell, weights)) for name, weights in trained(cell).items()]
             new = pd.DataFrame(found, columns=COLUMNS)
             rows = pd.concat([rows, new], ignore_index=True) if len(rows) else new
