@@ -93,7 +93,8 @@ def not_absurd(s2: Floats, d: Floats) -> Floats:
     from scipy.stats import chi2
 
     middle = np.median(s2 * d / chi2.median(d))
-    return np.maximum(s2, middle * chi2.ppf(RARE / len(s2), d) / d)
+    least: Floats = middle * chi2.ppf(RARE / len(s2), d) / d
+    return np.maximum(s2, least)
 
 
 def _trigamma_inverse(value: float) -> float:

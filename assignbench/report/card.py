@@ -12,18 +12,21 @@ import pandas as pd
 from assignbench.analysis import StudyRecord
 from assignbench.analysis.answers import listed
 from assignbench.analysis.differences import primary_metric
+from assignbench.analysis.estimates import LEAST_SEEDS
 from assignbench.analysis.measures import ERRORS, in_points
 from assignbench.analysis.moderation import related
-from assignbench.analysis.pairs import pairs_of
-from assignbench.analysis.power import MOST_SEEDS, Comparisons, need
+from assignbench.analysis.pairs import estimated, pairs_of
+from assignbench.analysis.power import MOST_SEEDS, Comparisons, Spread, need
 from assignbench.analysis.signs import in_signed_points
 from assignbench.analysis.spreads import measured_spreads, spread_of
 from assignbench.analysis.verdicts import HIGHER, LOWER, NOT_TESTABLE, OPEN
 from assignbench.report.content import Card, Tone, Verdict
 from assignbench.report.numbers import difference
 
+MOST_NAMED = 4  # claims of one verdict
 LEAST_AP = 0.05  # below it a detector has not learned, and differences between methods tell nothing
 TONES: Mapping[str, Tone] = {HIGHER: "up", LOWER: "down", OPEN: "open", NOT_TESTABLE: "none"}
+KEYS = ("data", "detector", "method")
 CLAIMED = ("supported", "supported in part", "mixed", "contradicted", OPEN, NOT_TESTABLE)
 
 
@@ -48,8 +51,15 @@ def answer_card(
         finished=finished,
         asked=finished + sum(states.values()),
         states=", ".join(f"{n} {state}" for state, n in states.items()),
-        claims=", ".join(f"{words[w]} {w}" for w in CLAIMED if words.get(w, 0)),
+        claims=", ".join(_counted(word, told) for word in CLAIMED if words.get(word, 0)),
     )
+
+
+def _counted(word: str, claims: pd.DataFrame) -> str:
+    """How many claims have a verdict, and which, unless nothing is resolved about them."""
+    which = claims.claim[claims.verdict == word].tolist()
+    named = "; ".join(which[:MOST_NAMED]) + (f"; and {len(which) - MOST_NAMED} more" if len(which) > MOST_NAMED else "")
+    return f"{len(which)} {word}" + (f" ({named})" if word != OPEN else "")
 
 
 def _verdicts(study: StudyRecord, table: pd.DataFrame) -> list[Verdict]:
@@ -62,7 +72,9 @@ def _verdicts(study: StudyRecord, table: pd.DataFrame) -> list[Verdict]:
     found = []
     for method in (m for m in study.methods if m in set(rows.method)):
         mine = [row for _, row in rows[rows.method == method].iterrows()]
-        found.append(_at_one(mine[0], study, metric, needed) if len(mine) == 1 else _at_several(method, mine, metric))
+        found.append(
+            _at_one(mine[0], study, metric, needed) if len(mine) == 1 else _at_several(method, mine, metric, needed)
+        )
     return found
 
 
@@ -89,6 +101,7 @@ def _at_one(row: pd.Series, study: StudyRecord, metric: str, needed: _Needed) ->
         return Verdict(row.method, "none", f"{head}: {row.reason}.")
     aside = ""
     if row.verdict == OPEN:
+        head += f" {needed.corrected}" if _lost_by_correction(row) else ""
         aside = needed.told(row)
     elif row.pair == "recipe":
         parts = study.differing(row.method, row.baseline, (row["data"], row.detector))
@@ -96,7 +109,12 @@ def _at_one(row: pd.Series, study: StudyRecord, metric: str, needed: _Needed) ->
     return Verdict(row.method, TONES[row.verdict], f"{head}: {_gain(row, metric)}.", aside)
 
 
-def _at_several(method: str, rows: Sequence[pd.Series], metric: str) -> Verdict:
+def _lost_by_correction(row: pd.Series) -> bool:
+    """Whether an interval, which speaks of one test, leaves 0 out and the corrected verdict does not."""
+    return bool(row.verdict == OPEN and row.n >= LEAST_SEEDS and abs(row.difference) > row.half)
+
+
+def _at_several(method: str, rows: Sequence[pd.Series], metric: str, needed: _Needed) -> Verdict:
     """One method at several places: how often it has which verdict, and where."""
     by_word: dict[str, list[pd.Series]] = {}
     for row in rows:
@@ -114,6 +132,8 @@ def _at_several(method: str, rows: Sequence[pd.Series], metric: str) -> Verdict:
         for r in rows
         if np.isfinite(r.difference)
     ]
+    if any(_lost_by_correction(row) for row in rows):
+        places.append(f"what ± alone leaves clear of 0 is not so {needed.corrected}")
     return Verdict(method, tone, f"{'; '.join(told)}.", f"{'; '.join(places)}." if places else "")
 
 
@@ -125,6 +145,13 @@ class _Needed:
         self.spreads = measured_spreads(study, [metric]) if (rows.verdict == OPEN).any() else pd.DataFrame()
         self.pairs = [(p.data, p.sides) for p in pairs_of(study)]
         self.tests = int((rows.verdict != NOT_TESTABLE).sum())
+        pairs = pairs_of(study)
+        self.own = {tuple(p.keys[k] for k in KEYS): e for p, e in zip(pairs, estimated(pairs, metric), strict=True)}
+
+    @property
+    def corrected(self) -> str:
+        """Of how many tests the verdicts are corrected."""
+        return f"after correction for {self.tests} tests"
 
     def told(self, row: pd.Series) -> str:
         """A sentence; "" where no spread is known, or nothing was seen."""
@@ -135,12 +162,21 @@ class _Needed:
         if found is None:
             return ""
         shared = tuple(related([pair for data, pair in self.pairs if data == row["data"]]))
-        asked = need(found[0], seen, Comparisons(shared, self.tests))
+        asked = need(self._of_pair(row, found[0]), seen, Comparisons(shared, self.tests))
         if asked.seeds is not None:
             return f"If the true difference is as large as this one, {asked.seeds} seeds would resolve it."
         if asked.bounded:
             return "On these test images no number of seeds would resolve a difference as small as this one."
         return f"A difference as small as this one would need more than {MOST_SEEDS} seeds."
+
+    def _of_pair(self, row: pd.Series, spread: Spread) -> Spread:
+        """The spread of one pair as its interval has it, moderated by the others, where the records hold it."""
+        own = self.own.get(tuple(str(row[k]) for k in KEYS))
+        if own is None or own.seeds is None:
+            return spread
+        seeds = own.seeds.error * own.n**0.5
+        images = spread.images if own.images is None else own.images.error
+        return replace(spread, seeds=seeds, images=images, interaction=min(spread.interaction, seeds))
 
 
 def banners(study: StudyRecord, averages: pd.DataFrame) -> list[str]:

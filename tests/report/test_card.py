@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from assignbench.analysis import StudyRecord
+from assignbench.analysis.estimates import Estimate, Source
+from assignbench.analysis.power import Spread
 from assignbench.report import card
 from assignbench.report.card import answer_card, banners
 
@@ -73,6 +76,39 @@ def test_several_places_are_counted_and_named(monkeypatch) -> None:
     assert told.tone == "up" and told.aside == "net on d +2.0 ± 1.0; net on e +0.1 ± 1.0."
     (mixed,) = made([row("mg", "higher"), row("mg", "lower", -0.02, PLACES[1])]).verdicts
     assert mixed.tone == "open"
+
+
+def test_an_interval_clear_of_zero_that_correction_undoes_says_so(monkeypatch) -> None:
+    monkeypatch.setattr(card, "measured_spreads", lambda study, metrics: pd.DataFrame())
+    near, far = made([row("mg", "not resolvable", -0.026), row("paa", "not resolvable", 0.004)]).verdicts
+    assert near.sentence == "cannot be told from iou after correction for 2 tests: -2.6 ± 1.0 points of AP."
+    assert far.sentence == "cannot be told from iou: +0.4 ± 1.0 points of AP."
+    (several,) = made([row("mg", "not resolvable"), row("mg", "not resolvable", 0.001, PLACES[1])]).verdicts
+    assert several.aside.endswith("what ± alone leaves clear of 0 is not so after correction for 2 tests.")
+    assert "after correction" not in made([row("mg", "not resolvable", n=1)]).verdicts[0].sentence
+
+
+def test_claims_with_a_verdict_are_named() -> None:
+    told = made([row("mg", "higher")], ["supported"] * 6 + ["not resolvable"] * 2 + ["contradicted"]).claims
+    assert told.startswith("6 supported (supported; supported; supported; supported; and 2 more), ")
+    assert told.endswith("1 contradicted (contradicted), 2 not resolvable")
+
+
+def test_the_seeds_that_are_needed_follow_from_the_pairs_own_spread(monkeypatch) -> None:
+    """Two pairs of one data set, one of which varies far more than the other: what each needs is its own."""
+    pairs = [
+        SimpleNamespace(data="d", sides=(m, "iou"), keys={"data": "d", "detector": "net", "method": m})
+        for m in ("mg", "paa")
+    ]
+    errors = {"mg": 0.003, "paa": 0.012}
+    own = [Estimate(0.01, 3, Source(errors[p.keys["method"]], 6.0), Source(0.001, 100.0)) for p in pairs]
+    monkeypatch.setattr(card, "pairs_of", lambda study: pairs)
+    monkeypatch.setattr(card, "estimated", lambda pairs, metric: own)
+    monkeypatch.setattr(card, "measured_spreads", lambda study, metrics: pd.DataFrame({"any": [1]}))
+    monkeypatch.setattr(card, "spread_of", lambda *asked: (Spread(0.02, 0.001, 500.0, 6.0), "three seeds"))
+    quiet, loud = made([row(m, "not resolvable", 0.01) for m in errors]).verdicts
+    seeds = [int(re.findall(r"this one, ([0-9]+) seeds", v.aside)[0]) for v in (quiet, loud)]
+    assert 3 <= seeds[0] < 8 < 20 < seeds[1]
 
 
 def test_cells_are_counted_by_their_states() -> None:
