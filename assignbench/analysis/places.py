@@ -28,25 +28,28 @@ def every(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else ""
 
 
-def reasons_told(rows: pd.DataFrame, asked: pd.DataFrame, stem: str = "") -> str:
-    """The reasons of tests, each once, behind the places at which it holds; "" where none has a reason.
+def labelled(asked: pd.DataFrame) -> list[str]:
+    """Per test of a question what it is of: its place where the question was asked at several, its method where it has
+    several ("ltm at retinanet on voc"); "" where there is but one.
+    """
+    places = named_places(asked)
+    if asked.method.nunique() < 2:
+        return places
+    return [" at ".join(filter(None, (str(m), p))) for m, p in zip(asked.method, places, strict=True)]
 
-    `asked` are all tests of the question, `rows` those of it whose reasons are told: a place is named where the
-    question was asked at several, a method where a place has several. `stem` ("not testable") stands before them.
+
+def reasons_told(rows: pd.DataFrame, asked: pd.DataFrame, stem: str = "") -> str:
+    """The reasons of tests, each once, behind what it holds for (`labelled`); "" where none has a reason.
+
+    `asked` are all tests of the question, `rows` those of it whose reasons are told. `stem` ("not testable") stands
+    before each.
     """
     lost = rows[rows.reason.fillna("").astype(str) != ""]
-    if lost.empty:
-        return ""
-    methods = asked.method.nunique() > 1
-    where = pd.Series(named_places(asked), asked.index).loc[lost.index]
-    labels = [_label(m if methods else "", p) for m, p in zip(lost.method, where, strict=True)]
+    labels = pd.Series(labelled(asked), asked.index, dtype=object).loc[lost.index]
+    link = "for" if asked.method.nunique() > 1 else "at"
     told = []
-    for reason, names in pd.Series(labels, lost.index).groupby(lost.reason.astype(str), sort=False):
+    for reason, names in labels.groupby(lost.reason.astype(str), sort=False):
         who = every([n for n in dict.fromkeys(names) if n])
-        head = " ".join(filter(None, (stem, "for" if methods else "at", who))) if stem and who else stem or who
+        head = f"{stem} {link} {who}" if stem and who else stem or who
         told.append(f"{head}: {reason}" if head else str(reason))
     return "; ".join(told)
-
-
-def _label(method: str, place: str) -> str:
-    return " at ".join(filter(None, (str(method), place)))
