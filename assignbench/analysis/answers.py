@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from assignbench.analysis.estimates import LEAST_SEEDS
+from assignbench.analysis.places import every, named_places
 from assignbench.analysis.result import Result
 from assignbench.analysis.signs import in_signed_points
 from assignbench.analysis.verdicts import HIGHER, LOWER, NOT_COMPARED, NOT_TESTABLE, OPEN
@@ -35,7 +36,7 @@ def listed(names: Sequence[str]) -> str:
     """Names in a sentence: "a", "a and b", "a, b and 4 more"."""
     if len(names) > MOST + 1:
         names = [*names[:MOST], f"{len(names) - MOST} more"]
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else ""
+    return every(names)
 
 
 def _counted(number: int, one: str, many: str = "") -> str:
@@ -48,10 +49,9 @@ def _sentence(text: str) -> str:
 
 def _places(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """The parts of a table by data set and detector, each with what it is called where there are several."""
-    parts = list(frame.groupby(["data", "detector"], sort=False))
-    several = frame.data.nunique() > 1
-    for (data, detector), part in parts:
-        yield (f"{detector} on {data}" if several else str(detector)) if len(parts) > 1 else "", part
+    where = pd.Series(named_places(frame), frame.index)
+    for _, part in frame.groupby(["data", "detector"], sort=False):
+        yield where[part.index[0]], part
 
 
 def _by_place(say: Answer, stem: str = "") -> Answer:
@@ -143,12 +143,23 @@ def _claims(frame: pd.DataFrame) -> str:
     return _sentence(_found(frame.verdict, list(dict.fromkeys(frame.verdict)), "claim", "claims"))
 
 
+def _at(place: str) -> str:
+    """A place behind what is said of it; nothing where there is only one."""
+    return f" at {place}" if place else ""
+
+
+def _marked(method: object, pair: object) -> str:
+    """A method, marked where more than its assigner differs from its baseline's."""
+    return f"{method} (recipe)" if pair == "recipe" else str(method)
+
+
 def _resolved(gain: str, group: str, what: str) -> Answer:
-    """How many differences by group are resolved, and the largest of these."""
+    """How many differences by group are resolved, and the largest of these; `what` names the table that is counted."""
 
     def said(frame: pd.DataFrame) -> str:
         if "verdict" not in frame or gain not in frame:
             return ""
+        frame = frame.assign(where=named_places(frame))
         tested = frame[frame[gain].notna() & frame.verdict.isin([HIGHER, LOWER, OPEN])]
         if tested.empty:
             return f"None of the {what} can be tested here."
@@ -160,8 +171,10 @@ def _resolved(gain: str, group: str, what: str) -> Answer:
             )
         head = f"Of {len(tested)} {what}, {len(clear)} {'is' if len(clear) == 1 else 'are'} resolved"
         largest = clear.loc[clear[gain].abs().idxmax()]
+        which = "the largest resolved one is that" if len(clear) > 1 else "it is that"
+        whom = _marked(largest.method, largest.get("pair"))
         return (
-            f"{head} ({_tally(clear.verdict, _WORDS)}); the largest is that of {largest.method} on {largest[group]}, "
+            f"{head} ({_tally(clear.verdict, _WORDS)}); {which} of {whom} on {largest[group]}{_at(largest['where'])}, "
             f"{in_signed_points(largest[gain])} points against {largest.baseline}."
         )
 
@@ -169,10 +182,13 @@ def _resolved(gain: str, group: str, what: str) -> Answer:
 
 
 def _metrics(frame: pd.DataFrame) -> str:
-    """Whether every measure puts the methods on the side of their baselines on which the first one does."""
+    """Whether every measure puts the methods on the side of their baselines on which the first one does.
+
+    What rounds to 0.0 points is on no side.
+    """
     if "difference" not in frame:
         return ""
-    known = frame[frame.difference.notna() & (frame.difference != 0)]
+    known = frame[(100 * frame.difference).round(1).fillna(0) != 0]
     sign = np.sign(known.difference) * np.where(known.better == "less", -1, 1)
     known = known.assign(sign=sign)
     keys = ["data", "detector", "method"]
@@ -181,26 +197,42 @@ def _metrics(frame: pd.DataFrame) -> str:
     other = known[known.measure != first]
     if lead.empty or other.empty:
         return ""
-    against = other[[lead.get(tuple(k), s) != s for k, s in zip(other[keys].to_numpy(), other.sign, strict=True)]]
-    if against.empty:
+    turned = [lead.get(tuple(k), s) != s for k, s in zip(other[keys].to_numpy(), other.sign, strict=True)]
+    # Places are named as the whole table has them, also where one alone has a measure that turns.
+    told = [
+        f"{f'at {where} ' if where else ''}{_by_measure(other[turned].loc[here])}"
+        for where, part in _places(frame)
+        if len(here := other[turned].index.intersection(part.index))
+    ]
+    if not told:
         return f"Every measure puts each method on the side of its baseline on which {first} does."
-    named = [f"{m} ({', '.join(dict.fromkeys(part.method))})" for m, part in against.groupby("measure", sort=False)]
-    return f"Against their baselines these point the other way than {first}, resolved or not: {listed(named)}."
+    rest = f"; {_counted(len(told) - MOST, 'more place')} below" if len(told) > MOST else ""
+    stem = f"Against their baselines these point the other way than {first}, resolved or not"
+    return f"{stem}: {'; '.join(told[:MOST])}{rest}."
+
+
+def _by_measure(turned: pd.DataFrame) -> str:
+    """Measures with the methods that they are of."""
+    return listed([f"{m} ({', '.join(part.method)})" for m, part in turned.groupby("measure", sort=False)])
 
 
 def _factors(frame: pd.DataFrame) -> str:
+    """Which slopes are resolved, those that say the same at several places together."""
     tested = frame[frame.verdict != NOT_TESTABLE]
     if tested.empty:
-        return f"No slope can be tested: {frame.reason.iloc[0]}."
-    clear = tested[tested.verdict != OPEN]
-    told = [
-        f"the gain of {r.method} {'grows' if r.verdict == HIGHER else 'falls'} with {r.factor.replace('_', ' ')}"
-        for r in clear.itertuples()
-    ]
+        return f"No slope can be tested: {listed(list(dict.fromkeys(frame.reason)))}."
+    found: dict[str, list[str]] = {}
+    for row, where in zip(frame.itertuples(), named_places(frame), strict=True):
+        if row.verdict in (HIGHER, LOWER):
+            way = "grows" if row.verdict == HIGHER else "falls"
+            whom = _marked(row.method, getattr(row, "pair", ""))
+            slope = f"the gain of {whom} {way} with {row.factor.replace('_', ' ')}"
+            found.setdefault(slope, []).append(where)
+    told = [f"{slope}{_at(every(places))}" for slope, places in found.items()]
     if not told:
         return f"None of {len(tested)} slopes is resolved." if len(tested) > 1 else "The one slope is not resolved."
-    is_or_are = "is" if len(clear) == 1 else "are"
-    return f"Of {_counted(len(tested), 'slope')}, {len(clear)} {is_or_are} resolved: {listed(told)}."
+    clear = sum(map(len, found.values()))
+    return f"Of {_counted(len(tested), 'slope')}, {clear} {'is' if clear == 1 else 'are'} resolved: {listed(told)}."
 
 
 def _errors(frame: pd.DataFrame) -> str:
@@ -233,14 +265,22 @@ _KINDS = {
 
 def _summary(frame: pd.DataFrame) -> str:
     """Means over places, which are no verdicts; with fewer seeds than these need they speak of these models alone."""
+    known = frame[frame.gain.notna()]
+    if known.empty:
+        return ""
     told = [
         f"{r.method} {in_signed_points(r.gain)} points to {r.baseline} "
         f"({in_signed_points(r.low)} to {in_signed_points(r.high)})"
-        for r in frame.itertuples()
+        for r in known.itertuples()
     ]
-    few = int(frame.seeds.min()) < LEAST_SEEDS
-    whom = f"of these models, with {_counted(int(frame.seeds.min()), 'seed')}" if few else "with its 95 % interval"
-    return f"Mean difference over the places of each pair, {whom}, which is no verdict: {listed(told)}."
+    few = int(known.seeds.min()) < LEAST_SEEDS
+    whom = f"of these models, with {_counted(int(known.seeds.min()), 'seed')}" if few else "with its 95 % interval"
+    head = f"Mean difference over the places of each pair, {whom}, which is no verdict: {listed(told)}."
+    lost = frame[frame.gain.isna()]
+    if lost.empty:
+        return head
+    without = [f"{every(list(dict.fromkeys(part.method)))} ({why})" for why, part in lost.groupby("reason", sort=False)]
+    return f"{head} No such mean of {listed(without)}."
 
 
 def _cost(frame: pd.DataFrame) -> str:
@@ -282,7 +322,6 @@ def _pairs(frame: pd.DataFrame) -> str:
 
 
 _CLASS = {"task": "cls"}
-_BY_OBJECT = _resolved("gain", "group", "gains by group")
 ANSWERS: Mapping[str, Answer] = {
     "averages": _averages,
     "summary": _summary,
@@ -290,9 +329,9 @@ ANSWERS: Mapping[str, Answer] = {
     "differences": _differences,
     "metrics": _metrics,
     "classes": _resolved("difference", "class", "differences by class"),
-    "size": _BY_OBJECT,
-    "crowdedness": _BY_OBJECT,
-    "aspect_ratio": _BY_OBJECT,
+    "size": _resolved("gain", "group", "gains by area of the object"),
+    "crowdedness": _resolved("gain", "group", "gains by crowdedness of the object"),
+    "aspect_ratio": _resolved("gain", "group", "gains by aspect ratio of the object"),
     "factors": _factors,
     "errors": _errors,
     "divergence": _range(

@@ -17,6 +17,7 @@ from assignbench.analysis.base import StudyRecord, analysis
 from assignbench.analysis.claim_forms import Claim, parse, unit_of
 from assignbench.analysis.claim_tests import Tested, tests_of
 from assignbench.analysis.estimates import ALPHA, LEAST_SEEDS
+from assignbench.analysis.places import reasons_told
 from assignbench.analysis.power import smallest_values_told
 from assignbench.analysis.result import Result
 from assignbench.analysis.verdicts import HIGHER, LOWER, NOT_TESTABLE, OPEN, holm
@@ -101,13 +102,23 @@ def claims(study: StudyRecord) -> list[Result]:
             "tests": ", ".join(f"{n} {v}" for v, n in counts.items()),
         }
         row["pair"] = ", ".join(dict.fromkeys(p for p in mine.pair if p)) or "–"
-        row["reason"] = "; ".join(dict.fromkeys(r for r in mine.reason if r)) or "–"
+        row["reason"] = why_open(mine) or "–"
         summary.append({**row, "published": entry.get("published") or "–", "paper": entry.get("paper") or "–"})
     return [
         Result("claims", "Verdicts", pd.DataFrame(summary)),
         Result("claims.tests", "Every test behind them", detail[SHOWN], notes=smallest_values_told(detail)),
         Result("claims.p", "The p values behind them", detail[["paper", *KEYS, "n", "p", "p_holm"]], role="appendix"),
     ]
+
+
+def why_open(tests: pd.DataFrame) -> str:
+    """Why some of a claim's tests have no verdict, with their places; "" where all have one.
+
+    Where other places have one, it is said that these have none.
+    """
+    lost = tests.verdict == NOT_TESTABLE
+    stem = NOT_TESTABLE if lost.any() and not lost.all() else ""
+    return "; ".join(filter(None, (reasons_told(tests[~lost], tests), reasons_told(tests[lost], tests, stem))))
 
 
 KEYS = ["claim", "data", "detector", "method", "baseline"]

@@ -136,6 +136,15 @@ class Page:
         return [p for p in section.pictures if p not in (self.forest, self.lost)]
 
     @property
+    def sentences(self) -> list[str]:
+        """What it says of its numbers outside of tables: its card, its sections' answers, what its pictures show."""
+        said = [t for v in self.card.verdicts for t in (v.sentence, v.aside)]
+        shown = [p for p in (self.forest, self.lost) if p is not None]
+        pictures = [*shown, *(p for s in self.sections for p in s.pictures)]
+        answers = [s.answer for s in self.sections]
+        return [*said, self.card.aside, self.card.claims, *answers, *(p.caption for p in pictures), *self.untested]
+
+    @property
     def tables(self) -> list[Table]:
         """Every table that is printed."""
         return [t for s in self.sections for t in (*s.tables, *s.raw)] + [self.cells, self.runs]

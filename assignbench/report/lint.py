@@ -7,7 +7,8 @@ an interval says for whom it speaks and on how many seeds it rests, and a number
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -25,10 +26,20 @@ FINE_ROUNDING = 0.0005  # of correlations
 AGAINST = "against the slope"  # what a trend's own row says of a group that goes the other way
 UP, DOWN = ("higher", "supported"), ("lower", "contradicted")
 VALUES = ("difference", "slope", "value", "gain")  # what a verdict is about
+UNKNOWN = re.compile(r"(?<!\w)nan(?!\w)")  # a number that is none, as Python prints it
 
 
-def lint(results: Sequence[Result], tables: Sequence[Table], *, coco_areas: bool = True) -> list[str]:
-    """What is wrong with a page, a sentence each: its results, and all of its tables as they are printed."""
+def lint(
+    results: Sequence[Result],
+    tables: Sequence[Table],
+    *,
+    coco_areas: bool = True,
+    sentences: Sequence[str] = (),
+    names: Iterable[str] = (),
+) -> list[str]:
+    """What is wrong with a page, a sentence each: its results, all of its tables as they are printed, and whatever
+    else it says. `names`: of methods, classes and so on, which are what they are.
+    """
     facts = facts_of(results, coco_areas=coco_areas)
     return [
         *disagreements([*facts, *_derived(facts)]),
@@ -39,6 +50,7 @@ def lint(results: Sequence[Result], tables: Sequence[Table], *, coco_areas: bool
         *hidden_turns(results, facts),
         *(told for r in results for told in without_unit(r)),
         *(told for t in tables for told in without_population(t)),
+        *unknown_numbers([*sentences, *(r.answer for r in results), *(s for t in tables for s in _texts(t))], names),
     ]
 
 
@@ -251,3 +263,23 @@ def without_population(table: Table) -> Iterator[str]:
         yield f"'{table.caption}': prints intervals without n"
     if "population" not in table.header and not any("±" in note for note in table.said):
         yield f"'{table.caption}': prints intervals without saying for which population"
+
+
+def unknown_numbers(texts: Sequence[str], names: Iterable[str] = ()) -> list[str]:
+    """Printed texts with a number that is none ("nan"), which has to be left out or explained."""
+    spoken = sorted((n for n in set(names) if UNKNOWN.search(n)), key=len, reverse=True)
+    found = []
+    for text in texts:
+        rest = text
+        for name in spoken:
+            rest = rest.replace(name, "")
+        if UNKNOWN.search(rest):
+            found.append(f"'{text}': prints 'nan', which is no number")
+    return list(dict.fromkeys(found))
+
+
+def _texts(table: Table) -> Iterator[str]:
+    """All that a table prints, less what a training said when it failed."""
+    yield from (table.caption, *table.header, *table.said, *table.bands)
+    quoted = table.header.index("reason") if "cell" in table.header and "reason" in table.header else -1
+    yield from (cell for row in table.rows for place, cell in enumerate(row) if place != quoted)

@@ -173,7 +173,20 @@ def page_of(study: StudyRecord, target: Target, tell: Tell) -> Page:
     )
     for cell in study.data():
         cell.kept.save()
-    return replace(page, contradictions=lint(all_results(answers), page.tables, coco_areas=not about.get("areas")))
+    wrong = lint(
+        all_results(answers),
+        page.tables,
+        coco_areas=not about.get("areas"),
+        sentences=page.sentences,
+        names=_names(study),
+    )
+    return replace(page, contradictions=wrong)
+
+
+def _names(study: StudyRecord) -> set[str]:
+    """What somebody named: methods, data sets, detectors and classes."""
+    classes = {str(name) for cell in study.data() for name in cell.classes}
+    return classes | {str(m) for m in study.methods} | {str(name) for place in study.places for name in place}
 
 
 FIRST_QUESTION = "Which method is compared with which, what differs between the two, and what did the study find?"

@@ -8,6 +8,7 @@ import pandas as pd
 
 from assignbench.analysis import StudyRecord
 from assignbench.analysis.differences import primary_metric
+from assignbench.analysis.places import reasons_told
 from assignbench.analysis.verdicts import NOT_TESTABLE
 from assignbench.report.opening import claims_elsewhere
 
@@ -21,13 +22,13 @@ def untested(study: StudyRecord, differences: Frames, claims: Frames) -> list[st
     for claim, rows in tests.groupby("claim", sort=False):
         lost = rows[rows.verdict == NOT_TESTABLE]
         if len(lost):
-            told.append(f'claim "{claim}": {_how_many(lost, rows)}{_reasons(lost)}')
+            told.append(f'claim "{claim}": {_how_many(lost, rows)}{_reasons(lost, rows)}')
     table = differences.get("differences", pd.DataFrame(columns=["method", "baseline", "metric", "verdict", "reason"]))
     table = table[table.metric == primary_metric(study)]
     for (method, baseline), rows in table.groupby(["method", "baseline"], sort=False):
         lost = rows[rows.verdict == NOT_TESTABLE]
         if len(lost):
-            told.append(f"{method} to {baseline}: {_how_many(lost, rows)}{_reasons(lost)}")
+            told.append(f"{method} to {baseline}: {_how_many(lost, rows)}{_reasons(lost, rows)}")
     return told
 
 
@@ -36,5 +37,5 @@ def _how_many(lost: pd.DataFrame, rows: pd.DataFrame) -> str:
     return "not testable: " if len(lost) == len(rows) else f"{len(lost)} of {len(rows)} tests cannot be made: "
 
 
-def _reasons(lost: pd.DataFrame) -> str:
-    return "; ".join(dict.fromkeys(str(reason) for reason in lost.reason if reason)) or "no reason is known"
+def _reasons(lost: pd.DataFrame, rows: pd.DataFrame) -> str:
+    return reasons_told(lost, rows) or "no reason is known"

@@ -30,11 +30,29 @@ def test_gains_by_group_are_counted_by_their_verdicts() -> None:
     row = {"method": "b", "baseline": "a", "group": "small", "gain": 0.03}
     rows = [{**row, "verdict": "higher"}, {**row, "group": "large", "gain": 0.08, "verdict": "not resolvable"}]
     assert told("size", rows) == (
-        "Of 2 gains by group, 1 is resolved (1 higher); the largest is that of b on small, +3.0 points against a."
+        "Of 2 gains by area of the object, 1 is resolved (1 higher); it is that of b on small, +3.0 points against a."
     )
-    assert told("size", rows[1:]) == "The one gain by group is not resolved."
+    assert told("size", rows[1:]) == "The one gain by area of the object is not resolved."
     rows = [{**row, "verdict": "not testable"}]
-    assert told("size", rows) == "None of the gains by group can be tested here."
+    assert told("size", rows) == "None of the gains by area of the object can be tested here."
+
+
+def test_the_largest_gain_by_group_is_that_of_the_resolved_ones_at_its_place() -> None:
+    """Each table is counted by its name, and a larger gain that is not resolved is not the largest resolved one."""
+    row = {"method": "ltm", "baseline": "iou", "pair": "recipe", "group": "dense", "verdict": "higher"}
+    rows = [
+        {**row, "detector": "slim", "gain": 0.03},
+        {**row, "detector": "wide", "gain": -0.05, "verdict": "lower"},
+        {**row, "detector": "wide", "gain": 0.2, "verdict": "not resolvable"},
+    ]
+    said = (
+        "Of 3 {}, 2 are resolved (1 higher, 1 lower); the largest resolved one is that of ltm (recipe) on dense at "
+        "wide, -5.0 points against iou."
+    )
+    assert told("crowdedness", rows) == said.format("gains by crowdedness of the object")
+    assert told("aspect_ratio", rows) == said.format("gains by aspect ratio of the object")
+    rows[0]["data"] = "e"
+    assert "on dense at wide on d, -5.0" in told("crowdedness", rows)
 
 
 def test_verdicts_are_counted_in_a_sentence() -> None:
@@ -65,6 +83,33 @@ def test_measures_that_go_the_other_way_are_named() -> None:
     )
 
 
+def test_measures_that_go_the_other_way_are_named_with_their_place_and_never_by_nothing() -> None:
+    """What rounds to 0.0 points goes nowhere: not against AP, and no other measure against it."""
+
+    def row(detector: str, measure: str, difference: float, method: str = "b") -> dict[str, object]:
+        return {"detector": detector, "method": method, "measure": measure, "better": "more", "difference": difference}
+
+    slim = [row("slim", "AP", 0.1), row("slim", "AP50", -0.0004), row("slim", "AP75", -0.02)]
+    wide = [row("wide", "AP", -0.0004), row("wide", "AP50", 0.1), row("wide", "AP75", 0.1)]
+    stem = "Against their baselines these point the other way than AP, resolved or not: "
+    assert told("metrics", slim + wide) == f"{stem}at slim AP75 (b)."
+    more = [row("wide", m, v, "c") for m, v in (("AP", -0.1), ("AP50", 0.1))]
+    assert told("metrics", slim + wide + more) == f"{stem}at slim AP75 (b); at wide AP50 (c)."
+    assert told("metrics", wide) == told("metrics", slim[:2]) == ""
+
+
+def test_slopes_are_named_with_their_places_and_equal_ones_once() -> None:
+    row = {"method": "ltm", "pair": "recipe", "factor": "aspect_ratio", "verdict": "higher", "reason": ""}
+    rows = [{**row, "data": d} for d in ("shapes", "bccd", "cplid")]
+    rows[1]["verdict"] = "not resolvable"
+    rows.append({**row, "data": "shapes", "method": "paa", "pair": "assigner", "verdict": "lower"})
+    assert told("factors", rows) == (
+        "Of 4 slopes, 3 are resolved: the gain of ltm (recipe) grows with aspect ratio at net on shapes and net on "
+        "cplid and the gain of paa falls with aspect ratio at net on shapes."
+    )
+    assert told("factors", rows[:1]) == ("Of 1 slope, 1 is resolved: the gain of ltm (recipe) grows with aspect ratio.")
+
+
 def test_several_places_have_a_sentence_each_and_many_are_counted() -> None:
     rows = [{"data": f"d{k}", "method": "a", "NR": 0.5, "reading": "coverage"} for k in range(5)]
     assert told("nms", rows) == "The share of recall that NMS leaves is 50 % (a) everywhere."
@@ -79,6 +124,17 @@ def test_few_seeds_carry_no_verdict_over_places() -> None:
     row = {"method": "b", "baseline": "a", "gain": 0.014, "low": 0.007, "high": 0.021}
     assert "of these models, with 1 seed, which is no verdict: b +1.4" in told("summary", [{**row, "seeds": 1}])
     assert "with its 95 % interval, which is no verdict" in told("summary", [{**row, "seeds": 3}])
+
+
+def test_a_mean_over_places_that_is_not_there_is_no_number() -> None:
+    row = {"method": "b", "baseline": "a", "gain": 0.014, "low": 0.007, "high": 0.021, "seeds": 3, "reason": ""}
+    gone = {**row, "seeds": 1, "reason": "the two meet at one place"} | dict.fromkeys(("gain", "low", "high"), np.nan)
+    said = told("summary", [{**gone, "method": "c"}, row, {**gone, "method": "d"}])
+    assert said == (
+        "Mean difference over the places of each pair, with its 95 % interval, which is no verdict: b +1.4 points to a "
+        "(+0.7 to +2.1). No such mean of c and d (the two meet at one place)."
+    )
+    assert told("summary", [gone]) == ""
 
 
 @pytest.mark.parametrize("key", ANSWERS)

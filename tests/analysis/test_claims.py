@@ -1,11 +1,12 @@
 """The words of claims of several tests, and analyses by module:function."""
 
+import pandas as pd
 import pytest
 
 from assignbench.analysis import ORDER, chosen
 from assignbench.analysis.base import ANALYSES
 from assignbench.analysis.claim_tests import Tested
-from assignbench.analysis.claims import everywhere, overall
+from assignbench.analysis.claims import everywhere, overall, why_open
 from assignbench.errors import InputError
 
 YES, NO, OPEN, NONE = "supported", "contradicted", "not resolvable", "not testable"
@@ -26,6 +27,26 @@ YES, NO, OPEN, NONE = "supported", "contradicted", "not resolvable", "not testab
 )
 def test_the_word_of_a_claim_of_several_tests(told, word) -> None:
     assert overall(told) == word == overall(told[::-1])
+
+
+def rows_at(*places: tuple[str, str, str, str]) -> pd.DataFrame:
+    """Tests of a claim: data, detector, verdict and reason of each."""
+    table = pd.DataFrame(places, columns=["data", "detector", "verdict", "reason"])
+    return table.assign(method="a")
+
+
+def test_a_reason_stands_behind_its_places_and_beside_the_verdict_of_others() -> None:
+    few = "5 methods with recorded candidates"
+    tests = rows_at(("x", "net", OPEN, ""), ("x", "wide", NONE, "2 methods"), ("y", "net", NONE, few),
+                     ("z", "net", NONE, few))  # fmt: skip
+    assert why_open(tests) == f"not testable at wide on x: 2 methods; not testable at net on y and net on z: {few}"
+    assert why_open(tests[1:]) == f"wide on x: 2 methods; net on y and net on z: {few}"
+    assert why_open(tests[1:2]) == "2 methods" and why_open(tests[:1]) == ""
+    one_set = rows_at(("x", "net", OPEN, "n = 1: a verdict needs 3 seeds"), ("x", "wide", NONE, "failed"))
+    assert why_open(one_set) == "net: n = 1: a verdict needs 3 seeds; not testable at wide: failed"
+    several = pd.concat([one_set, one_set.assign(method="b", verdict=YES, reason="")], ignore_index=True)
+    assert why_open(several) == "a at net: n = 1: a verdict needs 3 seeds; not testable for a at wide: failed"
+    assert why_open(rows_at(("", "", NONE, "gone has no cell"))) == "gone has no cell"
 
 
 def one(value: float, p: float, why: str = "") -> Tested:

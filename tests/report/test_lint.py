@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -208,6 +209,40 @@ def test_an_interval_says_for_whom_it_speaks_and_on_what_it_rests() -> None:
     assert not list(without_population(Table("T", ["AP"], [["40.0"]])))
 
 
+NANS = {
+    "a sentence": ([], [], ["iou_rescoring +nan points to iou"]),
+    "an answer": ([Result("k", "c", pd.DataFrame(), answer="From nan to 1.0.")], [], []),
+    "a caption": ([], [Table("of nan points", ["a"], [["1"]])], []),
+    "a heading": ([], [Table("T", ["nan"], [["1"]])], []),
+    "a cell": ([], [Table("T", ["AP"], [["40.0 ± nan"]], ["n: 3 seeds.", "±: for whom."])], []),
+    "a note": ([], [Table("T", ["a"], [["1"]], ["-nan to 3."])], []),
+}
+
+
+@pytest.mark.parametrize("where", NANS)
+def test_a_number_that_is_none_is_never_printed(where) -> None:
+    """A published headline said "iou_rescoring +nan points to iou (+nan to +nan)"."""
+    results, tables, sentences = NANS[where]
+    (told,) = lint(results, tables, sentences=sentences)
+    assert "prints 'nan', which is no number" in told
+
+
+def test_what_is_called_nan_is_a_name() -> None:
+    bread = Table("By class", ["class", "AP"], [["garlic nan", "40.0"]])
+    assert len(lint([], [bread])) == 1
+    assert lint([], [bread], names=["garlic nan"], sentences=["No NaN, banana or nan_f of garlic nan."]) == []
+    failed = Table("Cells", ["cell", "state", "reason"], [["c", "failed", "the loss is nan"]])
+    assert lint([], [failed]) == []  # what a training said
+
+
+def test_the_whole_page_is_searched(tmp_path, monkeypatch) -> None:
+    from assignbench.analysis import answers
+
+    monkeypatch.setitem(answers.ANSWERS, "averages", lambda frame: "The highest AP is nan.")
+    with pytest.raises(Contradiction, match=r"The highest AP is nan\..*prints 'nan'"):
+        build_report(write_study(tmp_path, seeds=1, images=6, analyses=["averages"]))
+
+
 def test_only_the_headline_is_bold() -> None:
     rows = [["higher", "higher"], ["lower", "not resolvable"]]  # the first column are methods of those names
     plain = Table("T", ["method", "verdict (corrected)"], rows)
@@ -224,8 +259,8 @@ def test_facts_of_the_same_table_are_not_held_against_each_other() -> None:
 def spoilt(wrong: Callable[[list[Result]], list[Result]]) -> Callable[..., list[str]]:
     """The page's check of results that somebody changed."""
 
-    def check(results: list[Result], tables: list[Table], *, coco_areas: bool = True) -> list[str]:
-        return lint(wrong(results), tables, coco_areas=coco_areas)
+    def check(results: list[Result], tables: list[Table], **more: Any) -> list[str]:
+        return lint(wrong(results), tables, **more)
 
     return check
 

@@ -41,6 +41,30 @@ def test_claims_that_cannot_be_tested_are_said(tmp_path) -> None:
     assert f"no verdict: {len(said) - MOST} more, which the report names" in printed
 
 
+def test_reasons_are_told_with_their_places(tmp_path) -> None:
+    """Two detectors: one reason for both is told once with both, one of a single place with that one."""
+    crowded = "gain of mutual_guidance grows with occlusion"
+    folder = write_study(
+        tmp_path, images=12, detectors=("slim", "wide"), claims=[{"claim": crowded}, {"claim": "gone > iou on AP"}]
+    )
+    for cell in folder.glob("wide-iou-*"):
+        shutil.rmtree(cell)
+    content = read_json(folder / "study.json")
+    grid = {
+        c: {"data": "scenes", "detector": c.split("-")[0], "method": next(m for m in METHODS if f"-{m}-" in c)}
+        for c in content["cells"]
+    }
+    write_json(folder / "study.json", content | {"grid": grid})
+    said, _, text = told(folder)
+    (claim,) = (s for s in said if crowded in s)
+    assert claim.startswith(f'claim "{crowded}": not testable: slim: ')
+    assert claim.endswith("; wide: no finished cell of iou (3 not begun)")
+    assert claim.split("not testable: ")[1] in text.replace("\\", "")
+    (difference,) = (s for s in said if s.startswith("paa to iou"))
+    assert difference == "paa to iou: 1 of 2 tests cannot be made: wide: no finished cell of iou (3 not begun)"
+    assert any(s.endswith("not testable: gone has no cell in the study") for s in said)
+
+
 @pytest.mark.parametrize("claims", [[], ["mutual_guidance > iou on AP"]])
 def test_claims_outside_of_a_printed_table_are_counted(tmp_path, claims) -> None:
     folder = write_study(tmp_path, images=12, claims=[{"claim": c} for c in claims], claims_elsewhere=3)
