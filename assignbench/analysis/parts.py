@@ -167,7 +167,7 @@ def sampled(curves: Floats, images: int) -> Measured:
     """
     if images < measures.LEAST_IMAGES:
         return Measured(curves[0])
-    return Measured(curves[0], curves[1:], images - 1.0)
+    return Measured(curves[0], curves[1:], measures.freedom_of(images))
 
 
 def own_estimates(keys: Sequence[Key], samples: Sequence[Measured]) -> list[Estimate]:
@@ -283,4 +283,4 @@ def of_measure(cells: Sequence[CellData], measure: str) -> Measured:
     if measures.too_few_images(cells[0], measure):
         return Measured(values)
     replicates = np.stack([measures.replicated(c, measure) for c in cells], axis=1)
-    return Measured(values, replicates, max(1.0, cells[0].image_count - 1.0))
+    return Measured(values, replicates, measures.image_freedom(cells[0], measure))

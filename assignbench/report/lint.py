@@ -43,7 +43,7 @@ def lint(results: Sequence[Result], tables: Sequence[Table], *, coco_areas: bool
 
 
 def disagreements(facts: Sequence[Fact]) -> list[str]:
-    """Numbers that two tables state differently: in sign, or by more than rounding.
+    """Numbers that two tables state differently, they or their intervals: in sign, or by more than rounding.
 
     Means over different numbers of seeds are different numbers, which the tables' n tells.
     """
@@ -75,8 +75,8 @@ def _disagreement(one: Fact, other: Fact) -> Iterator[str]:
             f"{about}: '{one.where}' has {one.value:+.2f}, '{other.where}' has {other.value:+.2f}; "
             f"two tables disagree {what}"
         )
-    # Only the tables that verdicts rest on print the combined interval of a gain; the groups' is over seeds alone.
-    if one.name[0] == "gain in" and abs(one.half - other.half) > least:
+    same = one.population == other.population or not (one.population and other.population)
+    if same and abs(one.half - other.half) > least:
         yield f"{about}: '{one.where}' has ± {one.half:.2f}, '{other.where}' has ± {other.half:.2f}"
 
 

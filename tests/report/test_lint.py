@@ -64,7 +64,7 @@ def answers(tmp_path_factory) -> list[Result]:
     write_study(folder, detectors=("net", "other"), images=60, claims=claims)
     return [
         r
-        for name in ("averages", "differences", "claims", "classes", "summary", "metrics", "aspect_ratio")
+        for name in ("averages", "differences", "claims", "classes", "summary", "metrics", "size", "aspect_ratio")
         for r in ANALYSES[name].run(read_study_record(folder))
     ]
 
@@ -76,6 +76,8 @@ MUTATIONS = {
     "AP of classes": ("classes", lambda f: f.assign(AP=f.AP + 0.2)),
     "gains of classes": ("classes", lambda f: f.assign(difference=-f.difference)),
     "halves": ("metrics", lambda f: f.assign(difference_half=0.0)),
+    "halves of methods": ("metrics", lambda f: f.assign(value_half=1.1 * f.value_half)),
+    "halves by area": ("size", lambda f: f.assign(gain_half=1.1 * f.gain_half)),
     "bold": ("averages", lambda f: f.assign(leads=True)),
     "gains over places": ("summary", lambda f: f.assign(gain=-f.gain)),
     "means over places": ("summary.methods", lambda f: f.assign(mean=f["mean"] + 0.01)),
@@ -102,6 +104,17 @@ def test_two_tables_that_disagree_are_told_with_both_numbers() -> None:
     assert told(differences(0.012, n=2), averages(0.014, n=3)) == []  # means of other seeds, as n says
 
 
+def test_intervals_of_one_number_agree_unless_they_speak_for_others() -> None:
+    """They did not: one table counted the images that hold small objects, the other one all images."""
+    name = ("value of", "APs", "cplid", "net", "ltm")
+    one, other = (Fact(name, 40.0, where, 3, half, "other seeds and images") for where, half in (("A", 13.1), ("B", 12.7)))
+    (line,) = disagreements([one, other])
+    assert "± 13.10" in line and "± 12.70" in line
+    assert disagreements([one, replace(other, half=13.12)]) == []
+    assert disagreements([one, replace(other, population="other seeds, these images")]) == []
+    assert disagreements([one, replace(other, half=float("nan"))]) == []
+
+
 def test_a_claim_is_held_against_the_table_of_differences() -> None:
     assert told(differences(0.012), claims("ltm > iou on AP", 1.2, "not resolvable", half=1.0)) == []
     (other,) = told(differences(0.012), claims("ltm > iou on AP", -1.2, "not resolvable", half=1.0))
@@ -115,8 +128,8 @@ def lines(slope: float) -> Result:
 
 def test_a_slope_over_categories_is_held_against_the_line() -> None:
     claim = "gain of ltm grows with aspect_ratio over categories"
-    assert told(lines(0.023), claims(claim, 2.3, "supported")) == []
-    (other,) = told(lines(0.023), claims(claim, 2.6, "supported"))
+    assert told(lines(0.023), claims(claim, 2.3, "supported", half=1.0)) == []
+    (other,) = told(lines(0.023), claims(claim, 2.6, "supported", half=1.0))
     assert other.startswith("slope over categories of aspect_ratio (cplid, net, ltm, iou)")
     assert told(lines(0.023), claims(f"relative {claim}", 26.0, "supported")) == []
 
