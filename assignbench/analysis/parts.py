@@ -28,7 +28,7 @@ from assignbench.measure.groups import Grouping, group_precision
 from assignbench.measure.precision import average_precision
 
 INTERVALS = (
-    "±: 95 % interval for the population that the row names: with one trained model for other test images, with "
+    "±: 95 % interval for the population that the table names: with one trained model for other test images, with "
     f"several for other seeds and other test images. Where fewer than {measures.LEAST_IMAGES} images hold such an "
     "object, nothing is said about other images, and nothing is tested. A relative gain is over the baseline's AP, "
     f"where that has {100 * LEAST_BASE:g} points at least. Verdicts: of the gains, after Holm's correction over all "

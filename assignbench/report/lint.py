@@ -14,12 +14,13 @@ import pandas as pd
 
 from assignbench.analysis import ORDER
 from assignbench.analysis.claims import overall
-from assignbench.analysis.estimates import ALPHA
+from assignbench.analysis.estimates import ALPHA, POPULATIONS
 from assignbench.analysis.result import Result
 from assignbench.analysis.verdicts import NOT_TESTABLE, OPEN
 from assignbench.report.facts import Fact, Name, facts_of, slope_name
 from assignbench.report.tables import Table
 
+_SPOKEN_FOR = tuple(POPULATIONS.values())
 ROUNDING = 0.05  # half of the last digit that is printed of points and per cents
 FINE_ROUNDING = 0.0005  # of correlations
 AGAINST = "against the slope"  # what a trend's own row says of a group that goes the other way
@@ -251,3 +252,6 @@ def without_population(table: Table) -> Iterator[str]:
         yield f"'{table.caption}': prints intervals without n"
     if "population" not in table.header and not any("±" in note for note in table.said):
         yield f"'{table.caption}': prints intervals without saying for which population"
+    for note in table.said:
+        if any(f"{words} or {other}" in note for words in _SPOKEN_FOR for other in _SPOKEN_FOR):
+            yield f"'{table.caption}': leaves open for which population its intervals speak: {note}"

@@ -107,7 +107,8 @@ def test_two_tables_that_disagree_are_told_with_both_numbers() -> None:
 def test_intervals_of_one_number_agree_unless_they_speak_for_others() -> None:
     """They did not: one table counted the images that hold small objects, the other one all images."""
     name = ("value of", "APs", "cplid", "net", "ltm")
-    one, other = (Fact(name, 40.0, where, 3, half, "other seeds and images") for where, half in (("A", 13.1), ("B", 12.7)))
+    one = Fact(name, 40.0, "A", 3, 13.1, "other seeds and images")
+    other = replace(one, where="B", half=12.7)
     (line,) = disagreements([one, other])
     assert "± 13.10" in line and "± 12.70" in line
     assert disagreements([one, replace(other, half=13.12)]) == []
@@ -216,6 +217,10 @@ def test_an_interval_says_for_whom_it_speaks_and_on_what_it_rests() -> None:
     ]
     noted = replace(bare, notes=["n: 3 seeds.", "±: half of the 95 % interval for other seeds, these images."])
     assert not list(without_population(noted))
+    both = replace(noted, notes=["n: 3 seeds.", "±: dense: for other seeds and images or other seeds, these images."])
+    assert [line.split(": ")[1] for line in without_population(both)] == [
+        "leaves open for which population its intervals speak"
+    ]
     assert not list(without_population(Table("T", ["half", "n", "population"], [["1.0", "3", "other seeds"]])))
     assert len(list(without_population(Table("T", ["half"], [["1.0"]])))) == 2
     assert not list(without_population(Table("T", ["AP"], [["40.0"]])))
