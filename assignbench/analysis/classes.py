@@ -26,7 +26,7 @@ KEYS = ["data", "detector", "method", "baseline", "class"]
     question="Which classes does a method find better, and which worse?",
     definition=(
         "AP of every class with an object that counts, and its paired difference to the baseline. ±: 95 % interval for "
-        "the population that the row names: with one trained model for other test images, with several for other "
+        "the population that the table names: with one trained model for other test images, with several for other "
         f"seeds and other test images; where fewer than {measures.LEAST_IMAGES} images hold the class, nothing is said "
         "about other images, and nothing is tested. Verdicts: after Holm's correction over all classes and methods of "
         "the table; three seeds are needed. A detector that knows no classes has no table."

@@ -164,14 +164,31 @@ def images_with(cell: CellData, inside: Bools) -> int:
     return len(np.unique(cell.overlaps.object_image[inside & ~cell.overlaps.left_out]))
 
 
+def images_of_part(cell: CellData, measure: str) -> int | None:
+    """How many images hold an object of the part that a measure is about; None where it is about all objects."""
+
+    def compute() -> int | None:
+        inside = _part(cell, measure)
+        return None if inside is None else images_with(cell, inside)
+
+    return cell.keep(("images of part", measure), compute)
+
+
 def too_few_images(cell: CellData, measure: str) -> bool:
     """Whether a measure is about a part of the objects that fewer than `LEAST_IMAGES` images hold."""
+    images = images_of_part(cell, measure)
+    return images is not None and images < LEAST_IMAGES
 
-    def compute() -> bool:
-        inside = _part(cell, measure)
-        return inside is not None and images_with(cell, inside) < LEAST_IMAGES
 
-    return cell.keep(("too few images", measure), compute)
+def freedom_of(images: float) -> float:
+    """The degrees of freedom with which so many images, those that hold what a number is about, tell its variance."""
+    return max(1.0, images - 1.0)
+
+
+def image_freedom(cell: CellData, measure: str) -> float:
+    """The same of a measure: of the images that hold its part, or of all."""
+    images = images_of_part(cell, measure)
+    return freedom_of(cell.image_count if images is None else images)
 
 
 def _part(cell: CellData, measure: str) -> Bools | None:

@@ -29,7 +29,7 @@ ALWAYS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100")
         "the boxes that are false alarms, oLRP_fn the share of the objects that are missed. D_ECE (detection "
         f"calibration error): mean gap between score and share of right boxes over {BINS} bins of the score, boxes of "
         f"score {LEAST_SCORE} or more; right from IoU 0.5 on; n/a where scores are no probabilities. Of oLRP and D_ECE "
-        "less is better. ±: 95 % interval for the population that the row names. No verdicts stand here: so many "
+        "less is better. ±: 95 % interval for the population that the table names. No verdicts stand here: so many "
         "measures would give some by luck; the study's primary measure and its claims get them."
     ),
     paper="Oksuz et al., ECCV 2018 and TPAMI 2021; Küppers et al., CVPR Workshops 2020",

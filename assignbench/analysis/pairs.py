@@ -71,9 +71,8 @@ class Pair:
             return Measured(values)
         both = (np.stack([measures.replicated(c[s], measure) for s in seeds], 1) for c in (self.ours, self.theirs))
         ours_drawn, theirs_drawn = both
-        return Measured(
-            values, _gap(ours_drawn, theirs_drawn, relative), max(1.0, self.ours[seeds[0]].image_count - 1.0)
-        )
+        freedom = measures.image_freedom(self.ours[seeds[0]], measure)
+        return Measured(values, _gap(ours_drawn, theirs_drawn, relative), freedom)
 
 
 def _gap(ours: Floats, theirs: Floats, relative: bool) -> Floats:

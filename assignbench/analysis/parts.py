@@ -28,7 +28,7 @@ from assignbench.measure.groups import Grouping, group_precision
 from assignbench.measure.precision import average_precision
 
 INTERVALS = (
-    "±: 95 % interval for the population that the row names: with one trained model for other test images, with "
+    "±: 95 % interval for the population that the table names: with one trained model for other test images, with "
     f"several for other seeds and other test images. Where fewer than {measures.LEAST_IMAGES} images hold such an "
     "object, nothing is said about other images, and nothing is tested. A relative gain is over the baseline's AP, "
     f"where that has {100 * LEAST_BASE:g} points at least. Verdicts: of the gains, after Holm's correction over all "
@@ -167,7 +167,7 @@ def sampled(curves: Floats, images: int) -> Measured:
     """
     if images < measures.LEAST_IMAGES:
         return Measured(curves[0])
-    return Measured(curves[0], curves[1:], images - 1.0)
+    return Measured(curves[0], curves[1:], measures.freedom_of(images))
 
 
 def own_estimates(keys: Sequence[Key], samples: Sequence[Measured]) -> list[Estimate]:
@@ -283,4 +283,4 @@ def of_measure(cells: Sequence[CellData], measure: str) -> Measured:
     if measures.too_few_images(cells[0], measure):
         return Measured(values)
     replicates = np.stack([measures.replicated(c, measure) for c in cells], axis=1)
-    return Measured(values, replicates, max(1.0, cells[0].image_count - 1.0))
+    return Measured(values, replicates, measures.image_freedom(cells[0], measure))

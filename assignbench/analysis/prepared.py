@@ -47,7 +47,7 @@ def _measured(names: Sequence[str], cell: CellData) -> None:
     for name in names:
         measures.measured(cell, name)
         measures.replicated(cell, name)
-        measures.too_few_images(cell, name)
+        measures.images_of_part(cell, name)
 
 
 def _averages(study: StudyRecord, cell: CellData) -> None:

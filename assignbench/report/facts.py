@@ -25,7 +25,8 @@ LEADS = {"crowdedness.image": "crowdedness", "crowdedness.per_image": "objects_i
 class Fact:
     """A number and what it is: quantity, measure or group, and the keys that identify it; `where` is its table.
 
-    `n`: the seeds that it is a mean of, NaN where the table does not say. `half`: of its interval, NaN without one.
+    `n`: the seeds that it is a mean of, NaN where the table does not say. `half`: of its interval, NaN without one;
+    `population`: for whom that speaks, "" where the table does not say.
     """
 
     name: Name
@@ -33,6 +34,7 @@ class Fact:
     where: str
     n: float = float("nan")
     half: float = float("nan")
+    population: str = ""
 
 
 Facts = Iterator[Fact]
@@ -59,14 +61,23 @@ def _place(row: pd.Series) -> Name:
 
 
 def _value(measure: str, row: pd.Series, column: str, where: str, scale: float = HUNDRED) -> Fact:
-    return Fact(("value of", measure, *_place(row)), scale * float(row[column]), where, float(row.get("n", np.nan)))
+    """A method's own number. The interval of a mean (`averages`) is Student's over its own seeds: another one."""
+    half = scale * float(row.get(f"{column}_half", np.nan))
+    n = float(row.get("n", np.nan))
+    return Fact(("value of", measure, *_place(row)), scale * float(row[column]), where, n, half, _population(row, ""))
 
 
 def _gain(measure: str, row: pd.Series, column: str, where: str, half: str = "", n: str = "n") -> Fact:
-    """A paired difference to the row's baseline; `half`: the column of the interval that verdicts rest on."""
+    """A paired difference to the row's baseline; `half`: the column of its interval."""
     reach = HUNDRED * float(row[half]) if half else float("nan")
     name = ("gain in", measure, *_place(row), str(row["baseline"]))
-    return Fact(name, HUNDRED * float(row[column]), where, _seeds(row, n), reach)
+    return Fact(name, HUNDRED * float(row[column]), where, _seeds(row, n), reach, _population(row, column))
+
+
+def _population(row: pd.Series, column: str) -> str:
+    """For whom the interval of a column speaks: as a column of its own says, or that of the row."""
+    told = row.get(f"{column}_population", row.get("population", ""))
+    return told if isinstance(told, str) else ""
 
 
 def _seeds(row: pd.Series, n: str) -> float:
@@ -130,7 +141,7 @@ def _by_group(measure_of: Callable[[str], str]) -> Reader:
             if measure:
                 yield _value(measure, row, "AP", result.caption)
                 if _has_gain(row, "gain"):
-                    yield _gain(measure, row, "gain", result.caption)
+                    yield _gain(measure, row, "gain", result.caption, "gain_half")
 
     return read
 
@@ -151,7 +162,7 @@ def _classes(result: Result) -> Facts:
         yield _value(measure, row, "AP", result.caption)
         if _has_gain(row, "difference"):
             n = "difference_n" if "difference_n" in row else "n"
-            yield _gain(measure, row, "difference", result.caption, n=n)
+            yield _gain(measure, row, "difference", result.caption, "half", n)
 
 
 def _over_places(quantity: str, column: str) -> Reader:
@@ -182,7 +193,7 @@ def _recall(result: Result) -> Facts:
 
 def _group_gain(factor: str, row: pd.Series, value: float, half: float, where: str) -> Fact:
     name = ("gain by group of", factor, *_place(row), str(row["baseline"]), str(row["group"]))
-    return Fact(name, value, where, _seeds(row, "n"), half)
+    return Fact(name, value, where, _seeds(row, "n"), half, _population(row, "gain"))
 
 
 def _relative(result: Result) -> Facts:
@@ -245,7 +256,8 @@ def line_name(factor: str, row: pd.Series) -> Name:
 def _lines(result: Result) -> Facts:
     for row in _rows(result):
         name = line_name("aspect_ratio", row)
-        yield Fact(name, HUNDRED * float(row["slope"]), result.caption, float(row["n"]))
+        half = HUNDRED * float(row["slope_half"])
+        yield Fact(name, HUNDRED * float(row["slope"]), result.caption, float(row["n"]), half)
 
 
 def _claims(result: Result) -> Facts:

@@ -15,12 +15,13 @@ import pandas as pd
 
 from assignbench.analysis import ORDER
 from assignbench.analysis.claims import overall
-from assignbench.analysis.estimates import ALPHA
+from assignbench.analysis.estimates import ALPHA, POPULATIONS
 from assignbench.analysis.result import Result
 from assignbench.analysis.verdicts import NOT_TESTABLE, OPEN
 from assignbench.report.facts import Fact, Name, facts_of, slope_name
 from assignbench.report.tables import Table
 
+_SPOKEN_FOR = tuple(POPULATIONS.values())
 ROUNDING = 0.05  # half of the last digit that is printed of points and per cents
 FINE_ROUNDING = 0.0005  # of correlations
 AGAINST = "against the slope"  # what a trend's own row says of a group that goes the other way
@@ -55,7 +56,7 @@ def lint(
 
 
 def disagreements(facts: Sequence[Fact]) -> list[str]:
-    """Numbers that two tables state differently: in sign, or by more than rounding.
+    """Numbers that two tables state differently, they or their intervals: in sign, or by more than rounding.
 
     Means over different numbers of seeds are different numbers, which the tables' n tells.
     """
@@ -87,8 +88,8 @@ def _disagreement(one: Fact, other: Fact) -> Iterator[str]:
             f"{about}: '{one.where}' has {one.value:+.2f}, '{other.where}' has {other.value:+.2f}; "
             f"two tables disagree {what}"
         )
-    # Only the tables that verdicts rest on print the combined interval of a gain; the groups' is over seeds alone.
-    if one.name[0] == "gain in" and abs(one.half - other.half) > least:
+    same = one.population == other.population or not (one.population and other.population)
+    if same and abs(one.half - other.half) > least:
         yield f"{about}: '{one.where}' has ± {one.half:.2f}, '{other.where}' has ± {other.half:.2f}"
 
 
@@ -263,6 +264,9 @@ def without_population(table: Table) -> Iterator[str]:
         yield f"'{table.caption}': prints intervals without n"
     if "population" not in table.header and not any("±" in note for note in table.said):
         yield f"'{table.caption}': prints intervals without saying for which population"
+    for note in table.said:
+        if any(f"{words} or {other}" in note for words in _SPOKEN_FOR for other in _SPOKEN_FOR):
+            yield f"'{table.caption}': leaves open for which population its intervals speak: {note}"
 
 
 def unknown_numbers(texts: Sequence[str], names: Iterable[str] = ()) -> list[str]:

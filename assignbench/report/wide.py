@@ -5,8 +5,10 @@ Which Results are laid out how is found by their keys; the rows as they were sta
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -136,6 +138,47 @@ def _parts(frame: pd.DataFrame, split: str) -> Iterator[tuple[str, pd.DataFrame]
         yield str(name).replace("_", " "), part
 
 
+def levels_of(frame: pd.DataFrame, column: str) -> list[str]:
+    """The groups that a column names, in one order for all places, of which none need have them all: by their middles
+    where there are any, else so that no place has its own groups turned round.
+    """
+    names = frame[column].astype(str)
+    if "middle" in frame and frame.middle.notna().all():
+        return list(frame.middle.astype(float).groupby(names, sort=False).mean().sort_values(kind="stable").index)
+    by = [c for c in (*PLACES, "method") if c in frame]
+    rows = names.groupby([frame[c] for c in by], sort=False) if by else [("", names)]
+    return _merged([list(dict.fromkeys(mine)) for _, mine in rows])
+
+
+def _merged(orders: Sequence[Sequence[str]]) -> list[str]:
+    """One order that agrees with all of these; of names that none of them compares, the lower begins or was first."""
+    before: dict[str, set[str]] = {name: set() for order in orders for name in order}
+    for order in orders:
+        for one, other in pairwise(order):
+            before[other].add(one)
+    waiting, found = list(before), list[str]()
+    while waiting:
+        free = [name for name in waiting if not before[name] & set(waiting)]
+        found.append(min(free or waiting[:1], key=_start))  # orders that contradict each other have no free name
+        waiting.remove(found[-1])
+    return found
+
+
+def _short_places(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    """The place of every row within a sentence: its data set, with the detector where there are several on it."""
+    if set(columns) != set(PLACES):
+        return place_names(frame, columns) if columns else [""] * len(frame)
+    several = frame.groupby("data", sort=False).detector.transform("nunique") > 1
+    told = zip(frame.data, frame.detector, several, strict=True)
+    return [f"{data} with {detector}" if many else str(data) for data, detector, many in told]
+
+
+def _start(name: str) -> float:
+    """The number that a range begins with: 4 of "4-7"; infinite where it begins with none."""
+    number = re.match(r"-?\d+(\.\d+)?", name)
+    return float(number[0]) if number else float("inf")
+
+
 class _Wide:
     """One number of a Result, methods down and groups across (or the other way round where these are many)."""
 
@@ -145,11 +188,12 @@ class _Wide:
         asked = part[part.baseline.ne("") & part.baseline.notna()] if value.signed and "baseline" in part else part
         if len(places) == 1:
             asked = asked.drop(columns=[c for c in PLACES if c in asked])
+        self.asked = asked
         self.frame, self.constant = without_constants(asked)
         self.result, self.layout, self.value = result, layout, value
         known = asked[asked[value.column].notna()]
-        self.levels = [str(v) for v in dict.fromkeys(known[layout.columns])]
-        self.unknown = [str(v) for v in dict.fromkeys(asked[layout.columns]) if str(v) not in self.levels]
+        self.levels = levels_of(known, layout.columns)
+        self.unknown = [v for v in levels_of(asked, layout.columns) if v not in self.levels]
         self.places = [c for c in PLACES if c in self.frame]
         told = ("method", "baseline", "pair") if value.signed else ("method",)
         self.keys = [k for k in KEYS if k in self.frame and k in told] or ["method"]
@@ -263,17 +307,36 @@ class _Wide:
         return list(self.result.notes)
 
     def _population(self) -> list[str]:
-        """For whom the intervals speak; by group where that depends on it."""
-        if "population" in self.constant:
-            return [self.constant["population"]]
-        if "population" not in self.frame:
+        """For whom the intervals speak: for most of them, and what speaks for others."""
+        own = f"{self.value.column}_population"
+        column = own if own in self.asked else "population"
+        if column not in self.asked:
             return [interval_note(self.result.population or SEEDS)]
-        told = self.frame[self.frame.population.fillna("") != ""]
-        by_level = told.groupby(self.layout.columns, sort=False).population.unique()
-        named: dict[str, list[str]] = {}
-        for level, found in by_level.items():
-            named.setdefault(" or ".join(found), []).append(str(level))
-        if len(named) == 1:
-            return [interval_note(words) for words in named]
-        parts = [f"{', '.join(levels)}: for {words}" for words, levels in named.items()]
-        return [f"±: half of the 95 % interval; {'; '.join(parts)}."] if parts else []
+        told = self.asked[self.asked[self.value.half].notna()]
+        words = told[column].fillna("")
+        words = words.where(words != "", told.get("population", "")).rename("words")
+        told = told.assign(words=words, place=_short_places(told, self.places))
+        told = told[told.words.fillna("") != ""]
+        if told.empty:
+            return []
+        most = str(told.words.value_counts(sort=True).index[0])
+        others = [w for w in dict.fromkeys(told.words) if w != most]
+        parts = [f"{', '.join(self._named(told, str(w)))}: {w}" for w in others]
+        return ["; ".join([interval_note(most).removesuffix("."), *parts]) + "."]
+
+    def _named(self, told: pd.DataFrame, words: str) -> Iterator[str]:
+        """Which intervals speak for these: "dense on bccd", "dense" where it is so everywhere, "bccd" where all do."""
+        column, left = self.layout.columns, told[told.words == words]
+        for place in dict.fromkeys(left.place):
+            if place and (told[told.place == place].words == words).all():
+                yield place
+                left = left[left.place != place]
+        for level in (v for v in self.levels if v in set(left[column].astype(str))):
+            here = told[told[column].astype(str) == level]
+            if (here.words == words).all():
+                yield level
+                continue
+            for place, mine in here[here.words == words].groupby("place", sort=False):
+                every = here[here.place == place]
+                who = "" if len(every) == len(mine) else f" of {', '.join(dict.fromkeys(mine.method))}"
+                yield f"{level}{who}{f' on {place}' if place else ''}"

@@ -8,9 +8,9 @@ import pytest
 
 from assignbench.analysis import ANALYSES
 from assignbench.analysis.base import StudyRecord
-from assignbench.analysis.measures import LEAST_IMAGES, bootstrap, whole
+from assignbench.analysis.measures import LEAST_IMAGES, bootstrap, images_of_part, whole
 from assignbench.analysis.metrics import ALWAYS, ERRORS
-from assignbench.analysis.pairs import pairs_of
+from assignbench.analysis.pairs import estimated, pairs_of
 from assignbench.measure.matching import BOX
 from assignbench.measure.precision import average_precision
 from assignbench.records import write_json
@@ -20,11 +20,13 @@ IMAGES = 24
 MODEL, BOTH = "other images, these models", "other seeds and images"
 
 
-def planted(folder, seeds: int, rare: int = 4) -> StudyRecord:
-    """Two methods on images of two classes, the second one ("rare") on a few images alone; "better" finds more."""
+def planted(folder, seeds: int, rare: int = 4, least: float = 20) -> StudyRecord:
+    """Two methods on images of two classes, the second one ("rare") on a few images alone, its boxes `least` px wide
+    and high; "better" finds more.
+    """
     rng = np.random.default_rng(5)
     rows = [(i, 0, *_box(rng)) for i in range(IMAGES) for _ in range(3)]
-    rows += [(i, 1, *_box(rng)) for i in range(rare)]
+    rows += [(i, 1, *_box(rng, least)) for i in range(rare)]
     objects = objects_table(rows)
     for seed in range(seeds):
         for method, lost in (("base", 0.5), ("better", 0.05)):
@@ -38,8 +40,8 @@ def planted(folder, seeds: int, rare: int = 4) -> StudyRecord:
     return study_of(folder, ("base", "better"))
 
 
-def _box(rng):
-    corner, size = rng.uniform(0, 100, 2), rng.uniform(20, 60, 2)
+def _box(rng, least: float = 20):
+    corner, size = rng.uniform(0, 100, 2), rng.uniform(least, least + 40, 2)
     return (*corner.tolist(), *(corner + size).tolist())
 
 
@@ -111,6 +113,21 @@ def test_groups_gain_what_their_differences_say(three) -> None:
     assert (ours.gain - (wide.better - wide.base)).abs().max() < 1e-12
     assert (ours.relative_gain - ours.gain / wide.base).abs().max() < 1e-12
     assert "gain_n" not in groups
+
+
+def test_a_part_has_one_interval_in_every_table(tmp_path) -> None:
+    """As many images as hold the part tell its variance, whichever table asks: not all images in one of them."""
+    study = planted(tmp_path, 3, rare=LEAST_IMAGES + 1, least=100)
+    (pair,) = pairs_of(study)
+    assert images_of_part(pair.ours[0], "APl") == LEAST_IMAGES + 1 < IMAGES
+    for name, measure, group in (("size", "APl", "large"), ("crowdedness", "AP_sparse", "sparse")):
+        row = table(study, name).set_index(["method", "group"]).loc["better", group]
+        assert estimated([pair], measure)[0].half == pytest.approx(row.gain_half, rel=1e-9)
+        if name == "size":
+            same = table(study, "metrics").set_index(["method", "measure"]).loc["better", measure]
+            assert (row.AP_half, row.gain_half) == pytest.approx((same.value_half, same.difference_half), rel=1e-9)
+    rare = table(study, "classes").set_index(["method", "class"]).loc["better", "rare"]
+    assert estimated([pair], "AP[rare]")[0].half == pytest.approx(rare.half, rel=1e-9)
 
 
 def test_a_seed_that_the_baseline_lacks_shows_in_the_gain(tmp_path) -> None:

@@ -65,7 +65,7 @@ def answers(tmp_path_factory) -> list[Result]:
     write_study(folder, detectors=("net", "other"), images=60, claims=claims)
     return [
         r
-        for name in ("averages", "differences", "claims", "classes", "summary", "metrics", "aspect_ratio")
+        for name in ("averages", "differences", "claims", "classes", "summary", "metrics", "size", "aspect_ratio")
         for r in ANALYSES[name].run(read_study_record(folder))
     ]
 
@@ -77,6 +77,8 @@ MUTATIONS = {
     "AP of classes": ("classes", lambda f: f.assign(AP=f.AP + 0.2)),
     "gains of classes": ("classes", lambda f: f.assign(difference=-f.difference)),
     "halves": ("metrics", lambda f: f.assign(difference_half=0.0)),
+    "halves of methods": ("metrics", lambda f: f.assign(value_half=1.1 * f.value_half)),
+    "halves by area": ("size", lambda f: f.assign(gain_half=1.1 * f.gain_half)),
     "bold": ("averages", lambda f: f.assign(leads=True)),
     "gains over places": ("summary", lambda f: f.assign(gain=-f.gain)),
     "means over places": ("summary.methods", lambda f: f.assign(mean=f["mean"] + 0.01)),
@@ -103,6 +105,18 @@ def test_two_tables_that_disagree_are_told_with_both_numbers() -> None:
     assert told(differences(0.012, n=2), averages(0.014, n=3)) == []  # means of other seeds, as n says
 
 
+def test_intervals_of_one_number_agree_unless_they_speak_for_others() -> None:
+    """They did not: one table counted the images that hold small objects, the other one all images."""
+    name = ("value of", "APs", "cplid", "net", "ltm")
+    one = Fact(name, 40.0, "A", 3, 13.1, "other seeds and images")
+    other = replace(one, where="B", half=12.7)
+    (line,) = disagreements([one, other])
+    assert "± 13.10" in line and "± 12.70" in line
+    assert disagreements([one, replace(other, half=13.12)]) == []
+    assert disagreements([one, replace(other, population="other seeds, these images")]) == []
+    assert disagreements([one, replace(other, half=float("nan"))]) == []
+
+
 def test_a_claim_is_held_against_the_table_of_differences() -> None:
     assert told(differences(0.012), claims("ltm > iou on AP", 1.2, "not resolvable", half=1.0)) == []
     (other,) = told(differences(0.012), claims("ltm > iou on AP", -1.2, "not resolvable", half=1.0))
@@ -116,8 +130,8 @@ def lines(slope: float) -> Result:
 
 def test_a_slope_over_categories_is_held_against_the_line() -> None:
     claim = "gain of ltm grows with aspect_ratio over categories"
-    assert told(lines(0.023), claims(claim, 2.3, "supported")) == []
-    (other,) = told(lines(0.023), claims(claim, 2.6, "supported"))
+    assert told(lines(0.023), claims(claim, 2.3, "supported", half=1.0)) == []
+    (other,) = told(lines(0.023), claims(claim, 2.6, "supported", half=1.0))
     assert other.startswith("slope over categories of aspect_ratio (cplid, net, ltm, iou)")
     assert told(lines(0.023), claims(f"relative {claim}", 26.0, "supported")) == []
 
@@ -204,6 +218,10 @@ def test_an_interval_says_for_whom_it_speaks_and_on_what_it_rests() -> None:
     ]
     noted = replace(bare, notes=["n: 3 seeds.", "±: half of the 95 % interval for other seeds, these images."])
     assert not list(without_population(noted))
+    both = replace(noted, notes=["n: 3 seeds.", "±: dense: for other seeds and images or other seeds, these images."])
+    assert [line.split(": ")[1] for line in without_population(both)] == [
+        "leaves open for which population its intervals speak"
+    ]
     assert not list(without_population(Table("T", ["half", "n", "population"], [["1.0", "3", "other seeds"]])))
     assert len(list(without_population(Table("T", ["half"], [["1.0"]])))) == 2
     assert not list(without_population(Table("T", ["AP"], [["40.0"]])))

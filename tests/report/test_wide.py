@@ -8,7 +8,7 @@ from hypothesis import given, settings, strategies as st
 
 from assignbench.analysis.result import Result
 from assignbench.report.lint import without_population
-from assignbench.report.wide import MOST_COLUMNS, wide_tables
+from assignbench.report.wide import MOST_COLUMNS, levels_of, wide_tables
 
 PLACE = [("d", "net")]
 
@@ -78,12 +78,48 @@ def test_without_intervals_nobody_is_spoken_for() -> None:
         assert not any("±" in told for told in table.said)
 
 
-def test_intervals_for_different_populations_say_so_by_group() -> None:
-    result = groups(["small", "large"])
-    few = result.frame.population.where(result.frame.group != "large", "other seeds, these images")
-    gain, _ = wide_tables(Result("size", "By area", result.frame.assign(population=few), result.units), PLACE)
+FEW = "other seeds, these images"
+
+
+def told_of(result: Result, few: pd.Series, places=PLACE) -> str:
+    """The sentence on ± of a table of gains whose rows `few` speak for these images alone."""
+    frame = result.frame.assign(population=result.frame.population.mask(few, FEW))
+    gain, _ = wide_tables(Result("size", "By area", frame, result.units), places)
+    assert not list(without_population(gain))
     (told,) = (c for c in gain.constants if c.startswith("±"))
-    assert "small: for other seeds and images" in told and "large: for other seeds, these images" in told
+    return told.removeprefix("±: half of the 95 % interval for ")
+
+
+def test_intervals_for_different_populations_say_which_are_others() -> None:
+    """Only what is not as the most is named: the group, the place, or the method."""
+    result = groups(["small", "large"])
+    assert told_of(result, result.frame.group == "other") == "other seeds and images."
+    assert told_of(result, result.frame.method == "iou") == "other seeds and images."  # of which there is no gain
+    one = (result.frame.group == "large") & (result.frame.method == "mg")
+    assert told_of(result, one) == f"other seeds and images; large of mg: {FEW}."
+    places = [("d", "net"), ("e", "net"), ("e", "wide")]
+    f = (result := groups(["small", "large"], places=places)).frame
+    assert told_of(result, f.group == "large", places) == f"other seeds and images; large: {FEW}."
+    assert told_of(result, (f.group == "large") & (f.data == "d"), places).endswith(f"; large on d: {FEW}.")
+    assert told_of(result, f.data == "d", places) == f"other seeds and images; d: {FEW}."
+    some = (f.group == "large") & (f.detector == "wide") & (f.method == "mg")
+    assert told_of(result, some, places).endswith(f"; large of mg on e with wide: {FEW}.")
+
+
+def test_groups_stand_in_one_order_for_all_places() -> None:
+    """Of which none need hold them all: by their middles, or so that no place has its own turned round."""
+    apart = {("a", "net"): ["1-3", "8-15"], ("b", "net"): ["4-7", "8-15", "16-31"], ("c", "net"): ["1-3", "4-7"]}
+    parts = [groups(names, places=[place]) for place, names in apart.items()]
+    frame = pd.concat([p.frame for p in parts], ignore_index=True)
+    gain, _ = wide_tables(Result("size", "By area", frame, parts[0].units), list(apart))
+    assert [h.split(" ")[0] for h in gain.header if h[0].isdigit()] == ["1-3", "4-7", "8-15", "16-31"]
+    middle = frame.group.map({"1-3": 9.0, "4-7": 5.0, "8-15": 1.0, "16-31": 0.5})
+    gain, _ = wide_tables(Result("size", "By area", frame.assign(middle=middle), parts[0].units), list(apart))
+    assert [h.split(" ")[0] for h in gain.header if h[0].isdigit()] == ["16-31", "8-15", "4-7", "1-3"]
+    names = pd.DataFrame({"data": ["a", "a", "b", "b"], "bin": ["sparse", "dense", "medium", "dense"]})
+    assert levels_of(names, "bin") == ["sparse", "medium", "dense"]
+    turned = pd.DataFrame({"data": ["a", "a", "b", "b"], "bin": ["x", "y", "y", "x"]})
+    assert levels_of(turned, "bin") == ["x", "y"]
 
 
 def test_a_result_without_a_layout_is_left_as_it_is() -> None:
