@@ -48,11 +48,16 @@ class Value:
 
 @dataclass(frozen=True)
 class Layout:
-    """The column whose values become columns, the numbers, and the column by which tables are parted."""
+    """The column whose values become columns, the numbers, and the column by which tables are parted.
+
+    `counted`: the column that says of how many each number is the mean, which stands with each place; a number that is
+    missing is one of too few, as the notes say.
+    """
 
     columns: str
     values: tuple[Value, ...]
     split: str = ""
+    counted: str = ""
 
 
 _GAIN = Value("gain", "gain over the baseline", "gain_half", "verdict", signed=True)
@@ -100,6 +105,7 @@ LAYOUTS: Mapping[str, Layout] = {
             Value("orphans_box", "objects without a prior for the box"),
             Value("disagreement", "priors positive for one task alone"),
         ),
+        counted="objects",
     ),
     "churn": Layout("task", (Value("churn", "positives that were none at the visit before", "churn_half"),)),
     "evolution": Layout(
@@ -165,6 +171,7 @@ class _Wide:
         keys = list(dict.fromkeys(self._key(row) for _, row in frame.iterrows()))
         found = {(row["_place"], self._key(row), str(row[self.layout.columns])): row for _, row in frame.iterrows()}
         bands = list(dict.fromkeys(frame["_place"]))
+        told = {band: f"{band}{self._counts(frame[frame['_place'] == band])}" for band in bands}
         turned = len(self.levels) > MOST_COLUMNS and len(self.levels) >= len(keys)
         lines: list[tuple[str, tuple[str, ...], list[Name]]]
         if turned:
@@ -195,8 +202,8 @@ class _Wide:
             marks=marks,
             owners=[] if turned else [begin[method] for _, begin, _ in lines],
             name="-".join(filter(None, (self.result.key, part.replace(" ", "_"), self.value.column))),
-            constants=self._constants(),
-            bands=[band for band, *_ in lines] if len(bands) > 1 else [],
+            constants=[*self._constants(), *(self._uneven(frame) if len(bands) == 1 else [])],
+            bands=[told[band] for band, *_ in lines] if len(bands) > 1 else [],
             band=band_name(self.places) if len(bands) > 1 else "",
         )
 
@@ -214,7 +221,7 @@ class _Wide:
             return "–"
         number = float(row[self.value.column])
         if not np.isfinite(number):
-            return "n/a"
+            return "–" if self.layout.counted else "n/a"
         text = f"{self.scale * number:{'+' if self.value.signed else ''}.{self.digits}f}"
         half = float(row.get(self.value.half, np.nan)) if self.value.half else np.nan
         return text if np.isnan(half) else f"{text} ± {self.scale * half:.{self.digits}f}"
@@ -230,6 +237,23 @@ class _Wide:
                 count = int(here[column].iloc[0])
                 return f"{level} ({', '.join([*told, f'{count} {column if count != 1 else column[:-1]}'])})"
         return level.replace("_", " ") if self.layout.columns == "factor" else level
+
+    def _counts(self, part: pd.DataFrame) -> str:
+        """Of how many objects the numbers of a place are, column by column; where methods differ, from least to most.
+        "" where its heads say it, or nobody asks.
+        """
+        column = self.layout.counted
+        if column not in part:
+            return ""
+        found = [part[part[self.layout.columns].astype(str) == level][column] for level in self.levels]
+        shown = ["–" if not len(c) else "-".join(f"{int(k)}" for k in dict.fromkeys((c.min(), c.max()))) for c in found]
+        return f" ({column}: {', '.join(shown)})"
+
+    def _uneven(self, frame: pd.DataFrame) -> list[str]:
+        """The counts of the one place where methods differ in them, so that no column's head has room for them."""
+        column = self.layout.counted
+        alike = column not in frame or (frame.groupby(self.layout.columns, observed=True)[column].nunique() < 2).all()
+        return [] if alike else [f"By column{self._counts(frame)}."]
 
     def _unit(self) -> str:
         unit = self.result.units.get(self.value.column, "")

@@ -98,3 +98,20 @@ def test_verdicts_of_few_seeds_and_categories_say_what_they_are() -> None:
         gain, _ = wide_tables(Result("size", "By area", frame.assign(n=seeds), {"AP": "AP", "gain": "AP"}), PLACE)
         assert any(note.startswith(told) for note in gain.notes)
         assert gain.header[1:] == ["disc (aspect ratio 1.0, 10 objects)", "bar (aspect ratio 3.0, 11 objects)"]
+
+
+def test_counts_stand_with_their_place_and_too_few_are_a_dash() -> None:
+    """Of how many objects each column is, place by place; what has no number of them is "–"."""
+    keys = [(d, m, size) for d in ("d", "e") for m in ("iou", "mg") for size in ("0-16 px", "16-32 px")]
+    frame = pd.DataFrame(keys, columns=["data", "method", "size"]).assign(detector="net", orphans_cls=0.25, n=3)
+    frame["objects"] = np.where(frame["size"] == "0-16 px", np.where(frame.data == "e", 4, 90), 200)
+    frame.loc[(frame.method == "mg") & (frame.data == "d"), "objects"] += 1
+    frame.loc[frame.objects < 30, "orphans_cls"] = np.nan
+    (table,) = wide_tables(Result("orphans", "c", frame, {"orphans_cls": "share"}), [("d", "net"), ("e", "net")])
+    assert [band for band, _ in table.parts] == ["d (objects: 90-91, 200-201)", "e (objects: 4, 200)"]
+    assert table.rows[2] == ["iou", "–", "25.0"] and "n: 3 seeds." in table.constants
+    single = frame[(frame.data == "d") & (frame.method == "iou")]
+    (alone,) = wide_tables(Result("orphans", "c", single, {"orphans_cls": "share"}), PLACE)
+    assert alone.header == ["method", "0-16 px (90 objects)", "16-32 px (200 objects)"] and not alone.bands
+    (uneven,) = wide_tables(Result("orphans", "c", frame[frame.data == "d"], {"orphans_cls": "share"}), PLACE)
+    assert "By column (objects: 90-91, 200-201)." in uneven.constants and uneven.header[1:] == ["0-16 px", "16-32 px"]
