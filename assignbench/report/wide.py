@@ -51,13 +51,16 @@ class Layout:
     """The column whose values become columns, the numbers, and the column by which tables are parted.
 
     `counted`: the column that says of how many each number is the mean, which stands with each place; a number that is
-    missing is one of too few, as the notes say.
+    missing is one of too few, as the notes say. `fewest`: the column of what stands beside a missing number, which is
+    one of so few. `ordered`: whether the columns stand in the order of their names, as bins do.
     """
 
     columns: str
     values: tuple[Value, ...]
     split: str = ""
     counted: str = ""
+    fewest: str = ""
+    ordered: bool = False
 
 
 _GAIN = Value("gain", "gain over the baseline", "gain_half", "verdict", signed=True)
@@ -97,7 +100,9 @@ LAYOUTS: Mapping[str, Layout] = {
         ),
         split="by",
     ),
-    "quality.reliability": Layout("bin", (Value("true", "true IoU by predicted IoU", "true_half"),)),
+    "quality.reliability": Layout(
+        "bin", (Value("true", "true IoU by predicted IoU", "true_half"),), fewest="fewest", ordered=True
+    ),
     "orphans": Layout(
         "size",
         (
@@ -156,6 +161,8 @@ class _Wide:
         known = asked[asked[value.column].notna()]
         self.levels = [str(v) for v in dict.fromkeys(known[layout.columns])]
         self.unknown = [str(v) for v in dict.fromkeys(asked[layout.columns]) if str(v) not in self.levels]
+        if layout.ordered:
+            self.levels, self.unknown = sorted(self.levels), sorted(self.unknown)
         self.places = [c for c in PLACES if c in self.frame]
         told = ("method", "baseline", "pair") if value.signed else ("method",)
         self.keys = [k for k in KEYS if k in self.frame and k in told] or ["method"]
@@ -221,7 +228,8 @@ class _Wide:
             return "–"
         number = float(row[self.value.column])
         if not np.isfinite(number):
-            return "–" if self.layout.counted else "n/a"
+            few = self.layout.fewest
+            return f"– ({int(row[few])})" if few in row else "–" if self.layout.counted else "n/a"
         text = f"{self.scale * number:{'+' if self.value.signed else ''}.{self.digits}f}"
         half = float(row.get(self.value.half, np.nan)) if self.value.half else np.nan
         return text if np.isnan(half) else f"{text} ± {self.scale * half:.{self.digits}f}"

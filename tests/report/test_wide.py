@@ -115,3 +115,16 @@ def test_counts_stand_with_their_place_and_too_few_are_a_dash() -> None:
     assert alone.header == ["method", "0-16 px (90 objects)", "16-32 px (200 objects)"] and not alone.bands
     (uneven,) = wide_tables(Result("orphans", "c", frame[frame.data == "d"], {"orphans_cls": "share"}), PLACE)
     assert "By column (objects: 90-91, 200-201)." in uneven.constants and uneven.header[1:] == ["0-16 px", "16-32 px"]
+
+
+def test_bins_stand_in_their_order_and_tell_of_how_few_they_have_no_number() -> None:
+    rows = [
+        ("d", "0.2-0.3", 0.2, 80),
+        ("d", "0.9-1.0", np.nan, 3),
+        ("e", "0.0-0.1", 0.1, 70),
+        ("e", "0.9-1.0", 0.9, 90),
+    ]
+    frame = pd.DataFrame(rows, columns=["data", "bin", "true", "fewest"]).assign(method="paa", detector="net", n=3)
+    (table,) = wide_tables(Result("quality.reliability", "c", frame, {"true": "IoU"}), [("d", "net"), ("e", "net")])
+    assert table.header == ["method", "0.0-0.1", "0.2-0.3", "0.9-1.0"]
+    assert table.rows == [["paa", "–", "0.20", "– (3)"], ["paa", "0.10", "–", "0.90"]]
