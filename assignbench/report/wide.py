@@ -92,13 +92,9 @@ LAYOUTS: Mapping[str, Layout] = {
     "aspect_ratio.categories": Layout("category", (Value("gain", "gain over the baseline", signed=True),)),
     "factors": Layout("factor", (Value("slope", "gain per unit of the factor", "half", "verdict", signed=True),)),
     "factors.groups": Layout("group", (Value("gain", "gain", "gain_half", signed=True),), split="factor"),
+    # Of the two scores the one that NMS and AP sort by; all rows hold the other one too, which is nearly the same.
     "divergence.groups": Layout(
-        "group",
-        (
-            Value("spearman_rank", "Spearman of the ranking score", "spearman_rank_half"),
-            Value("spearman_cls", "Spearman of the class score", "spearman_cls_half"),
-        ),
-        split="by",
+        "group", (Value("spearman_rank", "Spearman of the ranking score", "spearman_rank_half"),), split="by"
     ),
     "quality.reliability": Layout(
         "bin", (Value("true", "true IoU by predicted IoU", "true_half"),), fewest="fewest", ordered=True

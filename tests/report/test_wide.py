@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from hypothesis import given, settings, strategies as st
 
+from assignbench.analysis import StudyRecord
 from assignbench.analysis.result import Result
 from assignbench.report.lint import without_population
+from assignbench.report.sections import tables_of
 from assignbench.report.wide import MOST_COLUMNS, wide_tables
 
 PLACE = [("d", "net")]
@@ -128,3 +132,11 @@ def test_bins_stand_in_their_order_and_tell_of_how_few_they_have_no_number() -> 
     (table,) = wide_tables(Result("quality.reliability", "c", frame, {"true": "IoU"}), [("d", "net"), ("e", "net")])
     assert table.header == ["method", "0.0-0.1", "0.2-0.3", "0.9-1.0"]
     assert table.rows == [["paa", "–", "0.20", "– (3)"], ["paa", "0.10", "–", "0.90"]]
+
+
+def test_of_two_scores_the_page_shows_the_one_that_nms_sorts_by() -> None:
+    frame = groups(["a", "b"]).frame.assign(by="class", spearman_rank=0.2, spearman_cls=0.3)
+    result = Result("divergence.groups", "c", frame, {"spearman_rank": "Spearman", "spearman_cls": "Spearman"})
+    shown, raw = tables_of(StudyRecord(Path("nowhere"), {}, ()), [result])
+    assert [t.caption for t in shown] == ["c, by class: Spearman of the ranking score"]
+    assert {"spearman rank", "spearman cls"} <= set(raw[0].header)
