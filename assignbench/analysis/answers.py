@@ -72,16 +72,22 @@ def _by_place(say: Answer, stem: str = "") -> Answer:
     return said
 
 
-def _range(what: str, column: str, show: str = "{:.2f}", where: Mapping[str, str] | None = None) -> Answer:
-    """From the lowest to the highest method, by their means; `show` prints a number."""
+def _range(
+    what: str, column: str, show: str = "{:.2f}", where: Mapping[str, str] | None = None, weight: str = ""
+) -> Answer:
+    """From the lowest to the highest method, by their means; `show` prints a number, `weight` is the column that says
+    how much a row counts.
+    """
 
     def say(part: pd.DataFrame) -> str:
         for name, value in (where or {}).items():
             part = part[part[name] == value] if name in part else part
         known = part.dropna(subset=[column]) if column in part else part.iloc[:0]
-        means = known.groupby("method", sort=False)[column].mean()
-        if means.empty:
+        if known.empty:
             return ""
+        counts = known[weight] if weight else pd.Series(1.0, known.index)
+        total, count = ((v * counts).groupby(known.method, sort=False).sum() for v in (known[column], 1.0))
+        means = total / count
         low, high = (show.format(v).replace("%", " %") for v in (means.min(), means.max()))
         if len(means) == 1:
             return f"{low} ({means.index[0]})"
@@ -342,7 +348,7 @@ ANSWERS: Mapping[str, Answer] = {
     "positives": _last(
         _range("at the end, the priors that learn an object's class number", "positives", "{:.1f}", _CLASS)
     ),
-    "orphans": _range("the share of objects whose class no prior learns is", "orphans_cls", "{:.0%}"),
+    "orphans": _range("the share of objects whose class no prior learns is", "orphans_cls", "{:.0%}", weight="objects"),
     "churn": _range(
         "the share of positives for the class that were none at the visit before is", "churn", "{:.0%}", _CLASS
     ),

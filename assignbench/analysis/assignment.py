@@ -10,6 +10,7 @@ import pandas as pd
 from assignbench.analysis.base import CellData, StudyRecord, analysis, keys_of
 from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.result import Result
+from assignbench.config.evaluation import LEAST_OBJECTS
 from assignbench.records import CellRecord
 
 BINS = 12
@@ -58,6 +59,7 @@ def _positives(cell: CellRecord) -> pd.DataFrame:
 
 
 SIZES = ((0, 16), (16, 32), (32, 64), (64, 10_000))
+MEANS = ("orphans_cls", "orphans_box", "positives_cls", "positives_box", "disagreement")
 
 
 @analysis(
@@ -67,19 +69,19 @@ SIZES = ((0, 16), (16, 32), (32, 64), (64, 10_000))
     definition=(
         "Orphan: an object without a positive prior for a task. Size is the square root of the box area in network "
         "px. Disagreement: share of an object's priors, over both tasks, that only one task gives it. Mean over the "
-        "objects of the sampled training batches."
+        "objects of the sampled training batches of all seeds, an object counted in every batch that holds it; no mean "
+        "of fewer objects than the study's `least_objects` "
+        f"({LEAST_OBJECTS} unless it says so)."
     ),
 )
 def orphans(study: StudyRecord) -> Result:
-    """data, detector, method, size, objects, orphans_cls, orphans_box, positives_cls, positives_box, disagreement."""
+    """data, detector, method, size, objects, orphans_cls, orphans_box, positives_cls, positives_box, disagreement, n
+    (seeds); the means are NaN where there are fewer objects than the study's least number.
+    """
     units = {"orphans_cls": "share", "orphans_box": "share", "disagreement": "share"}
     units |= {"positives_cls": "priors per object", "positives_box": "priors per object"}
     caption = "Orphans, positives and disagreement by size of the object"
-    parts = []
-    for cell in study.done:
-        table = cell.table("assignments")
-        if len(table):
-            parts.append(table.assign(**{k: v for k, v in keys_of(cell).items() if k != "seed"}))
+    parts = [table.assign(**keys_of(c)) for c in study.done if len(table := c.table("assignments"))]
     if not parts:
         return Result("orphans", caption, pd.DataFrame(), units)
     everything = pd.concat(parts, ignore_index=True)
@@ -89,14 +91,31 @@ def orphans(study: StudyRecord) -> Result:
     everything["orphans_cls"] = (everything.positives_cls == 0).astype(float)
     everything["orphans_box"] = (everything.positives_box == 0).astype(float)
     groups = everything.groupby(["data", "detector", "method", "size"], observed=True, sort=False)
-    columns = ["orphans_cls", "orphans_box", "positives_cls", "positives_box", "disagreement"]
-    found = groups[columns].mean()
+    found = groups[list(MEANS)].mean()
     found.insert(0, "objects", groups.size())
-    order = {m: i for i, m in enumerate(study.methods)}
-    found = found.reset_index().sort_values(
-        ["data", "detector", "size", "method"], key=lambda c: c.map(order) if c.name == "method" else c, kind="stable"
-    )
-    return Result("orphans", caption, found, units)
+    found["n"] = groups.seed.nunique()
+    found = _in_order(found.reset_index(), study)
+    few = found.objects < study.least_objects
+    found.loc[few, list(MEANS)] = np.nan
+    return Result("orphans", caption, found, units, notes=_of_whom(found[few], study.least_objects))
+
+
+def _in_order(found: pd.DataFrame, study: StudyRecord) -> pd.DataFrame:
+    """The rows by place, size and method, in the study's order of places and methods."""
+    places = {place: k for k, place in enumerate(study.places)}
+    place = [places[key] for key in zip(found.data, found.detector, strict=True)]
+    order = found.assign(_place=place, _method=found.method.map({m: k for k, m in enumerate(study.methods)}))
+    return order.sort_values(["_place", "size", "_method"], kind="stable").drop(columns=["_place", "_method"])
+
+
+def _of_whom(few: pd.DataFrame, least: int) -> tuple[str, ...]:
+    """What the means speak for, and why some groups (rows of the table) have none."""
+    told = ["These sampled objects, all seeds together: no interval, and no test rests on it."]
+    groups = few.groupby(["detector", "data", "size"], observed=True, sort=False).objects.max()
+    if len(groups):
+        named = "; ".join(f"{size} of {detector} on {data}: {n}" for (detector, data, size), n in groups.items())
+        told.append(f"No number from fewer than {least} sampled objects ({named}).")
+    return tuple(told)
 
 
 @analysis(

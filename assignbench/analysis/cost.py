@@ -17,6 +17,7 @@ from assignbench.records import CellRecord
 TRAINING, TESTING = "AP, and what training takes", "AP, and what a test image takes"
 AGREE = 0.1  # CPU shares that differ by more, relative to the largest, make times that cannot be compared
 ALONE = 0.9  # of one processor: a cell on a CPU that got less was measured beside other load
+OF_MEANS = "The Pareto front is one of means, not of resolved differences."
 STEP = ("assign_ms", "assign_cpu_ms", "criterion_ms", "criterion_cpu_ms")
 # By the names of summary.json; what is a time has the time of the processor beside it.
 UNITS = {
@@ -148,10 +149,11 @@ def _table(
         if shared.any():
             table["training"] = np.where(shared > 0, "shared", "own")
     parts = cells.groupby(["data", "detector"], sort=False)
-    several = ((place, part) for place, part in parts if part.method.nunique() > 1)
+    several = [(place, part) for place, part in parts if part.method.nunique() > 1]
     why_not = {place: why for place, part in several if (why := incomparable(part.cpu_share.tolist()))}
     table["pareto"] = [_pareto(row, table, why_not, time) for _, row in table.iterrows()]
     told = [f"No Pareto front for {detector} on {data}: {why}." for (data, detector), why in why_not.items()]
+    told += [OF_MEANS] if any(place not in why_not for place, _ in several) else []
     told += _beside_load(records, cells) + (_sizes(records) if key == "cost.test" else [])
     table = table.drop(columns="image_s", errors="ignore")
     return Result(key, f"{caption}, mean over seeds", table, units, notes=tuple(told), folded=_folded(table))

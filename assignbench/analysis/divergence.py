@@ -58,7 +58,8 @@ def summary_of(cell: CellData, rule: Rule) -> dict[str, float | int] | None:
     definition=(
         "Spearman rank correlation between the ranking score of the true class (what NMS sorts by) and the IoU with "
         "the object over the object's candidates, mean over objects (higher is less divergent); pooled: over all "
-        "candidates together; _cls: of the class score alone. Candidates J_k: the priors that MLC's rule gives to the "
+        "candidates together; _cls: of the class score alone, which of the tables by class, size and crowdedness only "
+        "all rows hold. Candidates J_k: the priors that MLC's rule gives to the "
         "object (anchors with IoU ≥ 0.4 or forced; points inside), the same for every method of a detector; or the "
         "predictions with IoU ≥ 0.5, of which the records hold the best by IoU and the best by ranking score, as many "
         "as `candidates` of the study's evaluation says (cut: objects that have more). IoUs are rounded to 1e-6, ties "

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from assignbench.analysis.base import CellData, StudyRecord, analysis
+from assignbench.analysis.estimates import LEAST_SEEDS
 from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.nms import own_precision, replayed_precision
 from assignbench.analysis.result import SEEDS, Result
@@ -16,6 +17,8 @@ from assignbench.measure.precision import mean_over_classes
 from assignbench.measure.ranking import ranking_score
 
 BINS = 10
+# The true IoUs of a bin spread by about 0.2, so that the mean of fewer is uncertain by more than a third of a bin.
+LEAST_BOXES = 50
 GOOD_IOU = 0.5  # a box from this IoU on counts in the error of the predicted one
 Floats = npt.NDArray[np.float64]
 
@@ -49,7 +52,8 @@ def predicts_iou(cell: CellData) -> bool:
     definition=(
         "True IoU: the largest with any object, whatever the classes. Error: mean |predicted − true| over kept "
         "detections with true IoU ≥ 0.5; beside it over the boxes before NMS, and the bias (predicted − true). "
-        "Reliability: mean true IoU of the boxes before NMS in ten bins of the predicted one. Oracle IoU: AP when the "
+        "Reliability: mean true IoU of the boxes before NMS in ten bins of the predicted one, of bins that hold "
+        f"{LEAST_BOXES} boxes in every seed. Oracle IoU: AP when the "
         "true IoU takes the place of the predicted one in the method's ranking score (of cls × IoU for methods without "
         "such a head), through the cell's own NMS, limit and voting; AP_replay: the same without that change."
     ),
@@ -63,15 +67,22 @@ def quality(study: StudyRecord) -> list[Result]:
         errors += [{**cell.keys, **error}] if error else []
         curves += [{**cell.keys, **row} for row in curve]
         oracle += [{**cell.keys, **ideal}] if ideal else []
-    tables = [over_seeds(pd.DataFrame(rows)) if rows else pd.DataFrame() for rows in (errors, curves, oracle)]
+    tables = [over_seeds(pd.DataFrame(rows)) if rows else pd.DataFrame() for rows in (errors, oracle)]
+    reliabilities = mean_curves(pd.DataFrame(curves)) if curves else pd.DataFrame()
     points = {"AP": "AP", "AP_replay": "AP", "AP_oracle": "AP", "room": "AP"}
     ious = {name: "IoU" for name in ("error_kept", "bias_kept", "error_before", "bias_before")}
     ious |= {"boxes_kept": "boxes", "boxes_before": "boxes"}
-    reliable = {"predicted": "IoU", "true": "IoU", "boxes": "boxes"}
+    reliable = {"predicted": "IoU", "true": "IoU", "boxes": "boxes", "fewest": "boxes"}
+    few = len(reliabilities) > 0 and bool((reliabilities.fewest < LEAST_BOXES).any())
+    left_out = (
+        (f"No number where a seed has fewer than {LEAST_BOXES} boxes; in brackets the fewest of any seed.",)
+        if few
+        else ()
+    )
     return [
         Result("quality", "Error of the predicted IoU", tables[0], ious, population=SEEDS),
-        Result("quality.reliability", "Reliability", tables[1], reliable, population=SEEDS),
-        Result("quality.oracle", "AP with the true IoU in the ranking", tables[2], points, population=SEEDS),
+        Result("quality.reliability", "Reliability", reliabilities, reliable, population=SEEDS, notes=left_out),
+        Result("quality.oracle", "AP with the true IoU in the ranking", tables[1], points, population=SEEDS),
     ]
 
 
@@ -115,6 +126,24 @@ def reliability(predicted: Floats, true: Floats) -> list[dict[str, object]]:
             row = {"bin": name, "predicted": float(predicted[mine].mean()), "true": float(true[mine].mean())}
             rows.append({**row, "boxes": float(mine.sum())})
     return rows
+
+
+def mean_curves(curves: pd.DataFrame) -> pd.DataFrame:
+    """Reliability over seeds, of rows per cell and bin: with `fewest`, the least number of boxes that a seed has there.
+
+    No number where these are fewer than `LEAST_BOXES` (a seed without the bin has none), no interval below three seeds.
+    """
+    keys = ["data", "detector", "method"]
+    seeds = curves.groupby(keys, sort=False).seed.nunique()
+    least = curves.groupby([*keys, "bin"], sort=False).boxes.min()
+    table = over_seeds(curves)
+    every = table.n.to_numpy() == seeds.loc[list(table[keys].itertuples(index=False, name=None))].to_numpy()
+    found = least.loc[list(table[[*keys, "bin"]].itertuples(index=False, name=None))].to_numpy()
+    table["fewest"] = np.where(every, found, 0).astype(int)
+    halves = ["predicted_half", "true_half"]
+    table.loc[table.fewest < LEAST_BOXES, ["predicted", "true", *halves]] = np.nan
+    table.loc[table.n < LEAST_SEEDS, halves] = np.nan
+    return table
 
 
 def _oracle(cell: CellData, boxes: pd.DataFrame, true: Floats) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +19,7 @@ from assignbench.report.numbers import difference
 from assignbench.report.tables import Table, banded, interval_note, seeds_note, tidy_table, without_constants
 
 READ = "evaluation."  # how a trained network is read, which a study may change for one method
+LEAK = "images are training images too"  # what a note on the data says where a split holds pictures of the other one
 LONGEST = 400  # characters of a cell's reason
 PAIR_WORDS = {"assigner": "assigner alone", "recipe": "recipe", "import": "not known", "": "–"}
 
@@ -139,7 +140,20 @@ def fairness(study: StudyRecord) -> tuple[str, bool]:
     read = [k for k in keys if k.startswith(READ)]
     if read:
         told += f" Some methods are read differently, which makes their pairs ones of recipes: {', '.join(read)}."
-    return told, False
+    return " ".join(filter(None, (told, tuned_alike(study)))), False
+
+
+def tuned_alike(study: StudyRecord) -> str:
+    """Whether the methods were tuned, and alike, in a sentence; "" for the cells of a sweep, which tune them."""
+    if study.split == "val":
+        return ""
+    found = tuning(study)
+    if found is None:
+        return "No setting was tuned here: each method has the values of its paper or of the study file."
+    return (
+        f"Tuned alike: each method took the best of the same {len(found.settings)} settings of "
+        f"{', '.join(found.sweep)} on the validation split; nothing else was tuned here."
+    )
 
 
 def sharing(study: StudyRecord) -> str:
@@ -161,12 +175,13 @@ def sharing(study: StudyRecord) -> str:
 
 
 def warnings(study: StudyRecord) -> list[str]:
-    """What a reader must know first: what of imported files counts in no number, claims that a printed table leaves
-    out, cells that were damaged, and cells that were made from other inputs than those of now, why, and which of these
-    were accepted.
+    """What a reader must know first: test images that were trained on, what of imported files counts in no number,
+    claims that a printed table leaves out, cells that were damaged, and cells that were made from other inputs than
+    those of now, why, and which of these were accepted.
     """
     damaged = [c.reason for c in study.cells if c.state == "damaged"] + [reason for _, reason in study.unreadable]
-    lines = [f"Left out: {one}." for one in study.about.get("left_out") or []]
+    lines = [f"{note}." for note in data_notes(study) if LEAK in note]
+    lines += [f"Left out: {one}." for one in study.about.get("left_out") or []]
     lines += [f"{one}." for one in claims_elsewhere(study)]
     lines += [f"Damaged and left out: {reason}." for reason in damaged]
     if study.split == "val":
@@ -191,8 +206,12 @@ def claims_elsewhere(study: StudyRecord) -> list[str]:
 
 def made_on(study: StudyRecord) -> str:
     """The days on which the cells were trained, from their records; "" where none says it."""
-    days = sorted({str(c.environment["date"]) for c in study.cells if c.environment.get("date")})
-    return " to ".join(dict.fromkeys((days[0], days[-1]))) if days else ""
+    return _days([str(c.environment["date"]) for c in study.cells if c.environment.get("date")])
+
+
+def _days(dates: Sequence[str]) -> str:
+    """From the first to the last of them; "" of none."""
+    return " to ".join(dict.fromkeys((min(dates), max(dates)))) if dates else ""
 
 
 def cell_table(study: StudyRecord) -> Table:
@@ -226,25 +245,28 @@ def data_notes(study: StudyRecord) -> list[str]:
 
 
 def environment_table(study: StudyRecord) -> Table:
-    """What the cells ran on, and below what their detectors started from; cells that agree share a row."""
-    rows: dict[tuple[str, ...], int] = {}
+    """What the cells ran on, and below what their detectors started from; cells that agree but for the day share a
+    row.
+    """
+    rows: dict[tuple[str, ...], list[str]] = {}  # the day of every cell
     begun: dict[str, None] = {}
     for cell in study.cells:
         e = cell.environment
         if "device_name" not in e:  # not started, or imported
             continue
         row = (
+            cell.config.data.name,
             f"{e['device_name']} ({e['device']}, {e['threads']} thread{'s' if e['threads'] != 1 else ''})",
             f"python {e['python']}, torch {e['torch']}, torchvision {e['torchvision']}",
-            str(e["date"]),
             *(_split(e["data"][split]) for split in ("train", "test")),
         )
-        rows[row] = rows.get(row, 0) + 1
+        rows.setdefault(row, []).append(str(e["date"]))
         detector = cell.config.detector
         if isinstance(detector, DetectorConfig):
             begun[f"{detector.label} {'; '.join(t for t in (detector.beginning, detector.warning) if t)}."] = None
-    header = ["cells", "device", "versions", "date", "training data", "test data"]
-    return Table("What the cells ran on", header, [[str(n), *r] for r, n in rows.items()], list(begun))
+    header = ["data", "cells", "device", "versions", "date", "training data", "test data"]
+    lines = [[r[0], str(len(dates)), *r[1:3], _days(dates), *r[3:]] for r, dates in rows.items()]
+    return Table("What the cells ran on", header, lines, list(begun))
 
 
 def _split(data: Mapping[str, object]) -> str:

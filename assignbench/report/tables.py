@@ -16,6 +16,7 @@ from assignbench.analysis.estimates import LEAST_SEEDS
 from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.power import smallest_told
 from assignbench.analysis.result import SEEDS, Result
+from assignbench.analysis.verdicts import NOT_COMPARED
 from assignbench.report.numbers import (
     ONE_SEED,
     PRINTED,
@@ -324,7 +325,7 @@ CONSTANTS: Mapping[str, Callable[[Any], str]] = {
     "pair": lambda v: {"assigner": "Pairs differ in the assigner alone."}.get(v, f"pair: {v}."),
     "unit": lambda v: f"In {v}.",
     "kind": lambda v: f"NMS: {v}.",
-    "pareto": lambda v: {"not compared": "No Pareto front, as the notes say."}.get(v, f"pareto: {v}."),
+    "pareto": lambda v: "" if v == NOT_COMPARED else f"pareto: {v}.",  # of which the notes say why
     "gain_population": lambda v: f"± of gains: for {v}.",
     "difference_population": lambda v: f"± of differences: for {v}.",
     "gain_n": lambda v: f"n of gains: {v} seeds.",

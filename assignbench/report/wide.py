@@ -50,11 +50,19 @@ class Value:
 
 @dataclass(frozen=True)
 class Layout:
-    """The column whose values become columns, the numbers, and the column by which tables are parted."""
+    """The column whose values become columns, the numbers, and the column by which tables are parted.
+
+    `counted`: the column that says of how many each number is the mean, which stands with each place; a number that is
+    missing is one of too few, as the notes say. `fewest`: the column of what stands beside a missing number, which is
+    one of so few. `ordered`: whether the columns stand in the order of their names, as bins do.
+    """
 
     columns: str
     values: tuple[Value, ...]
     split: str = ""
+    counted: str = ""
+    fewest: str = ""
+    ordered: bool = False
 
 
 _GAIN = Value("gain", "gain over the baseline", "gain_half", "verdict", signed=True)
@@ -86,15 +94,13 @@ LAYOUTS: Mapping[str, Layout] = {
     "aspect_ratio.categories": Layout("category", (Value("gain", "gain over the baseline", signed=True),)),
     "factors": Layout("factor", (Value("slope", "gain per unit of the factor", "half", "verdict", signed=True),)),
     "factors.groups": Layout("group", (Value("gain", "gain", "gain_half", signed=True),), split="factor"),
+    # Of the two scores the one that NMS and AP sort by; all rows hold the other one too, which is nearly the same.
     "divergence.groups": Layout(
-        "group",
-        (
-            Value("spearman_rank", "Spearman of the ranking score", "spearman_rank_half"),
-            Value("spearman_cls", "Spearman of the class score", "spearman_cls_half"),
-        ),
-        split="by",
+        "group", (Value("spearman_rank", "Spearman of the ranking score", "spearman_rank_half"),), split="by"
     ),
-    "quality.reliability": Layout("bin", (Value("true", "true IoU by predicted IoU", "true_half"),)),
+    "quality.reliability": Layout(
+        "bin", (Value("true", "true IoU by predicted IoU", "true_half"),), fewest="fewest", ordered=True
+    ),
     "orphans": Layout(
         "size",
         (
@@ -102,6 +108,7 @@ LAYOUTS: Mapping[str, Layout] = {
             Value("orphans_box", "objects without a prior for the box"),
             Value("disagreement", "priors positive for one task alone"),
         ),
+        counted="objects",
     ),
     "churn": Layout("task", (Value("churn", "positives that were none at the visit before", "churn_half"),)),
     "evolution": Layout(
@@ -194,6 +201,8 @@ class _Wide:
         known = asked[asked[value.column].notna()]
         self.levels = levels_of(known, layout.columns)
         self.unknown = [v for v in levels_of(asked, layout.columns) if v not in self.levels]
+        if layout.ordered:
+            self.levels, self.unknown = sorted(self.levels), sorted(self.unknown)
         self.places = [c for c in PLACES if c in self.frame]
         told = ("method", "baseline", "pair") if value.signed else ("method",)
         self.keys = [k for k in KEYS if k in self.frame and k in told] or ["method"]
@@ -209,6 +218,7 @@ class _Wide:
         keys = list(dict.fromkeys(self._key(row) for _, row in frame.iterrows()))
         found = {(row["_place"], self._key(row), str(row[self.layout.columns])): row for _, row in frame.iterrows()}
         bands = list(dict.fromkeys(frame["_place"]))
+        told = {band: f"{band}{self._counts(frame[frame['_place'] == band])}" for band in bands}
         turned = len(self.levels) > MOST_COLUMNS and len(self.levels) >= len(keys)
         lines: list[tuple[str, tuple[str, ...], list[Name]]]
         if turned:
@@ -239,8 +249,8 @@ class _Wide:
             marks=marks,
             owners=[] if turned else [begin[method] for _, begin, _ in lines],
             name="-".join(filter(None, (self.result.key, part.replace(" ", "_"), self.value.column))),
-            constants=self._constants(),
-            bands=[band for band, *_ in lines] if len(bands) > 1 else [],
+            constants=[*self._constants(), *(self._uneven(frame) if len(bands) == 1 else [])],
+            bands=[told[band] for band, *_ in lines] if len(bands) > 1 else [],
             band=band_name(self.places) if len(bands) > 1 else "",
         )
 
@@ -258,7 +268,8 @@ class _Wide:
             return "–"
         number = float(row[self.value.column])
         if not np.isfinite(number):
-            return "n/a"
+            few = self.layout.fewest
+            return f"– ({int(row[few])})" if few in row else "–" if self.layout.counted else "n/a"
         text = f"{self.scale * number:{'+' if self.value.signed else ''}.{self.digits}f}"
         half = float(row.get(self.value.half, np.nan)) if self.value.half else np.nan
         return text if np.isnan(half) else f"{text} ± {self.scale * half:.{self.digits}f}"
@@ -274,6 +285,23 @@ class _Wide:
                 count = int(here[column].iloc[0])
                 return f"{level} ({', '.join([*told, f'{count} {column if count != 1 else column[:-1]}'])})"
         return level.replace("_", " ") if self.layout.columns == "factor" else level
+
+    def _counts(self, part: pd.DataFrame) -> str:
+        """Of how many objects the numbers of a place are, column by column; where methods differ, from least to most.
+        "" where its heads say it, or nobody asks.
+        """
+        column = self.layout.counted
+        if column not in part:
+            return ""
+        found = [part[part[self.layout.columns].astype(str) == level][column] for level in self.levels]
+        shown = ["–" if not len(c) else "-".join(f"{int(k)}" for k in dict.fromkeys((c.min(), c.max()))) for c in found]
+        return f" ({column}: {', '.join(shown)})"
+
+    def _uneven(self, frame: pd.DataFrame) -> list[str]:
+        """The counts of the one place where methods differ in them, so that no column's head has room for them."""
+        column = self.layout.counted
+        alike = column not in frame or (frame.groupby(self.layout.columns, observed=True)[column].nunique() < 2).all()
+        return [] if alike else [f"By column{self._counts(frame)}."]
 
     def _unit(self) -> str:
         unit = self.result.units.get(self.value.column, "")

@@ -72,6 +72,13 @@ def test_a_range_over_methods_is_no_difference() -> None:
     assert told("divergence", [{**r, "spearman_rank": np.nan} for r in rows]) == ""
 
 
+def test_a_share_of_objects_counts_every_object_once() -> None:
+    """Not every group of sizes: 10 of 100 small objects and none of 300 large ones are 2.5 per cent of them."""
+    rows = [{"method": "a", "objects": 100, "orphans_cls": 0.1}, {"method": "a", "objects": 300, "orphans_cls": 0.0}]
+    rows += [{"method": "b", "objects": 4, "orphans_cls": np.nan}, {"method": "b", "objects": 50, "orphans_cls": 0.4}]
+    assert told("orphans", rows).endswith(" is between 2 % (a) and 40 % (b).")
+
+
 def test_measures_that_go_the_other_way_are_named() -> None:
     def row(measure: str, difference: float, better: str = "more") -> dict[str, object]:
         return {"method": "b", "measure": measure, "better": better, "difference": difference}

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from assignbench.analysis import ANALYSES, Result, read_study_record
+from assignbench.analysis.cost import OF_MEANS
 from assignbench.analysis.verdicts import NOT_COMPARED
 from assignbench.records import read_json, write_json
+from assignbench.report.tables import result_table
 from tests.report.written import write_study
 
 
@@ -43,11 +45,13 @@ def test_the_front_is_drawn_only_where_shares_agree(tmp_path, shares, told) -> N
     if told:
         assert set(table.pareto) == {NOT_COMPARED}
         assert "No Pareto front for slim on scenes" in result.notes[0] and told in " ".join(result.notes)
+        printed = result_table(result)
+        assert sum("Pareto" in said for said in printed.said) == 1 and "pareto" not in printed.header
     else:
         assert (
             set(table.pareto) <= {"yes", ""}
             and "yes" in set(table.pareto)
-            and not any("Pareto" in n for n in result.notes)
+            and [n for n in result.notes if "Pareto" in n] == [OF_MEANS]
         )
     for method, share in shares.items():
         if share is not None:
@@ -75,7 +79,10 @@ def test_a_test_image_has_its_own_table_and_front(tmp_path) -> None:
     assert table.pareto.to_dict() == {"iou": "yes", "mutual_guidance": "yes", "paa": ""}
     assert table.fps.to_dict() == {"iou": 50.0, "mutual_guidance": 40.0, "paa": 40.0}
     assert (table.parameters_M == 0.3).all() and (table.trained_M == 0.299).all()
-    assert testing.notes == ("gflops at 96 x 96 px on scenes (height x width).",)
+    assert testing.notes == (
+        OF_MEANS,
+        "gflops at 96 x 96 px on scenes (height x width).",
+    )
     hours = training.frame.set_index("method")
     assert (hours.train_h == hours.train_s / 3600).all()
     assert training.folded == ("assign_cpu_ms", "criterion_cpu_ms", "train_h")  # it took minutes

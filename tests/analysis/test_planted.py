@@ -12,7 +12,7 @@ from assignbench.analysis.divergence import summarise
 from assignbench.analysis.lines import fitted_line, slope
 from assignbench.analysis.nms import THRESHOLDS
 from assignbench.analysis.parts import STANDARD_AREAS, area_groups, image_groups, object_groups
-from assignbench.analysis.quality import reliability
+from assignbench.analysis.quality import mean_curves, reliability
 from assignbench.measure.correlation import rank_correlation
 from assignbench.measure.groups import CROWDING, PER_IMAGE
 from assignbench.records import CellRecord
@@ -213,6 +213,24 @@ def test_iou_prediction_by_hand(tmp_path) -> None:
     assert row.error_kept == pytest.approx(0.5 / 3) and row.bias_kept == pytest.approx(-0.1 / 3)
     rows = {r["bin"]: r for r in reliability(np.array([0.81, 0.89, 0.2]), np.array([0.7, 0.9, 0.1]))}
     assert rows["0.8-0.9"]["true"] == pytest.approx(0.8) and rows["0.2-0.3"]["boxes"] == 1
+
+
+def test_reliability_rests_on_enough_boxes_of_every_seed() -> None:
+    """A bin that one seed does not fill, or does not have, has no number; below three seeds there is no interval."""
+    boxes = {"0.5-0.6": (50, 60, 70), "0.6-0.7": (49, 500, 500), "0.7-0.8": (900, 900, None)}
+    rows = [
+        {"seed": seed, "bin": name, "predicted": 0.1 * seed, "true": 0.1 * seed, "boxes": float(count)}
+        for name, counts in boxes.items()
+        for seed, count in enumerate(counts)
+        if count is not None
+    ]
+    keys = {"data": "d", "detector": "net", "method": "paa"}
+    table = mean_curves(pd.DataFrame(rows).assign(**keys)).set_index("bin")
+    assert table.fewest.to_dict() == {"0.5-0.6": 50, "0.6-0.7": 49, "0.7-0.8": 0}
+    assert table.true["0.5-0.6"] == pytest.approx(0.1) and table.true_half["0.5-0.6"] > 0
+    assert table.loc[["0.6-0.7", "0.7-0.8"], ["predicted", "true", "true_half"]].isna().all(axis=None)
+    two = mean_curves(pd.DataFrame([r for r in rows if r["seed"] < 2]).assign(**keys)).set_index("bin")
+    assert two.true["0.7-0.8"] == pytest.approx(0.05) and two.true_half.isna().all() and (two.n == 2).all()
 
 
 def test_oracle_iou_ranks_the_exact_box_first(tmp_path) -> None:

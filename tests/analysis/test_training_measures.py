@@ -46,11 +46,30 @@ def test_by_hand(tmp_path) -> None:
 def test_they_are_what_the_tables_say(tmp_path) -> None:
     cell = trained(tmp_path)
     study = study_of(tmp_path, ("iou",))
+    study.about["least_objects"] = 1
     churn = ANALYSES["churn"].run(study)[0].frame.set_index("task").churn
     assert [measured(cell, f"churn_{task}") for task in churn.index] == pytest.approx(churn.tolist())
     orphans = ANALYSES["orphans"].run(study)[0].frame
     told = [np.average(orphans[name], weights=orphans.objects) for name in ("orphans_cls", "orphans_box")]
     assert [measured(cell, "orphans_cls"), measured(cell, "orphans_box")] == pytest.approx(told)
+
+
+def test_orphans_of_few_objects_have_no_number_and_places_keep_their_order(tmp_path) -> None:
+    """Two objects are told of, not averaged; methods stand in the study's order."""
+    for method in ("zeta", "alpha"):
+        for seed in (0, 1):
+            trained(tmp_path, method, seed)
+    study = study_of(tmp_path, ("zeta", "alpha"))
+    result = ANALYSES["orphans"].run(study)[0]
+    frame = result.frame
+    assert frame.method.tolist() == ["zeta", "alpha"] and frame.objects.tolist() == [4, 4] and (frame.n == 2).all()
+    assert frame[["orphans_cls", "orphans_box", "positives_cls", "disagreement"]].isna().all(axis=None)
+    assert result.notes[0].startswith("These sampled objects, all seeds together")
+    assert result.notes[1].startswith("No number from fewer than 30 sampled objects (0-16 px of ")
+    assert result.notes[1].endswith(": 4).")
+    study.about["least_objects"] = 4
+    enough = ANALYSES["orphans"].run(study)[0]
+    assert enough.frame.orphans_cls.tolist() == [0.5, 0.5] and len(enough.notes) == 1
 
 
 @pytest.mark.parametrize(

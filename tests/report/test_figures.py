@@ -129,3 +129,13 @@ def test_captions_of_differences_promise_only_what_is_drawn(study) -> None:
     bare = table.assign(half=np.nan, seeds_half=np.nan)
     (none,) = FIGURES["differences"](study, {**found, "differences": bare})
     assert "interval" not in none.caption and " line " not in none.caption
+
+
+def test_a_bin_of_few_boxes_has_no_point(study) -> None:
+    rows = [(0.55, 0.5), (0.65, 0.6), (np.nan, np.nan)]
+    keys = {"data": "scenes", "detector": "slim", "method": "paa"}
+    table = pd.DataFrame(rows, columns=["predicted", "true"]).assign(**keys)
+    with looks(study.methods):
+        (one,) = FIGURES["quality.reliability"](study, {"quality.reliability": table})
+    assert one.figure.axes[0].lines[0].get_xdata().tolist() == [0.55, 0.65]
+    assert "where a bin holds 50 boxes in every seed" in one.caption

@@ -10,16 +10,19 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from assignbench.analysis import ANALYSES, Analysis, Result, read_study_record
 from assignbench.config import MethodConfig
+from assignbench.data.base import DetectionData
+from assignbench.data.overlap import overlap_notes
 from assignbench.errors import InputError
 from assignbench.records import read_json, write_json
 from assignbench.report import build_report, publish_report
 from assignbench.report.figures import FIGURES
 from assignbench.report.kept import Kept
-from assignbench.report.opening import fairness
+from assignbench.report.opening import environment_table, fairness, warnings
 from assignbench.report.page import write_report
 from tests.report.written import METHODS, write_study
 
@@ -188,6 +191,51 @@ def test_a_difference_of_data_is_called_unfair(tmp_path) -> None:
     environment["data"]["train"]["fingerprint"] = "other"
     write_json(cell / "environment.json", environment)
     assert "UNFAIR" in (build_report(study).parent / "report.md").read_text()
+
+
+def test_cells_that_differ_in_their_day_alone_share_a_row(tmp_path) -> None:
+    """The study's own name of the data stands first, whatever the files of its splits are called."""
+
+    def alter(folder: Path) -> None:
+        about = read_json(folder / "environment.json")
+        day = "2026-01-03" if "-paa-" in folder.name else "2026-01-01"
+        write_json(folder / "environment.json", {**about, "date": day})
+
+    study = read_study_record(write_study(tmp_path, seeds=1, images=6, alter=alter))
+    table = environment_table(study)
+    assert table.header[:2] == ["data", "cells"] and len(table.rows) == 1
+    assert table.rows[0][:2] == ["scenes", "3"] and table.rows[0][4] == "2026-01-01 to 2026-01-03"
+
+
+def test_pictures_of_both_splits_are_told_of_first(tmp_path) -> None:
+    """The sentence of `overlap_notes` is found, once however many cells have it."""
+    paths = tuple(tmp_path / f"{i}.jpg" for i in range(2))
+    for path in paths:
+        path.write_bytes(b"picture")
+    train, test = (DetectionData("s", "p", ("a",), [], lambda index: np.zeros((1, 1, 3)), files=(p,)) for p in paths)
+    notes = overlap_notes(train, test, lambda path: "same")
+
+    def alter(folder: Path) -> None:
+        about = read_json(folder / "environment.json")
+        about["data"] = {**about["data"], "test": {**about["data"]["test"], "notes": [*notes, "something else"]}}
+        write_json(folder / "environment.json", about)
+
+    study = read_study_record(write_study(tmp_path / "s", seeds=1, images=6, alter=alter))
+    (told,) = warnings(study)
+    assert told.startswith("scenes: 1 of 1 test images are training images too, e.g. ") and told.endswith("method.")
+
+
+def test_the_page_says_whether_recipes_were_tuned(tmp_path) -> None:
+    study = read_study_record(write_study(tmp_path, seeds=1, images=6))
+    assert " No setting was tuned here: each method has the values of its paper or of the study" in fairness(study)[0]
+    settings = [{"schedule.lr": 0.01}, {"schedule.lr": 0.02}]
+    rows = [{"method": m, "setting": s, "cells": 1, "mean": 0.5} for m in study.methods for s in settings]
+    found = {"version": "1", "split": "val", "metric": "AP", "seeds": [9], "sweep": {"schedule.lr": [0.01, 0.02]}}
+    found |= {"cells": [], "rows": rows, "chosen": {m: settings[0] for m in study.methods}, "at_end": {}}
+    study.about["tuned"] = found
+    assert "Tuned alike: each method took the best of the same 2 settings of schedule.lr on the" in fairness(study)[0]
+    study.about.update(imported=True, tuned=None)
+    assert "tuned" not in fairness(study)[0]
 
 
 THIRD = """

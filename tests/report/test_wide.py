@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from hypothesis import given, settings, strategies as st
 
+from assignbench.analysis import StudyRecord
 from assignbench.analysis.result import Result
 from assignbench.report.lint import without_population
+from assignbench.report.sections import tables_of
 from assignbench.report.wide import MOST_COLUMNS, levels_of, wide_tables
 
 PLACE = [("d", "net")]
@@ -134,3 +138,41 @@ def test_verdicts_of_few_seeds_and_categories_say_what_they_are() -> None:
         gain, _ = wide_tables(Result("size", "By area", frame.assign(n=seeds), {"AP": "AP", "gain": "AP"}), PLACE)
         assert any(note.startswith(told) for note in gain.notes)
         assert gain.header[1:] == ["disc (aspect ratio 1.0, 10 objects)", "bar (aspect ratio 3.0, 11 objects)"]
+
+
+def test_counts_stand_with_their_place_and_too_few_are_a_dash() -> None:
+    """Of how many objects each column is, place by place; what has no number of them is "–"."""
+    keys = [(d, m, size) for d in ("d", "e") for m in ("iou", "mg") for size in ("0-16 px", "16-32 px")]
+    frame = pd.DataFrame(keys, columns=["data", "method", "size"]).assign(detector="net", orphans_cls=0.25, n=3)
+    frame["objects"] = np.where(frame["size"] == "0-16 px", np.where(frame.data == "e", 4, 90), 200)
+    frame.loc[(frame.method == "mg") & (frame.data == "d"), "objects"] += 1
+    frame.loc[frame.objects < 30, "orphans_cls"] = np.nan
+    (table,) = wide_tables(Result("orphans", "c", frame, {"orphans_cls": "share"}), [("d", "net"), ("e", "net")])
+    assert [band for band, _ in table.parts] == ["d (objects: 90-91, 200-201)", "e (objects: 4, 200)"]
+    assert table.rows[2] == ["iou", "–", "25.0"] and "n: 3 seeds." in table.constants
+    single = frame[(frame.data == "d") & (frame.method == "iou")]
+    (alone,) = wide_tables(Result("orphans", "c", single, {"orphans_cls": "share"}), PLACE)
+    assert alone.header == ["method", "0-16 px (90 objects)", "16-32 px (200 objects)"] and not alone.bands
+    (uneven,) = wide_tables(Result("orphans", "c", frame[frame.data == "d"], {"orphans_cls": "share"}), PLACE)
+    assert "By column (objects: 90-91, 200-201)." in uneven.constants and uneven.header[1:] == ["0-16 px", "16-32 px"]
+
+
+def test_bins_stand_in_their_order_and_tell_of_how_few_they_have_no_number() -> None:
+    rows = [
+        ("d", "0.2-0.3", 0.2, 80),
+        ("d", "0.9-1.0", np.nan, 3),
+        ("e", "0.0-0.1", 0.1, 70),
+        ("e", "0.9-1.0", 0.9, 90),
+    ]
+    frame = pd.DataFrame(rows, columns=["data", "bin", "true", "fewest"]).assign(method="paa", detector="net", n=3)
+    (table,) = wide_tables(Result("quality.reliability", "c", frame, {"true": "IoU"}), [("d", "net"), ("e", "net")])
+    assert table.header == ["method", "0.0-0.1", "0.2-0.3", "0.9-1.0"]
+    assert table.rows == [["paa", "–", "0.20", "– (3)"], ["paa", "0.10", "–", "0.90"]]
+
+
+def test_of_two_scores_the_page_shows_the_one_that_nms_sorts_by() -> None:
+    frame = groups(["a", "b"]).frame.assign(by="class", spearman_rank=0.2, spearman_cls=0.3)
+    result = Result("divergence.groups", "c", frame, {"spearman_rank": "Spearman", "spearman_cls": "Spearman"})
+    shown, raw = tables_of(StudyRecord(Path("nowhere"), {}, ()), [result])
+    assert [t.caption for t in shown] == ["c, by class: Spearman of the ranking score"]
+    assert {"spearman rank", "spearman cls"} <= set(raw[0].header)
