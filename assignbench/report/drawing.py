@@ -16,6 +16,9 @@ from assignbench.report.style import AMBER, BLUE, GREEN, RED, WHITE, plain
 Floats = npt.NDArray[np.float64]
 CELLS = 64  # of a heat map each way, at most
 SHARP = 256  # pixels of a grid of colours each way, about
+LABEL = "label of a box"  # how a picture knows these texts from others
+POINTS = 5  # of their letters
+WIDE, HIGH = 0.62, 1.3  # of a letter, and of a line with its paper, in sizes of the letters
 # What the colours of assigned priors say.
 KINDS = (("cls and box", GREEN), ("cls alone", AMBER), ("box alone", BLUE))
 
@@ -79,11 +82,31 @@ def corner_text(ax: Axes, text: str) -> None:
 
 
 def draw_box(ax: Axes, box: Sequence[float], edge: str, text: str, style: str = "-") -> None:
-    """A box with a label, plain text, above it; none without a text."""
+    """A box with a label, plain text, above it; none without a text, nor where it would cover another box's label: of
+    boxes that are drawn by their scores the highest one keeps it.
+    """
     x1, y1, x2, y2 = box
     ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, ec=edge, lw=1.1, ls=style))
-    if not text:
+    at = x1, max(y1, 2)
+    taken = [_extent(ax, *t.get_position(), t.get_text()) for t in ax.texts if t.get_gid() == LABEL]
+    if not text or any(_meet(_extent(ax, *at, plain(text)), other) for other in taken):
         return
     paper = {"fc": edge, "alpha": 0.85, "lw": 0, "pad": 0.6}
     ink = "black" if edge == WHITE else "white"
-    ax.text(x1, max(y1, 2), plain(text), fontsize=5, color=ink, va="bottom", bbox=paper, clip_on=True)
+    ax.text(*at, plain(text), fontsize=POINTS, color=ink, va="bottom", bbox=paper, clip_on=True, gid=LABEL)
+
+
+def _extent(ax: Axes, x: float, y: float, text: str) -> tuple[float, float, float, float]:
+    """About where a label that begins at (x, y) lies, as x1, y1, x2, y2 in px of the picture: nothing is drawn for it,
+    since to measure a text takes longer than to write it.
+    """
+    of_figure, whole = ax.get_position(), np.asarray(ax.figure.bbox.size) / ax.figure.dpi
+    spans = abs(np.subtract(*ax.get_xlim())), abs(np.subtract(*ax.get_ylim()))
+    # A picture keeps its shape: the tighter of the two ways.
+    scale = 72 * min(side * inches / span for side, inches, span in zip(of_figure.size, whole, spans, strict=True))
+    return x, y - HIGH * POINTS / scale, x + WIDE * POINTS * len(text) / scale, y
+
+
+def _meet(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether two boxes x1, y1, x2, y2 overlap."""
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

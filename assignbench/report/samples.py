@@ -305,7 +305,8 @@ def _confident(study: StudyRecord, ours: CellRecord, theirs: CellRecord, place: 
         beside(line[0], of)
     drawn: set[str] = set()
     for above, below, path in zip(*axes, files, strict=True):
-        mine, other = (t[t.image_id == int(path.stem)] for t in sure)
+        # By their scores: the highest keeps its label.
+        mine, other = (t[t.image_id == int(path.stem)].sort_values("score", ascending=False) for t in sure)
         edges = [BLUE if known else RED for known in _same(mine, other)]
         drawn |= {*edges, *([BLUE] if len(other) else [])}
         for ax, table, colours in ((above, other, [BLUE] * len(other)), (below, mine, edges)):

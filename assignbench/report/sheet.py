@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,37 +34,52 @@ def difference_sheet(
     Green: matched at IoU 0.5; dashed red: not; what is found of an image is a mean over IoU thresholds. Small images
     are enlarged.
     """
-    save(difference_figure(first, second, images, pixels), path)
+    shown = [
+        Compared(first, second, int(i.image_id), str(i.name), i.first, i.second) for i in images.itertuples(index=False)
+    ]
+    save(difference_figure(shown, pixels), path)
     return path
 
 
-def difference_figure(
-    first: CellData, second: CellData, images: pd.DataFrame, pixels: Callable[[int], npt.NDArray[np.uint8]]
-) -> Figure:
-    """The figure of `difference_sheet`."""
-    shape = first.images.set_index("image_id").loc[images.image_id]
+@dataclass(frozen=True)
+class Compared:
+    """An image of two cells, and what each of them finds of it, as a share of its objects."""
+
+    first: CellData
+    second: CellData
+    image_id: int
+    name: str
+    found_first: float
+    found_second: float
+
+
+def difference_figure(shown: Sequence[Compared], pixels: Callable[[int], npt.NDArray[np.uint8]]) -> Figure:
+    """The figure of `difference_sheet`: a row per image, of the same two cells or of others."""
+    shape = pd.concat([one.first.images[one.first.images.image_id == one.image_id] for one in shown])
     wide = float(np.clip(ENLARGED * shape.width.min() / DPI, 3.0, 4.5))
     figure, axes = panels(
-        3 * len(images), columns=3, size=(wide, 0.55 + wide * float((shape.height / shape.width).max()))
+        3 * len(shown), columns=3, size=(wide, 0.55 + wide * float((shape.height / shape.width).max()))
     )
-    for row, about in enumerate(images.itertuples()):
-        image_id = int(about.image_id)
-        canvas = pixels(image_id)
-        objects = first.objects[(first.objects.image_id == image_id) & ~first.objects.crowd]
+    finished(figure, (PICTURES[0], 0.55))  # before labels are placed, whose room depends on it
+    for row, about in enumerate(shown):
+        canvas = pixels(about.image_id)
+        first = about.first
+        objects = first.objects[(first.objects.image_id == about.image_id) & ~first.objects.crowd]
         truth = axes[3 * row]
-        more = f"{100 * about.difference:+.0f}".replace("-", "\u2212")
+        more = f"{100 * (about.found_second - about.found_first):+.0f}".replace("-", "\u2212")
         picture(truth, canvas, f"{about.name} ({more} %)")
         for o in objects.itertuples():
             draw_box(truth, (o.x1, o.y1, o.x2, o.y2), WHITE, first.classes[int(o.label)])
-        for column, (cell, score) in enumerate(((first, about.first), (second, about.second)), start=1):
+        cells = ((first, about.found_first), (about.second, about.found_second))
+        for column, (cell, score) in enumerate(cells, start=1):
             ax = axes[3 * row + column]
             picture(ax, canvas, "")  # the title has two lines: a method's name may be long
             ax.set_title(f"{plain(cell.keys['method'])}\n{100 * score:.0f} % found (IoU .50-.95)")
-            _detections(ax, cell, image_id, len(objects))
+            _detections(ax, cell, about.image_id, len(objects))
     kinds = ((GREEN, "-", "right at IoU 0.5"), (RED, "--", "matches no object at IoU 0.5"))
     handles = [Line2D([], [], color=edge, ls=line, lw=2, label=text) for edge, line, text in kinds]
     figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncol=len(kinds), fontsize=10)
-    return finished(figure, (PICTURES[0], 0.55))
+    return figure
 
 
 def _detections(ax: Axes, cell: CellData, image_id: int, count: int) -> None:

@@ -7,14 +7,21 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from assignbench.analysis import ANALYSES, read_study_record
 from assignbench.analysis.cost import NOT_COMPARED
+from assignbench.analysis.images import image_differences
+from assignbench.report.drawing import _extent, corner_text, draw_box
 from assignbench.report.figures import FIGURES
+from assignbench.report.figures.curves import curve_figure
+from assignbench.report.figures.images import LEAST, MOST_ROWS, _chosen
 from assignbench.report.figures.positives import ALIKE
 from assignbench.report.hues import looks
 from assignbench.report.leading import leading
 from assignbench.report.samples import COLOURS, lost_and_gained
+from assignbench.report.scenes import picture_grid
+from assignbench.report.style import RED, picture
 from tests.report.written import write_study
 
 
@@ -107,16 +114,59 @@ def test_times_that_a_load_made_are_not_plotted(study) -> None:
     assert "Nothing is outlined" in other.caption and "processor" not in other.caption
 
 
-def test_images_are_those_of_the_table_where_they_were_recorded(study) -> None:
-    """Of the leading method; no image on which nothing differs; what is not shown is told of."""
+def test_images_are_those_on_which_any_pair_differs_most(study) -> None:
+    """Both ends of every pair first, by their size; nothing below 5 per cent; what is not shown is told of."""
     (result,) = ANALYSES["images"].run(study)
-    table = result.frame
-    for one in FIGURES["images"](study, {"images": table}):
-        assert leading(study)[0] in (one.caption or one.told)
+    cells = {c.keys["method"]: c for c in study.data() if c.keys["detector"] == "slim" and c.config.seed == 0}
+    pairs = [(cells["iou"], cells[m]) for m in ("mutual_guidance", "paa")]
+    shown = _chosen(pairs, range(100))
+    sizes = [abs(one.found_second - one.found_first) for one in shown]
+    assert len(shown) == MOST_ROWS and min(sizes) >= LEAST and {one.first.keys["method"] for one in shown} == {"iou"}
+    extremes = {(ours.keys["method"], i) for theirs, ours in pairs for i in _ends(theirs, ours)}
+    first = [(one.second.keys["method"], one.image_id) for one in shown[: len(extremes)]]
+    assert set(first) == extremes and sizes[: len(extremes)] == sorted(sizes[: len(extremes)], reverse=True)
+    assert _chosen(pairs, ()) == []
+    for one in FIGURES["images"](study, {"images": result.frame}):
         if one.figure is not None:
             titles = [ax.get_title() for ax in one.figure.axes]
-            assert not any("(+0 %)" in t or "(-0 %)" in t for t in titles)
-            assert all("(IoU .50-.95)" in t for t in titles[1::3])
+            found = [abs(int(t.split("(")[1].split(" %")[0].replace("\u2212", "-"))) for t in titles[::3] if t]
+            assert found and min(found) >= 5 and all("(IoU .50-.95)" in t for t in titles[1::3])
+
+
+def _ends(first, second) -> list[int]:
+    """The image that gains most and the one that loses most."""
+    table = image_differences(first, second)
+    table = table[table.difference.abs() >= LEAST]
+    found = [table.difference.idxmax()] if table.difference.max() > 0 else []
+    found += [table.difference.idxmin()] if table.difference.min() < 0 else []
+    return table.image_id[found].tolist()
+
+
+@pytest.mark.parametrize("lowest", [0.5, 0.05, 1e-4, 1e-8])
+def test_labels_of_a_logarithmic_axis_keep_apart(lowest) -> None:
+    """Also where a loss falls by many decades: a label is 9 points high."""
+    steps = np.arange(20)
+    rows = {"term": "loss", "method": "iou", "seed": 0, "step": steps, "value": np.geomspace(1.0, lowest, 20)}
+    ax = curve_figure(pd.DataFrame(rows), ["iou"]).axes[0]
+    low, high = ax.get_ylim()
+    places = [np.log10(t / low) / np.log10(high / low) for t in ax.yaxis.get_major_locator()() if low <= t <= high]
+    points = 72 * ax.get_position().height * ax.figure.get_size_inches()[1]
+    assert len(places) > 1 and (np.diff(places) * points).min() > 9
+
+
+def test_a_label_covers_no_other_one() -> None:
+    """The first that is drawn, of the highest score, keeps its label; boxes are drawn all the same."""
+    figure, ((ax,),) = picture_grid(1, [3.0], 3.0)
+    picture(ax, np.zeros((100, 100, 3), np.uint8), "")
+    corner_text(ax, "a note")
+    for k, box in enumerate([(10, 20, 30, 30), (12, 21, 40, 40), (10, 60, 30, 80)]):
+        draw_box(ax, box, RED, f"disc 0.{9 - k}0")
+    labels = [t for t in ax.texts if t.get_text().startswith("disc")]
+    assert [t.get_text() for t in labels] == ["disc 0.90", "disc 0.70"] and len(ax.patches) == 3
+    for text in labels:  # what is reckoned is not less than what is drawn
+        drawn = text.get_window_extent(FigureCanvasAgg(figure).get_renderer()).transformed(ax.transData.inverted())
+        x1, _, x2, _ = _extent(ax, *text.get_position(), text.get_text())
+        assert x2 - x1 >= drawn.width
 
 
 def test_captions_of_differences_promise_only_what_is_drawn(study) -> None:
