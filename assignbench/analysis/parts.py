@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from assignbench.analysis import measures
+from assignbench.analysis import measures, trends
 from assignbench.analysis.base import CellData, StudyRecord
 from assignbench.analysis.curves_by_group import (
     NUMBERS,
@@ -21,8 +21,8 @@ from assignbench.analysis.curves_by_group import (
 )
 from assignbench.analysis.estimates import Estimate, Floats, Measured, estimates
 from assignbench.analysis.pairs import Pair, over_pairs, pairs_of
-from assignbench.analysis.trends import LEAST_BASE
 from assignbench.analysis.verdicts import with_verdicts
+from assignbench.config.evaluation import LEAST_OBJECTS
 from assignbench.measure.coco import AREAS
 from assignbench.measure.groups import Grouping, group_precision
 from assignbench.measure.precision import average_precision
@@ -30,9 +30,10 @@ from assignbench.measure.precision import average_precision
 INTERVALS = (
     "±: 95 % interval for the population that the table names: with one trained model for other test images, with "
     f"several for other seeds and other test images. Where fewer than {measures.LEAST_IMAGES} images hold such an "
-    "object, nothing is said about other images, and nothing is tested. A relative gain is over the baseline's AP, "
-    f"where that has {100 * LEAST_BASE:g} points at least. Verdicts: of the gains, after Holm's correction over all "
-    "groups and methods of the table; three seeds are needed."
+    "object, nothing is said about other images, and nothing is tested. A group of fewer objects than the study's "
+    f"`least_objects` ({LEAST_OBJECTS} unless it says so) or in fewer than {trends.LEAST_IMAGES} images has no number. "
+    f"A relative gain is over the baseline's AP, where that has {100 * trends.LEAST_BASE:g} points at least. Verdicts: "
+    "of the gains, after Holm's correction over all groups and methods of the table; three seeds are needed."
 )
 Key = tuple[str, str, str]  # data set, detector, method
 STANDARD_AREAS = {"small": AREAS["s"], "medium": AREAS["m"], "large": AREAS["l"]}
@@ -187,22 +188,39 @@ def part_table(study: StudyRecord, parts_of: Parts) -> pd.DataFrame:
     """
     cells = by_method(study)
     parts = {key: parts_of(next(iter(of_method.values()))) for key, of_method in cells.items()}
+    few = {(key, p.name): too_few(p, study.least_objects) for key, mine in parts.items() for p in mine}
     named = {(p.data, p.detector, p.method): p for p in pairs_of(study)}
     pairs = {key: p for key, p in named.items() if p.seeds}
-    rows = {(key, part.name): _head(key, part, named.get(key)) for key in cells for part in parts[key]}
+    rows = {
+        (key, part.name): _head(key, part, named.get(key), few[key, part.name], len(cells[key]))
+        for key in cells
+        for part in parts[key]
+    }
     for name in dict.fromkeys(p.name for mine in parts.values() for p in mine):
-        here = {key: part for key, mine in parts.items() for part in mine if part.name == name}
+        here = {key: part for key, mine in parts.items() for part in mine if part.name == name and not few[key, name]}
         for key, row in _reached(here, cells).items():
             rows[key, name] |= row
         for key, row in _gained(here, {k: pairs[k] for k in here if k in pairs}).items():
             rows[key, name] |= row
-    table = pd.DataFrame(list(rows.values()))
+    table = pd.DataFrame(list(rows.values())).rename(columns={"untestable": "reason"})
     return without_repeats(_judged(table) if "gain" in table else table, "gain")
+
+
+def too_few(part: Part, least: int) -> str:
+    """What a part holds where that is too little for any number: fewer objects than `least`, or too few images, as for
+    trends; "" where it is enough, and where there is nothing (n/a).
+    """
+    objects = int(part.about["objects"])
+    by_image = "images" in part.about
+    told = {f"{part.images} image{'s' * (part.images != 1)}": part.images < trends.LEAST_IMAGES}
+    told |= {f"{objects} object{'s' * (objects != 1)}": objects < least}
+    small = [words for words, few in told.items() if few and objects]
+    return "" if not small else small[0] if by_image else small[-1]
 
 
 def _judged(table: pd.DataFrame) -> pd.DataFrame:
     """The table with p_holm and verdict, "" where a row has no baseline: one family of tests."""
-    judged = with_verdicts(table.assign(untestable=table.untestable.fillna("")), "gain")
+    judged = with_verdicts(table.assign(untestable=table.reason.fillna("")), "gain").drop(columns="reason")
     judged = judged.assign(verdict=judged.verdict.where(judged.baseline != "", ""))
     return judged.rename(columns={"untestable": "reason"})
 
@@ -218,12 +236,18 @@ def without_repeats(table: pd.DataFrame, name: str) -> pd.DataFrame:
     return table[[c for c in table if not table[c].eq("").all()]]
 
 
-def _head(key: Key, part: Part, pair: Pair | None) -> dict[str, object]:
-    """What a row is about; a baseline is named also where nothing can be compared with it."""
+def _head(key: Key, part: Part, pair: Pair | None, few: str, seeds: int) -> dict[str, object]:
+    """What a row is about; a baseline is named also where nothing can be compared with it, or the part holds too `few`
+    objects for any number.
+    """
     row: dict[str, object] = dict(zip(("data", "detector", "method"), key, strict=True))
     row |= {"baseline": pair.baseline if pair else "", "pair": pair.kind if pair else ""}
-    row["untestable"] = pair.untestable if pair else ""
-    return {**row, "group": part.name, **part.about}
+    row["untestable"] = (pair.untestable or few) if pair else ""
+    row |= {"group": part.name, **part.about, "too_few": few}
+    if few:
+        row |= dict.fromkeys((n for name in NUMBERS for n in (name, f"{name}_half")), np.nan)
+        row |= {"n": seeds, "population": ""}
+    return row
 
 
 def _reached(parts: Mapping[Key, Part], cells: Mapping[Key, Mapping[int, CellData]]) -> dict[Key, dict[str, object]]:
@@ -248,7 +272,7 @@ def _gained(parts: Mapping[Key, Part], pairs: Mapping[Key, Pair]) -> dict[Key, d
         base = theirs.mean(axis=1, keepdims=True)
         gain = ours - theirs
         own.append(sampled(gain, part.images))
-        enough = (base > 0) & (base[0] >= LEAST_BASE)
+        enough = (base > 0) & (base[0] >= trends.LEAST_BASE)
         share = np.divide(gain, base, out=np.full_like(gain, np.nan), where=enough)
         relative.append(sampled(share, part.images))
     rows: dict[Key, dict[str, object]] = {}

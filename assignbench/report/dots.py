@@ -17,6 +17,7 @@ from assignbench.report.style import plain
 Floats = npt.NDArray[np.float64]
 FAR = 3.0  # a point this many times the others' range away from them, and an interval this much longer, is cut off
 MARGIN = 0.08  # of the range, beyond the outermost dot or interval
+LEAST_SPAN = 0.05  # of an axis of times, of the longest of them
 SIZE = 6.5  # points of a dot: below six, markers look alike
 
 
@@ -37,6 +38,18 @@ def free_limits(values: Floats, halves: Floats | None = None) -> tuple[float, fl
     reach = np.where(half <= longest, half, usual) if longest > 0 else half
     low, high = float((value - reach)[inner].min()), float((value + reach)[inner].max())
     room = MARGIN * (high - low) or 0.05 * max(abs(high), 1e-9)
+    return low - room, high + room
+
+
+def timed_limits(times: Floats) -> tuple[float, float]:
+    """The ends of an axis for times [N], which may be NaN: at least `LEAST_SPAN` of the longest lies between them, so
+    that times which are all but the same look so. (0, 1) for nothing.
+    """
+    known = times[np.isfinite(times)]
+    if not len(known):
+        return 0.0, 1.0
+    low, high = float(known.min()), float(known.max())
+    room = max(MARGIN * (high - low), (LEAST_SPAN * abs(high) - (high - low)) / 2) or 0.5
     return low - room, high + room
 
 

@@ -22,6 +22,7 @@ from assignbench.report.style import (
     present,
     titled,
 )
+from assignbench.report.tables import short_places
 
 Panel = Callable[[Axes, pd.DataFrame, list[str]], None]
 
@@ -102,7 +103,7 @@ def gain_drawn(
     shown = table[table.gain.notna()] if "gain" in table else table.head(0)
     if shown.empty:
         return Drawn(name, caption, None, told=f"No gain by {of} can be shown: no method has a gain in any group.")
-    caption = f"{caption}{intervals(shown, groups, 'gain')}{without(shown, groups)}"
+    caption = f"{caption}{intervals(shown, groups, 'gain')}{without(table, groups, 'gain')}"
     return Drawn(name, caption, per_place(shown, study.methods, gain_dots(groups, of)))
 
 
@@ -132,7 +133,18 @@ def intervals(table: pd.DataFrame, groups: Sequence[str], value: str) -> str:
     return f", with its 95 % interval.{''.join(told)}"
 
 
-def without(table: pd.DataFrame, groups: Sequence[str]) -> str:
-    """A sentence on the groups of which nothing is shown; "" where there is something of each."""
-    empty = [g for g in groups if g not in set(table.group)]
-    return f" Nothing is known of {', '.join(empty)}: too few objects or none." if empty else ""
+def without(table: pd.DataFrame, groups: Sequence[str], value: str) -> str:
+    """Sentences on the groups that are not drawn: those that hold too few objects, and where, and those of which
+    nothing is known anywhere; "" where there is something of each.
+    """
+    few = table[table.too_few != ""] if "too_few" in table else table.head(0)
+    several = len(table.groupby(["data", "detector"])) > 1
+    names = [
+        f"{group} ({held}{f' on {place}' if several else ''})"
+        for group, held, place in zip(few.group, few.get("too_few", ()), short_places(few), strict=True)
+    ]
+    told = [f" Not drawn: {', '.join(dict.fromkeys(names))}."] if names else []
+    there = set(table[table[value].notna()].group) | set(few.group)
+    empty = [g for g in groups if g not in there]
+    told += [f" Nothing is known of {', '.join(empty)}: too few objects or none."] if empty else []
+    return "".join(told)

@@ -268,6 +268,15 @@ def place_names(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
     return [", ".join(row) if all(row) else "" for row in zip(*told, strict=True)]
 
 
+def short_places(frame: pd.DataFrame, columns: Sequence[str] = PLACES) -> list[str]:
+    """The place of every row within a sentence: its data set, with the detector where there are several on it."""
+    if set(columns) != set(PLACES):
+        return place_names(frame, columns) if columns else [""] * len(frame)
+    several = frame.groupby("data", sort=False).detector.transform("nunique") > 1
+    told = zip(frame.data, frame.detector, several, strict=True)
+    return [f"{data} with {detector}" if many else str(data) for data, detector, many in told]
+
+
 def _level(column: str, value: str) -> str:
     """A value that says what it is of: a number alone does not."""
     return f"{column.replace('_', ' ')} {value}" if value.replace(".", "", 1).isdigit() else value

@@ -6,7 +6,7 @@ Which Results are laid out how is found by their keys; the rows as they were sta
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -27,12 +27,14 @@ from assignbench.report.tables import (
     interval_note,
     place_names,
     seeds_note,
+    short_places,
     without_constants,
 )
 
 MOST_COLUMNS = 6  # of groups; more of them, and more than methods, are rows, and the methods columns
 PERCENTS = ("points", "AP")  # units of numbers that lie in 0..100 already
 Name = tuple[str, tuple[str, ...], str]  # of a number: its place, its method, its group
+_COUNTED = ("",)  # in place of a method: a row of counts
 WORDS: Mapping[str, Mark] = {HIGHER: "up", LOWER: "down"}
 
 
@@ -52,15 +54,13 @@ class Value:
 class Layout:
     """The column whose values become columns, the numbers, and the column by which tables are parted.
 
-    `counted`: the column that says of how many each number is the mean, which stands with each place; a number that is
-    missing is one of too few, as the notes say. `fewest`: the column of what stands beside a missing number, which is
-    one of so few. `ordered`: whether the columns stand in the order of their names, as bins do.
+    `fewest`: the column of what stands beside a missing number, which is one of so few. `ordered`: whether the columns
+    stand in the order of their names, as bins do.
     """
 
     columns: str
     values: tuple[Value, ...]
     split: str = ""
-    counted: str = ""
     fewest: str = ""
     ordered: bool = False
 
@@ -108,7 +108,7 @@ LAYOUTS: Mapping[str, Layout] = {
             Value("orphans_box", "objects without a prior for the box"),
             Value("disagreement", "priors positive for one task alone"),
         ),
-        counted="objects",
+        fewest="objects",
     ),
     "churn": Layout("task", (Value("churn", "positives that were none at the visit before", "churn_half"),)),
     "evolution": Layout(
@@ -171,15 +171,6 @@ def _merged(orders: Sequence[Sequence[str]]) -> list[str]:
     return found
 
 
-def _short_places(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
-    """The place of every row within a sentence: its data set, with the detector where there are several on it."""
-    if set(columns) != set(PLACES):
-        return place_names(frame, columns) if columns else [""] * len(frame)
-    several = frame.groupby("data", sort=False).detector.transform("nunique") > 1
-    told = zip(frame.data, frame.detector, several, strict=True)
-    return [f"{data} with {detector}" if many else str(data) for data, detector, many in told]
-
-
 def _start(name: str) -> float:
     """The number that a range begins with: 4 of "4-7"; infinite where it begins with none."""
     number = re.match(r"-?\d+(\.\d+)?", name)
@@ -218,16 +209,17 @@ class _Wide:
         keys = list(dict.fromkeys(self._key(row) for _, row in frame.iterrows()))
         found = {(row["_place"], self._key(row), str(row[self.layout.columns])): row for _, row in frame.iterrows()}
         bands = list(dict.fromkeys(frame["_place"]))
-        told = {band: f"{band}{self._counts(frame[frame['_place'] == band])}" for band in bands}
         turned = len(self.levels) > MOST_COLUMNS and len(self.levels) >= len(keys)
+        counts = {} if turned else self._counts(frame)
         lines: list[tuple[str, tuple[str, ...], list[Name]]]
         if turned:
             head = [self.layout.columns.replace("_", " "), *(BESIDE.join(key) for key in keys)]
             lines = [(band, (level,), [(band, key, level) for key in keys]) for band in bands for level in self.levels]
         else:
-            head = [*self.keys, *map(self._head, self.levels)]
-            lines = [(band, key, [(band, key, level) for level in self.levels]) for band in bands for key in keys]
-        lines = [line for line in lines if any(name in found for name in line[2])]
+            head = [*self.keys, *(self._head(level, self.frame, counted=not counts) for level in self.levels)]
+            ordered = [(band, key) for band in bands for key in ([_COUNTED] if counts else []) + keys]
+            lines = [(band, key, [(band, key, level) for level in self.levels]) for band, key in ordered]
+        lines = [line for line in lines if line[1] == _COUNTED or any(name in found for name in line[2])]
         first = 1 if turned else len(self.keys)
         marks = {
             (i, j): mark
@@ -235,24 +227,49 @@ class _Wide:
             for j, name in enumerate(names, start=first)
             if name in found and (mark := self._mark(found[name]))
         }
-        method = self.keys.index("method")
+        rows = []
+        for band, begin, names in lines:
+            if begin == _COUNTED:
+                rows.append(counts[band])
+            elif turned:
+                here = frame[frame["_place"] == band]
+                rows.append([self._head(begin[0], here), *self._cells(names, found)])
+            else:
+                rows.append([*begin, *self._cells(names, found)])
         return Table(
             f"{self.result.caption}{f', by {part}' if part else ''}: {self.value.title}{self._unit()}",
             head,
-            [
-                [*map(self._head, begin), *self._cells(names, found)]
-                if turned
-                else [*begin, *self._cells(names, found)]
-                for _, begin, names in lines
-            ],
+            rows,
             self._notes(bool(marks)),
             marks=marks,
-            owners=[] if turned else [begin[method] for _, begin, _ in lines],
+            owners=[] if turned else self._owners(begin for _, begin, _ in lines),
             name="-".join(filter(None, (self.result.key, part.replace(" ", "_"), self.value.column))),
-            constants=[*self._constants(), *(self._uneven(frame) if len(bands) == 1 else [])],
-            bands=[told[band] for band, *_ in lines] if len(bands) > 1 else [],
+            constants=self._constants(),
+            bands=[band for band, *_ in lines] if len(bands) > 1 else [],
             band=band_name(self.places) if len(bands) > 1 else "",
         )
+
+    def _owners(self, begins: Iterable[tuple[str, ...]]) -> list[str]:
+        """The method of each row; "" of a row of counts."""
+        method = self.keys.index("method")
+        return ["" if begin == _COUNTED else begin[method] for begin in begins]
+
+    def _counts(self, frame: pd.DataFrame) -> dict[str, list[str]]:
+        """By place a row of how many images or objects each group holds there, from least to most where methods differ
+        in it; none where the heads say it, since it is the same at all places.
+        """
+        column, groups = self._counted(), frame[self.layout.columns].astype(str)
+        if not column or all(frame[groups == v][column].nunique() == 1 for v in self.levels):
+            return {}
+        held = frame.groupby(["_place", groups], sort=False)[column].agg(["min", "max"]).astype(int).astype(str)
+        shown = {name: "-".join(dict.fromkeys(ends)) for name, *ends in held.itertuples()}
+        begin = [column, *[""] * (len(self.keys) - 1)]
+        return {band: [*begin, *(shown.get((band, v), "–") for v in self.levels)] for band in frame["_place"].unique()}
+
+    def _counted(self) -> str:
+        """What a group is counted in, of the columns that the rows have."""
+        known = (c for c in ("images", "objects") if c in self.frame and self.frame[c].notna().all())
+        return next(known, "")
 
     def _key(self, row: pd.Series) -> tuple[str, ...]:
         return tuple("–" if row[k] == "" else str(row[k]) for k in self.keys)
@@ -268,40 +285,27 @@ class _Wide:
             return "–"
         number = float(row[self.value.column])
         if not np.isfinite(number):
-            few = self.layout.fewest
-            return f"– ({int(row[few])})" if few in row else "–" if self.layout.counted else "n/a"
+            few = row.get("too_few")
+            if isinstance(few, str) and few:
+                return f"– ({few})"
+            return f"– ({int(row[self.layout.fewest])})" if self.layout.fewest in row else "n/a"
         text = f"{self.scale * number:{'+' if self.value.signed else ''}.{self.digits}f}"
         half = float(row.get(self.value.half, np.nan)) if self.value.half else np.nan
         return text if np.isnan(half) else f"{text} ± {self.scale * half:.{self.digits}f}"
 
-    def _head(self, level: str) -> str:
-        """A group's name, with what of it is the same for all methods: its mean aspect ratio, its images or objects."""
-        here = self.frame[self.frame[self.layout.columns].astype(str) == level]
+    def _head(self, level: str, frame: pd.DataFrame, *, counted: bool = True) -> str:
+        """A group's name, with what of it is the same in all rows of the frame: its mean aspect ratio, its images or
+        objects (if they are `counted` here).
+        """
+        here = frame[frame[self.layout.columns].astype(str) == level]
         told = []
         if "aspect_ratio" in here and here.aspect_ratio.nunique() == 1:
             told.append(f"aspect ratio {here.aspect_ratio.iloc[0]:.1f}")
-        for column in ("images", "objects"):
-            if column in here and here[column].nunique() == 1:
-                count = int(here[column].iloc[0])
-                return f"{level} ({', '.join([*told, f'{count} {column if count != 1 else column[:-1]}'])})"
+        column = self._counted()
+        if counted and column and here[column].nunique() == 1:
+            count = int(here[column].iloc[0])
+            return f"{level} ({', '.join([*told, f'{count} {column if count != 1 else column[:-1]}'])})"
         return level.replace("_", " ") if self.layout.columns == "factor" else level
-
-    def _counts(self, part: pd.DataFrame) -> str:
-        """Of how many objects the numbers of a place are, column by column; where methods differ, from least to most.
-        "" where its heads say it, or nobody asks.
-        """
-        column = self.layout.counted
-        if column not in part:
-            return ""
-        found = [part[part[self.layout.columns].astype(str) == level][column] for level in self.levels]
-        shown = ["–" if not len(c) else "-".join(f"{int(k)}" for k in dict.fromkeys((c.min(), c.max()))) for c in found]
-        return f" ({column}: {', '.join(shown)})"
-
-    def _uneven(self, frame: pd.DataFrame) -> list[str]:
-        """The counts of the one place where methods differ in them, so that no column's head has room for them."""
-        column = self.layout.counted
-        alike = column not in frame or (frame.groupby(self.layout.columns, observed=True)[column].nunique() < 2).all()
-        return [] if alike else [f"By column{self._counts(frame)}."]
 
     def _unit(self) -> str:
         unit = self.result.units.get(self.value.column, "")
@@ -322,7 +326,7 @@ class _Wide:
 
     def _notes(self, marked: bool) -> list[str]:
         """What stands below the table: its verdicts, and the groups of which it has no number."""
-        unknown = ", ".join(map(self._head, self.unknown))
+        unknown = ", ".join(self._head(level, self.frame) for level in self.unknown)
         return [*self._verdicts(marked), *([f"No number for any method: {unknown}."] if unknown else [])]
 
     def _verdicts(self, marked: bool) -> list[str]:
@@ -343,7 +347,7 @@ class _Wide:
         told = self.asked[self.asked[self.value.half].notna()]
         words = told[column].fillna("")
         words = words.where(words != "", told.get("population", "")).rename("words")
-        told = told.assign(words=words, place=_short_places(told, self.places))
+        told = told.assign(words=words, place=short_places(told, self.places))
         told = told[told.words.fillna("") != ""]
         if told.empty:
             return []

@@ -11,6 +11,8 @@ from assignbench.analysis.base import StudyRecord
 from assignbench.analysis.measures import LEAST_IMAGES, bootstrap, images_of_part, whole
 from assignbench.analysis.metrics import ALWAYS, ERRORS
 from assignbench.analysis.pairs import estimated, pairs_of
+from assignbench.analysis.parts import Part, too_few
+from assignbench.config.evaluation import LEAST_OBJECTS
 from assignbench.measure.matching import BOX
 from assignbench.measure.precision import average_precision
 from assignbench.records import write_json
@@ -119,6 +121,7 @@ def test_a_part_has_one_interval_in_every_table(tmp_path) -> None:
     """As many images as hold the part tell its variance, whichever table asks: not all images in one of them."""
     study = planted(tmp_path, 3, rare=LEAST_IMAGES + 1, least=100)
     (pair,) = pairs_of(study)
+    study.about["least_objects"] = LEAST_IMAGES
     assert images_of_part(pair.ours[0], "APl") == LEAST_IMAGES + 1 < IMAGES
     for name, measure, group in (("size", "APl", "large"), ("crowdedness", "AP_sparse", "sparse")):
         row = table(study, name).set_index(["method", "group"]).loc["better", group]
@@ -130,12 +133,38 @@ def test_a_part_has_one_interval_in_every_table(tmp_path) -> None:
     assert estimated([pair], "AP[rare]")[0].half == pytest.approx(rare.half, rel=1e-9)
 
 
+@pytest.mark.parametrize("name", ["size", "crowdedness"])
+def test_a_group_of_few_objects_has_no_number_and_no_test(three, name) -> None:
+    """It is in no family either: the other groups are corrected for each other alone."""
+    found = ANALYSES[name].run(three)
+    groups, behind = found[0].frame, {r.key: r.frame for r in found}[f"{name}.p"]
+    few = groups[(groups.objects > 0) & (groups.objects < LEAST_OBJECTS)]
+    assert len(few) and few[["AP", "AP_half", "gain", "gain_half", "relative_gain"]].isna().all(axis=None)
+    assert (few.too_few == few.objects.astype(str) + " objects").all()
+    told = few[few.method == "better"]
+    assert (told.verdict == "not testable").all() and (told.reason == told.too_few).all()
+    assert not set(few.group) & set(behind.group) and (behind.p_holm <= len(behind) * behind.p + 1e-12).all()
+    others = groups[groups.objects >= LEAST_OBJECTS]
+    assert len(others) and others[["AP", "AP_half"]].notna().all(axis=None) and (others.too_few == "").all()
+
+
+def test_what_a_part_holds_too_little_of() -> None:
+    """Objects first where the group is of objects, images first where it is of images; nothing is not too little."""
+
+    def told(held: int, **about: int) -> str:
+        return too_few(Part("g", about, held, curve=None, judge=None), LEAST_OBJECTS)  # type: ignore[arg-type]
+
+    assert [told(9, objects=5), told(2, objects=1), told(9, objects=90)] == ["5 objects", "1 object", "9 images"]
+    assert [told(3, images=3, objects=16), told(40, images=40, objects=20)] == ["3 images", "20 objects"]
+    assert [told(0, objects=0), told(30, objects=30)] == ["", ""]
+
+
 def test_a_seed_that_the_baseline_lacks_shows_in_the_gain(tmp_path) -> None:
     planted(tmp_path, 2)
     shutil.rmtree(tmp_path / "net-base-planted-seed1")
     groups = table(study_of(tmp_path, ("base", "better")), "crowdedness")
     ours = groups[groups.method == "better"]
-    assert (ours.n == 2).all() and (ours.gain_n == "1").all()
+    assert (ours.n == 2).all() and (ours.gain_n[ours.too_few == ""] == "1").all()
     for name in ("classes", "metrics"):
         mine = table(study_of(tmp_path, ("base", "better")), name).query("method == 'better'")
         assert (mine.n == 2).all() and (mine.difference_n == "1").all()

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from assignbench.report.dots import Scale, free_limits, method_dots
+from assignbench.report.dots import Scale, free_limits, method_dots, timed_limits
 from assignbench.report.hues import marker, style
 from assignbench.report.panels import gain_dots, intervals, per_place
 
@@ -127,3 +127,16 @@ def test_a_place_without_a_gain_says_so(gains) -> None:
     gain_dots(["u"], "groups")(ax, pd.DataFrame({"method": ["a"], "group": ["u"], **gains}), ["a"])
     assert [t.get_text() for t in ax.texts] == ["no gain to show here"] and not ax.axison
     plt.close("all")
+
+
+@pytest.mark.parametrize("times", [[1000.0, 1003.0], [5.0], [1.0, 1.0, 1.02], [10.0, 400.0]])
+def test_an_axis_of_times_shows_no_difference_where_there_is_hardly_any(times) -> None:
+    low, high = timed_limits(np.array([*times, np.nan]))
+    assert low < min(times) and max(times) < high
+    assert high - low >= 0.0499 * max(times)
+
+
+def test_an_axis_of_times_that_differ_keeps_to_them() -> None:
+    low, high = timed_limits(np.array([100.0, 200.0]))
+    assert 90 < low < 100 and 200 < high < 210
+    assert timed_limits(np.array([np.nan])) == (0.0, 1.0)

@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from assignbench.analysis import ANALYSES, read_study_record
 from assignbench.analysis.cost import NOT_COMPARED
 from assignbench.analysis.images import image_differences
+from assignbench.assigners.mean_max import mean_max_rows
 from assignbench.report.drawing import _extent, corner_text, draw_box
 from assignbench.report.figures import FIGURES
 from assignbench.report.figures.curves import curve_figure
@@ -112,6 +113,35 @@ def test_times_that_a_load_made_are_not_plotted(study) -> None:
     assert "time of the processor" in one.caption
     (other,) = FIGURES["cost"](study, {"cost": table.drop(columns="train_cpu_s")})
     assert "Nothing is outlined" in other.caption and "processor" not in other.caption
+
+
+def test_times_that_are_all_but_the_same_look_so(study) -> None:
+    table = {r.key: r.frame for r in ANALYSES["cost"].run(study)}["cost"]
+    table = table.assign(train_s=1000 + 3.0 * np.arange(len(table)) / len(table))
+    (one,) = FIGURES["cost"](study, {"cost": table})
+    for ax in one.figure.axes:
+        low, high = ax.get_xlim()
+        assert high - low >= 49
+
+
+def test_every_panel_says_what_its_axes_are() -> None:
+    """Points and per cent do not share a label, and a surface has two arguments."""
+    rows = [
+        {"data": "d", "detector": "net", "method": "mg", "baseline": "iou", "factor": factor, "group": g, "middle": m}
+        | {"objects": 50, "gain": 1.0 + m, "gain_half": 0.5, "n": 3}
+        for factor in ("aspect_ratio", "objects_in_image", "contrast")
+        for g, m in (("low", 1.0), ("high", 2.0))
+    ]
+    asked_ = SimpleNamespace(methods=["iou", "mg"], places=[("d", "net")])
+    (one,) = FIGURES["factors.groups"](asked_, {"factors.groups": pd.DataFrame(rows)})
+    labels = [ax.get_ylabel() for ax in one.figure.axes if ax.get_xlabel()]
+    assert labels == ["gain, points", "gain, per cent of AP", "gain, points"]
+    points = pd.DataFrame([{"method": "ltm", **row} for row in mean_max_rows(5)])
+    other = pd.DataFrame([{"method": "m", "formula": "f", "curve": "c", "x": x, "y": 0, "value": x} for x in (0, 1)])
+    (drawn,) = FIGURES["formulas.points"](asked_, {"formulas.points": pd.concat([points, other])})
+    panels = [ax for ax in drawn.figure.axes if ax.get_title()]
+    assert len(panels) == 3 and all(ax.get_xlabel() and ax.get_ylabel() for ax in panels)
+    assert panels[-1].get_ylabel() == "φ of the second prior" and "M-" in drawn.caption
 
 
 def test_images_are_those_on_which_any_pair_differs_most(study) -> None:

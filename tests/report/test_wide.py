@@ -11,6 +11,7 @@ from hypothesis import given, settings, strategies as st
 from assignbench.analysis import StudyRecord
 from assignbench.analysis.result import Result
 from assignbench.report.lint import without_population
+from assignbench.report.panels import without
 from assignbench.report.sections import tables_of
 from assignbench.report.wide import MOST_COLUMNS, levels_of, wide_tables
 
@@ -126,6 +127,35 @@ def test_groups_stand_in_one_order_for_all_places() -> None:
     assert levels_of(turned, "bin") == ["x", "y"]
 
 
+def test_groups_are_counted_at_every_place_and_a_few_objects_have_no_number() -> None:
+    """What is the same everywhere stands in the heads, else in a row of its own; no ± where a group holds too few."""
+    places = [("d", "net"), ("e", "net")]
+    result = groups(["small", "large"], places=places)
+    few = (result.frame.data == "e") & (result.frame.group == "large")
+    frame = result.frame.assign(objects=result.frame.objects.mask(few, 2), too_few=np.where(few, "2 objects", ""))
+    frame.loc[few, ["AP", "AP_half", "gain", "gain_half"]] = np.nan
+    frame.loc[few, "population"] = ""
+    gain, own = wide_tables(Result("size", "By area", frame, result.units), places)
+    assert gain.header == ["method", "small", "large"] and own.header == gain.header
+    assert gain.rows == [
+        ["objects", "10", "11"], ["mg", "-2.0 ± 1.0", "-2.0 ± 1.0"], ["paa", "+2.0 ± 1.0", "+2.0 ± 1.0"],
+        ["objects", "10", "2"], ["mg", "-2.0 ± 1.0", "– (2 objects)"], ["paa", "+2.0 ± 1.0", "– (2 objects)"],
+    ]  # fmt: skip
+    assert list(gain.parts) == [("d", [0, 1, 2]), ("e", [3, 4, 5])] and gain.owners == ["", "mg", "paa"] * 2
+    assert gain.mark(0, 1) is None and gain.mark(1, 1) == "down" and gain.mark(4, 1) == "down"
+    assert not [line for table in (gain, own) for line in without_population(table)]
+
+
+def test_figures_leave_out_groups_of_few_objects_and_say_so() -> None:
+    frame = groups(["small", "large"], places=[("d", "net"), ("e", "net")]).frame.assign(too_few="")
+    few = (frame.data == "e") & (frame.group == "large")
+    frame.loc[few, "too_few"], frame.loc[few, "gain"] = "2 objects", np.nan
+    assert without(frame, ["small", "large"], "gain") == " Not drawn: large (2 objects on e)."
+    told = without(frame[frame.data == "e"], ["small", "large", "huge"], "gain")
+    assert told == " Not drawn: large (2 objects). Nothing is known of huge: too few objects or none."
+    assert without(frame[~few], ["small", "large"], "gain") == ""
+
+
 def test_a_result_without_a_layout_is_left_as_it_is() -> None:
     assert wide_tables(Result("mine", "c", groups(["a"]).frame), PLACE) == []
     assert wide_tables(Result("size", "c", pd.DataFrame({"other": [1]})), PLACE) == []
@@ -148,13 +178,16 @@ def test_counts_stand_with_their_place_and_too_few_are_a_dash() -> None:
     frame.loc[(frame.method == "mg") & (frame.data == "d"), "objects"] += 1
     frame.loc[frame.objects < 30, "orphans_cls"] = np.nan
     (table,) = wide_tables(Result("orphans", "c", frame, {"orphans_cls": "share"}), [("d", "net"), ("e", "net")])
-    assert [band for band, _ in table.parts] == ["d (objects: 90-91, 200-201)", "e (objects: 4, 200)"]
-    assert table.rows[2] == ["iou", "–", "25.0"] and "n: 3 seeds." in table.constants
+    assert [row for row in table.rows if row[0] == "objects"] == [
+        ["objects", "90-91", "200-201"],
+        ["objects", "4", "200"],
+    ]
+    assert table.rows[4] == ["iou", "– (4)", "25.0"] and "n: 3 seeds." in table.constants
     single = frame[(frame.data == "d") & (frame.method == "iou")]
     (alone,) = wide_tables(Result("orphans", "c", single, {"orphans_cls": "share"}), PLACE)
     assert alone.header == ["method", "0-16 px (90 objects)", "16-32 px (200 objects)"] and not alone.bands
     (uneven,) = wide_tables(Result("orphans", "c", frame[frame.data == "d"], {"orphans_cls": "share"}), PLACE)
-    assert "By column (objects: 90-91, 200-201)." in uneven.constants and uneven.header[1:] == ["0-16 px", "16-32 px"]
+    assert uneven.rows[0] == ["objects", "90-91", "200-201"] and uneven.header[1:] == ["0-16 px", "16-32 px"]
 
 
 def test_bins_stand_in_their_order_and_tell_of_how_few_they_have_no_number() -> None:

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 
 from assignbench.analysis import StudyRecord
 from assignbench.analysis.verdicts import NOT_COMPARED
+from assignbench.report.dots import timed_limits
 from assignbench.report.hues import colour, marker, marker_size
 from assignbench.report.panels import per_place
 from assignbench.report.style import Drawn, Found, figure_of, plain
@@ -59,6 +60,7 @@ def _against(name: str, table: pd.DataFrame, study: StudyRecord, wall: Clock, wo
         front = part[part.pareto == "yes"].sort_values(clock.column)
         where: Literal["pre", "post"] = "pre" if clock.column == "fps" else "post"
         ax.step(front[clock.column], 100 * front.AP, where=where, color="grey", lw=0.8, zorder=0)
+        ax.set_xlim(timed_limits(part[clock.column].to_numpy(float)))
         ax.set_xlabel(clock.label)
         ax.set_ylabel("AP, points")
 

@@ -18,10 +18,11 @@ def crowdedness(study: StudyRecord, found: Found) -> list[Drawn]:
     first, second = found["crowdedness"], found.get("crowdedness.per_image", pd.DataFrame())
     caption = "Gain in AP over the baseline by crowdedness (LTM, Table 2)"
     made = [gain_drawn("crowdedness", caption, first, study, CROWDING.names, "largest IoU with another object")]
-    if len(second):
+    shown = second[second.AP.notna()] if len(second) else second
+    if len(shown):
         caption = "AP of every method, and its gain over the baseline, by objects per image (LTM, Fig. 5)"
-        caption += intervals(second, PER_IMAGE.names, "AP") + without(second, PER_IMAGE.names)
-        made.append(Drawn("crowdedness-count", caption, _by_count(second, study)))
+        caption += intervals(shown, PER_IMAGE.names, "AP") + without(second, PER_IMAGE.names, "AP")
+        made.append(Drawn("crowdedness-count", caption, _by_count(shown, study)))
     return made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from assignbench.analysis import StudyRecord
+from assignbench.analysis.trends import BY_IMAGE
 from assignbench.report.dots import free_limits
 from assignbench.report.scenes import fold_of
 from assignbench.report.style import (
@@ -34,7 +35,7 @@ def factors(study: StudyRecord, found: Found) -> list[Drawn]:
             ax.set_ylim(min(ends[0], 0.0), max(ends[1], 0.0))
             ax.axhline(0, color="black", lw=0.6)
             ax.set_xlabel(plain(factor.replace("_", " ")))
-        axes[0].set_ylabel("gain, points or per cent of AP")
+            ax.set_ylabel("gain, per cent of AP" if factor in BY_IMAGE else "gain, points")
         one_legend(figure, study.methods)
         where = place_name(study, (str(data), str(detector)))
         caption = (

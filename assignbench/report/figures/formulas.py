@@ -9,7 +9,18 @@ from assignbench.analysis.formulas import surfaces
 from assignbench.report.style import Drawn, Found, figure_of, finished, panels, plain
 
 AMPLIFIED = "amplified IoU"
+MEAN_MAX = "mean-max"
 GREYS = (0.72, 0.0)  # of the first curve and the last: they are steps of a number, and colours are methods
+
+# What the axes of a formula are, by how its name begins; those of others' assigners are its first and second argument.
+LABELS = {
+    AMPLIFIED: ("IoU of the anchor", AMPLIFIED),
+    MEAN_MAX: ("φ of the first prior", "φ of the second prior"),
+}
+
+
+def _labels(formula: str) -> tuple[str, str]:
+    return next((told for begin, told in LABELS.items() if formula.startswith(begin)), ("x", "y"))
 
 
 @figure_of("formulas.points")
@@ -26,16 +37,23 @@ def formulas(study: StudyRecord, found: Found) -> list[Drawn]:
             ax.plot(line.x, line.value, label=plain(curve), lw=1.3, color=f"{grey:.2f}")
         ax.legend(frameon=False)
         ax.set_title(plain(formula))
-        ax.set_xlabel("IoU of the anchor" if str(formula).startswith(AMPLIFIED) else "")
+        across, up = _labels(str(formula))
+        ax.set_xlabel(across)
+        ax.set_ylabel(up)
     for ax, ((formula, curve), part) in zip(axes[len(lines) :], grids, strict=True):
         wide = part.pivot_table(index="y", columns="x", values="value")
         drawn = ax.contourf(wide.columns, wide.index, wide.to_numpy(), levels=20, cmap="cividis")
         figure.colorbar(drawn, ax=ax)
         ax.set_title(plain(f"{formula}: {curve}" if curve else formula))
+        across, up = _labels(str(formula))
+        ax.set_xlabel(across)
+        ax.set_ylabel(up)
     caption = "The formulas of the trained rules, at the points that their assigners recorded."
     if points.formula.str.startswith(AMPLIFIED).any():
         caption += (
             " Amplified IoU: a line per class score p, a panel per σ (Mutual Guidance, Fig. 3); at p = 0 it is the "
             "anchor's own IoU."
         )
+    if points.formula.eq(MEAN_MAX).any():
+        caption += " Mean-max: over the likelihoods φ of two priors, of the object in M+ and of a false alarm in M-."
     return [Drawn("formulas", caption, finished(figure))]
