@@ -103,7 +103,7 @@ def claims(study: StudyRecord) -> list[Result]:
             "claim": mine.claim.iloc[0],
             "verdict": words[0],
             "tests": ", ".join(f"{n} {v}" for v, n in counts.items()),
-            "values": values_told(mine, parse(entry["claim"]).kind, detail) or "–",
+            "values": values_told(mine, parse(entry["claim"]).kind, detail),
         }
         row["pair"] = ", ".join(dict.fromkeys(p for p in mine.pair if p)) or "–"
         row["reason"] = why_open(mine, detail) or "–"
