@@ -16,6 +16,7 @@ import pandas as pd
 from assignbench.analysis.base import StudyRecord, analysis
 from assignbench.analysis.claim_forms import Claim, parse, unit_of
 from assignbench.analysis.claim_tests import Tested, tests_of
+from assignbench.analysis.claim_values import value_notes, values_told
 from assignbench.analysis.estimates import ALPHA, LEAST_SEEDS
 from assignbench.analysis.places import reasons_told
 from assignbench.analysis.power import smallest_values_told
@@ -72,7 +73,9 @@ def everywhere(tests: Sequence[Tested]) -> tuple[float, str]:
         "Value: what the claim says is positive, paired by seed (a difference in the unit of the measure; the room "
         "below the bound of an equality; the distance of a level from its number; the slope of the gain over the "
         "groups of a factor, or over categories; the difference of two gains; Spearman's correlation over methods), "
-        "with the 95 % interval for the population that is named. supported and contradicted: p below 0.05 after "
+        "with the 95 % interval for the population that is named. values: that of every test with its place (of an "
+        "equality the difference, of a level the measure itself), of a slope also the gains by group that make it and "
+        "where one goes against it. supported and contradicted: p below 0.05 after "
         "Holm's correction over all tests on the claims of one paper, and the sign of the value; not resolvable: "
         "otherwise, or with fewer than three seeds; not testable: the study's finished cells hold nothing to test it "
         "on, for the reason given. An equality is tested by two one-sided tests. A method fails where its AP lies "
@@ -100,25 +103,28 @@ def claims(study: StudyRecord) -> list[Result]:
             "claim": mine.claim.iloc[0],
             "verdict": words[0],
             "tests": ", ".join(f"{n} {v}" for v, n in counts.items()),
+            "values": values_told(mine, parse(entry["claim"]).kind, detail),
         }
         row["pair"] = ", ".join(dict.fromkeys(p for p in mine.pair if p)) or "–"
-        row["reason"] = why_open(mine) or "–"
+        row["reason"] = why_open(mine, detail) or "–"
         summary.append({**row, "published": entry.get("published") or "–", "paper": entry.get("paper") or "–"})
+    smallest = smallest_values_told(detail)
     return [
-        Result("claims", "Verdicts", pd.DataFrame(summary)),
-        Result("claims.tests", "Every test behind them", detail[SHOWN], notes=smallest_values_told(detail)),
+        Result("claims", "Verdicts", pd.DataFrame(summary), notes=(*value_notes(detail), *smallest)),
+        Result("claims.tests", "Every test behind them", detail[SHOWN], notes=smallest),
         Result("claims.p", "The p values behind them", detail[["paper", *KEYS, "n", "p", "p_holm"]], role="appendix"),
     ]
 
 
-def why_open(tests: pd.DataFrame) -> str:
-    """Why some of a claim's tests have no verdict, with their places; "" where all have one.
+def why_open(tests: pd.DataFrame, among: pd.DataFrame | None = None) -> str:
+    """Why some of a claim's tests (of the table `among`) have no verdict, with their places; "" where all have one.
 
     Where other places have one, it is said that these have none.
     """
     lost = tests.verdict == NOT_TESTABLE
     stem = NOT_TESTABLE if lost.any() and not lost.all() else ""
-    return "; ".join(filter(None, (reasons_told(tests[~lost], tests), reasons_told(tests[lost], tests, stem))))
+    others = reasons_told(tests[~lost], tests, among=among)
+    return "; ".join(filter(None, (others, reasons_told(tests[lost], tests, stem, among=among))))
 
 
 KEYS = ["claim", "data", "detector", "method", "baseline"]

@@ -22,10 +22,11 @@ from assignbench.analysis.parts import (
     ranges_of,
     recalls_of,
 )
+from assignbench.analysis.places import named_places
 from assignbench.analysis.power import ends_of, resolved_told, smallest_values_told
 from assignbench.analysis.result import Result
 from assignbench.analysis.trends import FACTORS, LEAST_BASE, LEAST_IMAGES, LEAST_RANGE, trends, unit_of_gain
-from assignbench.analysis.verdicts import with_verdicts
+from assignbench.analysis.verdicts import HIGHER, LOWER, with_verdicts
 from assignbench.config.evaluation import LEAST_OBJECTS
 from assignbench.measure.groups import CROWDING, ELONGATION, IMAGE_CROWDING, PER_IMAGE, Grouping
 
@@ -183,8 +184,8 @@ def size(study: StudyRecord) -> list[Result]:
         "gain against the group's mean factor, fitted for each seed, a group weighing as many as it has images. "
         "Its 95 % interval speaks for other seeds and other test images, as that of a difference "
         "does. Verdicts are corrected (Holm) over all slopes of the table; none is given where the outer groups lie "
-        f"less than {LEAST_RANGE} units of the factor apart. by_group: the gains that make the slope, and where one "
-        "goes against it."
+        f"less than {LEAST_RANGE} units of the factor apart. Below the table: of every resolved slope the gains by "
+        "group that make it, and where one goes against it."
     ),
     paper="LTM, section 4.2",
 )
@@ -205,9 +206,21 @@ def factors(study: StudyRecord) -> list[Result]:
     table = with_verdicts(pd.DataFrame(slopes), "slope").rename(columns={"untestable": "reason"})
     shown = [*KEYS, "factor", "slope", "half", "unit", "n", "population", "verdict", "by_group", "reason"]
     return [
-        Result("factors", "Slope of the gain", table[shown], notes=_smallest_slopes(tested)),
+        Result("factors", "Slope of the gain", table[shown], notes=(*_smallest_slopes(tested), *gains_behind(table))),
         Result("factors.p", "The p values of the slopes", table[[*KEYS, "factor", "n", "p", "p_holm"]], {}, "appendix"),
         Result("factors.groups", "Gain by group", pd.DataFrame(groups), {"middle": "of the factor"}),
+    ]
+
+
+def gains_behind(table: pd.DataFrame) -> list[str]:
+    """The gains that make each resolved slope, which its number hides: one may fall below zero while it grows."""
+    clear = table[table.verdict.isin([HIGHER, LOWER])].assign(
+        where=lambda t: named_places(t, table), of=lambda t: t.factor.map(unit_of_gain)
+    )
+    return [
+        f"{r.factor.replace('_', ' ')}, {r.method} to {r.baseline}{f' at {place}' if (place := r.where) else ''}: "
+        f"{r.by_group} ({r.of})."
+        for r in clear.itertuples()
     ]
 
 

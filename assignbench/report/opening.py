@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from assignbench.analysis import StudyRecord
+from assignbench.analysis.claim_values import value_notes
 from assignbench.analysis.configuration import entries, pairs
 from assignbench.analysis.differences import primary_metric
 from assignbench.analysis.estimates import LEAST_SEEDS
@@ -63,8 +64,9 @@ def opening(
     tables = [replace(shown, constants=list(constant.values()), bands=bands, band=band), *tuning_table(study)]
     asked = claims.get("claims", pd.DataFrame())
     if len(asked) and "verdict" in asked:
-        said = [c for c in ("claim", "verdict", "reason") if c in asked]
-        answered = tidy_table("The claims that the study tests", asked[said].drop_duplicates())
+        said = [c for c in ("claim", "verdict", "values", "reason") if c in asked]
+        below = value_notes(claims["claims.tests"]) if "claims.tests" in claims else ()
+        answered = tidy_table("The claims that the study tests", asked[said].drop_duplicates(), notes=below)
         tables.append(replace(answered, headline=True, name="verdicts"))
     return tables
 

@@ -22,13 +22,13 @@ def untested(study: StudyRecord, differences: Frames, claims: Frames) -> list[st
     for claim, rows in tests.groupby("claim", sort=False):
         lost = rows[rows.verdict == NOT_TESTABLE]
         if len(lost):
-            told.append(f'claim "{claim}": {_how_many(lost, rows)}{_reasons(lost, rows)}')
+            told.append(f'claim "{claim}": {_how_many(lost, rows)}{_reasons(lost, rows, tests)}')
     table = differences.get("differences", pd.DataFrame(columns=["method", "baseline", "metric", "verdict", "reason"]))
     table = table[table.metric == primary_metric(study)]
     for (method, baseline), rows in table.groupby(["method", "baseline"], sort=False):
         lost = rows[rows.verdict == NOT_TESTABLE]
         if len(lost):
-            told.append(f"{method} to {baseline}: {_how_many(lost, rows)}{_reasons(lost, rows)}")
+            told.append(f"{method} to {baseline}: {_how_many(lost, rows)}{_reasons(lost, rows, table)}")
     return told
 
 
@@ -37,5 +37,5 @@ def _how_many(lost: pd.DataFrame, rows: pd.DataFrame) -> str:
     return "not testable: " if len(lost) == len(rows) else f"{len(lost)} of {len(rows)} tests cannot be made: "
 
 
-def _reasons(lost: pd.DataFrame, rows: pd.DataFrame) -> str:
-    return reasons_told(lost, rows) or "no reason is known"
+def _reasons(lost: pd.DataFrame, rows: pd.DataFrame, among: pd.DataFrame) -> str:
+    return reasons_told(lost, rows, among=among) or "no reason is known"

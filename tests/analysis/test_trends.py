@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from assignbench.analysis import ANALYSES
+from assignbench.analysis.groups import gains_behind
 from assignbench.analysis.pairs import pairs_of
 from assignbench.analysis.trends import groups_of, trend_sample
+from assignbench.report.wide import wide_tables
 from tests.analysis.planted import boxes_table, objects_table, study_of, write_cell
 
 EACH = 40
@@ -109,3 +111,18 @@ def test_a_study_says_what_is_enough(tmp_path, least, groups) -> None:
     assert (len(found.groups.names) if not found.untestable else 0) == groups
     assert f"{least} objects" in found.untestable or groups
     assert bool(sample(study, "aspect_ratio").untestable) == (least > 15)
+
+
+def test_the_gains_behind_a_resolved_slope_stand_below_its_table(tmp_path) -> None:
+    """Compact objects lose much while the gain grows: the page says it, and announces no column that it lacks."""
+    length, many = np.repeat([1.2, 2.0, 3.0, 5.0], EACH), {"iou": share(0.5, 0.5, 0.5, 0.5)}
+    study = made(tmp_path, {"aspect_ratio": length}, {**many, "ltm": share(0.1, 0.4, 0.6, 0.9)}, seeds=3)
+    result = ANALYSES["factors"].run(study)[0]
+    row = result.frame.set_index("factor").loc["aspect_ratio"]
+    assert row.verdict == "higher" and row.by_group.startswith("1-1.5 -")
+    told = f"aspect ratio, ltm to iou: {row.by_group} (points)."
+    (table,) = wide_tables(result, study.places)
+    assert told in table.notes and [n for n in result.notes if n.startswith("aspect ratio")] == [told]
+    assert "by_group" not in ANALYSES["factors"].definition
+    several = result.frame.assign(detector=["net", "wide"] * (len(result.frame) // 2))
+    assert any("ltm to iou at " in n for n in gains_behind(several))
