@@ -61,10 +61,13 @@ def _place(row: pd.Series) -> Name:
 
 
 def _value(measure: str, row: pd.Series, column: str, where: str, scale: float = HUNDRED) -> Fact:
-    """A method's own number. The interval of a mean (`averages`) is Student's over its own seeds: another one."""
-    half = scale * float(row.get(f"{column}_half", np.nan))
+    """A method's own number; its interval where the row says for whom it speaks. Those over seeds alone, of `averages`
+    and of tables with a row per cell, are Student's t over a method's own seeds: other ones.
+    """
+    spoken_for = _population(row, "")
+    half = scale * float(row.get(f"{column}_half", np.nan)) if spoken_for else float("nan")
     n = float(row.get("n", np.nan))
-    return Fact(("value of", measure, *_place(row)), scale * float(row[column]), where, n, half, _population(row, ""))
+    return Fact(("value of", measure, *_place(row)), scale * float(row[column]), where, n, half, spoken_for)
 
 
 def _gain(measure: str, row: pd.Series, column: str, where: str, half: str = "", n: str = "n") -> Fact:

@@ -245,10 +245,14 @@ def test_oracle_iou_ranks_the_exact_box_first(tmp_path) -> None:
 
 
 def test_size_uses_the_studys_areas_and_says_na(tmp_path) -> None:
-    objects = objects_table([(0, 0, 0.0, 0, 10, 10), (1, 0, 0.0, 0, 50, 50)])
-    write_cell(tmp_path, "iou", 0, objects, boxes_table([(0, 0, 0.0, 0, 10, 10, 0.9)], "score"))
+    """Tiny objects on ten images are all found, those of the rest on ten others are not."""
+    boxes = [(i, 0, 0.0, 0, 10, 10) for i in range(10)]
+    objects = objects_table([*boxes, *((i + 10, 0, 0.0, 0, 50, 50) for i in range(10))])
+    write_cell(tmp_path, "iou", 0, objects, boxes_table([(*box, 0.9) for box in boxes], "score"))
     study = study_of(tmp_path, ("iou",))
-    study.about.update(areas={"tiny": [0, 200], "rest": [200, 9000], "huge": [9000, 1e9]}, max_dets=[1, 300])
+    study.about.update(
+        least_objects=10, areas={"tiny": [0, 200], "rest": [200, 9000], "huge": [9000, 1e9]}, max_dets=[1, 300]
+    )
     tables = tables_of("size", study)
     table = tables["size"].set_index("group")
     assert pytest.approx(1.0) == table.loc["tiny"].AP and table.loc["rest"].AP == 0.0
