@@ -33,7 +33,7 @@ HEAD = """\
 # One row per method, its baseline and a measure. Unit: that of the measure (AP: 0 to 1). seeds: both methods have.
 # seed_deviation: of one seed's difference over trainings, on these test images, of this pair alone (not moderated).
 # interaction_deviation: the part of it that test images put on each seed anew, which falls with their number.
-# image_deviation: of the mean difference over draws of test_images images (Bayesian bootstrap, 200 replicates).
+# image_deviation: of the mean difference over draws of test_images images (jackknife, 200 replicates).
 # version, date: of the AssignBench that trained the cells, and the last day on which it did.
 """
 

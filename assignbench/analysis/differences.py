@@ -39,7 +39,7 @@ TEST_UNITS = {"t_half": "AP", "freedom": "1", "pairing": "share"}
         "first part alone, for other trainings on these images; s is moderated over the pairs of the data set "
         "(empirical Bayes, Smyth 2004), since three seeds say little about their own spread. ± images: the second "
         "part alone, for these trained models on other images: the covariance of two seeds' differences over 200 "
-        "replicates of the images' weights (Bayesian bootstrap; of one seed, its variance). Verdicts: of the test "
+        "replicates that leave out a fifth of the images (jackknife; of one seed, its variance). Verdicts: of the test "
         "that this interval belongs to, after Holm's correction over one metric's comparisons; three seeds are "
         "needed. The primary metric alone answers the study's question. detectable: the smallest true difference "
         "that such a study resolves in 80 % of its runs, before correction. pair: 'assigner' where the two differ in "

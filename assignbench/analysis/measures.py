@@ -4,10 +4,11 @@ where the images weigh otherwise, which is what intervals over images are made o
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Literal
 
 import numpy as np
@@ -20,11 +21,13 @@ from assignbench.measure.calibration import calibration_error
 from assignbench.measure.coco import AREAS
 from assignbench.measure.groups import CROWDING, group_precision
 from assignbench.measure.lrp import lrp
-from assignbench.measure.matching import Bools, Floats, Matches, match, overlaps_of
+from assignbench.measure.matching import Bools, Floats, Ints, Matches, match, overlaps_of
 from assignbench.measure.precision import Interpolation, average_precision, average_recall, mean_over_classes
 from assignbench.measure.voc import VOC_THRESHOLDS, match_voc
 
 REPLICATES = 200
+LEFT_OUT = 0.2  # of the images, by each
+LIGHT = 1e-6  # what these count
 WHOLE = "whole"  # the weights of every image once
 ENOUGH_IMAGES = 5  # of a class, to tell how far its images move it
 NEXT_DRAW = 7  # no divisor of REPLICATES: classes take theirs from different draws
@@ -53,12 +56,14 @@ UNITS: dict[str, tuple[float, str]] = {
 @dataclass(frozen=True, eq=False)
 class ImageWeights:
     """What every test image counts: rows [R, I] over `CellData.overlaps.images`; `name` tells sets apart, `draws` says
-    whether they stand for other draws of the images.
+    whether they stand for other draws of the images. Then a number of all images varies over such draws by `reach`
+    times what it does from row to row.
     """
 
     name: str
     rows: Floats
     draws: bool = False
+    reach: float = 1.0
 
 
 Weighted = Callable[[CellData, ImageWeights], Floats]  # -> the measure [R]
@@ -69,16 +74,31 @@ def whole(images: int) -> ImageWeights:
     return ImageWeights(WHOLE, np.ones((1, images)))
 
 
-def bootstrap(images: int, replicates: int = REPLICATES) -> ImageWeights:
-    """Replicates of the Bayesian bootstrap (Rubin 1981), the same for every cell with so many images: replicates of
-    two cells are paired.
+def jackknife(images: int, replicates: int = REPLICATES) -> ImageWeights:
+    """Replicates that leave out a fifth of the images, drawn anew for each (Shao and Wu 1989): the same for every cell
+    with so many images, so that replicates of two cells are paired.
 
-    The weights are Dirichlet's and never 0: a class with a single object does not drop out of the mean over classes, as
-    it would where images are drawn with replacement. Their shape makes the variance of a mean over images the unbiased
-    s²/n; Rubin's shape 1 gives (n - 1)/(n + 1) of it.
+    An average precision is a mean of maxima. Weights that make all images count a little more or less, as those of a
+    Bayesian bootstrap, move its maxima too little: at 50 images it varies by a tenth less than over draws of images.
+    What is left out counts next to nothing, but not nothing: a class with a single object does not drop out of the
+    mean over classes.
     """
-    drawn = np.random.default_rng([17, images]).gamma(_shape(images), size=(replicates, images))
-    return ImageWeights(f"bootstrap {replicates}", drawn * (images / drawn.sum(axis=1, keepdims=True)), draws=True)
+    left = _left_out(images)
+    ranks = np.random.default_rng([17, images]).random((replicates, images)).argsort(axis=1).argsort(axis=1)
+    drawn = np.where(ranks < left, LIGHT, 1.0)
+    rows = drawn * (images / drawn.sum(axis=1, keepdims=True))
+    return ImageWeights(f"jackknife {replicates}", rows, draws=True, reach=_reach(images))
+
+
+def _left_out(images: int) -> int:
+    """How many of so many images a replicate leaves out: one at least, unless there is no other one."""
+    return min(max(1, round(LEFT_OUT * images)), images - 1)
+
+
+def _reach(images: int) -> float:
+    """The deviation of a mean over draws of so many images, s/√n, over that from replicate to replicate."""
+    left = _left_out(images)
+    return float((images / left - 1) ** 0.5) if left else 1.0
 
 
 def recall_at(measure: str) -> int | None:
@@ -87,22 +107,28 @@ def recall_at(measure: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def _shape(images: int) -> float:
-    """Of the gamma variables whose shares are the weights."""
-    return 1 - 2 / images if images > 2 else 1.0
-
-
 def stretch(held: Floats, images: int) -> Floats:
     """By how much replicates vary too little, as a factor [C] for classes that so many images hold (`held` [C]), of so
     many `images` in all; NaN for those that none holds.
 
-    The weights of the n images that hold a class vary by less than those of all: the variance of a mean over them is
-    (n - 1)/(n α + 1) of what it is, α being the weights' shape. A single image says nothing of others: 1.
+    The variance of a mean over n images is s²/n. Over replicates that keep k of them it is (n - k)/k times that, and k
+    varies from one to the next. An average precision of few images varies more than its replicates tell even so, by
+    about (n + 1)/(n - 1) in simulations (docs/decisions.md, SIM2). A single image says nothing of others: 1.
     """
     factors = np.where(held > 0, 1.0, np.nan)
-    several = held > 1
-    factors[several] = np.sqrt((held[several] * _shape(images) + 1) / (held[several] - 1))
+    for count in np.unique(held[held > 1]):
+        factors[held == count] = _stretch(int(count), images)
     return factors
+
+
+@lru_cache(maxsize=10_000)
+def _stretch(held: int, images: int) -> float:
+    from scipy.stats import hypergeom  # takes a second to load
+
+    kept = np.arange(1, held + 1)
+    chance = hypergeom.pmf(kept, images, held, images - _left_out(images))
+    told = float(chance @ ((held - kept) / kept))
+    return math.sqrt((held + 1) / (held - 1) / told)
 
 
 def held_by_class(cell: CellData, inside: Bools | None = None) -> Floats:
@@ -116,8 +142,8 @@ def held_by_class(cell: CellData, inside: Bools | None = None) -> Floats:
     return np.stack([np.bincount(found, minlength=o.classes) for found in (places[0], labels)]).astype(float)
 
 
-def stretched(replicates: Floats, factors: Floats) -> Floats:
-    """Replicates [R, ..., K] that lie farther from their means by factors [K]."""
+def stretched(replicates: Floats, factors: Floats | float) -> Floats:
+    """Replicates [R, ..., K] that lie farther from their means by factors [K], or by one."""
     centre = replicates.mean(axis=0)
     return np.asarray(centre + (replicates - centre) * factors)
 
@@ -140,10 +166,17 @@ def borrowed(replicates: Floats, images: Floats, objects: Floats) -> Floats:
     result, draw = replicates.copy(), np.arange(len(replicates))
     for place, label in enumerate(few):
         shifted, lender = (draw + NEXT_DRAW * (place + 1)) % len(draw), (draw + place) % len(others)
-        larger = np.maximum(images[others] / images[label], objects[others] / objects[label]) ** 0.5
+        larger = np.maximum(_over(images, others, int(label)), _over(objects, others, int(label))) ** 0.5
         deviations = away[shifted, :, lender] * larger[lender, None]
         result[:, :, label] = replicates[:, :, label].mean(axis=0) + deviations
     return result
+
+
+def _over(counts: Floats, others: Ints, label: int) -> Floats:
+    """How many more [K] the others have. By half a one less than there are: an AP, which lies between 0 and 1, does not
+    vary over single images as much as a mean of many would have it.
+    """
+    return np.asarray((counts[others] + 0.5) / (counts[label] + 0.5))
 
 
 def _over_classes(cell: CellData, values: Floats, weights: ImageWeights, inside: Bools | None = None) -> Floats:
@@ -248,15 +281,17 @@ def measured(cell: CellData, measure: str) -> float:
 
 
 def replicated(cell: CellData, measure: str) -> Floats:
-    """A measure [R] of a cell on the replicates of `bootstrap`; NaN where it is not recorded, or of a single image."""
+    """A measure [R] of a cell on the replicates of `jackknife`, as far apart as draws of the images would put them; NaN
+    where it is not recorded, or of a single image.
+    """
     if cell.image_count < 2:
         return np.full(REPLICATES, np.nan)
     return cell.keep(("replicated", measure), lambda: weighted(cell, measure, draws_of(cell)))
 
 
 def draws_of(cell: CellData) -> ImageWeights:
-    """The bootstrap of a cell's test images."""
-    return cell.once("bootstrap", lambda: bootstrap(cell.image_count))
+    """The replicates of a cell's test images."""
+    return cell.once("draws", lambda: jackknife(cell.image_count))
 
 
 def with_draws(cell: CellData) -> Floats:
@@ -354,12 +389,12 @@ def _lrp(part: LrpPart, cell: CellData, weights: ImageWeights) -> Floats:
 
 
 def _calibration(cell: CellData, weights: ImageWeights) -> Floats:
-    return calibration_error(cell.matches, weights.rows)
+    return stretched(calibration_error(cell.matches, weights.rows), weights.reach)
 
 
 def _beside(compute: Callable[[CellData, Floats], Floats], cell: CellData, weights: ImageWeights) -> Floats:
     """A measure of `score_measures`, which takes the weights alone."""
-    return compute(cell, weights.rows)
+    return stretched(compute(cell, weights.rows), weights.reach)
 
 
 def _of_training(compute: Callable[[CellData], float], cell: CellData, weights: ImageWeights) -> Floats:

@@ -15,7 +15,7 @@ from rich.console import Console
 from assignbench.analysis import CellData
 from assignbench.analysis.estimates import Measured, estimates
 from assignbench.analysis.images import MOST, ends, image_differences
-from assignbench.analysis.measures import bootstrap
+from assignbench.analysis.measures import jackknife, stretched
 from assignbench.analysis.parts import STANDARD_AREAS, Part, area_groups, object_groups
 from assignbench.commands.folders import check_there
 from assignbench.commands.pixels import Pixels
@@ -73,7 +73,7 @@ RULE = (
     "objects of its class (the report's rule); areas by COCO's rule."
 )
 NOTE = (
-    "low, high: 95 % interval around the difference for other test images (Bayesian bootstrap, 1000 replicates) "
+    "low, high: 95 % interval around the difference for other test images (jackknife, 1000 replicates) "
     "of this one trained pair; it says nothing about other seeds."
 )
 
@@ -133,12 +133,14 @@ def _of_class(label: int, cell: CellData, weights: Floats) -> Floats:
 def _row(
     by: str, name: str, objects: int, first: CellData, second: CellData, judge: Callable[[CellData, Floats], Floats]
 ) -> dict[str, Any]:
-    """AP of both in a group and the bootstrap of the difference; `judge` gives a cell's AP [R] by weights [R, I]."""
-    draws = bootstrap(len(first.images), REPLICATES).rows
-    weights = np.concatenate([np.ones((1, draws.shape[1])), draws])
+    """AP of both in a group and the jackknife of the difference; `judge` gives a cell's AP [R] by weights [R, I]."""
+    draws = jackknife(len(first.images), REPLICATES)
+    weights = np.concatenate([np.ones((1, draws.rows.shape[1])), draws.rows])
     both = [judge(cell, weights) for cell in (first, second)]
     gap = both[1] - both[0]
-    (estimate,) = estimates([Measured(gap[:1], gap[1:, None])], [""])  # around the observed difference
+    (estimate,) = estimates(
+        [Measured(gap[:1], stretched(gap[1:, None], draws.reach))], [""]
+    )  # around the observed difference
     low, high = estimate.mean - estimate.images_half, estimate.mean + estimate.images_half
     row = {"by": by, "group": name, "objects": objects, "AP_first": float(both[0][0])}
     row |= {"AP_second": float(both[1][0]), "difference": float(gap[0]), "low": float(low), "high": float(high)}

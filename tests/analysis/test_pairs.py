@@ -9,7 +9,7 @@ import pytest
 from assignbench.analysis import ANALYSES
 from assignbench.analysis.claims import judged
 from assignbench.analysis.differences import judged as judged_differences
-from assignbench.analysis.measures import bootstrap
+from assignbench.analysis.measures import jackknife
 from assignbench.analysis.pairs import estimated, gains, over_pairs, pair_of, pairs_of
 from assignbench.config import Nms
 from tests.analysis.planted import boxes_table, method_of, objects_table, study_of, write_cell
@@ -104,9 +104,9 @@ def test_replicates_weigh_the_images_of_all_cells_alike(made) -> None:
     pair = pair_of(made, "mlc", "mlc", PLACE)
     sample = pair.measured("AP")
     assert sample.replicates.shape == (200, 5) and not sample.replicates.any() and not sample.values.any()
-    rows = bootstrap(200).rows
+    rows = jackknife(200).rows
     assert (rows > 0).all() and rows.sum(axis=1) == pytest.approx(200)
-    assert bootstrap(200).rows is not rows and (bootstrap(200).rows == rows).all()
+    assert jackknife(200).rows is not rows and (jackknife(200).rows == rows).all()
 
 
 CLAIMS = {

@@ -8,7 +8,7 @@ import pytest
 
 from assignbench.analysis import ANALYSES
 from assignbench.analysis.base import StudyRecord
-from assignbench.analysis.measures import LEAST_IMAGES, bootstrap, images_of_part, whole
+from assignbench.analysis.measures import LEAST_IMAGES, images_of_part, jackknife, whole
 from assignbench.analysis.metrics import ALWAYS, ERRORS
 from assignbench.analysis.pairs import estimated, pairs_of
 from assignbench.analysis.parts import Part, too_few
@@ -64,7 +64,7 @@ def table(study: StudyRecord, name: str) -> pd.DataFrame:
 def test_one_model_per_method_has_intervals_over_images_everywhere(single) -> None:
     (pair,) = pairs_of(single)
     ours, theirs = pair.ours[0], pair.theirs[0]
-    both = [average_precision(c.matches, bootstrap(IMAGES).rows)[:, :, 0].mean(axis=1) for c in (ours, theirs)]
+    both = [average_precision(c.matches, jackknife(IMAGES).rows)[:, :, 0].mean(axis=1) for c in (ours, theirs)]
     by_class = table(single, "classes").set_index(["method", "class"])
     row = by_class.loc[("better", "common")]
     t = 2.0686576  # 97.5 % of Student's t with 23 degrees of freedom: images less one

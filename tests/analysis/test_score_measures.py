@@ -6,7 +6,7 @@ import pytest
 
 from assignbench.analysis import ANALYSES
 from assignbench.analysis.base import CellData
-from assignbench.analysis.measures import bootstrap, measured, replicated
+from assignbench.analysis.measures import jackknife, measured, replicated
 from assignbench.config.method import Nms
 from assignbench.records import CellRecord
 from tests.analysis.planted import boxes_table, method_of, objects_table, study_of, write_cell
@@ -64,7 +64,7 @@ def test_nms_recall_at_a_threshold(tmp_path) -> None:
     assert {name: measured(cell, name) for name in wanted} == pytest.approx(wanted)
     every = [measured(cell, f"NR{at}") for at in range(50, 95, 5)]
     assert measured(cell, "NR") == pytest.approx(np.mean(every))
-    rows = bootstrap(3).rows  # the first image reaches .6, the second .8: of all three and of two at .65
+    rows = jackknife(3).rows  # the first image reaches .6, the second .8: of all three and of two at .65
     assert replicated(cell, "NR60") == pytest.approx((rows[:, 0] + rows[:, 1]) / rows.sum(axis=1))
     assert replicated(cell, "NR65") == pytest.approx(rows[:, 1] / (rows[:, 0] + rows[:, 1]))
 
@@ -83,7 +83,7 @@ def test_iou_error_and_its_replicates(tmp_path) -> None:
     boxes = boxes_table([*rows, (5, 0, 0.0, 0, 4, 10, 0.9)], "quality_score").assign(cls_score=0.5, score=0.4)
     cell = cell_of(write_cell(tmp_path, "paa", 0, objects, boxes, quality="iou"))
     assert measured(cell, "iou_error") == pytest.approx(0.5 / 3)
-    weights = bootstrap(4).rows
+    weights = jackknife(4).rows
     wanted = (0.3 * weights[:, 0] + 0.2 * weights[:, 2]) / (2 * weights[:, 0] + weights[:, 2])
     assert replicated(cell, "iou_error") == pytest.approx(wanted)
     table = ANALYSES["quality"].run(study_of(tmp_path, ("paa",)))[0].frame

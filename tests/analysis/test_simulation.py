@@ -8,7 +8,7 @@ from scipy.special import stdtrit
 from assignbench.analysis.estimates import Estimate, Measured, estimates
 from assignbench.analysis.intervals import t_interval
 from assignbench.analysis.lines import fitted_line
-from assignbench.analysis.measures import bootstrap
+from assignbench.analysis.measures import jackknife
 from assignbench.analysis.verdicts import decided, holm
 from assignbench.measure.matching import match, overlaps_of
 from assignbench.measure.precision import average_precision, mean_over_classes
@@ -91,14 +91,14 @@ def test_replicates_are_means_of_weighed_images() -> None:
     objects, everything = objects_table(rows), boxes_table([(*r, 0.9) for r in rows], "score")
     (found,) = hits(np.random.default_rng(6), 1)
     matches = match(overlaps_of(images_of(objects), objects, everything[found.ravel()], 1), thresholds=(0.5,))
-    draws = bootstrap(IMAGES).rows
+    draws = jackknife(IMAGES).rows
     values = mean_over_classes(average_precision(matches, draws, interpolation="area"))
     np.testing.assert_allclose(values, draws @ found.mean(axis=1) / IMAGES)
 
 
 def test_bootstrap_over_images_covers_what_it_says() -> None:
     shares = hits(np.random.default_rng(6), 8000).mean(axis=2)
-    deviation = (shares @ bootstrap(IMAGES).rows.T / IMAGES).std(axis=1, ddof=1)
+    deviation = (shares @ jackknife(IMAGES).rows.T / IMAGES).std(axis=1, ddof=1)
     assert 0.935 <= np.mean(abs(shares.mean(axis=1) - 0.5) <= 1.96 * deviation) <= 0.965
 
 

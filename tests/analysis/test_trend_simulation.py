@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from assignbench.analysis.estimates import estimates
-from assignbench.analysis.measures import bootstrap, borrowed, held_by_class, stretch, stretched
+from assignbench.analysis.measures import borrowed, held_by_class, jackknife, stretch, stretched
 from assignbench.analysis.trends import slopes_of
 from assignbench.analysis.verdicts import decided
 from assignbench.measure.groups import GroupRule, group_precision
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 STUDIES = 100
 EQUAL, UNEQUAL = (50, 50, 50, 50), (150, 30, 35, 30)
 MIDDLES = np.array([1.25, 2.0, 3.2, 5.0])
-WEIGHTS = np.concatenate([np.ones((1, IMAGES)), bootstrap(IMAGES, 60).rows])
+WEIGHTS = np.concatenate([np.ones((1, IMAGES)), jackknife(IMAGES, 60).rows])
 
 
 def curves(matches, design: Design, rule: GroupRule) -> np.ndarray:
@@ -83,7 +83,7 @@ def test_a_class_in_few_images_is_stretched_to_the_variance_that_it_has() -> Non
     rng = np.random.default_rng(20)
     cell = simulated(World(images=60), {"net": {BASE: Method()}}, rng).data()[0]
     inside = cell.overlaps.object_image < 12
-    rows, drawn, wanted = bootstrap(60, 2000).rows[:, :12], [], []
+    rows, drawn, wanted = jackknife(60, 2000).rows[:, :12], [], []
     for _ in range(30):
         numbers = rng.normal(size=12)
         means = rows @ numbers / rows.sum(axis=1)
