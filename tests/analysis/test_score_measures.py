@@ -6,7 +6,7 @@ import pytest
 
 from assignbench.analysis import ANALYSES
 from assignbench.analysis.base import CellData
-from assignbench.analysis.measures import jackknife, measured, replicated
+from assignbench.analysis.measures import jackknife, measured, replicated, stretched
 from assignbench.config.method import Nms
 from assignbench.records import CellRecord
 from tests.analysis.planted import boxes_table, method_of, objects_table, study_of, write_cell
@@ -64,9 +64,11 @@ def test_nms_recall_at_a_threshold(tmp_path) -> None:
     assert {name: measured(cell, name) for name in wanted} == pytest.approx(wanted)
     every = [measured(cell, f"NR{at}") for at in range(50, 95, 5)]
     assert measured(cell, "NR") == pytest.approx(np.mean(every))
-    rows = jackknife(3).rows  # the first image reaches .6, the second .8: of all three and of two at .65
-    assert replicated(cell, "NR60") == pytest.approx((rows[:, 0] + rows[:, 1]) / rows.sum(axis=1))
-    assert replicated(cell, "NR65") == pytest.approx(rows[:, 1] / (rows[:, 0] + rows[:, 1]))
+    rows, reach = jackknife(3).rows, jackknife(3).reach  # the first image reaches .6, the second .8
+    of_three, of_two = (rows[:, 0] + rows[:, 1]) / rows.sum(axis=1), rows[:, 1] / (rows[:, 0] + rows[:, 1])
+    assert reach == pytest.approx(2**0.5)  # one of three is left out
+    assert replicated(cell, "NR60") == pytest.approx(stretched(of_three, reach))
+    assert replicated(cell, "NR65") == pytest.approx(stretched(of_two, reach))
 
 
 def test_without_boxes_before_nms_there_is_no_nms_recall(tmp_path) -> None:
@@ -83,8 +85,8 @@ def test_iou_error_and_its_replicates(tmp_path) -> None:
     boxes = boxes_table([*rows, (5, 0, 0.0, 0, 4, 10, 0.9)], "quality_score").assign(cls_score=0.5, score=0.4)
     cell = cell_of(write_cell(tmp_path, "paa", 0, objects, boxes, quality="iou"))
     assert measured(cell, "iou_error") == pytest.approx(0.5 / 3)
-    weights = jackknife(4).rows
+    weights, reach = jackknife(4).rows, jackknife(4).reach
     wanted = (0.3 * weights[:, 0] + 0.2 * weights[:, 2]) / (2 * weights[:, 0] + weights[:, 2])
-    assert replicated(cell, "iou_error") == pytest.approx(wanted)
+    assert replicated(cell, "iou_error") == pytest.approx(stretched(wanted, reach))
     table = ANALYSES["quality"].run(study_of(tmp_path, ("paa",)))[0].frame
     assert table.error_kept.tolist() == pytest.approx([0.5 / 3])

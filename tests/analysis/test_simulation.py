@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from scipy.special import stdtrit
 
 from assignbench.analysis.estimates import Estimate, Measured, estimates
@@ -96,10 +97,13 @@ def test_replicates_are_means_of_weighed_images() -> None:
     np.testing.assert_allclose(values, draws @ found.mean(axis=1) / IMAGES)
 
 
-def test_bootstrap_over_images_covers_what_it_says() -> None:
-    shares = hits(np.random.default_rng(6), 8000).mean(axis=2)
-    deviation = (shares @ jackknife(IMAGES).rows.T / IMAGES).std(axis=1, ddof=1)
-    assert 0.935 <= np.mean(abs(shares.mean(axis=1) - 0.5) <= 1.96 * deviation) <= 0.965
+@pytest.mark.parametrize("images", [IMAGES, 60, 25, 11])
+def test_replicates_over_images_cover_what_they_say(images: int) -> None:
+    """A mean over images, with Student's t as many degrees of freedom as the analyses give it."""
+    shares, draws = hits(np.random.default_rng(6), 8000).mean(axis=2)[:, :images], jackknife(images)
+    deviation = draws.reach * (shares @ draws.rows.T / images).std(axis=1, ddof=1)
+    t = stats.t.ppf(0.975, images - 1)
+    assert 0.935 <= np.mean(abs(shares.mean(axis=1) - 0.5) <= t * deviation) <= 0.965
 
 
 def test_a_whole_weight_is_so_many_copies_of_an_image() -> None:
