@@ -12,6 +12,7 @@ from assignbench.analysis import measures
 from assignbench.analysis.base import CellData, StudyRecord
 from assignbench.analysis.estimates import Estimate, Floats, Measured, estimates
 from assignbench.analysis.moderation import related
+from assignbench.analysis.shares import shares
 from assignbench.config.evaluation import LEAST_OBJECTS
 
 KEYS = ["data", "detector", "method", "baseline", "pair"]
@@ -66,22 +67,18 @@ class Pair:
         """
         seeds = self.seeds
         ours, theirs = ([measures.measured(c[s], measure) for s in seeds] for c in (self.ours, self.theirs))
-        values = _gap(np.asarray(ours, float), np.asarray(theirs, float), relative)
         if not images or not seeds or measures.too_few_images(self.ours[seeds[0]], measure):
-            return Measured(values)
+            return Measured(_gap(np.array([ours], float), np.array([theirs], float), relative)[0])
         both = (np.stack([measures.replicated(c[s], measure) for s in seeds], 1) for c in (self.ours, self.theirs))
-        ours_drawn, theirs_drawn = both
-        freedom = measures.image_freedom(self.ours[seeds[0]], measure)
-        return Measured(values, _gap(ours_drawn, theirs_drawn, relative), freedom)
+        ours_drawn, theirs_drawn = (np.concatenate([[v], d]) for v, d in zip((ours, theirs), both, strict=True))
+        found = _gap(ours_drawn, theirs_drawn, relative)
+        return Measured(found[0], found[1:], measures.image_freedom(self.ours[seeds[0]], measure))
 
 
 def _gap(ours: Floats, theirs: Floats, relative: bool) -> Floats:
-    """Differences [..., S], or their shares of the mean over seeds; NaN where that is not above 0."""
+    """Differences [1 + R, S], or their shares of the mean over seeds; NaN where that is not above 0."""
     gap = ours - theirs
-    if not relative or not gap.shape[-1]:
-        return gap
-    base = theirs.mean(axis=-1, keepdims=True)
-    return np.asarray(np.divide(gap, base, out=np.full_like(gap, np.nan), where=base > 0))
+    return shares(gap, theirs.mean(axis=-1, keepdims=True)) if relative and gap.shape[-1] else gap
 
 
 def pair_of(study: StudyRecord, method: str, baseline: str, place: tuple[str, str]) -> Pair:

@@ -21,6 +21,7 @@ from assignbench.analysis.curves_by_group import (
 )
 from assignbench.analysis.estimates import Estimate, Floats, Measured, estimates
 from assignbench.analysis.pairs import Pair, over_pairs, pairs_of
+from assignbench.analysis.shares import shares
 from assignbench.analysis.verdicts import with_verdicts
 from assignbench.config.evaluation import LEAST_OBJECTS
 from assignbench.measure.coco import AREAS
@@ -272,9 +273,7 @@ def _gained(parts: Mapping[Key, Part], pairs: Mapping[Key, Pair]) -> dict[Key, d
         base = theirs.mean(axis=1, keepdims=True)
         gain = ours - theirs
         own.append(sampled(gain, part.images))
-        enough = (base > 0) & (base[0] >= trends.LEAST_BASE)
-        share = np.divide(gain, base, out=np.full_like(gain, np.nan), where=enough)
-        relative.append(sampled(share, part.images))
+        relative.append(sampled(shares(gain, base, trends.LEAST_BASE), part.images))
     rows: dict[Key, dict[str, object]] = {}
     estimated = zip(*(over_pairs([pairs[k] for k in keys], samples) for samples in (own, relative)), strict=True)
     for key, (gain_of, share_of) in zip(keys, estimated, strict=True):

@@ -18,6 +18,7 @@ from assignbench.analysis.curves_by_group import image_curves, object_curves
 from assignbench.analysis.estimates import Estimate, Floats, Measured
 from assignbench.analysis.lines import slope
 from assignbench.analysis.pairs import Pair, over_pairs
+from assignbench.analysis.shares import shares
 from assignbench.analysis.signs import signed
 from assignbench.config.evaluation import LEAST_OBJECTS
 from assignbench.measure.groups import (
@@ -184,7 +185,7 @@ def trend_sample(pair: Pair, factor: str, *, relative: bool = False) -> TrendSam
         if low:
             told = f"below {100 * LEAST_BASE:g} points in {', '.join(low)}, and shares of so little say nothing"
             return _without(groups, len(seeds), f"the baseline's AP is {told}")
-        gained = np.divide(gained, base, out=np.full_like(gained, np.nan), where=base > 0)
+        gained = shares(gained, base)
     if not np.isfinite(gained).all():
         return _without(groups, len(seeds), "the baseline finds nothing in a group")
     return TrendSample(slopes_of(gained, groups.middles, groups.images), groups, gained[0], gained[1:])
