@@ -8,7 +8,7 @@ from assignbench.measure.matching import Floats
 
 
 def shares(gaps: Floats, bases: Floats, least: float = 0.0) -> Floats:
-    """Differences [1 + R, ...] as shares of `bases`, which are broadcast to them; NaN where the first one is not above 0,
+    """Differences [1 + R, ...] as shares of `bases`, broadcast to them; NaN where the first one is not above 0,
     or lies below `least`.
 
     The first row is what was observed. The replicates' shares lie as far from it as first order in both puts them:
