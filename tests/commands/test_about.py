@@ -17,7 +17,7 @@ def told(tmp_path, monkeypatch) -> list[list[str]]:
     """The cells of which every report was written."""
     found: list[list[str]] = []
 
-    def build(folder: Path, tell: object = None) -> Path:
+    def build(folder: Path, tell: object = None, say: object = None) -> Path:
         found.append(read_json(folder / "study.json")["cells"])
         return folder / "report"
 

@@ -65,7 +65,7 @@ def test_a_time_is_told_plainly_and_never_as_nothing(hours, unit) -> None:
     if found[1] == "<":
         assert hours < number
     else:
-        assert number == pytest.approx(hours, rel=0.51 if hours < 0.2 else 0.06)
+        assert number == pytest.approx(hours, rel=0.06, abs=0.0501)  # half of the last digit
 
 
 @given(st.floats(0, 1e12))

@@ -116,7 +116,7 @@ def numbers_of(cell: Path) -> dict[str, float]:
 
 def analyzed(truth: Path, detections: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What `analyze` makes of a result file: the summary of its cell."""
-    monkeypatch.setattr(analyze_command, "build_report", lambda folder, tell=None: folder / "report")
+    monkeypatch.setattr(analyze_command, "build_report", lambda folder, tell=None, say=None: folder / "report")
     arguments = ["analyze", "--gt", str(truth), "--predictions", str(detections), "--out", str(folder)]
     assert main(arguments) == 0
     (path,) = folder.glob("analyze-*/imported-*/summary.json")

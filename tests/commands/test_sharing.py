@@ -27,7 +27,7 @@ DIVERGES = ["--set", "schedule.lr=1.0e30", "--set", "schedule.clip_grad=1.0e30",
 def study(tiny_study, monkeypatch, in_process) -> Path:
     """Three cells, two of which share a training; they run in this process."""
     tiny_study.write_text(tiny_study.read_text().replace("methods: [iou, mutual_guidance]", METHODS))
-    monkeypatch.setattr(run_command, "build_report", lambda folder, tell=None: folder / "report")
+    monkeypatch.setattr(run_command, "build_report", lambda folder, tell=None, say=None: folder / "report")
     monkeypatch.chdir(tiny_study.parent)
     return tiny_study
 

@@ -18,7 +18,7 @@ def cells(tiny_study, tmp_path, monkeypatch) -> list[Path]:
     """The cells of a run in which nothing was trained."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(run_command.Jobs, "run", lambda *given: None)
-    monkeypatch.setattr(run_command, "build_report", lambda folder, tell=None: folder / "report")
+    monkeypatch.setattr(run_command, "build_report", lambda folder, tell=None, say=None: folder / "report")
     main(["run", str(tiny_study), "--quiet", "--seeds", "1"])
     return [Path("runs/tiny") / name for name in read_json(Path("runs/tiny/study.json"))["cells"]]
 

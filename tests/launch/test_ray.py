@@ -51,7 +51,7 @@ def study(tmp_path, cluster, monkeypatch) -> Path:
     path = write_study(tmp_path, steps=60)
     (tmp_path / "cluster.yaml").write_text(f'address: "{cluster.address}"\n')
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run_command, "build_report", lambda folder, tell=None: folder / "report")
+    monkeypatch.setattr(run_command, "build_report", lambda folder, tell=None, say=None: folder / "report")
     return path
 
 

@@ -26,7 +26,7 @@ CLAIMS = [{"claim": "mutual_guidance > iou on AP_dense", "paper": "P"}]
 @pytest.fixture(scope="module")
 def published(tmp_path_factory) -> tuple[Path, Path]:
     """A run folder and what was published of it."""
-    folder = write_study(tmp_path_factory.mktemp("runs"), images=16, analyses=ASKED, claims=CLAIMS)
+    folder = write_study(tmp_path_factory.mktemp("runs"), images=60, analyses=ASKED, claims=CLAIMS, least_objects=20)
     out = tmp_path_factory.mktemp("public") / "report"
     publish_report(folder, out)
     return folder, out
@@ -89,7 +89,10 @@ def test_groups_and_classes_make_the_tables_of_groups_and_ap_itself(published) -
             cells = mine[(mine.method == row[0]) & (mine.group == group)]
             assert cell.startswith(f"{100 * cells.AP.mean():.1f} ± ") and int(count) == cells["count"].iloc[0]
     printed = pd.read_csv(out / "tables" / "crowdedness.csv").set_index(["method", "group"]).AP
-    assert np.allclose(mine.groupby(["method", "group"]).AP.mean(), printed.sort_index(), atol=1e-9)
+    ours = mine.groupby(["method", "group"]).AP.mean()
+    few = ours.index.get_level_values("group") == "dense"  # of which a page prints no number
+    assert few.any() and printed[ours.index].isna().tolist() == few.tolist()
+    assert np.allclose(ours[~few], printed[ours.index][~few], atol=1e-9)
     whole = measures[measures.measure == "AP"].set_index(["method", "seed"]).value
     assert np.allclose(classes.groupby(["method", "seed"]).AP.mean().sort_index(), whole.sort_index(), atol=1e-12)
 

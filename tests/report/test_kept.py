@@ -14,7 +14,7 @@ from assignbench.report import build_report, publish_report, saving
 from assignbench.report.kept import INDEX, Kept, known_of, saved
 from tests.report.written import METHODS, write_study
 
-ANALYSES = ["averages", "differences", "size"]
+ANALYSES = ["averages", "differences", "errors"]
 
 
 @pytest.fixture(scope="module")
@@ -78,12 +78,12 @@ def test_what_changed_is_drawn_again_and_nothing_else(folder, drawn) -> None:
     """A figure that somebody changed, one that is missing, and an entry of the index with another caption."""
     before, path = figures(folder), folder / "report" / "figures"
     (path / "averages.svg").write_text("mine")
-    (path / "size.pdf").unlink()
+    (path / "errors.pdf").unlink()
     text = (folder / INDEX).read_text()
     assert "Differences in AP of each" in text
     (folder / INDEX).write_text(text.replace("Differences in AP of each", "Differences in AR of each"))
     build_report(folder)
-    assert set(drawn) == {"averages", "size", "differences"} and figures(folder) == before
+    assert set(drawn) == {"averages", "errors", "differences"} and figures(folder) == before
 
 
 def test_a_missing_cell_draws_the_figures_of_its_numbers_again(folder, drawn) -> None:
