@@ -64,7 +64,7 @@ def class_table(study: StudyRecord) -> pd.DataFrame:
 
 
 def class_curves(cell: CellData) -> Floats:
-    """AP [1 + R, C] by class, on all images and on their bootstrap replicates."""
+    """AP [1 + R, C] by class, on all images and on their replicates."""
     return cell.keep("class curves", partial(_class_curves, cell))
 
 

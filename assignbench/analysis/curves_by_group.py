@@ -1,4 +1,4 @@
-"""AP of every group of objects or images on all images and on their bootstrap replicates.
+"""AP of every group of objects or images on all images and on their replicates.
 
 It is what parts of a test split and trends over a factor are made of, worked out once for both.
 """
@@ -29,7 +29,7 @@ def member_of(grouping: Grouping, number: int, cell: CellData) -> Floats:
 
 
 def object_curves(grouping: Grouping, cell: CellData) -> Floats:
-    """AP, AP50 and AP75 [G, 1 + R, 3] of every group of objects, on all images and on their bootstrap replicates."""
+    """AP, AP50 and AP75 [G, 1 + R, 3] of every group of objects, on all images and on their replicates."""
 
     def compute() -> Floats:
         place = grouping.place(cell.objects[grouping.column])

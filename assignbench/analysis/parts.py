@@ -45,7 +45,7 @@ class Part:
     """A part of a cell's test split. `about` are numbers that are printed beside it (objects, images, their mean).
 
     `images` is how many hold one of its objects. `curve` gives its AP, AP50 and AP75 [1 + R, 3] in a cell, on all
-    images and on their bootstrap replicates; `judge` its AP [R, T, C] for weights [R, I] of the images.
+    images and on their replicates; `judge` its AP [R, T, C] for weights [R, I] of the images.
     """
 
     name: str

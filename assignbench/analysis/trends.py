@@ -151,7 +151,7 @@ def _too_few(factor: str, names: tuple[str, ...], middles: Floats, least: int) -
 
 
 def group_curve(cell: CellData, factor: str, least: int = LEAST_OBJECTS) -> Floats:
-    """AP [1 + R, G] of every group, on all images and on their bootstrap replicates."""
+    """AP [1 + R, G] of every group, on all images and on their replicates."""
     return cell.keep(("group curve", factor, least), partial(_group_curve, cell, factor, least))
 
 
