@@ -72,7 +72,7 @@ def _value(measure: str, row: pd.Series, column: str, where: str, scale: float =
 
 def _gain(measure: str, row: pd.Series, column: str, where: str, half: str = "", n: str = "n") -> Fact:
     """A paired difference to the row's baseline; `half`: the column of its interval."""
-    reach = HUNDRED * float(row[half]) if half else float("nan")
+    reach = HUNDRED * float(row.get(half, np.nan)) if half else float("nan")
     name = ("gain in", measure, *_place(row), str(row["baseline"]))
     return Fact(name, HUNDRED * float(row[column]), where, _seeds(row, n), reach, _population(row, column))
 
