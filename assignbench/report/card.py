@@ -141,12 +141,13 @@ class _Needed:
     """How many seeds would resolve a difference as large as the one that was seen."""
 
     def __init__(self, study: StudyRecord, metric: str, rows: pd.DataFrame) -> None:
-        self.metric = metric
-        self.spreads = measured_spreads(study, [metric]) if (rows.verdict == OPEN).any() else pd.DataFrame()
-        self.pairs = [(p.data, p.sides) for p in pairs_of(study)]
+        self.metric, pairs = metric, pairs_of(study)
+        self.pairs = [(p.data, p.sides) for p in pairs]
         self.tests = int((rows.verdict != NOT_TESTABLE).sum())
-        pairs = pairs_of(study)
-        self.own = {tuple(p.keys[k] for k in KEYS): e for p, e in zip(pairs, estimated(pairs, metric), strict=True)}
+        asked = bool((rows.verdict == OPEN).any())
+        self.spreads = measured_spreads(study, [metric]) if asked else pd.DataFrame()
+        told = zip(pairs, estimated(pairs, metric), strict=True) if asked else ()
+        self.own = {tuple(p.keys[k] for k in KEYS): estimate for p, estimate in told}
 
     @property
     def corrected(self) -> str:
