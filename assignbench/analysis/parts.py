@@ -25,8 +25,7 @@ from assignbench.analysis.shares import shares
 from assignbench.analysis.verdicts import with_verdicts
 from assignbench.config.evaluation import LEAST_OBJECTS
 from assignbench.measure.coco import AREAS
-from assignbench.measure.groups import Grouping, group_precision
-from assignbench.measure.precision import average_precision
+from assignbench.measure.groups import Grouping
 
 INTERVALS = (
     "±: 95 % interval for the population that the table names: with one trained model for other test images, with "
@@ -45,14 +44,13 @@ class Part:
     """A part of a cell's test split. `about` are numbers that are printed beside it (objects, images, their mean).
 
     `images` is how many hold one of its objects. `curve` gives its AP, AP50 and AP75 [1 + R, 3] in a cell, on all
-    images and on their replicates; `judge` its AP [R, T, C] for weights [R, I] of the images.
+    images and on their replicates.
     """
 
     name: str
     about: Mapping[str, float]
     images: int
     curve: Callable[[CellData], Floats]
-    judge: Callable[[CellData, Floats], Floats]
 
 
 Parts = Callable[[CellData], list[Part]]
@@ -62,10 +60,7 @@ def object_groups(grouping: Grouping, cell: CellData) -> list[Part]:
     """The groups of objects that hold one which counts, each with its balanced AP (`measure.groups`)."""
     told = cell.keep(("groups of objects", grouping), partial(_object_groups, grouping, cell))
     curves = partial(object_curves, grouping)
-    return [
-        Part(grouping.names[n], about, images, partial(_nth, curves, n), partial(_of_objects, grouping, n))
-        for n, about, images in told
-    ]
+    return [Part(grouping.names[n], about, images, partial(_nth, curves, n)) for n, about, images in told]
 
 
 def _object_groups(grouping: Grouping, cell: CellData) -> list[tuple[int, dict[str, float], int]]:
@@ -90,10 +85,7 @@ def image_groups(grouping: Grouping, cell: CellData) -> list[Part]:
     """
     told = cell.keep(("groups of images", grouping), partial(_image_groups, grouping, cell))
     curves = partial(image_curves, grouping)
-    return [
-        Part(grouping.names[n], about, about["images"], partial(_nth, curves, n), partial(_of_images, grouping, n))
-        for n, about in told
-    ]
+    return [Part(grouping.names[n], about, about["images"], partial(_nth, curves, n)) for n, about in told]
 
 
 def _image_groups(grouping: Grouping, cell: CellData) -> list[tuple[int, dict[str, int]]]:
@@ -121,7 +113,7 @@ def area_groups(ranges: Mapping[str, tuple[float, float]], cell: CellData) -> li
     parts = []
     for name, area in ranges.items():
         objects, images = cell.keep(("objects by area", area), partial(_in_area, area, cell))
-        parts.append(Part(name, {"objects": objects}, images, partial(area_curve, area), partial(_of_area, area)))
+        parts.append(Part(name, {"objects": objects}, images, partial(area_curve, area)))
     return parts
 
 
@@ -130,19 +122,6 @@ def _in_area(area: tuple[float, float], cell: CellData) -> tuple[int, int]:
     o = cell.overlaps
     inside = (o.object_area >= area[0]) & (o.object_area <= area[1]) & ~o.left_out
     return int(inside.sum()), measures.images_with(cell, inside)
-
-
-def _of_objects(grouping: Grouping, number: int, cell: CellData, weights: Floats) -> Floats:
-    inside = grouping.place(cell.objects[grouping.column]) == number
-    return group_precision(cell.overlaps, inside, weights=weights, matches=cell.matches)
-
-
-def _of_images(grouping: Grouping, number: int, cell: CellData, weights: Floats) -> Floats:
-    return average_precision(cell.matches, weights * member_of(grouping, number, cell))
-
-
-def _of_area(area: tuple[float, float], cell: CellData, weights: Floats) -> Floats:
-    return average_precision(measures.matches_of(cell, area), weights)
 
 
 def _nth(curves: Callable[[CellData], Floats], number: int, cell: CellData) -> Floats:

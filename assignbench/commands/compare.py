@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from rich.console import Console
 
 from assignbench.analysis import CellData
-from assignbench.analysis.estimates import Measured, estimates
+from assignbench.analysis.classes import class_curves, held_by_class
+from assignbench.analysis.curves_by_group import numbers_of
+from assignbench.analysis.estimates import estimates
 from assignbench.analysis.images import MOST, ends, image_differences
-from assignbench.analysis.measures import jackknife, stretched
-from assignbench.analysis.parts import STANDARD_AREAS, Part, area_groups, object_groups
+from assignbench.analysis.measures import LEAST_IMAGES, REPLICATES, drawn_precision
+from assignbench.analysis.parts import STANDARD_AREAS, area_groups, object_groups, sampled
 from assignbench.commands.folders import check_there
 from assignbench.commands.pixels import Pixels
 from assignbench.errors import InputError
 from assignbench.measure.groups import CROWDING, ELONGATION
 from assignbench.measure.matching import Floats
-from assignbench.measure.precision import average_precision, mean_over_classes
 from assignbench.records import CellRecord, write_table, write_text
 from assignbench.report.render.markdown import markdown_table
 from assignbench.report.tables import tidy_table
 
-REPLICATES = 1000
 LONGEST_SIDE = 65_535  # px
 
 
@@ -73,8 +70,9 @@ RULE = (
     "objects of its class (the report's rule); areas by COCO's rule."
 )
 NOTE = (
-    "low, high: 95 % interval around the difference for other test images (jackknife, 1000 replicates) "
-    "of this one trained pair; it says nothing about other seeds."
+    f"low, high: 95 % interval around the difference for other test images (jackknife, {REPLICATES} replicates) "
+    "of this one trained pair; it says nothing about other seeds. Not where fewer than "
+    f"{LEAST_IMAGES} images hold an object of the group."
 )
 
 
@@ -100,9 +98,9 @@ def _open(path: Path) -> CellData:
 def group_differences(first: CellData, second: CellData) -> pd.DataFrame:
     """by, group, objects, AP of both, difference, low, high: all objects, crowdedness, aspect ratio, area, class.
 
-    The groups and their rules are the report's (`analysis.parts`).
+    The groups, their rules and what is told of other images are the report's (`analysis.parts`).
     """
-    rows = [_row("all", "all", len(first.objects), first, second, _of_all)]
+    rows = [_row("all", "all", len(first.objects), len(first.images), _of_all(first), _of_all(second))]
     grouped = (
         ("crowdedness", object_groups(CROWDING, first)),
         ("aspect ratio", object_groups(ELONGATION, first)),
@@ -110,38 +108,26 @@ def group_differences(first: CellData, second: CellData) -> pd.DataFrame:
     )
     for by, parts in grouped:
         for part in (p for p in parts if p.about["objects"]):
-            rows.append(_row(by, part.name, int(part.about["objects"]), first, second, partial(_of_part, part)))
+            curves = (part.curve(cell)[:, 0] for cell in (first, second))
+            rows.append(_row(by, part.name, int(part.about["objects"]), part.images, *curves))
+    images = held_by_class(first)[0]
     for label, name in enumerate(first.classes):
         count = int((first.objects.label == label).sum())
         if count and len(first.classes) > 1:
-            rows.append(_row("class", name, count, first, second, partial(_of_class, label)))
+            curves = (class_curves(cell)[:, label] for cell in (first, second))
+            rows.append(_row("class", name, count, int(images[label]), *curves))
     return pd.DataFrame(rows)
 
 
-def _of_all(cell: CellData, weights: Floats) -> Floats:
-    return mean_over_classes(average_precision(cell.matches, weights))
+def _of_all(cell: CellData) -> Floats:
+    """AP [1 + R] of all images as they are, and of their replicates."""
+    return numbers_of(cell, drawn_precision(cell), cell.matches.counted)[:, 0]
 
 
-def _of_part(part: Part, cell: CellData, weights: Floats) -> Floats:
-    return mean_over_classes(part.judge(cell, weights))
-
-
-def _of_class(label: int, cell: CellData, weights: Floats) -> Floats:
-    return np.asarray(average_precision(cell.matches, weights)[:, :, label].mean(axis=1))
-
-
-def _row(
-    by: str, name: str, objects: int, first: CellData, second: CellData, judge: Callable[[CellData, Floats], Floats]
-) -> dict[str, Any]:
-    """AP of both in a group and the jackknife of the difference; `judge` gives a cell's AP [R] by weights [R, I]."""
-    draws = jackknife(len(first.images), REPLICATES)
-    weights = np.concatenate([np.ones((1, draws.rows.shape[1])), draws.rows])
-    both = [judge(cell, weights) for cell in (first, second)]
-    gap = both[1] - both[0]
-    (estimate,) = estimates(
-        [Measured(gap[:1], stretched(gap[1:, None], draws.reach))], [""]
-    )  # around the observed difference
-    low, high = estimate.mean - estimate.images_half, estimate.mean + estimate.images_half
-    row = {"by": by, "group": name, "objects": objects, "AP_first": float(both[0][0])}
-    row |= {"AP_second": float(both[1][0]), "difference": float(gap[0]), "low": float(low), "high": float(high)}
-    return row
+def _row(by: str, name: str, objects: int, images: int, first: Floats, second: Floats) -> dict[str, Any]:
+    """AP of both in a group that so many images hold, from curves [1 + R], and the interval of the difference."""
+    gap = second - first
+    (estimate,) = estimates([sampled(gap[:, None], images)], [""])
+    low, high = gap[0] - estimate.images_half, gap[0] + estimate.images_half
+    row = {"by": by, "group": name, "objects": objects, "AP_first": float(first[0]), "AP_second": float(second[0])}
+    return row | {"difference": float(gap[0]), "low": float(low), "high": float(high)}

@@ -153,7 +153,7 @@ def test_what_a_part_holds_too_little_of() -> None:
     """Objects first where the group is of objects, images first where it is of images; nothing is not too little."""
 
     def told(held: int, **about: int) -> str:
-        return too_few(Part("g", about, held, curve=None, judge=None), LEAST_OBJECTS)  # type: ignore[arg-type]
+        return too_few(Part("g", about, held, curve=None), LEAST_OBJECTS)  # type: ignore[arg-type]
 
     assert [told(9, objects=5), told(2, objects=1), told(9, objects=90)] == ["5 objects", "1 object", "9 images"]
     assert [told(3, images=3, objects=16), told(40, images=40, objects=20)] == ["3 images", "20 objects"]
