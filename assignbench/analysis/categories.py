@@ -12,7 +12,7 @@ from assignbench.analysis.estimates import Estimate, Floats, Measured, Source
 from assignbench.analysis.lines import Line, fitted_line, slope
 from assignbench.analysis.pairs import Pair, over_pairs
 from assignbench.analysis.signs import in_signed_points
-from assignbench.analysis.trends import LEAST_BASE, LEAST_IMAGES, LEAST_RANGE
+from assignbench.analysis.trends import GROUP_IMAGES, LEAST_BASE, LEAST_RANGE
 
 LEAST_CATEGORIES = 5
 POPULATIONS = {True: "other seeds, images and categories", False: "other images and categories, these models"}
@@ -79,7 +79,7 @@ def category_sample(pair: Pair, factor: str, *, relative: bool = False) -> Categ
     first = pair.ours[seeds[0]]
     held = class_means(first, factor)
     ours, theirs = (np.stack([c[s].precision().mean(axis=0) for s in seeds]) for c in (pair.ours, pair.theirs))
-    kept = held.images >= LEAST_IMAGES
+    kept = held.images >= GROUP_IMAGES
     base = theirs.mean(axis=0)
     if relative:
         kept &= base >= LEAST_BASE
@@ -110,7 +110,7 @@ def _no_line(cell: CellData, factor: str) -> str:
 def _too_few(factor: str, middles: Floats) -> str:
     """Why no line is drawn through these categories; "" where one can be."""
     if len(middles) < LEAST_CATEGORIES:
-        enough = f"{LEAST_IMAGES} images or where the baseline finds too little of them"
+        enough = f"{GROUP_IMAGES} images or where the baseline finds too little of them"
         return f"{len(middles)} categories, without those in fewer than {enough}; a line needs {LEAST_CATEGORIES}"
     wide = float(middles.max() - middles.min())
     if wide < LEAST_RANGE:

@@ -25,7 +25,7 @@ from assignbench.analysis.parts import (
 from assignbench.analysis.places import named_places
 from assignbench.analysis.power import ends_of, resolved_told, smallest_values_told
 from assignbench.analysis.result import Result
-from assignbench.analysis.trends import FACTORS, LEAST_BASE, LEAST_IMAGES, LEAST_RANGE, trends, unit_of_gain
+from assignbench.analysis.trends import FACTORS, GROUP_IMAGES, LEAST_BASE, LEAST_RANGE, trends, unit_of_gain
 from assignbench.analysis.verdicts import HIGHER, LOWER, with_verdicts
 from assignbench.config.evaluation import LEAST_OBJECTS
 from assignbench.measure.groups import CROWDING, ELONGATION, IMAGE_CROWDING, PER_IMAGE, Grouping
@@ -103,7 +103,7 @@ def _suppressed(table: pd.DataFrame) -> tuple[str, ...]:
     question="Does a method help more where objects are slender?",
     definition=(
         "Aspect ratio: max(w/h, h/w). " + GROUP_RULE + "By category: gain in AP (mean over seeds) against the "
-        f"category's mean aspect ratio; a line through the categories that {LEAST_IMAGES} images hold, where there are "
+        f"category's mean aspect ratio; a line through the categories that {GROUP_IMAGES} images hold, where there are "
         f"{LEAST_CATEGORIES} of them, with the 95 % interval of its slope for other seeds, images and categories. "
         + INTERVALS
     ),
@@ -178,7 +178,7 @@ def size(study: StudyRecord) -> list[Result]:
     definition=(
         "Objects are cut by a factor that the scenes control (or that the boxes show) into LTM's groups where it has "
         "some and into up to four of equal size otherwise; groups of fewer objects than the study's `least_objects` "
-        f"({LEAST_OBJECTS} unless it says so) or in fewer than {LEAST_IMAGES} images are left out (equal ones are "
+        f"({LEAST_OBJECTS} unless it says so) or in fewer than {GROUP_IMAGES} images are left out (equal ones are "
         "fewer where they would be so small). " + GROUP_RULE + "Images are cut by their number of objects and their "
         "crowdedness: a group's AP is that of its images, its gain relative to the baseline's AP. Slope: of the paired "
         "gain against the group's mean factor, fitted for each seed, a group weighing as many as it has images. "

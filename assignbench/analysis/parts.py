@@ -31,7 +31,7 @@ INTERVALS = (
     "±: 95 % interval for the population that the table names: with one trained model for other test images, with "
     f"several for other seeds and other test images. Where fewer than {measures.LEAST_IMAGES} images hold such an "
     "object, nothing is said about other images, and nothing is tested. A group of fewer objects than the study's "
-    f"`least_objects` ({LEAST_OBJECTS} unless it says so) or in fewer than {trends.LEAST_IMAGES} images has no number. "
+    f"`least_objects` ({LEAST_OBJECTS} unless it says so) or in fewer than {trends.GROUP_IMAGES} images has no number. "
     f"A relative gain is over the baseline's AP, where that has {100 * trends.LEAST_BASE:g} points at least. Verdicts: "
     "of the gains, after Holm's correction over all groups and methods of the table; three seeds are needed."
 )
@@ -192,7 +192,7 @@ def too_few(part: Part, least: int) -> str:
     """
     objects = int(part.about["objects"])
     by_image = "images" in part.about
-    told = {f"{part.images} image{'s' * (part.images != 1)}": part.images < trends.LEAST_IMAGES}
+    told = {f"{part.images} image{'s' * (part.images != 1)}": part.images < trends.GROUP_IMAGES}
     told |= {f"{objects} object{'s' * (objects != 1)}": objects < least}
     small = [words for words, few in told.items() if few and objects]
     return "" if not small else small[0] if by_image else small[-1]

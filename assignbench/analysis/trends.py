@@ -31,7 +31,7 @@ from assignbench.measure.groups import (
 
 FACTORS = ("crowdedness", "aspect_ratio", "acentricity", "occlusion", "contrast", "objects_in_image")
 FACTOR_BINS = 4
-LEAST_IMAGES = 10  # that hold objects of a group: with five, 8 to 16 % of trends were false in simulations
+GROUP_IMAGES = 10  # that hold objects of a group: with five, 8 to 16 % of trends were false in simulations
 LEAST_RANGE = 0.5  # between the means of the outer groups, in units of the factor
 LEAST_BASE = 0.05  # AP of the baseline in a group: a share of less is ruled by chance
 # LTM's groups where it has some; groups of equal size otherwise. By image: those of a whole image.
@@ -123,7 +123,7 @@ def _groups_of(cell: CellData, factor: str, least: int) -> Groups:
     image = cell.overlaps.object_image
     sizes = np.bincount(place[place >= 0], minlength=len(grouping.names))
     images = np.array([len(np.unique(image[place == k])) for k in range(len(grouping.names))])
-    kept = np.flatnonzero((sizes >= least) & (images >= LEAST_IMAGES))
+    kept = np.flatnonzero((sizes >= least) & (images >= GROUP_IMAGES))
     renamed = np.full(len(grouping.names) + 1, -1)
     renamed[kept] = np.arange(len(kept))
     place = renamed[place]
@@ -142,7 +142,7 @@ def _too_few(factor: str, names: tuple[str, ...], middles: Floats, least: int) -
     """Why no trend can be seen over these groups; "" where one can."""
     if len(names) < 2:
         which = f"only {names[0]}" if names else "none"
-        enough = f"{least} objects in {LEAST_IMAGES} images"
+        enough = f"{least} objects in {GROUP_IMAGES} images"
         return f"of the groups of {factor} {which} holds {enough}, and a trend needs two"
     wide = float(middles.max() - middles.min())
     if wide < LEAST_RANGE:
