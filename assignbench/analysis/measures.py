@@ -123,11 +123,16 @@ def stretch(held: Floats, images: int) -> Floats:
 
 @lru_cache(maxsize=10_000)
 def _stretch(held: int, images: int) -> float:
-    from scipy.stats import hypergeom  # takes a second to load
+    from scipy.special import gammaln  # takes a tenth of a second to load
 
-    kept = np.arange(1, held + 1)
-    chance = hypergeom.pmf(kept, images, held, images - _left_out(images))
-    told = float(chance @ ((held - kept) / kept))
+    def ways(of: int, taken: Ints) -> Floats:
+        """The logarithm of how many ways there are to take so many."""
+        return np.asarray(gammaln(of + 1) - gammaln(taken + 1) - gammaln(of - taken + 1))
+
+    left = _left_out(images)
+    gone = np.arange(max(0, held + left - images), min(left, held - 1) + 1)  # of those held; all of them say nothing
+    chance = np.exp(ways(held, gone) + ways(images - held, left - gone) - ways(images, np.array(left)))
+    told = float(chance @ (gone / (held - gone)))
     return math.sqrt((held + 1) / (held - 1) / told)
 
 

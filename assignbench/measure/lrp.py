@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from assignbench.measure.matching import Bools, Floats, Ints, Matches, Overlaps
+from assignbench.measure.sums import sums_up_to
 
 AT = 0.5  # the IoU from which a box is right
 
@@ -43,6 +44,7 @@ def lrp(matches: Matches, weights: Floats | None = None) -> Lrp:
         raise ValueError(f"LRP needs matches whose first threshold is {AT}, not {matches.thresholds[0]}")
     o = matches.overlaps
     weights = np.ones((1, len(o.images))) if weights is None else weights
+    by_image = np.ascontiguousarray(weights.T)
     loose = _looseness(o, matches.found[:, 0])
     parts = np.full((4, len(weights), o.classes), np.nan)
     bounds = np.searchsorted(o.label, np.arange(o.classes + 1))
@@ -50,7 +52,7 @@ def lrp(matches: Matches, weights: Floats | None = None) -> Lrp:
         mine = matches.counted & (o.object_label == c)
         if mine.any():
             present = weights[:, o.object_image[mine]].sum(axis=1)
-            parts[:, :, c] = _of_class(matches, slice(bounds[c], bounds[c + 1]), loose, weights, present)
+            parts[:, :, c] = _of_class(matches, slice(bounds[c], bounds[c + 1]), loose, by_image, present)
     return Lrp(*parts)
 
 
@@ -62,23 +64,20 @@ def _looseness(o: Overlaps, found: Ints) -> Floats:
     return loose
 
 
-def _of_class(matches: Matches, part: slice, loose: Floats, weights: Floats, present: Floats) -> Floats:
+def _of_class(matches: Matches, part: slice, loose: Floats, by_image: Floats, present: Floats) -> Floats:
     """oLRP and components [4, R] of one class, whose detections are a slice of the table."""
     counts = ~matches.ignored[part, 0]
     right = (matches.found[part, 0] >= 0) & counts
     ends = _ends(matches.overlaps.score[part], right)
     if not len(ends):
-        nothing = np.full(len(weights), np.nan)
+        nothing = np.full(len(present), np.nan)
         known = np.where(present > 0, 1.0, np.nan)
         return np.stack([known, nothing, nothing, known])
+    found, false = np.flatnonzero(right), np.flatnonzero(counts & ~right)
     image = matches.overlaps.image[part]
-    found: list[Floats] = []
-    step = max(1, 4_000_000 // len(image))  # about four million numbers at once
-    for begin in range(0, len(weights), step):
-        weight = weights[begin : begin + step, image]
-        sums = [(weight * w).cumsum(axis=1)[:, ends] for w in (right, counts & ~right, right * loose[part])]
-        found.append(_best(sums[0], sums[1], sums[2], present[begin : begin + step, None]))
-    return np.concatenate(found, axis=1)
+    sums = [sums_up_to(ends, which, image, by_image) for which in (found, false)]
+    sums.append(sums_up_to(ends, found, image, by_image, loose[part]))
+    return _best(sums[0].T, sums[1].T, sums[2].T, present[:, None])
 
 
 def _ends(score: Floats, right: Bools) -> Ints:

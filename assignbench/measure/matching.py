@@ -129,8 +129,10 @@ def _same_group(key: Ints, object_key: Ints) -> tuple[Ints, Ints]:
     """All pairs (detection, object) of equal keys, by detection, then object."""
     by_key = np.argsort(object_key, kind="stable")
     ordered = object_key[by_key]
-    start = np.searchsorted(ordered, key, side="left")
-    count = np.searchsorted(ordered, key, side="right") - start
+    start = np.searchsorted(ordered, key)
+    same = np.r_[ordered, -1][start] == key
+    end = np.searchsorted(ordered, ordered, side="right")
+    count = np.where(same, np.r_[end, 0][start] - start, 0)
     first = np.repeat(np.arange(len(key)), count)
     within = np.arange(len(first)) - np.repeat(np.cumsum(count) - count, count)
     return first, by_key[np.repeat(start, count) + within]

@@ -1,8 +1,8 @@
 """AP and AR of matches, for any subset or reweighting of images and for groups of objects: 101 recalls as pycocotools
 has them, eleven or the whole area as PASCAL VOC does.
 
-Weights of the images are laid out [images, rows], so that every step of the arithmetic runs over hundreds of bootstrap
-replicates at once. What is wrong is summed between one right detection and the next, once for all groups: those sums
+Weights of the images are laid out [images, rows], so that every step of the arithmetic runs over hundreds of replicates
+at once. What counts is summed between one right detection and the next, once for all thresholds and groups: those sums
 are one product of a sparse matrix with the weights.
 """
 
@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from assignbench.measure.matching import Bools, Floats, Ints, Matches
+from assignbench.measure.sums import sums_up_to
 
 RECALLS = np.linspace(0.0, 1.0, 101)
 # py-faster-rcnn compares the eleven recalls without tolerance: .3, .6 and .7 lie a rounding above.
@@ -89,11 +90,19 @@ def _present(by_image: Floats, images: Ints) -> Floats:
 
 @dataclass(frozen=True)
 class _Sums:
-    """At one threshold: places [H] of the right detections, what they found, and what is wrong before each [H, R]."""
+    """At one threshold: places [H] of the right detections, what they found, and up to each of them [H, R] what is
+    right and what counts at all.
+    """
 
     hits: Ints
     objects: Ints
-    wrong: Floats
+    right: Floats
+    counted: Floats
+
+    @cached_property
+    def wrong(self) -> Floats:
+        """What is wrong before each of the right detections [H, R]."""
+        return self.counted - self.right
 
 
 class _Class:
@@ -105,31 +114,22 @@ class _Class:
         self.sums = list(self._sums(matches.found[part], matches.ignored[part]))
 
     def _sums(self, found: Ints, ignored: Bools) -> Iterator[_Sums]:
-        """For every threshold. Most detections are wrong at all of them, and summed once."""
+        """For every threshold. Most detections count at all of them, and are summed once."""
         right = (found >= 0) & ~ignored
-        never = ~ignored.any(axis=1) & ~(found >= 0).any(axis=1)
+        sometimes = ignored.any(axis=1)
         touched = np.flatnonzero(right.any(axis=1))
-        hits = [np.flatnonzero(right[:, t]) for t in range(found.shape[1])]
-        others = [np.flatnonzero((found[:, t] < 0) & ~ignored[:, t] & ~never) for t in range(found.shape[1])]
-        (always,) = self._before([touched], [np.flatnonzero(never)])
-        for t, wrong in enumerate(self._before(hits, others)):
-            here = np.searchsorted(touched, hits[t])
-            yield _Sums(hits[t], found[hits[t], t], always[here] + wrong)
+        always = sums_up_to(touched, np.flatnonzero(~sometimes), self.image, self.by_image)
+        for t in range(found.shape[1]):
+            hits = np.flatnonzero(right[:, t])
+            counted = always[np.searchsorted(touched, hits)]
+            others = np.flatnonzero(sometimes & ~ignored[:, t])
+            if len(others):
+                counted += sums_up_to(hits, others, self.image, self.by_image)
+            yield _Sums(hits, found[hits, t], self._gathered(hits), counted)
 
-    def _before(self, ends: list[Ints], which: list[Ints]) -> list[Floats]:
-        """For each pair of lists: what the detections `which` weigh together that lie before each place in `ends`."""
-        edges = [np.searchsorted(w, e) for w, e in zip(which, ends, strict=True)]
-        used = [w[: e[-1]] if len(e) else w[:0] for w, e in zip(which, edges, strict=True)]
-        offsets = np.cumsum([0, *map(len, used)])
-        rows = np.concatenate([e + o for e, o in zip(edges, offsets, strict=False)])
-        if not offsets[-1]:
-            return [np.zeros((len(e), self.by_image.shape[1])) for e in ends]
-        from scipy.sparse import csr_array  # a quarter of a second to load
-
-        indices = self.image[np.concatenate(used)]
-        between = csr_array((np.ones(len(indices)), indices, np.r_[0, rows]), shape=(len(rows), len(self.by_image)))
-        parts = np.split(between @ self.by_image, np.cumsum([len(e) for e in ends])[:-1])
-        return [part.cumsum(axis=0) for part in parts]
+    def _gathered(self, hits: Ints) -> Floats:
+        """What these detections weigh, each with those before it [H, R]."""
+        return self.by_image[self.image[hits]].cumsum(axis=0)
 
     def precision(
         self, objects: Bools, present: Floats, total: Floats, group: Bools | None, interpolation: Interpolation
@@ -139,13 +139,16 @@ class _Class:
         share = np.divide(present, total, out=np.zeros_like(present), where=total > 0)
         values = np.zeros((len(self.sums), len(present)))
         for t, at in enumerate(self.sums):
-            kept = slice(None) if group is None else group[at.objects]
-            tp = self.by_image[self.image[at.hits[kept]]].cumsum(axis=0)
-            wrong = at.wrong[kept] if group is None else at.wrong[kept] * share
+            if group is None:
+                tp, counted = at.right, at.counted
+            else:
+                kept = group[at.objects]
+                tp = self._gathered(at.hits[kept])
+                counted = tp + at.wrong[kept] * share
             # Where all are found the recall ends at 1, in whatever order weights were added.
             whole = tp[-1] if len(tp) == count else present
             recall = tp / np.where(whole > 0, whole, np.inf)
-            values[t] = _interpolated(recall, tp / (tp + wrong + np.spacing(1.0)), interpolation)
+            values[t] = _interpolated(recall, tp / (counted + np.spacing(1.0)), interpolation)
         values[:, present <= 0] = np.nan
         return values
 
@@ -171,14 +174,18 @@ def _interpolated(recall: Floats, precision: Floats, interpolation: Interpolatio
     steps = reached.copy()  # levels that a hit is the first to reach
     steps[1:] -= reached[:-1]
     if recall.shape[1] == 1:  # the sum over levels that a cell's own records have, to the last bit
-        return np.atleast_1d(np.r_[np.repeat(envelope, steps[:, 0]), np.zeros(len(levels) - steps.sum())].mean())
+        shares = np.repeat(envelope, steps[:, 0].astype(int))
+        return np.atleast_1d(np.r_[shares, np.zeros(len(levels) - len(shares))].mean())
     return np.asarray(np.einsum("hr,hr->r", steps, envelope) / len(levels))
 
 
-def _reached(levels: Floats, recall: Floats) -> npt.NDArray[np.int32]:
+def _reached(levels: Floats, recall: Floats) -> Floats:
     """How many of the evenly spaced levels 0..1 a recall reaches."""
-    place = (recall * (len(levels) - 1) + 1e-9).astype(np.int32)  # right, or one too far where a level is close
-    return place - (levels[place] > recall) + np.int32(1)
+    place = recall * (len(levels) - 1)
+    place += 1e-9
+    np.floor(place, out=place)  # right, or one too far where a level is close
+    place += place * levels[1] <= recall  # each level is its place times the first one, to the last bit
+    return place
 
 
 def average_recall(matches: Matches, weights: Floats | None = None) -> Floats:
