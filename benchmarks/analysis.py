@@ -1,4 +1,4 @@
-"""Time and memory of `assignbench analyze` and of the bootstrap on a generated set, beside pycocotools.
+"""Time and memory of `assignbench analyze` and of replicates of the images on a generated set, beside pycocotools.
 
 python benchmarks/analysis.py [--images 5000] [--detections 100] [--classes 80]
 """
@@ -20,7 +20,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from assignbench.analysis.measures import bootstrap
+from assignbench.analysis.measures import jackknife
 from assignbench.config.method import Nms
 from assignbench.data.predictions import read_ground_truth, read_predictions
 from assignbench.measure.coco import coco_numbers
@@ -124,8 +124,8 @@ def main() -> None:
         gap = max(abs(run.stats[i] - ours[n]) for i, n in enumerate(("AP", "AP50", "AP75")))
         print(f"largest difference of AP, AP50, AP75: {gap:.1e}")
         start = time.perf_counter()
-        average_precision(match(overlaps), bootstrap(len(overlaps.images), options.replicates).rows)
-        print(f"bootstrap of {options.replicates} replicates by reweighting: {time.perf_counter() - start:.1f} s")
+        average_precision(match(overlaps), jackknife(len(overlaps.images), options.replicates).rows)
+        print(f"{options.replicates} replicates of AP by reweighting: {time.perf_counter() - start:.1f} s")
         time_nms()
 
 

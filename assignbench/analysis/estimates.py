@@ -240,7 +240,7 @@ def _error_ratios(freedom: float) -> Floats:
 @dataclass(frozen=True)
 class Measured:
     """A measure, or a paired difference of it: `values` [S] seed by seed on all test images, and `replicates` [R, S]
-    of them with the images reweighted (None where nothing is known of images).
+    of them as far apart as draws of the images put them (None where nothing is known of images).
 
     `freedom`: the degrees of freedom with which the images tell their own variance, their number less one; never more
     than the replicates have.

@@ -79,9 +79,9 @@ def jackknife(images: int, replicates: int = REPLICATES) -> ImageWeights:
     with so many images, so that replicates of two cells are paired.
 
     An average precision is a mean of maxima. Weights that make all images count a little more or less, as those of a
-    Bayesian bootstrap, move its maxima too little: at 50 images it varies by a tenth less than over draws of images.
-    What is left out counts next to nothing, but not nothing: a class with a single object does not drop out of the
-    mean over classes.
+    Bayesian bootstrap, move its maxima too little (docs/decisions.md, SIM2). What is left out counts next to nothing,
+    but not nothing: a class whose objects are all left out stays in the mean over classes, at about 0 where it has
+    false alarms elsewhere.
     """
     left = _left_out(images)
     ranks = np.random.default_rng([17, images]).random((replicates, images)).argsort(axis=1).argsort(axis=1)
@@ -91,8 +91,8 @@ def jackknife(images: int, replicates: int = REPLICATES) -> ImageWeights:
 
 
 def _left_out(images: int) -> int:
-    """How many of so many images a replicate leaves out: one at least, unless there is no other one."""
-    return min(max(1, round(LEFT_OUT * images)), images - 1)
+    """How many of so many images a replicate leaves out: one at least, none of a single one."""
+    return max(0, min(max(1, round(LEFT_OUT * images)), images - 1))
 
 
 def _reach(images: int) -> float:
@@ -113,9 +113,10 @@ def stretch(held: Floats, images: int) -> Floats:
 
     The variance of a mean over n images is s²/n. Over replicates that keep k of them it is (n - k)/k times that, and k
     varies from one to the next. An average precision of few images varies more than its replicates tell even so, by
-    about (n + 1)/(n - 1) in simulations (docs/decisions.md, SIM2). A single image says nothing of others: 1.
+    about (n + 1)/(n - 1) in simulations (docs/decisions.md, SIM2). A single image says nothing of others that hold its
+    class; what the class has of false alarms in all images varies as they do.
     """
-    factors = np.where(held > 0, 1.0, np.nan)
+    factors = np.where(held > 0, _reach(images), np.nan)
     for count in np.unique(held[held > 1]):
         factors[held == count] = _stretch(int(count), images)
     return factors
@@ -178,8 +179,8 @@ def borrowed(replicates: Floats, images: Floats, objects: Floats) -> Floats:
 
 
 def _over(counts: Floats, others: Ints, label: int) -> Floats:
-    """How many more [K] the others have. By half a one less than there are: an AP, which lies between 0 and 1, does not
-    vary over single images as much as a mean of many would have it.
+    """How many times as many [K] the others have, each count with half a one added: an AP, which lies between 0 and 1,
+    does not vary over single images as much as a mean of many would have it.
     """
     return np.asarray((counts[others] + 0.5) / (counts[label] + 0.5))
 
@@ -336,11 +337,11 @@ def precision_by_class(cell: CellData, weights: ImageWeights) -> Floats:
     """AP [R, T, C] at COCO's thresholds."""
 
     def compute() -> Floats:
-        if weights.name == draws_of(cell).name:
-            return as_drawn(cell, drawn_precision(cell)[1:])
         if weights.name == WHOLE:
             return drawn_precision(cell)[:1]
-        return average_precision(cell.matches, weights.rows)
+        known = weights.name == draws_of(cell).name
+        found = drawn_precision(cell)[1:] if known else average_precision(cell.matches, weights.rows)
+        return as_drawn(cell, found) if weights.draws else found
 
     return cell.once(("precision", weights.name), compute)
 

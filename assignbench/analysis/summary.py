@@ -1,7 +1,7 @@
 """Over all data sets and detectors: how likely a method is better, and by how much (Agarwal et al., NeurIPS 2021).
 
 Few seeds at many places say together what each says badly alone. Every replicate of the bootstrap draws, within each
-place, seeds and weights of the test images anew (stratified: no place takes the place of another).
+place, seeds and a replicate of the test images anew (stratified: no place takes the place of another).
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class Bootstrap:
         "baseline (ties half), mean over places: 0.5 is no difference. Per method: mean and middle half of the measure "
         "over the places that all methods of the table have; a method that has too few of them is named with the "
         "reason. low, high: 95 % interval by Student's t with the deviation of a bootstrap (2000 replicates) that "
-        "draws within each place one seed less than there are, with replacement, and the weights of its test images. "
+        "draws within each place one seed less than there are, with replacement, and a replicate of its test images. "
         "seeds: the least number at a place. No verdicts stand here."
     ),
     paper="Agarwal et al., NeurIPS 2021 (rliable)",

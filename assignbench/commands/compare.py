@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ from rich.console import Console
 from assignbench.analysis import CellData
 from assignbench.analysis.classes import class_curves, held_by_class
 from assignbench.analysis.curves_by_group import numbers_of
-from assignbench.analysis.estimates import estimates
+from assignbench.analysis.estimates import Measured, estimates
 from assignbench.analysis.images import MOST, ends, image_differences
-from assignbench.analysis.measures import LEAST_IMAGES, REPLICATES, drawn_precision
+from assignbench.analysis.measures import LEAST_IMAGES, REPLICATES, drawn_precision, freedom_of
 from assignbench.analysis.parts import STANDARD_AREAS, area_groups, object_groups, sampled
 from assignbench.commands.folders import check_there
 from assignbench.commands.pixels import Pixels
@@ -71,8 +72,8 @@ RULE = (
 )
 NOTE = (
     f"low, high: 95 % interval around the difference for other test images (jackknife, {REPLICATES} replicates) "
-    "of this one trained pair; it says nothing about other seeds. Not where fewer than "
-    f"{LEAST_IMAGES} images hold an object of the group."
+    "of this one trained pair; it says nothing about other seeds. Not for a group or class "
+    f"of which fewer than {LEAST_IMAGES} images hold an object."
 )
 
 
@@ -100,7 +101,8 @@ def group_differences(first: CellData, second: CellData) -> pd.DataFrame:
 
     The groups, their rules and what is told of other images are the report's (`analysis.parts`).
     """
-    rows = [_row("all", "all", len(first.objects), len(first.images), _of_all(first), _of_all(second))]
+    count = len(first.images)
+    rows = [_row("all", "all", len(first.objects), _of_whole(count), _of_all(first), _of_all(second))]
     grouped = (
         ("crowdedness", object_groups(CROWDING, first)),
         ("aspect ratio", object_groups(ELONGATION, first)),
@@ -109,13 +111,13 @@ def group_differences(first: CellData, second: CellData) -> pd.DataFrame:
     for by, parts in grouped:
         for part in (p for p in parts if p.about["objects"]):
             curves = (part.curve(cell)[:, 0] for cell in (first, second))
-            rows.append(_row(by, part.name, int(part.about["objects"]), part.images, *curves))
+            rows.append(_row(by, part.name, int(part.about["objects"]), _of_part(part.images), *curves))
     images = held_by_class(first)[0]
     for label, name in enumerate(first.classes):
-        count = int((first.objects.label == label).sum())
-        if count and len(first.classes) > 1:
+        objects = int((first.objects.label == label).sum())
+        if objects and len(first.classes) > 1:
             curves = (class_curves(cell)[:, label] for cell in (first, second))
-            rows.append(_row("class", name, count, int(images[label]), *curves))
+            rows.append(_row("class", name, objects, _of_part(int(images[label])), *curves))
     return pd.DataFrame(rows)
 
 
@@ -124,10 +126,22 @@ def _of_all(cell: CellData) -> Floats:
     return numbers_of(cell, drawn_precision(cell), cell.matches.counted)[:, 0]
 
 
-def _row(by: str, name: str, objects: int, images: int, first: Floats, second: Floats) -> dict[str, Any]:
-    """AP of both in a group that so many images hold, from curves [1 + R], and the interval of the difference."""
+def _of_part(images: int) -> Callable[[Floats], Measured]:
+    """What a curve of so many images tells: of too few nothing of others."""
+    return lambda curves: sampled(curves, images)
+
+
+def _of_whole(images: int) -> Callable[[Floats], Measured]:
+    """The same where they are all that there are: of a single one nothing."""
+    return lambda curves: Measured(curves[0], curves[1:] if images > 1 else None, freedom_of(images))
+
+
+def _row(
+    by: str, name: str, objects: int, told: Callable[[Floats], Measured], first: Floats, second: Floats
+) -> dict[str, Any]:
+    """AP of both in a group, from curves [1 + R], and the interval of the difference."""
     gap = second - first
-    (estimate,) = estimates([sampled(gap[:, None], images)], [""])
+    (estimate,) = estimates([told(gap[:, None])], [""])
     low, high = gap[0] - estimate.images_half, gap[0] + estimate.images_half
     row = {"by": by, "group": name, "objects": objects, "AP_first": float(first[0]), "AP_second": float(second[0])}
     return row | {"difference": float(gap[0]), "low": float(low), "high": float(high)}

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from assignbench.measure.matching import Bools, Floats, Ints, Matches, Overlaps
-from assignbench.measure.sums import sums_up_to
+from assignbench.measure.sums import blocks, sums_up_to
 
 AT = 0.5  # the IoU from which a box is right
 
@@ -44,15 +44,17 @@ def lrp(matches: Matches, weights: Floats | None = None) -> Lrp:
         raise ValueError(f"LRP needs matches whose first threshold is {AT}, not {matches.thresholds[0]}")
     o = matches.overlaps
     weights = np.ones((1, len(o.images))) if weights is None else weights
-    by_image = np.ascontiguousarray(weights.T)
     loose = _looseness(o, matches.found[:, 0])
     parts = np.full((4, len(weights), o.classes), np.nan)
     bounds = np.searchsorted(o.label, np.arange(o.classes + 1))
-    for c in range(o.classes):
-        mine = matches.counted & (o.object_label == c)
-        if mine.any():
-            present = weights[:, o.object_image[mine]].sum(axis=1)
-            parts[:, :, c] = _of_class(matches, slice(bounds[c], bounds[c + 1]), loose, by_image, present)
+    for rows in blocks(len(weights), int(np.diff(bounds).max(initial=1))):
+        by_image = np.ascontiguousarray(weights[rows].T)
+        for c in range(o.classes):
+            mine = matches.counted & (o.object_label == c)
+            if mine.any():
+                present = weights[rows][:, o.object_image[mine]].sum(axis=1)
+                part = slice(bounds[c], bounds[c + 1])
+                parts[:, rows, c] = _of_class(matches, part, loose, by_image, present)
     return Lrp(*parts)
 
 

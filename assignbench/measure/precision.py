@@ -16,12 +16,11 @@ from typing import Literal
 import numpy as np
 
 from assignbench.measure.matching import Bools, Floats, Ints, Matches
-from assignbench.measure.sums import sums_up_to
+from assignbench.measure.sums import blocks, sums_up_to
 
 RECALLS = np.linspace(0.0, 1.0, 101)
 # py-faster-rcnn compares the eleven recalls without tolerance: .3, .6 and .7 lie a rounding above.
 ELEVEN = np.asarray(np.arange(11) * 0.1, np.float64)
-AT_ONCE = 4_000_000  # numbers in a block of weights
 Interpolation = Literal["coco", "voc07", "area"]
 
 
@@ -34,7 +33,7 @@ def average_precision(
 ) -> Floats:
     """AP [R, T, C] for weights [R, I] of the images (one row of ones by default); NaN where no object counts.
 
-    A whole weight k does what k copies of the image would do, so rows of multinomial counts are bootstrap replicates.
+    A whole weight k does what k copies of the image would do: rows of multinomial counts are draws of the images.
 
     `group` [M] gives the balanced AP of those objects alone: other objects and the detections matched with them are
     left out, and an unmatched detection counts with the group's share of the objects of its class as its weight.
@@ -60,7 +59,7 @@ def average_precisions(
     bounds = np.searchsorted(o.label, np.arange(o.classes + 1))
     seen = np.atleast_1d(weights.any(axis=0))  # what lies on other images counts nowhere
     counted = matches.counted & seen[o.object_image]
-    for rows in _blocks(len(weights), int(np.diff(bounds).max(initial=1))):
+    for rows in blocks(len(weights), int(np.diff(bounds).max(initial=1))):
         by_image = np.ascontiguousarray(weights[rows].T)
         for c in range(o.classes):
             all_ = counted & (o.object_label == c)
@@ -75,12 +74,6 @@ def average_precisions(
                     present = total if group is None else _present(by_image, o.object_image[objects])
                     result[number, rows, :, c] = one.precision(objects, present, total, group, interpolation).T
     return result
-
-
-def _blocks(rows: int, width: int) -> Iterator[slice]:
-    """Slices over rows, so that a block of them holds about `AT_ONCE` numbers."""
-    step = max(1, AT_ONCE // max(1, width))
-    return (slice(begin, begin + step) for begin in range(0, rows, step))
 
 
 def _present(by_image: Floats, images: Ints) -> Floats:
@@ -101,8 +94,8 @@ class _Sums:
 
     @cached_property
     def wrong(self) -> Floats:
-        """What is wrong before each of the right detections [H, R]."""
-        return self.counted - self.right
+        """What is wrong before each of the right detections [H, R]; sums in another order may put it below 0."""
+        return np.maximum(self.counted - self.right, 0.0)
 
 
 class _Class:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from assignbench.measure.matching import Floats, Ints
+
+AT_ONCE = 4_000_000  # numbers in a block of weights
+
+
+def blocks(rows: int, width: int) -> Iterator[slice]:
+    """Slices over rows, so that a block of them holds about `AT_ONCE` numbers."""
+    step = max(1, AT_ONCE // max(1, width))
+    return (slice(begin, begin + step) for begin in range(0, rows, step))
 
 
 def sums_up_to(ends: Ints, which: Ints, image: Ints, by_image: Floats, values: Floats | None = None) -> Floats:

@@ -24,10 +24,10 @@ from assignbench.records import write_table
 from assignbench.records.columns import Column, TableSchema
 
 NOTE = (
-    "The tables cells/measures.parquet (every measure of every cell), replicates.parquet (the same measures with the "
-    "images weighed anew, of which intervals over images are made), groups.parquet and classes.parquet hold what this "
-    "page is computed from; docs/definitions.md says how, under Recomputing a published table. Shares and APs lie "
-    "between 0 and 1."
+    "The tables cells/measures.parquet (every measure of every cell), replicates.parquet (the same measures as far "
+    "apart as draws of the test images put them, of which intervals over images are made), groups.parquet and "
+    "classes.parquet hold what this page is computed from; docs/definitions.md says how, under Recomputing a published "
+    "table. Shares and APs lie between 0 and 1, but for those of replicates, which may lie beyond."
 )
 _KEYS = (
     Column("data", "text", "Data set."),
@@ -50,14 +50,14 @@ MEASURES = TableSchema(
 REPLICATES = TableSchema(
     "published_replicates",
     "cells/replicates.parquet",
-    "One row per finished cell and replicate of the images' weights; replicates of one number have the same weights.",
+    "One row per finished cell and replicate, which leaves out a fifth of the images; of one number they are the same.",
     (
         *_KEYS,
         Column("replicate", "int", "Number of the replicate."),
         Column(
             "{measure}",
             "float",
-            "The measure with these weights of the images.",
+            "The measure without them, moved from the replicates' mean to where a draw of all images might lie.",
             missing="where the cell's records do not hold it",
         ),
     ),

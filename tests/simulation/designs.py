@@ -12,7 +12,7 @@ import numpy as np
 from tests.simulation import questions
 from tests.simulation.questions import Answers
 from tests.simulation.tally import Rate, rates, ratio
-from tests.simulation.worlds import EQUAL, RARE, ZIPF, World
+from tests.simulation.worlds import EQUAL, MANY, RARE, ZIPF, World
 
 Ask = Callable[[World, np.random.Generator], Answers]
 # What makes two results differ: other trainings, other test images, or both about alike.
@@ -69,7 +69,7 @@ DESIGNS: dict[str, Design] = {
     "at the bound, seeds dominate, 3 seeds": Design(replace(SEEDS, images=100), questions.bounded),
     "at the bound, images dominate, 5 seeds": Design(replace(IMAGES, seeds=5, images=100), questions.bounded),
     "categories, Zipf, both matter, 3 seeds": Design(
-        replace(BOTH, images=120, own=0.3, classes=ZIPF, kinds=True), questions.over_categories
+        replace(BOTH, images=300, own=0.3, classes=MANY, kinds=True), questions.over_categories
     ),
     "rare classes, images dominate, 3 seeds": Design(replace(IMAGES, images=60, classes=RARE), questions.rare),
     "rare classes, seeds dominate, 3 seeds": Design(replace(SEEDS, images=60, classes=RARE), questions.rare),

@@ -217,7 +217,7 @@ UNEVEN = 0.3  # probits
 def over_categories(world: World, rng: np.random.Generator) -> Answers:
     """Methods that gain in some classes more than in others by chance, and one that gains in slender ones."""
     methods = {name: replace(method, uneven=UNEVEN) for name, method in UNIFORM.items()}
-    growing = Method(recall=0.55, growing=GROWTH, uneven=UNEVEN)
+    growing = Method(recall=0.55, growing=GROWTH, uneven=UNEVEN / 2)
     study = simulated(world, {"net": {BASE: PLAIN, **methods, "even": PLAIN, "growing": growing}}, rng)
     asked = [*methods, "even", "growing"]
     table = claim_verdicts(study, [f"gain of {name} grows with aspect_ratio over categories" for name in asked])

@@ -18,6 +18,7 @@ from assignbench.measure.objects import described
 
 Floats = np.ndarray
 ZIPF = tuple(1 / k for k in range(1, 9))
+MANY = tuple(1 / k for k in range(1, 13))
 EQUAL = (1.0,) * 4
 RARE = (1.0, 1.0, 1.0, 0.012, 0.012, 0.012)  # of which the last have about one object among 60 images
 
