@@ -58,7 +58,7 @@ def cell_of(options: argparse.Namespace, seed: int, rate: str) -> Cell:
     """A detector on the data that the options name, ready to be trained."""
     if options.study is not None:
         return _cell_of_study(options, seed, rate)
-    schedule = {"steps": options.steps, "batch_size": 8, "lr": RATE, "probe_visits": 0, **_ending(rate, RATE)}
+    schedule = {"steps": options.steps, "batch_size": 8, "lr": RATE, "probe_visits": 0, **_ending(rate)}
     config = CellConfig(
         seed=seed,
         detector=DetectorConfig(name=NET, label=NET, spec=resolve_detector(NET, None)),
@@ -78,15 +78,15 @@ def _cell_of_study(options: argparse.Namespace, seed: int, rate: str) -> Cell:
         (c.config, c.paths) for c in cells_of(study, methods) if (c.config.data.name, c.config.method.name) == wanted
     )
     schedule = {**config.schedule.model_dump(), "epochs": None, "steps": options.steps, "probe_visits": 0}
-    schedule |= _ending(rate, config.schedule.lr)
+    schedule |= _ending(rate)
     new = {"seed": seed, "schedule": Schedule.model_validate(schedule), "probe_images": 0}
     return build_cell(Path(), config.model_copy(update=new), paths, "cpu")
 
 
-def _ending(rate: str, first: float) -> dict[str, float]:
+def _ending(rate: str) -> dict[str, float | None]:
     """What a schedule says of its last rate."""
     share = RATES[rate]
-    return {} if share is None else {"lr_end": share * first}
+    return {} if share is None else {"lr_end": None, "lr_end_share": share}
 
 
 def _scenes(side: int) -> DataSpec:
@@ -124,29 +124,26 @@ def measured(cell: Cell, weights: dict[str, torch.Tensor]) -> float:
 
 
 def table(rows: pd.DataFrame) -> str:
-    """Per rate and row the mean AP, the difference to the last weights (paired over seeds, half-width of 95 %), the
-    deviation of the seeds, and its ratio to that of the last weights with p of Pitman and Morgan (H0: equal).
+    """Per rate and row the mean AP, the difference to the last weights of the first rate (paired over seeds, half-width
+    of 95 %), the deviation of the seeds, and its ratio to theirs with p of Pitman and Morgan (H0: equal).
     """
+    keys = [(rate, name) for rate in RATES for name in (LAST, *rules(1))]
+    wide = rows.pivot(index="seed", columns=["rate", "weights"], values="AP").reindex(columns=keys).dropna()
     lines = [
-        "| rate | weights | seeds | AP | to the last weights | seed deviation | ratio | p |",
+        f"| rate | weights | seeds | AP | to {LAST}, {keys[0][0]} | seed deviation | ratio | p |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for rate, group in rows.groupby("rate", sort=False):
-        wide = group.pivot(index="seed", columns="weights", values="AP")[[LAST, *rules(1)]].dropna()
-        base, n = wide[LAST].to_numpy(), len(wide)
-        for name, values in wide.items():
-            ap = values.to_numpy()
-            told = "– | "
-            if name != LAST and n > 2:
-                gain = ap - base
-                half = stats.t.ppf(0.975, n - 1) * gain.std(ddof=1) / np.sqrt(n)
-                told = f"{gain.mean():+.2f} ± {half:.2f} | "
-            ratio, p = "–", "–"
-            if name != LAST and n > 3:
-                # Sums and differences are correlated if and only if the variances differ.
-                ratio, p = f"{ap.std(ddof=1) / base.std(ddof=1):.2f}", f"{stats.pearsonr(ap + base, ap - base)[1]:.2f}"
-            deviation = f"{ap.std(ddof=1):.2f}" if n > 1 else "–"
-            lines.append(f"| {rate} | {name} | {n} | {ap.mean():.1f} | {told}{deviation} | {ratio} | {p} |")
+    base, n = wide[keys[0]].to_numpy(), len(wide)
+    for rate, name in keys:
+        ap = wide[rate, name].to_numpy()
+        gain, ratio, p = "–", "–", "–"
+        if (rate, name) != keys[0] and n > 2:
+            half = stats.t.ppf(0.975, n - 1) * (ap - base).std(ddof=1) / np.sqrt(n)
+            gain, ratio = f"{(ap - base).mean():+.2f} ± {half:.2f}", f"{ap.std(ddof=1) / base.std(ddof=1):.2f}"
+            # Sums and differences are correlated if and only if the variances differ.
+            p = f"{stats.pearsonr(ap + base, ap - base)[1]:.2f}"
+        deviation = f"{ap.std(ddof=1):.2f}" if n > 1 else "–"
+        lines.append(f"| {rate} | {name} | {n} | {ap.mean():.1f} | {gain} | {deviation} | {ratio} | {p} |")
     return "\n".join(lines)
 
 

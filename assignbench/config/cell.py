@@ -29,7 +29,11 @@ _NOT_TRAINED_ON = {
 }
 # Entries that this format did not have from its start, with the value that says the same as their absence: they count
 # only where they have another one, so that the ids of older cells stay what they are.
-_LATER: tuple[tuple[str, str, Any], ...] = (("schedule", "average", None), ("evaluation", "split", "test"))
+_LATER: tuple[tuple[str, str, Any], ...] = (
+    ("schedule", "average", None),
+    ("schedule", "lr_end_share", None),
+    ("evaluation", "split", "test"),
+)
 # What a cell does not read that is measured on a split.
 _UNREAD = {"test": ("val", "val_images"), "val": ("test", "test_images")}
 

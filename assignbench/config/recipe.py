@@ -14,7 +14,10 @@ Step = Annotated[int, Field(ge=1, le=10_000_000)]
 Epoch = Annotated[float, Field(gt=0, le=10_000)]
 
 # Words of which one takes the place of the other: who writes one of a pair puts the other aside.
-ALTERNATIVES = (("steps", "epochs"), ("warmup", "warmup_steps"), ("ema", "average"))
+ALTERNATIVES = (("steps", "epochs"), ("warmup", "warmup_steps"), ("lr_end", "lr_end_share"), ("ema", "average"))
+
+
+LR_END_SHARE = 0.01  # of the rate is left at the end, where nothing else is asked for
 
 
 class Milestones(Config):
@@ -55,9 +58,9 @@ class Schedule(Config):
     """Either `epochs` or `steps` (updates) must be set. Rates are absolute, the others are factors and shares.
 
     The rate warms up over `warmup` (a share of the run) or over `warmup_steps`: in a line from `warmup_from` (empty:
-    one part of n + 1), or constant at it. Then it falls by a cosine to `lr_end` (empty: 1 % of `lr`), or to a tenth at
-    each of the `milestones`. `backbone_lr` multiplies the rate of the backbone, `bias_lr` that of every bias;
-    `decay_norm_bias` lets the weight decay act on norms and biases too.
+    one part of n + 1), or constant at it. Then it falls by a cosine to `lr_end`, or to `lr_end_share` of `lr` (empty:
+    1 %), or to a tenth at each of the `milestones`. `backbone_lr` multiplies the rate of the backbone, `bias_lr` that
+    of every bias; `decay_norm_bias` lets the weight decay act on norms and biases too.
 
     An update learns from `accumulate` batches of `batch_size` images, of which one at a time is in memory. `ema` is the
     decay of averaged weights, which are what is evaluated and kept; `average` takes the plain mean of the weights after
@@ -86,6 +89,7 @@ class Schedule(Config):
     warmup_from: float | None = Field(None, ge=0, le=1e30)
     decay: Literal["cosine", "step"] = "cosine"
     lr_end: float | None = Field(None, ge=0, le=1e30)
+    lr_end_share: float | None = Field(None, ge=0, le=1)
     milestones: Milestones = Milestones(shares=[2 / 3, 8 / 9])
     clip_grad: float | None = Field(10.0, gt=0, le=1e30)
     ema: float | None = Field(None, gt=0, lt=1)
@@ -142,7 +146,9 @@ class Schedule(Config):
         return self
 
     @model_validator(mode="after")
-    def _one_mean(self) -> Schedule:
+    def _one_of_each(self) -> Schedule:
+        if self.lr_end is not None and self.lr_end_share is not None:
+            raise ValueError("set one of lr_end (a rate) and lr_end_share (a share of lr)")
         if self.ema is not None and self.average is not None:
             raise ValueError("set one of ema and average; both are means of the weights, and one network is kept")
         if self.average is not None and self.steps is not None and self.average > self.steps:
@@ -165,6 +171,7 @@ class Schedule(Config):
             "momentum": (self.optimizer == "sgd", "optimizer: sgd"),
             "milestones": (self.decay == "step", "decay: step"),
             "lr_end": (self.decay == "cosine", "decay: cosine"),
+            "lr_end_share": (self.decay == "cosine", "decay: cosine"),
             "warmup_shape": (warms, "a warmup"),
             "warmup_from": (warms, "a warmup"),
             "decay_norm_bias": (self.weight_decay > 0, "a weight_decay"),
@@ -233,9 +240,10 @@ def learning_rate(schedule: Schedule, step: int, total: int, per_epoch: int = 1)
         return schedule.lr * 0.1 ** sum(step >= m for m in schedule.milestones.at(total, per_epoch))
     part = (step - warm) / max(1, total - warm)
     wave = (1 + math.cos(math.pi * part)) / 2
-    if schedule.lr_end is None:
-        return schedule.lr * (0.01 + 0.99 * wave)
-    return schedule.lr_end + (schedule.lr - schedule.lr_end) * wave
+    if schedule.lr_end is not None:
+        return schedule.lr_end + (schedule.lr - schedule.lr_end) * wave
+    share = LR_END_SHARE if schedule.lr_end_share is None else schedule.lr_end_share
+    return schedule.lr * (share + (1 - share) * wave)
 
 
 def _warming(schedule: Schedule, step: int, warm: int) -> float:

@@ -39,6 +39,7 @@ def test_milestones_in_three_units(written, held) -> None:
         ({"warmup_shape": "constant"}, "needs warmup_from"),
         ({"warmup_from": 1.0}, "above lr"),
         ({"decay": "cosine", "lr_end": 1.0}, "above lr"),
+        ({"decay": "cosine", "lr_end": 1e-6, "lr_end_share": 0.1}, "set one of lr_end"),
     ],
 )
 def test_what_is_refused(changes, told) -> None:
@@ -52,6 +53,7 @@ def test_what_is_refused(changes, told) -> None:
         ({"momentum": 0.5}, "momentum"),
         ({"milestones": [0.5]}, "milestones"),
         ({"decay": "step", "lr_end": 1e-6}, "lr_end"),
+        ({"decay": "step", "lr_end_share": 0.3}, "lr_end_share"),
         ({"warmup": 0.0, "warmup_from": 1e-6}, "warmup_from"),
         ({"warmup": 0.0, "warmup_from": 1e-6, "warmup_shape": "constant"}, "warmup_shape"),
         ({"weight_decay": 0.0, "decay_norm_bias": True}, "decay_norm_bias"),
@@ -63,7 +65,7 @@ def test_words_that_would_do_nothing(changes, idle) -> None:
         "optimizer": "sgd",
         "warmup": 0.1,
         "weight_decay": 1e-4,
-        "decay": "cosine" if idle == "lr_end" else "step",
+        "decay": "cosine" if idle.startswith("lr_end") else "step",
     }
     assert Schedule.model_validate({"steps": 100, **changes, **working}).idle() == {}
 
@@ -147,6 +149,7 @@ def test_every_share_is_reached(total, shares) -> None:
     [
         ({"decay": "step", "milestones": [0.5]}, {"decay": "cosine"}, {"decay": "cosine"}),
         ({"decay": "cosine", "lr_end": 1e-6}, {"decay": "step"}, {"decay": "step"}),
+        ({"decay": "cosine", "lr_end_share": 0.3}, {"lr_end": 1e-6}, {"decay": "cosine", "lr_end": 1e-6}),
         ({"optimizer": "sgd", "momentum": 0.8}, {"optimizer": "adamw"}, {"optimizer": "adamw"}),
         ({"warmup_steps": 9, "warmup_from": 1e-6}, {"warmup": 0.0}, {"warmup": 0.0}),
         ({"decay_norm_bias": True}, {"weight_decay": 0.0}, {"weight_decay": 0.0}),

@@ -214,6 +214,7 @@ FIELDS: tuple[Field, ...] = (
     choice("schedule", "warmup_shape", options=("linear", "constant")),
     number("schedule", "warmup_from", low=0, empty=True),
     number("schedule", "lr_end", low=0, empty=True),
+    number("schedule", "lr_end_share", low=0, high=1, empty=True),
     number("schedule", "ema", low=0, high=1, open="low high", empty=True),
     flag("schedule", "compile"),
     flag("schedule", "deterministic"),
