@@ -1,10 +1,10 @@
 """Predicted power against counted power, on a study of many seeds that was really run.
 
-python -m benchmarks.power runs/ten_seeds [--metric AP]
+python -m benchmarks.power runs/ten_seeds [--metric AP] [--table FILE]
 
 Counted: over all choices of n of the study's seeds, and over draws of its test images, the smallest difference that
 80 % of them resolve. Predicted: the same by `analysis.power`, from the spread of all seeds, of the first three, and of
-the packaged table.
+the packaged table or another one that `benchmarks.spreads` wrote.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def spread_of_pair(pair: Measured, images: int) -> Spread:
     return Spread(*deviations, images, pair.n - 1.0, interaction=pair.interaction_variance**0.5)
 
 
-def compared(folder: Path, metric: str) -> pd.DataFrame:
+def compared(folder: Path, metric: str, known: pd.DataFrame) -> pd.DataFrame:
     """One row per pair and number of seeds: what was counted, and what each source predicts."""
     rows = []
     for pair in pairs_of(read_study_record(folder)):
@@ -62,7 +62,7 @@ def compared(folder: Path, metric: str) -> pd.DataFrame:
             continue
         images = len(pair.ours[pair.seeds[0]].images)
         first = Measured(whole.values[:3], whole.replicates[:, :3])
-        table = spread_of(packaged(), metric, pair.data, [pair.detector])
+        table = spread_of(known, metric, pair.data, [pair.detector])
         for seeds in SEEDS:
             row = {"data": pair.data, "method": pair.method, "baseline": pair.baseline, "seeds": seeds}
             row |= {"counted": 100 * counted(whole, seeds)}
@@ -78,8 +78,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="run folder of a study of six seeds and more")
     parser.add_argument("--metric", default="AP", metavar="NAME", help="a measure in points (default: AP)")
+    parser.add_argument(
+        "--table", type=Path, metavar="FILE", help="spreads that are known beforehand (default: packaged)"
+    )
     options = parser.parse_args(arguments)
-    found = compared(options.folder, options.metric)
+    known = packaged() if options.table is None else pd.read_csv(options.table, comment="#", keep_default_na=False)
+    found = compared(options.folder, options.metric, known)
     print(f"smallest difference in {options.metric} that 80 % of studies resolve, points")
     print(found.to_string(index=False, float_format="%.2f") if len(found) else "no pair has six seeds")
     return 0

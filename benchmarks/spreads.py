@@ -34,7 +34,7 @@ HEAD = """\
 # seed_deviation: of one seed's difference over trainings, on these test images, of this pair alone (not moderated).
 # interaction_deviation: the part of it that test images put on each seed anew, which falls with their number.
 # image_deviation: of the mean difference over draws of test_images images (jackknife, 200 replicates).
-# version, date: of the AssignBench that trained the cells, and the last day on which it did.
+# version, date: of the AssignBench that last wrote the study's report, and the last day on which a cell was trained.
 """
 
 

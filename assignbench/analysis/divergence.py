@@ -91,10 +91,13 @@ def divergence(study: StudyRecord) -> list[Result]:
     by_cell = pd.DataFrame(cells, columns=["data", "detector", "method", "seed", "spearman", "AP"])
     by_group = over_seeds(pd.DataFrame(groups)) if groups else pd.DataFrame()
     predicted = pd.DataFrame([asdict(p) for p in predictions(study, "AP")])
+    behind = predicted[["data", "detector", "methods", "p"]].dropna(subset="p") if len(predicted) else predicted
+    shown = predicted.drop(columns="p", errors="ignore")
     return [
         Result("divergence", "By candidate rule", _by_rule(rules), UNITS, population=SEEDS),
         Result("divergence.groups", "By class, size and crowdedness (J_k)", by_group, UNITS, population=SEEDS),
-        Result("divergence.predicts", "Does it predict AP?", predicted, {"correlation": "Spearman"}),
+        Result("divergence.predicts", "Does it predict AP?", shown, {"correlation": "Spearman"}),
+        Result("divergence.p", "The p values of what predicts AP", behind, {}, "appendix"),
         Result("divergence.cells", "Divergence and AP of every cell", by_cell, {"AP": "AP"}, "figure"),
         Result(
             "divergence.density", "Scores and IoUs of candidates", pd.concat(density, ignore_index=True), {}, "figure"

@@ -74,7 +74,7 @@ class Estimate:
 
     @property
     def images_half(self) -> float:
-        """The part of the images alone: for these trained models on other images."""
+        """The part of the images alone: what other ones put on all trainings alike."""
         return _reach((self.images,), LEVEL)
 
     def reach(self, level: float) -> float:

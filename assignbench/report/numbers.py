@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from assignbench.analysis.estimates import LEAST_SEEDS
-from assignbench.analysis.signs import in_signed_points
+from assignbench.analysis.signs import in_signed_points, rounded
 
 ONE_SEED = "†"
 FINE = ("p", "p_holm")  # columns with four decimals
@@ -20,7 +20,7 @@ def percent(mean: float | None, half: float | None = None, *, marked: bool = Fal
     """A share as per cent with its half-width; `marked` where it rests on one seed, unlike its neighbours."""
     if mean is None or np.isnan(mean):
         return "n/a"
-    text = f"{100 * mean:.1f}"
+    text = rounded(100 * mean, 1)
     text += ONE_SEED if marked else ""
     return text if half is None or np.isnan(half) else f"{text} ± {100 * half:.1f}"
 
@@ -83,6 +83,5 @@ def cell_of(row: Mapping[Any, Any], column: str, scale: float, paired: bool, mis
     if np.isnan(number):
         return missing
     half = float(row.get(f"{column}_half", np.nan)) if paired else np.nan
-    text = f"{scale * number:.{digits}f}"
-    text = text.removeprefix("-") if float(text) == 0 else text
+    text = rounded(scale * number, digits)
     return text if np.isnan(half) else f"{text} ± {scale * half:.{digits}f}"

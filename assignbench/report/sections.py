@@ -133,7 +133,9 @@ def with_lost(study: StudyRecord, tables: list[Table]) -> list[Table]:
 
 APPENDIX_DEFINITION = (
     "p: of the single test; p_holm: corrected over the family of tests that one question asks, on which the verdict "
-    "rests. No conclusion may be drawn from a single test of many."
+    "rests. No conclusion may be drawn from a single test of many. t half: the half-width by the plain t of a "
+    "pair's own seeds, for other seeds alone; freedom: degrees of freedom of the moderated one; pairing: the share of "
+    "the variance that pairing by seed takes away."
 )
 
 

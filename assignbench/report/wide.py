@@ -15,6 +15,7 @@ import pandas as pd
 
 from assignbench.analysis.estimates import LEAST_SEEDS
 from assignbench.analysis.result import SEEDS, Result
+from assignbench.analysis.signs import rounded, signed
 from assignbench.analysis.verdicts import HIGHER, LOWER
 from assignbench.report.tables import (
     BESIDE,
@@ -289,7 +290,7 @@ class _Wide:
             if isinstance(few, str) and few:
                 return f"– ({few})"
             return f"– ({int(row[self.layout.fewest])})" if self.layout.fewest in row else "n/a"
-        text = f"{self.scale * number:{'+' if self.value.signed else ''}.{self.digits}f}"
+        text = (signed if self.value.signed else rounded)(self.scale * number, self.digits)
         half = float(row.get(self.value.half, np.nan)) if self.value.half else np.nan
         return text if np.isnan(half) else f"{text} ± {self.scale * half:.{self.digits}f}"
 

@@ -71,6 +71,7 @@ DESIGNS: dict[str, Design] = {
     "categories, Zipf, both matter, 3 seeds": Design(
         replace(BOTH, images=300, own=0.3, classes=MANY, kinds=True), questions.over_categories
     ),
+    "every form, both matter, 3 seeds": Design(replace(BOTH, images=120), questions.forms),
     "rare classes, images dominate, 3 seeds": Design(replace(IMAGES, images=60, classes=RARE), questions.rare),
     "rare classes, seeds dominate, 3 seeds": Design(replace(SEEDS, images=60, classes=RARE), questions.rare),
     "unlike spreads, seeds dominate, 3 seeds": Design(SEEDS, questions.unsteady),

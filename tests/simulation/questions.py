@@ -15,9 +15,10 @@ import pandas as pd
 
 from assignbench.analysis import claims, differences, measures, pairs
 from assignbench.analysis.base import StudyRecord
+from assignbench.analysis.claim_tests import FAILED
 from assignbench.analysis.verdicts import HIGHER, LOWER, NOT_TESTABLE, OPEN
 from tests.simulation.records import BASE, simulated
-from tests.simulation.truth import MEASURES, gain, gaining, gaining_alike, population, rank_agreement
+from tests.simulation.truth import MEASURES, gain, gaining, gaining_alike, population, rank_agreement, reaching
 from tests.simulation.worlds import Method, World
 
 PLAIN = Method()
@@ -144,6 +145,41 @@ def _claims(study: StudyRecord, room: float) -> Answers:
     return {**found, "false: any of a paper's six claims on equal methods": float(called.any())}
 
 
+# Forms that need two pairs or two detectors, or a method that has learned nothing; and what each form finds.
+
+
+def forms(world: World, rng: np.random.Generator) -> Answers:
+    """Claims on two pairs, two detectors, failures and relative gains where they are just not true, and claims of each
+    form that are true: `sharp` has better boxes alone, `more` and `better` the same gain, `crowds` gains in crowds.
+    """
+    more, sharp = gaining_alike(world, 0.75), Method(boxes=0.8)
+    better, weak = gaining(world, gain(world, more, PLAIN)), reaching(world, FAILED)
+    methods = {BASE: PLAIN, "twin": PLAIN, "more": more, "better": better, "sharp": sharp, "weak": weak}
+    crowds = Method(recall=0.55, growing=GROWTH, along="crowdedness")
+    study = simulated(world, {"net": {**methods, "crowds": crowds}, "other": {BASE: PLAIN, "sharp": sharp}}, rng)
+    reached, room = population(world, PLAIN)["AP"], gain(world, sharp, PLAIN)
+    false = {
+        "gains of two pairs": "AP gain of more over base > AP gain of better over base",
+        "two detectors": "base on net > base on other on AP",
+        "fails": "weak fails",
+        "relative gain": "relative gain of twin grows with aspect_ratio",
+    }
+    true = {
+        "greater for every detector": "sharp > base on AP for every detector",
+        "two detectors": "sharp on net > base on other on AP",
+        "equal": f"twin = base on AP within {100 * room:.4f}",
+        "a level": f"AP of base on net > {100 * (reached - room):.4f}",
+        "gains": "AP75 gain of sharp > AP50 gain",
+        "gains of two pairs": "AP75 gain of sharp over base > AP75 gain of twin over base",
+        "a gain that grows with crowdedness": "gain of crowds grows with crowdedness",
+    }
+    table = claim_verdicts(study, [*false.values(), *true.values()])
+    wrong = table.verdict.map(is_verdict).groupby(table.number).any()
+    right = table.groupby("number").claim_verdict.first() == claims.SUPPORTED
+    told = {f"false: claim '{form}'": float(wrong[k]) for k, form in enumerate(false)}
+    return {**told, **{f"finds: {form}": float(right[len(false) + k]) for k, form in enumerate(true)}}
+
+
 # Equalities and levels at their bounds, where a word of either kind is wrong.
 
 AGREEMENT = 0.5
@@ -217,7 +253,7 @@ UNEVEN = 0.3  # probits
 def over_categories(world: World, rng: np.random.Generator) -> Answers:
     """Methods that gain in some classes more than in others by chance, and one that gains in slender ones."""
     methods = {name: replace(method, uneven=UNEVEN) for name, method in UNIFORM.items()}
-    growing = Method(recall=0.55, growing=GROWTH, uneven=UNEVEN / 2)
+    growing = Method(recall=0.55, growing=GROWTH, uneven=UNEVEN)
     study = simulated(world, {"net": {BASE: PLAIN, **methods, "even": PLAIN, "growing": growing}}, rng)
     asked = [*methods, "even", "growing"]
     table = claim_verdicts(study, [f"gain of {name} grows with aspect_ratio over categories" for name in asked])

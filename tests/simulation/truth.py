@@ -73,6 +73,12 @@ def gain(world: World, method: Method, baseline: Method, measure: str = "AP") ->
 
 
 @lru_cache(maxsize=50)
+def reaching(world: World, precision: float) -> Method:
+    """A method that finds so little that its AP is this one."""
+    return Method(recall=float(brentq(lambda r: population(world, Method(recall=r))["AP"] - precision, 1e-3, 0.7)))
+
+
+@lru_cache(maxsize=50)
 def gaining(world: World, points: float) -> Method:
     """The plain method with the boxes that give it a gain in AP."""
 
