@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 
 from assignbench.analysis import StudyRecord
 from assignbench.analysis.differences import primary_metric
+from assignbench.analysis.estimates import LEAST_SEEDS
 from assignbench.report.dots import Scale, free_limits
 from assignbench.report.hues import colour
 from assignbench.report.panels import per_place
@@ -53,7 +54,8 @@ def differences(study: StudyRecord, found: Found) -> list[Drawn]:
 def _lines(shown: pd.DataFrame) -> str:
     """What the lines are; "" where no interval is known."""
     speaks = " or ".join(dict.fromkeys(shown[shown.half.notna()].population)) if "population" in shown else ""
-    whole = f"the 95 % interval{f' for {speaks}' if speaks else ''}, on which verdicts rest"
+    carries = "n" in shown and (shown.n >= LEAST_SEEDS).any()
+    whole = f"the 95 % interval{f' for {speaks}' if speaks else ''}{', on which verdicts rest' if carries else ''}"
     seeds = "the 95 % interval for other seeds alone"
     known = [shown[c].notna().any() for c in ("half", "seeds_half")]
     if all(known):
