@@ -117,7 +117,7 @@ def _watched(errand: Errand, folder: Path, send: Callable[[], object]) -> int:
                 send()
                 sent = time.monotonic()
     except KeyboardInterrupt:
-        process.terminate()
+        pass  # it is asked to end below, and once: a second signal would kill it while it ends
     finally:
         code = end(process, ENDED_BY_FORCE_SECONDS)
         send()
