@@ -180,6 +180,9 @@ def test_a_study_of_many_seeds_is_counted(tmp_path, capsys) -> None:
     folder = planted(tmp_path / "study", seeds=6)
     assert counting.main([str(folder), "--metric", "AP50"]) == 0
     assert "in AP50" in capsys.readouterr().out
-    table = counting.compared(folder, "AP50")
+    assert spreads.main([str(folder), "--table", str(tmp_path / "own.csv")]) == 0
+    assert counting.main([str(folder), "--table", str(tmp_path / "own.csv")]) == 0
+    assert "of the table" in capsys.readouterr().out
+    table = counting.compared(folder, "AP50", counting.packaged())
     assert table.seeds.tolist() == [3, 5] and (table.counted > 0).all()
     assert (table.counted[1:] < table.counted[0]).all()
