@@ -21,7 +21,7 @@ from assignbench.config.evaluation import LEAST_OBJECTS
 from assignbench.config.method import compared_with, differing_parts
 from assignbench.errors import InputError, nearest
 from assignbench.measure.coco import COCO_LIMITS
-from assignbench.measure.matching import Matches, Overlaps, match, overlaps_of
+from assignbench.measure.matching import COCO_THRESHOLDS, Matches, Overlaps, match, overlaps_of
 from assignbench.measure.precision import average_precision, average_recall, mean_over_classes
 from assignbench.plugins import imported
 from assignbench.records import CellRecord, Snapshot, read_about, read_cells, refuse_old
@@ -29,6 +29,7 @@ from assignbench.records.contents import check_others, check_table, read_environ
 from assignbench.records.hashes import FileHashes
 from assignbench.records.manifest import CACHE, MANIFEST, listed
 
+AROUND = 0.1  # IoU from which a box before NMS lies around an object
 T = TypeVar("T")
 
 
@@ -74,7 +75,7 @@ class CellData:
         """Forgets the tables and what was worked out `once`, which are read again if anybody asks; saves the rest."""
         self.kept.save()
         self._known.clear()
-        for name in ("images", "objects", "detections", "overlaps", "matches", "before"):
+        for name in ("images", "objects", "detections", "overlaps", "matches", "around", "before"):
             self.__dict__.pop(name, None)
 
     def once(self, key: Hashable, compute: Callable[[], T]) -> T:
@@ -144,12 +145,18 @@ class CellData:
         return overlaps_of(self.images, self.objects, self.detections, len(self.classes))
 
     @cached_property
-    def before(self) -> Overlaps | None:
-        """Boxes before NMS, best ranking score first, and objects of one class with IoU 0.5 or more; None without."""
+    def around(self) -> Overlaps | None:
+        """Boxes before NMS, best ranking score first, and objects of one class with IoU 0.1 or more; None without."""
         boxes = self.pre_nms()
         if boxes is None:
             return None
-        return overlaps_of(self.images, self.objects, boxes.assign(score=boxes.ranking_score), len(self.classes))
+        ranked = boxes.assign(score=boxes.ranking_score)
+        return overlaps_of(self.images, self.objects, ranked, len(self.classes), least=AROUND)
+
+    @cached_property
+    def before(self) -> Overlaps | None:
+        """The same with IoU 0.5 or more."""
+        return self.around.closer(COCO_THRESHOLDS[0]) if self.around is not None else None
 
     @cached_property
     def matches(self) -> Matches:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import pandas as pd
 
-from assignbench.analysis.base import CellData
+from assignbench.analysis.base import AROUND, CellData
 from assignbench.measure.matching import overlaps_of
 
 Rule = Literal["J_k", "IoU ≥ 0.5"]
@@ -36,16 +36,22 @@ def rule_candidates(cell: CellData, rule: Rule) -> pd.DataFrame | None:
 
 
 def box_candidates(cell: CellData, least: float) -> pd.DataFrame:
-    """The pre-NMS boxes (or, without them, the detections) of the object's class with enough IoU."""
-    before = cell.pre_nms()
-    boxes = cell.detections if before is None else before.assign(score=before[sorted_by(cell)])
-    overlaps = overlaps_of(cell.images, cell.objects, boxes, len(cell.classes), least=least)
+    """The pre-NMS boxes (or, without them, the detections) of the object's class with IoU `least`, 0.1 at least."""
+    table: pd.DataFrame = cell.once("boxes around objects", lambda: _around_objects(cell))
+    return table[table.iou >= least]
+
+
+def _around_objects(cell: CellData) -> pd.DataFrame:
+    before, overlaps = cell.pre_nms(), cell.around
+    boxes, score = (cell.detections, "score") if before is None else (before, sorted_by(cell))
+    if overlaps is None:
+        overlaps = overlaps_of(cell.images, cell.objects, boxes, len(cell.classes), least=AROUND)
     row = overlaps.row[overlaps.pair_detection]
     return pd.DataFrame(
         {
             "object_id": cell.objects.object_id.to_numpy()[overlaps.pair_object],
             "cls_score": boxes.cls_score.to_numpy()[row],
-            "ranking_score": boxes.score.to_numpy()[row],
+            "ranking_score": boxes[score].to_numpy()[row],
             "iou": overlaps.pair_iou,
         }
     )

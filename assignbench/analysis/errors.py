@@ -12,11 +12,12 @@ from assignbench.analysis.base import CellData, StudyRecord, analysis
 from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.result import SEEDS, Result
 from assignbench.measure.coco import COCO_LIMITS
-from assignbench.measure.matching import Overlaps, match, overlaps_of
+from assignbench.measure.matching import Matches, Overlaps, match, overlapping, overlaps_of
 from assignbench.measure.precision import RECALLS
 
 KINDS = ("classification", "localization", "both", "duplicate", "background", "missed")
 FOREGROUND, BACKGROUND = 0.5, 0.1
+NO_OBJECT = np.iinfo(np.int64).max
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -87,13 +88,17 @@ def find_errors(
     several detections that mending would bring to one object the best-scored one counts, the others are removed.
     The best `most` detections of each image and class count.
     """
-    own = overlaps_of(images, objects, detections, classes)
-    # One order of detections for both tables: own's, whose rows are given again without their classes.
-    ordered = detections.iloc[own.row].reset_index(drop=True)
-    mixed = overlaps_of(images, objects.assign(label=0), ordered.assign(label=0), 1, least=BACKGROUND)
-    result = match(own, thresholds=(FOREGROUND,), max_detections=most)
-    found, ignored = result.found[:, 0], result.ignored[:, 0]
-    detection, target, iou = mixed.row[mixed.pair_detection], mixed.pair_object, mixed.pair_iou
+    own = match(overlaps_of(images, objects, detections, classes), thresholds=(FOREGROUND,), max_detections=most)
+    return errors_of(own, overlapping(images, objects, detections, least=BACKGROUND))
+
+
+def errors_of(matches: Matches, pairs: tuple[Ints, Ints, Floats]) -> Errors:
+    """The same from matches whose first threshold is 0.5, and the pairs of `overlapping` from IoU 0.1 on."""
+    own, found, ignored = matches.overlaps, matches.found[:, 0], matches.ignored[:, 0]
+    row, target, iou = pairs
+    ordered = np.zeros(int(own.row.max(initial=-1)) + 1, np.int64)
+    ordered[own.row] = np.arange(len(own.row))
+    detection = ordered[row]
     usable = ~own.left_out[target]
     detection, target, iou = detection[usable], target[usable], iou[usable]
     same = own.object_label[target] == own.label[detection]
@@ -135,16 +140,17 @@ def find_errors(
         missed=counted & ~used & ~reachable,
         object_label=own.object_label,
         counted=counted,
-        classes=classes,
+        classes=own.classes,
     )
 
 
 def _best(detection: Ints, target: Ints, iou: Floats, count: int) -> tuple[Ints, Floats]:
     """Of every detection the object of largest IoU (-1 without one) and that IoU (0)."""
-    best, value = np.full(count, -1), np.zeros(count)
-    order = np.lexsort((-target, iou, detection))  # the last of a detection is its best, the first object on ties
-    best[detection[order]] = target[order]
-    value[detection[order]] = iou[order]
+    value, best = np.zeros(count), np.full(count, NO_OBJECT)
+    np.maximum.at(value, detection, iou)
+    equal = iou == value[detection]
+    np.minimum.at(best, detection[equal], target[equal])  # the first object on ties
+    best[best == NO_OBJECT] = -1
     return best, value
 
 
@@ -164,7 +170,8 @@ def cell_errors(cell: CellData) -> dict[str, float]:
 
 
 def _cell_errors(cell: CellData) -> dict[str, float]:
-    found = find_errors(cell.images, cell.objects, cell.detections, len(cell.classes), cell.most)
+    pairs = overlapping(cell.images, cell.objects, cell.detections, least=BACKGROUND)
+    found = errors_of(cell.matches.at(slice(0, 1)), pairs)
     own = found.average_precision()
     row = {"AP50": own}
     for kind in KINDS:

@@ -144,8 +144,8 @@ def held_by_class(cell: CellData, inside: Bools | None = None) -> Floats:
     o = cell.overlaps
     counted = ~o.left_out if inside is None else inside & ~o.left_out
     labels = o.object_label[counted]
-    places = np.unique(np.stack([labels, o.object_image[counted]]), axis=1)
-    return np.stack([np.bincount(found, minlength=o.classes) for found in (places[0], labels)]).astype(float)
+    held = np.unique(o.object_image[counted] * o.classes + labels) % o.classes
+    return np.stack([np.bincount(found, minlength=o.classes) for found in (held, labels)]).astype(float)
 
 
 def stretched(replicates: Floats, factors: Floats | float) -> Floats:

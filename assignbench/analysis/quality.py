@@ -12,7 +12,7 @@ from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.nms import own_precision, replayed_precision
 from assignbench.analysis.result import SEEDS, Result
 from assignbench.config.method import Ranking
-from assignbench.measure.matching import overlaps_of
+from assignbench.measure.matching import overlapping
 from assignbench.measure.precision import mean_over_classes
 from assignbench.measure.ranking import ranking_score
 
@@ -28,10 +28,9 @@ def true_iou(cell: CellData, boxes: pd.DataFrame) -> Floats:
 
     The head that predicts IoU knows no classes, and an exact one must not correct the classes either.
     """
-    objects = cell.objects[~cell.objects.crowd].assign(label=0)
-    overlaps = overlaps_of(cell.images, objects, boxes.assign(label=0, score=0.0), 1, least=1e-9)
+    row, _, iou = overlapping(cell.images, cell.objects[~cell.objects.crowd], boxes, least=1e-9)
     best = np.zeros(len(boxes))
-    np.maximum.at(best, overlaps.row[overlaps.pair_detection], overlaps.pair_iou)
+    np.maximum.at(best, row, iou)
     return best
 
 

@@ -11,8 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from assignbench.measure.ordering import portions, ranges, stable_order
+
 COCO_THRESHOLDS: tuple[float, ...] = tuple(np.linspace(0.5, 0.95, 10).tolist())
 BOX = ["x1", "y1", "x2", "y2"]
+NOWHERE, NOTHING = -1, -2  # keys that no object has
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -45,67 +48,109 @@ class Overlaps:
     classes: int
     never_found: Bools | None = None  # objects of annotation id 0, which pycocotools reads as "found nothing"
 
+    def closer(self, least: float) -> Overlaps:
+        """The same with the pairs of this IoU or more alone."""
+        near = self.pair_iou >= least
+        pairs = {name: getattr(self, name)[near] for name in ("pair_detection", "pair_object", "pair_iou")}
+        return replace(self, **pairs)
+
 
 def overlaps_of(
     images: pd.DataFrame, objects: pd.DataFrame, detections: pd.DataFrame, classes: int, *, least: float = 0.5
 ) -> Overlaps:
     """The overlaps of two record tables. Pairs below `least` IoU are dropped; detections on other images too."""
-    ids = np.sort(images.image_id.to_numpy(np.int64))
-    place = np.searchsorted(ids, detections.image_id.to_numpy(np.int64)).clip(max=max(len(ids) - 1, 0))
-    known = ids[place] == detections.image_id.to_numpy(np.int64) if len(ids) else np.zeros(len(detections), np.bool_)
+    ids, place, known = _places_of(images, detections)
     label, score = detections.label.to_numpy(np.int64), detections.score.to_numpy(np.float64)
     order = _by_label_and_score(place, score, label)
     order = order[known[order]]
-    image, label, score = place[order], label[order], score[order]
     object_image = np.searchsorted(ids, objects.image_id.to_numpy(np.int64))
     object_label = objects.label.to_numpy(np.int64)
     crowd = objects.crowd.to_numpy(np.bool_)
-    found, truth = _xywh(detections)[order], _xywh(objects)
-    key, object_key = image * classes + label, object_image * classes + object_label
-    first, second = _same_group(key, object_key)
-    if least > 0:  # most pairs lie apart, which one side tells
-        beside = _beside(found, truth, first, second)
-        first, second = first[beside], second[beside]
-    iou = _iou(found[first], truth[second], crowd[second])
-    near = iou >= min(least, 1 - 1e-10)
+    found = _xywh(detections)
+    key = np.where(known, place * classes + label, NOWHERE)
+    row, target, iou = _pairs(found, key, _xywh(objects), object_image * classes + object_label, crowd, least)
+    position = np.zeros(len(detections), np.int64)
+    position[order] = np.arange(len(order))
+    detection = position[row]
+    by_detection = np.argsort(detection, kind="stable")
+    area = found[:, 2] * found[:, 3]
     return Overlaps(
         images=ids,
         row=order,
-        label=label,
-        image=image,
-        rank=_places(key),
-        score=score,
-        area=found[:, 2] * found[:, 3],
+        label=label[order],
+        image=place[order],
+        rank=_places(key[order]),
+        score=score[order],
+        area=area[order],
         object_label=object_label,
         object_image=object_image,
         object_area=objects.area.to_numpy(np.float64),
         crowd=crowd,
         left_out=crowd | objects.difficult.to_numpy(np.bool_),
-        pair_detection=first[near],
-        pair_object=second[near],
-        pair_iou=iou[near],
+        pair_detection=detection[by_detection],
+        pair_object=target[by_detection],
+        pair_iou=iou[by_detection],
         classes=classes,
         never_found=objects.never_found.to_numpy(np.bool_) if "never_found" in objects else None,
     )
 
 
-def _by_label_and_score(image: Ints, score: Floats, label: Ints) -> Ints:
-    """The order by label, then falling score, then image, then place in the file.
-
-    One stable sort after the other: tables lie by image already, and labels are small numbers, which sort fast.
+def overlapping(
+    images: pd.DataFrame, objects: pd.DataFrame, detections: pd.DataFrame, *, least: float
+) -> tuple[Ints, Ints, Floats]:
+    """The pairs of a detection and an object of its image, whatever their classes, that overlap by `least` or more:
+    their rows in both tables, by detection, and their IoU.
     """
-    order = np.argsort(image, kind="stable")
+    ids, place, known = _places_of(images, detections)
+    object_image = np.searchsorted(ids, objects.image_id.to_numpy(np.int64))
+    crowd = objects.crowd.to_numpy(np.bool_)
+    key = np.where(known, place, NOWHERE)
+    return _pairs(_xywh(detections), key, _xywh(objects), object_image, crowd, least)
+
+
+def _places_of(images: pd.DataFrame, detections: pd.DataFrame) -> tuple[Ints, Ints, Bools]:
+    """The image ids in order, the place of every detection's among them, and whether it is one of them."""
+    ids, mine = np.sort(images.image_id.to_numpy(np.int64)), detections.image_id.to_numpy(np.int64)
+    place = np.searchsorted(ids, mine).clip(max=max(len(ids) - 1, 0))
+    return ids, place, ids[place] == mine if len(ids) else np.zeros(len(mine), np.bool_)
+
+
+def _by_label_and_score(image: Ints, score: Floats, label: Ints) -> Ints:
+    """The order by label, then falling score, then image, then place in the file: one stable sort after the other."""
+    order = stable_order(image)
     order = order[np.argsort(-score[order], kind="stable")]
-    small = label[order].astype(np.int16) if len(label) and 0 <= label.min() <= label.max() < 1 << 15 else label[order]
-    return np.asarray(order[np.argsort(small, kind="stable")])
+    return order[stable_order(label[order])]
 
 
-def _beside(found: Floats, truth: Floats, first: Ints, second: Ints) -> Ints:
-    """The places of the pairs that share a column of the image."""
-    left, right, truth_left = found[:, 0], found[:, 0] + found[:, 2], truth[:, 0]
-    truth_right = truth_left + truth[:, 2]
-    over = np.minimum(right[first], truth_right[second]) > np.maximum(left[first], truth_left[second])
-    return np.flatnonzero(over)
+def _pairs(
+    found: Floats, key: Ints, truth: Floats, object_key: Ints, crowd: Bools, least: float
+) -> tuple[Ints, Ints, Floats]:
+    """The pairs of equal keys that overlap by `least` or more, by detection, then object: both rows and the IoU.
+
+    Boxes are x, y, width, height. They are taken as they lie in their tables, where those of an image are together.
+    """
+    by_key = stable_order(object_key)
+    ordered = object_key[by_key]
+    start = np.searchsorted(ordered, key)
+    end = np.searchsorted(ordered, ordered, side="right")
+    count = np.where(np.r_[ordered, NOTHING][start] == key, np.r_[end, 0][start] - start, 0)
+    ours = [(found[:, k].copy(), found[:, k] + found[:, k + 2]) for k in range(2)]  # both ends of both sides
+    theirs = [(truth[:, k].copy(), truth[:, k] + truth[:, k + 2]) for k in range(2)]
+    kept: list[tuple[Ints, Ints, Floats]] = []
+    for part in portions(count):
+        first = np.repeat(np.arange(part.start, part.stop), count[part])
+        second = by_key[ranges(start[part], count[part])]
+        if least > 0:  # most pairs lie apart, which one side or the other tells
+            for (low, high), (truth_low, truth_high) in zip(ours, theirs, strict=True):
+                over = np.minimum(high[first], truth_high[second]) > np.maximum(low[first], truth_low[second])
+                first, second = first[over], second[over]
+        iou = _iou(found[first], truth[second], crowd[second])
+        near = iou >= min(least, 1 - 1e-10)
+        kept.append((first[near], second[near], iou[near]))
+    if not kept:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+    firsts, seconds, ious = zip(*kept, strict=True)
+    return np.concatenate(firsts), np.concatenate(seconds), np.concatenate(ious)
 
 
 def _xywh(table: pd.DataFrame) -> Floats:
@@ -123,19 +168,6 @@ def _iou(found: Floats, truth: Floats, crowd: Bools) -> Floats:
     own = found[:, 2] * found[:, 3]
     union = np.where(crowd, own, own + truth[:, 2] * truth[:, 3] - shared)
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-
-
-def _same_group(key: Ints, object_key: Ints) -> tuple[Ints, Ints]:
-    """All pairs (detection, object) of equal keys, by detection, then object."""
-    by_key = np.argsort(object_key, kind="stable")
-    ordered = object_key[by_key]
-    start = np.searchsorted(ordered, key)
-    same = np.r_[ordered, -1][start] == key
-    end = np.searchsorted(ordered, ordered, side="right")
-    count = np.where(same, np.r_[end, 0][start] - start, 0)
-    first = np.repeat(np.arange(len(key)), count)
-    within = np.arange(len(first)) - np.repeat(np.cumsum(count) - count, count)
-    return first, by_key[np.repeat(start, count) + within]
 
 
 def _places(key: Ints) -> Ints:

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from assignbench.measure.matching import Bools, Floats, Ints, Matches
-from assignbench.measure.sums import blocks, sums_up_to
+from assignbench.measure.sums import blocks, running, sums_up_to
 
 RECALLS = np.linspace(0.0, 1.0, 101)
 # py-faster-rcnn compares the eleven recalls without tolerance: .3, .6 and .7 lie a rounding above.
@@ -122,7 +122,7 @@ class _Class:
 
     def _gathered(self, hits: Ints) -> Floats:
         """What these detections weigh, each with those before it [H, R]."""
-        return self.by_image[self.image[hits]].cumsum(axis=0)
+        return running(np.add, self.by_image[self.image[hits]])
 
     def precision(
         self, objects: Bools, present: Floats, total: Floats, group: Bools | None, interpolation: Interpolation
@@ -159,7 +159,7 @@ def _interpolated(recall: Floats, precision: Floats, interpolation: Interpolatio
     """The same from curves [H, R]."""
     if not len(recall):
         return np.zeros(recall.shape[1])
-    envelope = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
+    envelope = running(np.maximum, precision[::-1])[::-1]
     if interpolation == "area":
         return np.asarray(np.einsum("hr,hr->r", np.diff(recall, axis=0, prepend=0.0), envelope))
     levels = RECALLS if interpolation == "coco" else ELEVEN

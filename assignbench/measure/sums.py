@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
 from assignbench.measure.matching import Floats, Ints
 
 AT_ONCE = 4_000_000  # numbers in a block of weights
+FEW = 16  # columns that NumPy accumulates as fast alone
 
 
 def blocks(rows: int, width: int) -> Iterator[slice]:
@@ -30,4 +33,24 @@ def sums_up_to(ends: Ints, which: Ints, image: Ints, by_image: Floats, values: F
     used = which[: edges[-1]]
     factors = np.ones(len(used)) if values is None else values[used]
     between = csr_array((factors, image[used], np.r_[0, edges]), shape=(len(ends), len(by_image)))
-    return np.asarray((between @ by_image).cumsum(axis=0))
+    return running(np.add, np.asarray(between @ by_image))
+
+
+def running(operation: np.ufunc, rows: Floats) -> Floats:
+    """`operation.accumulate` over the rows [H, R], in place.
+
+    NumPy walks down one column after the other there. Here rows are taken whole: first the k-th ones of all blocks of
+    rows at once, then what a block ends with goes into the next one. For 200 columns that takes two thirds of the time.
+    """
+    if rows.shape[1] < FEW:
+        return operation.accumulate(rows, axis=0, out=rows)
+    size = math.isqrt(len(rows))
+    ends = len(rows) - len(rows) % max(size, 1)
+    parts = rows[:ends].reshape(-1, max(size, 1), rows.shape[1])
+    for k in range(1, size):
+        operation(parts[:, k], parts[:, k - 1], out=parts[:, k])
+    for before, part in pairwise(parts):
+        operation(part, before[-1], out=part)
+    for place in range(max(ends, 1), len(rows)):
+        operation(rows[place], rows[place - 1], out=rows[place])
+    return rows

@@ -7,20 +7,19 @@ and most images have all the detections they may have long before their last box
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from assignbench.measure.boxes import AnyFloats, Floats, areas, iou_of_pairs
+from assignbench.measure.ordering import portions, ranges, stable_order
 
 Ints = npt.NDArray[np.int64]
 AnyInts = npt.NDArray[np.integer[Any]]
 Bools = npt.NDArray[np.bool_]
 BLOCK = 256  # boxes of an image that are settled together
 IMAGES_AT_ONCE = 256  # whose boxes are: bounds the memory where all boxes overlap
-PAIRS = 1 << 16  # pairs of boxes whose overlap is worked out at once: what a processor's cache holds
 
 
 def places_within(sorted_keys: npt.NDArray[Any]) -> Ints:
@@ -38,7 +37,8 @@ def clusters(
     that it overlaps by more than `iou` (a kept box to itself). `owner` [N] holds that index, or -1 for boxes that were
     not reached before `limit` boxes of their image were kept.
     """
-    order = np.lexsort((-rank, images))
+    order = np.argsort(-rank, kind="stable")
+    order = order[stable_order(images[order])]
     owner = np.full(len(order), -1)
     kept = [order[:0]]
     starts = np.flatnonzero(places_within(images[order]) == 0)
@@ -65,9 +65,9 @@ def _settle(boxes: AnyFloats, labels: AnyInts, starts: Ints, ends: Ints, iou: fl
     for offset in range(0, int((ends - starts).max(initial=0)), BLOCK):
         going = going[(counts[going] < limit) & (starts[going] + offset < ends[going])]
         new = ranges(starts[going] + offset, np.minimum(ends[going] - starts[going] - offset, BLOCK))
-        new = new[np.argsort(group[new], kind="stable")]
+        new = new[stable_order(group[new])]
         before = kept[np.isin(image[kept], going)]
-        before = before[np.argsort(group[before], kind="stable")]
+        before = before[stable_order(group[before])]
         for by, covered in _covers(corners, size, _between(group, before, new), iou):
             fresh = covered[::-1]  # the best of those that cover a box is written last
             owner[fresh] = by[::-1]
@@ -103,17 +103,11 @@ def _unbeaten(new: Ints, by: Ints, covered: Ints, owner: Ints) -> Ints:
     return won
 
 
-def ranges(starts: Ints, counts: Ints) -> Ints:
-    """The whole numbers from each start on, so many of each."""
-    edge = np.cumsum(counts) - counts
-    return np.repeat(starts - edge, counts) + np.arange(counts.sum())
-
-
 def _between(group: Ints, before: Ints, new: Ints) -> Iterator[tuple[Ints, Ints]]:
     """Pairs of a kept box and a new one of its group, by the new one, the best kept one first."""
     start = np.searchsorted(group[before], group[new], side="left")
     count = np.searchsorted(group[before], group[new], side="right") - start
-    for part in _parts(count):
+    for part in portions(count):
         yield before[ranges(start[part], count[part])], np.repeat(new[part], count[part])
 
 
@@ -123,16 +117,8 @@ def _among(group: Ints, new: Ints) -> Iterator[tuple[Ints, Ints]]:
     ends = np.searchsorted(keys, keys, side="right")
     at = np.arange(len(new))
     count = ends - at - 1
-    for part in _parts(count):
+    for part in portions(count):
         yield np.repeat(new[part], count[part]), new[ranges(at[part] + 1, count[part])]
-
-
-def _parts(count: Ints) -> Iterator[slice]:
-    """Slices over entries that have so many pairs each, of about `PAIRS` pairs."""
-    total = np.cumsum(count)
-    edges = np.searchsorted(total, np.arange(0, int(total[-1]) if len(total) else 0, PAIRS), side="right")
-    edges = np.unique(np.r_[edges, len(count)])
-    return (slice(int(a), int(b)) for a, b in pairwise(edges))
 
 
 def _covers(

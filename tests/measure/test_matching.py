@@ -8,7 +8,7 @@ import pytest
 
 from assignbench.data.predictions import read_ground_truth, read_predictions
 from assignbench.measure.coco import AREAS, coco_ground_truth, coco_numbers, coco_results
-from assignbench.measure.matching import COCO_THRESHOLDS, match, overlaps_of
+from assignbench.measure.matching import COCO_THRESHOLDS, match, overlapping, overlaps_of
 from assignbench.measure.precision import average_precision, average_recall, mean_over_classes
 from assignbench.measure.voc import VOC_THRESHOLDS, match_voc, voc_evaluate
 from tests.measure.reference import coco_evaluate, evaluated
@@ -234,3 +234,36 @@ def test_the_published_numbers_of_padilla(shared_data) -> None:
 
 def test_thresholds_are_pycocotools_own() -> None:
     assert np.array_equal(np.asarray(COCO_THRESHOLDS), np.linspace(0.5, 0.95, 10))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_pairs_are_those_of_every_box_with_every_object_of_its_image(seed, monkeypatch) -> None:
+    images, objects, detections = scene(seed)
+    rng = np.random.default_rng(seed)
+    detections = detections.sample(frac=1, random_state=seed).reset_index(drop=True)  # of no order at all
+    detections.loc[rng.random(len(detections)) < 0.1, "image_id"] = 99  # of no image of these
+    for pairs_at_once in (1, 7, 1 << 16):
+        monkeypatch.setattr("assignbench.measure.ordering.PAIRS", pairs_at_once)
+        for least in (1e-9, 0.1, 0.5, 1.0):
+            row, target, iou = overlapping(images, objects, detections, least=least)
+            found, truth = (t[["x1", "y1", "x2", "y2"]].to_numpy(float) for t in (detections, objects))
+            low, high = (
+                f(found[:, None, k], truth[None, :, k]) for f, k in ((np.maximum, [0, 1]), (np.minimum, [2, 3]))
+            )
+            shared = (high - low).clip(min=0).prod(axis=2)
+            own, area = ((b[:, 2:] - b[:, :2]).prod(axis=1) for b in (found, truth))
+            union = np.where(objects.crowd, own[:, None], own[:, None] + area - shared)
+            expected = np.where(
+                detections.image_id.to_numpy()[:, None] == objects.image_id.to_numpy(), shared / union, 0
+            )
+            pairs = np.argwhere(expected >= min(least, 1 - 1e-10))
+            np.testing.assert_array_equal(np.stack([row, target], axis=1), pairs)
+            np.testing.assert_allclose(iou, expected[row, target], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_closer_pairs_are_those_of_a_larger_iou_from_the_start(seed) -> None:
+    tables = scene(seed)
+    wide, narrow = (overlaps_of(*tables, CLASSES, least=least) for least in (0.1, 0.5))
+    for name, values in vars(wide.closer(0.5)).items():
+        np.testing.assert_array_equal(values, getattr(narrow, name))
