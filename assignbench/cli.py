@@ -330,10 +330,11 @@ def _training_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--cohort",
+        "--per-device",
         type=_cohort,
         default="auto",
         metavar="auto|off|N",
-        help="cells that see the same images in one process, N at most (default: auto)",
+        help="cells that see the same images in one process and on one device, N at most (default: auto)",
     )
     parser.add_argument(
         "--nproc",

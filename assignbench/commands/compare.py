@@ -7,15 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from rich.console import Console
 
 from assignbench.analysis import CellData
 from assignbench.analysis.classes import class_curves, held_by_class
-from assignbench.analysis.curves_by_group import numbers_of
 from assignbench.analysis.estimates import Measured, estimates
 from assignbench.analysis.images import MOST, ends, image_differences
-from assignbench.analysis.measures import LEAST_IMAGES, REPLICATES, drawn_precision, freedom_of
+from assignbench.analysis.measures import LEAST_IMAGES, REPLICATES, freedom_of, measured, replicated
 from assignbench.analysis.parts import STANDARD_AREAS, area_groups, object_groups, sampled
 from assignbench.commands.folders import check_there
 from assignbench.commands.pixels import Pixels
@@ -123,7 +123,7 @@ def group_differences(first: CellData, second: CellData) -> pd.DataFrame:
 
 def _of_all(cell: CellData) -> Floats:
     """AP [1 + R] of all images as they are, and of their replicates."""
-    return numbers_of(cell, drawn_precision(cell), cell.matches.counted)[:, 0]
+    return np.asarray(np.r_[measured(cell, "AP"), replicated(cell, "AP")])
 
 
 def _of_part(images: int) -> Callable[[Floats], Measured]:

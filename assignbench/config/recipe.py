@@ -15,8 +15,6 @@ Epoch = Annotated[float, Field(gt=0, le=10_000)]
 
 # Words of which one takes the place of the other: who writes one of a pair puts the other aside.
 ALTERNATIVES = (("steps", "epochs"), ("warmup", "warmup_steps"), ("lr_end", "lr_end_share"), ("ema", "average"))
-
-
 LR_END_SHARE = 0.01  # of the rate is left at the end, where nothing else is asked for
 
 
@@ -170,10 +168,8 @@ class Schedule(Config):
         needs = {
             "momentum": (self.optimizer == "sgd", "optimizer: sgd"),
             "milestones": (self.decay == "step", "decay: step"),
-            "lr_end": (self.decay == "cosine", "decay: cosine"),
-            "lr_end_share": (self.decay == "cosine", "decay: cosine"),
-            "warmup_shape": (warms, "a warmup"),
-            "warmup_from": (warms, "a warmup"),
+            **dict.fromkeys(("lr_end", "lr_end_share"), (self.decay == "cosine", "decay: cosine")),
+            **dict.fromkeys(("warmup_shape", "warmup_from"), (warms, "a warmup")),
             "decay_norm_bias": (self.weight_decay > 0, "a weight_decay"),
         }
         fields = type(self).model_fields

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from assignbench.measure.matching import Bools, Floats, Ints, Matches, Overlaps
-from assignbench.measure.sums import blocks, sums_up_to
+from assignbench.measure.sums import blocks, sums_up_to, weight_of
 
 AT = 0.5  # the IoU from which a box is right
 
@@ -52,7 +52,7 @@ def lrp(matches: Matches, weights: Floats | None = None) -> Lrp:
         for c in range(o.classes):
             mine = matches.counted & (o.object_label == c)
             if mine.any():
-                present = weights[rows][:, o.object_image[mine]].sum(axis=1)
+                present = weight_of(o.object_image[mine], by_image)
                 part = slice(bounds[c], bounds[c + 1])
                 parts[:, rows, c] = _of_class(matches, part, loose, by_image, present)
     return Lrp(*parts)

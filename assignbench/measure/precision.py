@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from assignbench.measure.matching import Bools, Floats, Ints, Matches
-from assignbench.measure.sums import blocks, running, sums_up_to
+from assignbench.measure.sums import blocks, running, sums_up_to, weight_of
 
 RECALLS = np.linspace(0.0, 1.0, 101)
 # py-faster-rcnn compares the eleven recalls without tolerance: .3, .6 and .7 lie a rounding above.
@@ -68,17 +68,12 @@ def average_precisions(
                 continue
             part = bounds[c] + np.flatnonzero(seen[o.image[bounds[c] : bounds[c + 1]]])
             one = _Class(matches, part, by_image)
-            total = _present(by_image, o.object_image[all_])
+            total = weight_of(o.object_image[all_], by_image)
             for number, (objects, group) in enumerate(zip(mine, groups, strict=True)):
                 if objects.any():
-                    present = total if group is None else _present(by_image, o.object_image[objects])
+                    present = total if group is None else weight_of(o.object_image[objects], by_image)
                     result[number, rows, :, c] = one.precision(objects, present, total, group, interpolation).T
     return result
-
-
-def _present(by_image: Floats, images: Ints) -> Floats:
-    """What objects of these images weigh together [R]."""
-    return np.asarray(np.ascontiguousarray(by_image[images].T).sum(axis=1))
 
 
 @dataclass(frozen=True)

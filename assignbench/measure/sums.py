@@ -20,6 +20,11 @@ def blocks(rows: int, width: int) -> Iterator[slice]:
     return (slice(begin, begin + step) for begin in range(0, rows, step))
 
 
+def weight_of(image: Ints, by_image: Floats) -> Floats:
+    """What objects or detections of these images [N] weigh together [R]."""
+    return np.asarray(np.ascontiguousarray(by_image[image].T).sum(axis=1))
+
+
 def sums_up_to(ends: Ints, which: Ints, image: Ints, by_image: Floats, values: Floats | None = None) -> Floats:
     """What the detections at the places `which` weigh together up to each place in `ends`, itself included [H, R].
 
