@@ -164,6 +164,7 @@ def test_doctor_lists_all_problems_at_once(voc_folder, tmp_path, capsys) -> None
         (["run", "{study}", "--preset", "x"], "has no preset 'x'"),
         (["run", "{study}", "--data", "voc0712"], "`assignbench data get voc0712` downloads it"),
         (["report", "{study}"], "no cells in"),
+        (["run", "{study}", "--nproc", "2", "--per-device", "3"], "--cohort 3"),  # another name of it
     ],
 )
 def test_what_the_user_has_to_mend(tiny_study, tmp_path, monkeypatch, capsys, arguments, message) -> None:

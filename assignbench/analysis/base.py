@@ -155,7 +155,7 @@ class CellData:
 
     @cached_property
     def before(self) -> Overlaps | None:
-        """The same with IoU 0.5 or more."""
+        """Boxes before NMS, best ranking score first, and objects of one class with IoU 0.5 or more; None without."""
         return self.around.closer(COCO_THRESHOLDS[0]) if self.around is not None else None
 
     @cached_property

@@ -28,17 +28,17 @@ def rule_candidates(cell: CellData, rule: Rule) -> pd.DataFrame | None:
     """
     table = cell.candidates()
     if table is None:
-        return None if rule == JK else box_candidates(cell, CLOSE_IOU)
+        near = None if rule == JK else box_candidates(cell)
+        return None if near is None else near[near.iou >= CLOSE_IOU].reset_index(drop=True)
     if rule == JK and "in_jk" not in table:
         return None
     kept = table[table.in_jk] if rule == JK else table[table.iou >= CLOSE_IOU]
     return kept.assign(ranking_score=kept[sorted_by(cell)])
 
 
-def box_candidates(cell: CellData, least: float) -> pd.DataFrame:
-    """The pre-NMS boxes (or, without them, the detections) of the object's class with IoU `least`, 0.1 at least."""
-    table: pd.DataFrame = cell.once("boxes around objects", lambda: _around_objects(cell))
-    return table[table.iou >= least]
+def box_candidates(cell: CellData) -> pd.DataFrame:
+    """The pre-NMS boxes (or, without them, the detections) of the object's class from IoU 0.1 on, best score first."""
+    return cell.once("boxes around objects", lambda: _around_objects(cell))
 
 
 def _around_objects(cell: CellData) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from assignbench.analysis.base import AROUND, CellData, StudyRecord, analysis
+from assignbench.analysis.base import CellData, StudyRecord, analysis
 from assignbench.analysis.candidates import CLOSE, JK, Rule, box_candidates, rule_candidates
 from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.prediction import predictions
@@ -160,7 +160,7 @@ def density_sample(cell: CellData, most: int = DENSITY_POINTS) -> pd.DataFrame:
 
     def compute() -> pd.DataFrame:
         table = cell.candidates()
-        table = box_candidates(cell, AROUND) if table is None else table
+        table = box_candidates(cell) if table is None else table
         few = table[["ranking_score", "cls_score", "iou"]].iloc[:: max(1, -(-len(table) // most))]
         return few.reset_index(drop=True)
 

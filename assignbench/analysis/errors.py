@@ -93,12 +93,14 @@ def find_errors(
 
 
 def errors_of(matches: Matches, pairs: tuple[Ints, Ints, Floats]) -> Errors:
-    """The same from matches whose first threshold is 0.5, and the pairs of `overlapping` from IoU 0.1 on."""
+    """What `find_errors` gives, from matches whose first threshold is 0.5, and the pairs of `overlapping` from IoU 0.1
+    on of the same tables.
+    """
     own, found, ignored = matches.overlaps, matches.found[:, 0], matches.ignored[:, 0]
     row, target, iou = pairs
-    ordered = np.zeros(int(own.row.max(initial=-1)) + 1, np.int64)
-    ordered[own.row] = np.arange(len(own.row))
-    detection = ordered[row]
+    place_of = np.zeros(int(own.row.max(initial=-1)) + 1, np.int64)
+    place_of[own.row] = np.arange(len(own.row))
+    detection = place_of[row]
     usable = ~own.left_out[target]
     detection, target, iou = detection[usable], target[usable], iou[usable]
     same = own.object_label[target] == own.label[detection]
@@ -126,7 +128,7 @@ def errors_of(matches: Matches, pairs: tuple[Ints, Ints, Floats]) -> Errors:
         if goal is not None:
             aim[mine] = goal[mine]
         open_ &= ~mine
-    aim[(aim >= 0) & used[aim]] = -1
+    aim[aim >= 0] = np.where(used[aim[aim >= 0]], -1, aim[aim >= 0])
     reachable = np.zeros(len(used), np.bool_)
     reachable[aim[aim >= 0]] = True
     aim = _best_scored(aim, own)
@@ -171,7 +173,7 @@ def cell_errors(cell: CellData) -> dict[str, float]:
 
 def _cell_errors(cell: CellData) -> dict[str, float]:
     pairs = overlapping(cell.images, cell.objects, cell.detections, least=BACKGROUND)
-    found = errors_of(cell.matches.at(slice(0, 1)), pairs)
+    found = errors_of(cell.matches, pairs)
     own = found.average_precision()
     row = {"AP50": own}
     for kind in KINDS:

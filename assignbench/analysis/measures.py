@@ -27,7 +27,7 @@ from assignbench.measure.voc import VOC_THRESHOLDS, match_voc
 
 REPLICATES = 200
 LEFT_OUT = 0.2  # of the images, by each
-LIGHT = 1e-6  # what these count
+LIGHT = 2.0**-20  # what these count: a power of two, so that sums are exact, and the same in any order
 WHOLE = "whole"  # the weights of every image once
 ENOUGH_IMAGES = 5  # of a class, to tell how far its images move it
 NEXT_DRAW = 7  # no divisor of REPLICATES: classes take theirs from different draws
@@ -85,8 +85,7 @@ def jackknife(images: int, replicates: int = REPLICATES) -> ImageWeights:
     """
     left = _left_out(images)
     ranks = np.random.default_rng([17, images]).random((replicates, images)).argsort(axis=1).argsort(axis=1)
-    drawn = np.where(ranks < left, LIGHT, 1.0)
-    rows = drawn * (images / drawn.sum(axis=1, keepdims=True))
+    rows = np.where(ranks < left, LIGHT, 1.0)
     return ImageWeights(f"jackknife {replicates}", rows, draws=True, reach=_reach(images))
 
 

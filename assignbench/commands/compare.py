@@ -122,7 +122,7 @@ def group_differences(first: CellData, second: CellData) -> pd.DataFrame:
 
 
 def _of_all(cell: CellData) -> Floats:
-    """AP [1 + R] of all images as they are, and of their replicates."""
+    """AP [1 + R] of all images, as it was recorded, and of their replicates."""
     return np.asarray(np.r_[measured(cell, "AP"), replicated(cell, "AP")])
 
 

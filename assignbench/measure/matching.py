@@ -15,7 +15,6 @@ from assignbench.measure.ordering import portions, ranges, stable_order
 
 COCO_THRESHOLDS: tuple[float, ...] = tuple(np.linspace(0.5, 0.95, 10).tolist())
 BOX = ["x1", "y1", "x2", "y2"]
-NOWHERE, NOTHING = -1, -2  # keys that no object has
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -49,8 +48,8 @@ class Overlaps:
     never_found: Bools | None = None  # objects of annotation id 0, which pycocotools reads as "found nothing"
 
     def closer(self, least: float) -> Overlaps:
-        """The same with the pairs of this IoU or more alone."""
-        near = self.pair_iou >= least
+        """With the pairs of this IoU or more alone; `least` is no smaller than it was."""
+        near = self.pair_iou >= _limit(least)
         pairs = {name: getattr(self, name)[near] for name in ("pair_detection", "pair_object", "pair_iou")}
         return replace(self, **pairs)
 
@@ -66,9 +65,9 @@ def overlaps_of(
     object_image = np.searchsorted(ids, objects.image_id.to_numpy(np.int64))
     object_label = objects.label.to_numpy(np.int64)
     crowd = objects.crowd.to_numpy(np.bool_)
-    found = _xywh(detections)
-    key = np.where(known, place * classes + label, NOWHERE)
-    row, target, iou = _pairs(found, key, _xywh(objects), object_image * classes + object_label, crowd, least)
+    found, key = _xywh(detections), place * classes + label
+    object_key = object_image * classes + object_label
+    row, target, iou = _pairs(found, key, known, _xywh(objects), object_key, crowd, least)
     position = np.zeros(len(detections), np.int64)
     position[order] = np.arange(len(order))
     detection = position[row]
@@ -104,8 +103,7 @@ def overlapping(
     ids, place, known = _places_of(images, detections)
     object_image = np.searchsorted(ids, objects.image_id.to_numpy(np.int64))
     crowd = objects.crowd.to_numpy(np.bool_)
-    key = np.where(known, place, NOWHERE)
-    return _pairs(_xywh(detections), key, _xywh(objects), object_image, crowd, least)
+    return _pairs(_xywh(detections), place, known, _xywh(objects), object_image, crowd, least)
 
 
 def _places_of(images: pd.DataFrame, detections: pd.DataFrame) -> tuple[Ints, Ints, Bools]:
@@ -123,17 +121,17 @@ def _by_label_and_score(image: Ints, score: Floats, label: Ints) -> Ints:
 
 
 def _pairs(
-    found: Floats, key: Ints, truth: Floats, object_key: Ints, crowd: Bools, least: float
+    found: Floats, key: Ints, known: Bools, truth: Floats, object_key: Ints, crowd: Bools, least: float
 ) -> tuple[Ints, Ints, Floats]:
     """The pairs of equal keys that overlap by `least` or more, by detection, then object: both rows and the IoU.
 
-    Boxes are x, y, width, height. They are taken as they lie in their tables, where those of an image are together.
+    Boxes are x, y, width, height. They are taken in the order of their tables: where those of an image lie together,
+    as in records, what is looked up together lies together too.
     """
     by_key = stable_order(object_key)
     ordered = object_key[by_key]
     start = np.searchsorted(ordered, key)
-    end = np.searchsorted(ordered, ordered, side="right")
-    count = np.where(np.r_[ordered, NOTHING][start] == key, np.r_[end, 0][start] - start, 0)
+    count = np.where(known, np.searchsorted(ordered, key, side="right") - start, 0)
     ours = [(found[:, k].copy(), found[:, k] + found[:, k + 2]) for k in range(2)]  # both ends of both sides
     theirs = [(truth[:, k].copy(), truth[:, k] + truth[:, k + 2]) for k in range(2)]
     kept: list[tuple[Ints, Ints, Floats]] = []
@@ -145,12 +143,17 @@ def _pairs(
                 over = np.minimum(high[first], truth_high[second]) > np.maximum(low[first], truth_low[second])
                 first, second = first[over], second[over]
         iou = _iou(found[first], truth[second], crowd[second])
-        near = iou >= min(least, 1 - 1e-10)
+        near = iou >= _limit(least)
         kept.append((first[near], second[near], iou[near]))
     if not kept:
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
     firsts, seconds, ious = zip(*kept, strict=True)
     return np.concatenate(firsts), np.concatenate(seconds), np.concatenate(ious)
+
+
+def _limit(least: float) -> float:
+    """The IoU that is asked for; of equal boxes it may be a rounding below 1."""
+    return min(least, 1 - 1e-10)
 
 
 def _xywh(table: pd.DataFrame) -> Floats:
@@ -260,7 +263,7 @@ def _greedy(o: Overlaps, ignored: Bools, thresholds: Floats, limit: int) -> Ints
         chosen = by_turn[bounds[r] : bounds[r + 1]]
         n = count[chosen]
         edge = np.cumsum(n) - n
-        pair = np.repeat(start[chosen] - edge, n) + np.arange(n.sum())
+        pair = ranges(start[chosen], n)
         objects, overlap = target[pair], iou[pair][:, None]
         able = (overlap >= thresholds) & (free[objects] | o.crowd[objects][:, None])
         # Counted objects come before ignored ones, whatever their overlap; the later one of equals wins.

@@ -147,11 +147,11 @@ def interpolated(recall: Floats, precision: Floats, interpolation: Interpolation
     The places of the right detections are enough: in between, precision only falls. "coco": mean over 101 recalls,
     "voc07": over eleven, "area": under the hull (VOC10+).
     """
-    return _interpolated(np.ascontiguousarray(recall.T), precision.T, interpolation)
+    return _interpolated(np.ascontiguousarray(recall.T), precision.T.copy(), interpolation)
 
 
 def _interpolated(recall: Floats, precision: Floats, interpolation: Interpolation) -> Floats:
-    """The same from curves [H, R]."""
+    """`interpolated` of curves [H, R]; `precision` is written over."""
     if not len(recall):
         return np.zeros(recall.shape[1])
     envelope = running(np.maximum, precision[::-1])[::-1]

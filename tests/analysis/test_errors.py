@@ -102,3 +102,10 @@ def test_equals_tidecv(seed, monkeypatch) -> None:
     names = dict(zip(KINDS, ("Cls", "Loc", "Both", "Dupe", "Bkg", "Miss"), strict=True))
     for kind, name in names.items():
         assert max(ours.average_precision(kind) - own, 0) == pytest.approx(theirs[name], abs=1e-6), kind
+
+
+def test_without_an_object_all_is_background() -> None:
+    objects, detections = objects_table(OBJECTS), boxes_table(DETECTIONS, "score")
+    found = find_errors(images_of(objects), objects[:0], detections, 2)
+    assert {KINDS[k] for k in found.kind} == {"background"} and not len(found.missed)
+    assert np.isnan(found.average_precision())

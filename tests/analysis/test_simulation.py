@@ -94,14 +94,14 @@ def test_replicates_are_means_of_weighed_images() -> None:
     matches = match(overlaps_of(images_of(objects), objects, everything[found.ravel()], 1), thresholds=(0.5,))
     draws = jackknife(IMAGES).rows
     values = mean_over_classes(average_precision(matches, draws, interpolation="area"))
-    np.testing.assert_allclose(values, draws @ found.mean(axis=1) / IMAGES)
+    np.testing.assert_allclose(values, draws @ found.mean(axis=1) / draws.sum(axis=1))
 
 
 @pytest.mark.parametrize("images", [IMAGES, 60, 25, 11])
 def test_replicates_over_images_cover_what_they_say(images: int) -> None:
     """A mean over images, with Student's t as many degrees of freedom as the analyses give it."""
     shares, draws = hits(np.random.default_rng(6), 8000).mean(axis=2)[:, :images], jackknife(images)
-    deviation = draws.reach * (shares @ draws.rows.T / images).std(axis=1, ddof=1)
+    deviation = draws.reach * (shares @ draws.rows.T / draws.rows.sum(axis=1)).std(axis=1, ddof=1)
     t = stats.t.ppf(0.975, images - 1)
     assert 0.935 <= np.mean(abs(shares.mean(axis=1) - 0.5) <= t * deviation) <= 0.965
 

@@ -28,6 +28,16 @@ def test_interpolations_by_hand() -> None:
     assert curve_area(recall, precision, "coco") == pytest.approx((51 + 50 * 2 / 3) / 101)
 
 
+def test_curves_are_left_as_they_are() -> None:
+    rng = np.random.default_rng(0)
+    for count in (1, 300):
+        recall, precision = np.sort(rng.random((count, 200))), rng.random((count, 200))
+        given = precision.copy()
+        for kind in ("coco", "voc07", "area"):
+            interpolated(recall, precision, kind)
+            np.testing.assert_array_equal(precision, given)
+
+
 BOXES = ["image_id", "x1", "y1", "x2", "y2"]
 
 

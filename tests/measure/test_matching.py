@@ -8,7 +8,7 @@ import pytest
 
 from assignbench.data.predictions import read_ground_truth, read_predictions
 from assignbench.measure.coco import AREAS, coco_ground_truth, coco_numbers, coco_results
-from assignbench.measure.matching import COCO_THRESHOLDS, match, overlapping, overlaps_of
+from assignbench.measure.matching import BOX, COCO_THRESHOLDS, match, overlapping, overlaps_of
 from assignbench.measure.precision import average_precision, average_recall, mean_over_classes
 from assignbench.measure.voc import VOC_THRESHOLDS, match_voc, voc_evaluate
 from tests.measure.reference import coco_evaluate, evaluated
@@ -263,7 +263,17 @@ def test_pairs_are_those_of_every_box_with_every_object_of_its_image(seed, monke
 
 @pytest.mark.parametrize("seed", range(6))
 def test_closer_pairs_are_those_of_a_larger_iou_from_the_start(seed) -> None:
-    tables = scene(seed)
-    wide, narrow = (overlaps_of(*tables, CLASSES, least=least) for least in (0.1, 0.5))
-    for name, values in vars(wide.closer(0.5)).items():
-        np.testing.assert_array_equal(values, getattr(narrow, name))
+    images, objects, detections = scene(seed)
+    detections.loc[: len(objects) // 2, BOX] = objects.loc[: len(objects) // 2, BOX]  # some lie exactly
+    wide = overlaps_of(images, objects, detections, CLASSES, least=0.1)
+    for least in (0.1, 0.5, 0.75, 1.0):
+        narrow = overlaps_of(images, objects, detections, CLASSES, least=least)
+        for name, values in vars(wide.closer(least)).items():
+            np.testing.assert_array_equal(values, getattr(narrow, name))
+
+
+def test_boxes_of_unknown_images_find_nothing_whatever_the_labels() -> None:
+    images, objects, detections = scene(1)
+    unknown = detections.assign(image_id=99, label=-1)
+    overlaps = overlaps_of(images, objects.assign(label=-1), unknown, CLASSES, least=0.0)
+    assert not len(overlaps.row) and not len(overlaps.pair_iou)
