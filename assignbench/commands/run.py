@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -18,6 +18,7 @@ from rich.console import Console
 from assignbench.commands.ahead import Ahead
 from assignbench.commands.display import Display, closing_table
 from assignbench.commands.launchers import device_of, run_apart, wanted_cluster
+from assignbench.commands.meanwhile import Meanwhile
 from assignbench.commands.opening import Opened, open_study
 from assignbench.commands.pictured import wrong_pictures
 from assignbench.commands.precisions import agree, precision_line
@@ -58,7 +59,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
     with crewed() as helped:
         if helped:
             return 0
-        records = train_all(opened, options, console)
+        say = (lambda text: None) if options.quiet else partial(console.print, markup=False)
+        with closing(Meanwhile(opened.folder, say)) as page_so_far:
+            records = train_all(opened, options, console, watch=page_so_far.watch)
     closing_table(console, opened.cells, records)
     page, failed = reported(console, partial(build_report, opened.folder), quiet=options.quiet)
     console.print(f"report: {page}", markup=False)
@@ -66,9 +69,16 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
 
 def train_all(
-    opened: Opened, options: argparse.Namespace, console: Console, *, sweep: bool = False
+    opened: Opened,
+    options: argparse.Namespace,
+    console: Console,
+    *,
+    watch: Watch = lambda running, ended: None,
+    sweep: bool = False,
 ) -> dict[str, CellRecord]:
     """Trains the cells that are asked for and not done; returns the records of all that are asked for.
+
+    `watch` watches them, as `Jobs.run` has it.
 
     Those of a `sweep` lie beside the study's run folder and take what `amp: auto` stands for from there.
 
@@ -97,7 +107,7 @@ def train_all(
                 inputs = inputs.without(c.id for c in cells)
             else:
                 inputs = set_aside(inputs, cells, renewed, options.out, console)
-            _train(opened, inputs, records, options, console, (device, line), cluster, processes)
+            _train(opened, inputs, records, options, console, (device, line), cluster, processes, watch)
     except KeyboardInterrupt as problem:
         for told in problem.args:  # by a launcher whose jobs go on
             console.print(told, markup=False)
@@ -118,6 +128,7 @@ def _train(
     device: tuple[str, str],
     cluster: OwnCluster,
     processes: Processes,
+    watch: Watch,
 ) -> None:
     """Trains the cells that are not done."""
     study, cells = opened.study, opened.cells
@@ -155,7 +166,7 @@ def _train(
     ahead = Ahead(opened.folder, default_workers("cpu", 1))
     with Display(console, len(jobs), quiet=options.quiet) as display:
         if options.launcher != "local":
-            run_apart(options, device[0], cluster, opened.folder, jobs, display, tell)
+            run_apart(options, device[0], cluster, opened.folder, jobs, _all(display, watch), tell)
             tell()
             return
         tell()
@@ -163,12 +174,12 @@ def _train(
         sharing = device[0] == "cpu" and not options.workers and processes.number == 1
         most = most_together(options.cohort, device[0], jobs, workers) if processes.number == 1 else 1
         together = in_cohorts(jobs, most)
-        Jobs(LocalProcesses(device[0]), workers, sharing=sharing).run(together, _both(display, ahead.watch))
+        Jobs(LocalProcesses(device[0]), workers, sharing=sharing).run(together, _all(display, ahead.watch, watch))
     ahead.wait()
     tell()  # again: a run of other cells of the study may have told of those alone meanwhile
 
 
-def _both(*watches: Watch) -> Watch:
+def _all(*watches: Watch) -> Watch:
     """All of them, in this order."""
 
     def watch(running: list[Progress], ended: int) -> None:
