@@ -11,6 +11,8 @@ from torch.nn import functional as F
 
 from assignbench.boxes import paired_giou, paired_iou
 
+PIECE = 1 << 16  # numbers
+
 
 def sigmoid_focal(logits: Tensor, targets: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
     """Focal loss [...] of logits against targets in {0, 1} (Lin et al., ICCV 2017, Eq. 5).
@@ -23,6 +25,50 @@ def sigmoid_focal(logits: Tensor, targets: Tensor, alpha: float = 0.25, gamma: f
     if alpha < 0:
         return loss
     return loss * torch.where(targets > 0, alpha, 1 - alpha)
+
+
+class _WeightedFocal(torch.autograd.Function):
+    """The weighted sum of the focal loss with its gradient worked out at once."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, targets: Tensor, weights: Tensor, alpha: float, gamma: float) -> Tensor:
+        classes = logits.shape[-1]
+        rows = logits.detach().reshape(-1, classes)
+        slope, total = torch.empty_like(rows), rows.new_zeros(())
+        size = _piece(rows, classes)
+        whole = (rows, targets.reshape(-1, classes), weights.reshape(-1, 1), slope)
+        for x, y, weight, out in zip(*(torch.split(each, size) for each in whole), strict=True):
+            sign = 1 - 2 * y
+            z = x * sign  # the logit of the wrong answer
+            p, log_right = z.sigmoid(), F.softplus(z)
+            power = p * p if gamma == 2.0 else p.pow(gamma)
+            power *= weight if alpha < 0 else weight * (1 - alpha + (2 * alpha - 1) * y)
+            total = total + torch.dot(power.flatten(), log_right.flatten())
+            # d/dz p^g s = p^g (g (1 - p) s + p), with s = softplus(z) and ds/dz = p.
+            torch.mul((1 - p).mul_(log_right).mul_(gamma).add_(p).mul_(power), sign, out=out)
+        ctx.save_for_backward(slope.view(logits.shape))
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
+        return ctx.saved_tensors[0] * grad, None, None, None, None
+
+
+def focal_sum(logits: Tensor, targets: Tensor, weights: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
+    """Sum [] of `sigmoid_focal` of logits [..., C] against targets [..., C] in {0, 1}, each row times its weight [...].
+
+    Takes half of its time and memory. Differentiable once, with respect to the logits alone.
+    """
+    return torch.as_tensor(
+        _WeightedFocal.apply(logits, targets.to(logits.dtype), weights.to(logits.dtype), alpha, gamma)
+    )
+
+
+def _piece(values: Tensor, width: int = 1) -> int:
+    """How many rows of a width are worked on at once: on a CPU as many as stay in its cache, since fresh memory for
+    whole temporaries costs more than the arithmetic; elsewhere all.
+    """
+    return max(1, PIECE // max(1, width)) if values.device.type == "cpu" else max(1, len(values))
 
 
 class _FocalSum(torch.autograd.Function):
@@ -38,8 +84,7 @@ class _FocalSum(torch.autograd.Function):
         flat = logits.detach().reshape(-1)
         slope = torch.empty_like(flat)
         total = flat.new_zeros(())
-        # On a CPU in pieces that stay in its cache; fresh memory for whole temporaries costs more than the arithmetic.
-        piece = 1 << 15 if flat.device.type == "cpu" else max(1, flat.numel())
+        piece = _piece(flat)
         for z, out in zip(torch.split(flat, piece), torch.split(slope, piece), strict=True):
             p, log_no = z.sigmoid(), F.softplus(z)
             power = p * p if gamma == 2.0 else p.pow(gamma)

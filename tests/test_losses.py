@@ -7,7 +7,8 @@ import pytest
 import torch
 from torchvision.ops import sigmoid_focal_loss
 
-from assignbench.losses import balanced_l1, giou_loss, quality_focal, sigmoid_focal, smooth_l1
+from assignbench import losses
+from assignbench.losses import balanced_l1, focal_sum, giou_loss, quality_focal, sigmoid_focal, smooth_l1
 from tests.conftest import GOLDEN, golden
 
 
@@ -35,6 +36,36 @@ def test_focal_is_finite_for_extreme_logits() -> None:
     loss.backward()
     assert torch.isfinite(loss)
     assert torch.isfinite(logits.grad).all()
+
+
+@pytest.mark.parametrize("piece", [1, 7, 1 << 16])
+@pytest.mark.parametrize(
+    ("alpha", "gamma"), [(0.25, 2.0), (0.5, 1.5), (-1.0, 1.0), (0.0, 0.0), (1.0, 0.5), (0.25, 5.0)]
+)
+@pytest.mark.parametrize("shape", [(2, 5, 3), (1, 1, 1), (3, 4, 80), (2, 0, 3), (0, 5, 3), (7, 2)])
+def test_focal_sum_is_the_sum_of_focal(shape, alpha, gamma, piece, monkeypatch) -> None:
+    """Value and gradient on generated logits, targets and weights, in pieces of any size."""
+    monkeypatch.setattr(losses, "PIECE", piece)
+    draw = torch.Generator().manual_seed(sum(shape))
+    logits = (5 * torch.randn(shape, generator=draw, dtype=torch.float64)).requires_grad_()
+    targets = (torch.rand(shape, generator=draw) < 0.3).double()
+    weights = torch.rand(shape[:-1], generator=draw, dtype=torch.float64) * (
+        torch.rand(shape[:-1], generator=draw) < 0.8
+    )
+    whole = focal_sum(logits, targets, weights, alpha, gamma)
+    expected = (sigmoid_focal(logits, targets, alpha, gamma) * weights.unsqueeze(-1)).sum()
+    torch.testing.assert_close(whole, expected)
+    for _ in range(2):  # the graph can be kept
+        found = torch.autograd.grad(3 * whole, logits, retain_graph=True)
+        torch.testing.assert_close(found, torch.autograd.grad(3 * expected, logits, retain_graph=True))
+
+
+def test_focal_sum_of_extreme_logits() -> None:
+    logits = torch.tensor([[-200.0, 200.0], [200.0, -200.0], [3e38, -3e38]]).requires_grad_()
+    whole = focal_sum(logits, torch.tensor([[1.0, 0.0]] * 3), torch.tensor([1.0, 1.0, 0.0]))
+    whole.backward()
+    assert whole.item() == pytest.approx(200 * (0.25 + 0.75))
+    assert logits.grad.flatten().tolist() == pytest.approx([-0.25, 0.75, 0, 0, 0, 0])
 
 
 def test_quality_focal_vanishes_at_its_target() -> None:

@@ -18,11 +18,11 @@ from assignbench.config.method import Needs
 from assignbench.contract import IGNORE, Assignment, Context, Objects, Predictions, Term
 from assignbench.losses import (
     balanced_l1,
+    focal_sum,
     giou_loss,
     iou_loss,
     iou_square_loss,
     quality_focal,
-    sigmoid_focal,
     smooth_l1,
 )
 from assignbench.priors import Priors
@@ -241,20 +241,18 @@ class DenseCriterion(Criterion):
         logits, given = predictions.cls_logits, assignment.cls
         target = class_targets(assignment, objects, logits.shape[-1])
         positive, taught = given.index >= 0, given.index != IGNORE
-        if self.cls != "focal":
-            target = target.mul_(given.quality.unsqueeze(-1))
-        element = {"focal": self._focal, "quality_focal": self._quality_focal, "bce": _bce}[self.cls](logits, target)
         weight = given.weight * {"all": taught, "positives": positive}[self.cls_over]
+        if self.cls == "focal":
+            loss = focal_sum(logits, target, weight, self.focal_alpha, self.focal_gamma)
+        else:
+            target = target.mul_(given.quality.unsqueeze(-1))
+            soft = self.cls == "quality_focal"
+            element = quality_focal(logits, target, self.focal_gamma) if soft else _bce(logits, target)
+            loss = (element * weight.unsqueeze(-1)).sum()
         counts = {"positives": positive, "images": positive, "drawn": taught & (given.weight > 0)}
         count = counts[self.count].sum() if self.weighting != "quality" else (given.quality * positive).sum()
         least = None if self.count == "images" else 1.0
-        return Term((element * weight.unsqueeze(-1)).sum(), count.float(), len(logits), least)
-
-    def _focal(self, logits: Tensor, target: Tensor) -> Tensor:
-        return sigmoid_focal(logits, target, self.focal_alpha, self.focal_gamma)
-
-    def _quality_focal(self, logits: Tensor, target: Tensor) -> Tensor:
-        return quality_focal(logits, target, self.focal_gamma)
+        return Term(loss, count.float(), len(logits), least)
 
     def _box_loss(
         self, priors: Priors, predictions: Predictions, assignment: Assignment, chosen: Tensor, targets: Tensor

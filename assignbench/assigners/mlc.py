@@ -31,7 +31,7 @@ from assignbench.assigners.max_iou import MaxIoU
 from assignbench.assigners.otsu import candidates_alone, exact_otsu, histogram_otsu, segment_spearman
 from assignbench.config.method import AfterEpochs, CoderConfig, HeadInit, Needs, Nms, Part, Preset, preset
 from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets, Term
-from assignbench.losses import sigmoid_focal
+from assignbench.losses import focal_sum
 from assignbench.priors import Priors
 from assignbench.select import boxes_of, labels_of, matched_iou, prior_iou, sample_balanced
 
@@ -256,7 +256,7 @@ class MLCCriterion(Criterion):
     ) -> dict[str, Term]:
         images = len(predictions.boxes)
         target = class_targets(assignment, objects, predictions.cls_logits.shape[-1])
-        learnt = assignment.cls.weight.masked_fill(assignment.cls.index == IGNORE, 0.0).unsqueeze(-1)
+        learnt = assignment.cls.weight.masked_fill(assignment.cls.index == IGNORE, 0.0)
         cls_positive, box_positive = assignment.cls.index >= 0, assignment.box.index >= 0
         drawn = (assignment.cls.index != IGNORE).sum()
         n_cls, n_box = (drawn if self.count == "drawn" else t.sum() for t in (cls_positive, box_positive))
@@ -269,7 +269,7 @@ class MLCCriterion(Criterion):
         )
         own_weight = assignment.box.weight * box_positive
         found = {  # Eq. (9)
-            "loss_cls": Term((self._class_loss(predictions.cls_logits, target) * learnt).sum(), n_cls, images),
+            "loss_cls": Term(self._class_loss(predictions.cls_logits, target, learnt), n_cls, images),
             "loss_box": Term(self.box_weight * (element * own_weight).sum(), n_box, images),
         }
         overlap = matched_iou(priors, predictions.boxes, targets)
@@ -283,10 +283,10 @@ class MLCCriterion(Criterion):
             found["loss_align"] = Term(self.alignment * (gap * box_positive).sum(), box_positive.sum(), images)
         return found
 
-    def _class_loss(self, logits: Tensor, target: Tensor) -> Tensor:
+    def _class_loss(self, logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         if self.cls == "bce":
-            return F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-        return sigmoid_focal(logits, target, self.focal_alpha, self.focal_gamma)
+            return (F.binary_cross_entropy_with_logits(logits, target, reduction="none") * weight.unsqueeze(-1)).sum()
+        return focal_sum(logits, target, weight, self.focal_alpha, self.focal_gamma)
 
 
 # RetinaNet, FCOS and RPN of the MMDetection toolbox, which the paper trains: their box losses and coders.
