@@ -43,9 +43,9 @@ class _WeightedFocal(torch.autograd.Function):
             p, log_right = z.sigmoid(), F.softplus(z)
             power = p * p if gamma == 2.0 else p.pow(gamma)
             power *= weight if alpha < 0 else weight * (1 - alpha + (2 * alpha - 1) * y)
-            total = total + torch.dot(power.flatten(), log_right.flatten())
             # d/dz p^g s = p^g (g (1 - p) s + p), with s = softplus(z) and ds/dz = p.
             torch.mul((1 - p).mul_(log_right).mul_(gamma).add_(p).mul_(power), sign, out=out)
+            total = total + power.mul_(log_right).sum()
         ctx.save_for_backward(slope.view(logits.shape))
         return total
 
@@ -88,9 +88,9 @@ class _FocalSum(torch.autograd.Function):
         for z, out in zip(torch.split(flat, piece), torch.split(slope, piece), strict=True):
             p, log_no = z.sigmoid(), F.softplus(z)
             power = p * p if gamma == 2.0 else p.pow(gamma)
-            total = total + torch.dot(power, log_no)
             # d/dz p^g s = p^g (g (1 - p) s + p), with s = softplus(z) and ds/dz = p.
             torch.mul((1 - p).mul_(log_no).mul_(gamma).add_(p), power, out=out)
+            total = total + power.mul_(log_no).sum()
         p = flat[where].sigmoid()
         q = (p * keep).clamp(max=1 - 1e-7)
         log_no = -torch.log1p(-q)
