@@ -46,7 +46,7 @@ def errand(tmp_path) -> Errand:
     local = {"root": "there", "weights": "", "cache": "/nowhere", "training": "other"}
     after = tmp_path / "home" / "other"
     write_json(after / "config.json", {"b": 2})
-    return Errand(str(cell), str(after), local, "cpu", 1, str(tmp_path / "marker"), "word")
+    return Errand((str(cell),), str(after), (local,), "cpu", 1, str(tmp_path / "marker"), "word")
 
 
 def stand_in(monkeypatch, code: str) -> None:
@@ -79,7 +79,7 @@ def told(cell: Path) -> set[str]:
 
 
 def test_a_lost_node_costs_what_came_after_its_last_checkpoint(desk, errand, monkeypatch) -> None:
-    cell = Path(errand.folder)
+    cell = Path(errand.folders[0])
     stand_in(monkeypatch, TRAINS.replace("END_HERE", "os.kill(os.getpid(), 9)").replace("END ==", "2 =="))
     assert run_there(errand, desk) == -9
     assert holder_of(cell) is None
@@ -95,7 +95,7 @@ def test_where_the_folder_is_seen_the_cell_works_in_it(desk, errand, monkeypatch
     Path(errand.marker).write_text("word")
     stand_in(monkeypatch, "(cell / 'here').touch()")
     assert run_there(errand, desk) == 0
-    assert (Path(errand.folder) / "here").exists()
+    assert (Path(errand.folders[0]) / "here").exists()
     Path(errand.marker).write_text("of another machine with the same paths")
     assert not errand.shared
 
@@ -115,14 +115,14 @@ signal.signal(signal.SIGTERM, end); (cell / 'ready').touch(); time.sleep(60)
 
     def sleep(seconds: float) -> None:
         real(seconds)
-        if "ready" in told(Path(errand.folder)) and not asked:
+        if "ready" in told(Path(errand.folders[0])) and not asked:
             asked.append(True)
             raise KeyboardInterrupt
 
     real, asked = errands.time.sleep, []
     monkeypatch.setattr(errands.time, "sleep", sleep)
     assert run_there(errand, desk) == EXIT_STOPPED
-    assert "checkpoint/step-7.json" in told(Path(errand.folder)) and holder_of(Path(errand.folder)) is None
+    assert "checkpoint/step-7.json" in told(Path(errand.folders[0])) and holder_of(Path(errand.folders[0])) is None
 
 
 @pytest.mark.parametrize("seed", range(20))

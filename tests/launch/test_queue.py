@@ -15,10 +15,11 @@ import pytest
 from assignbench import methods
 from assignbench.config.cluster import OwnCluster
 from assignbench.errors import InputError
-from assignbench.launch import slurm
+from assignbench.launch import slurm, slurm_task
 from assignbench.launch.base import Job
 from assignbench.launch.queue import JobState, ask_slurm, job_line, job_of, note_job
-from assignbench.launch.slurm import PROGRAMS, SlurmJobs, Task
+from assignbench.launch.slurm import PROGRAMS, SlurmJobs
+from assignbench.launch.slurm_task import Task
 from assignbench.records import finish, write_config, write_json
 from assignbench.records.claim import EXIT_CLAIMED, EXIT_FAILED, EXIT_STOPPED
 from assignbench.study.grid import cells_of
@@ -164,10 +165,10 @@ def test_a_job_that_is_asked_to_end_goes_back_into_the_queue(
         subprocess.Popen(["sh", "-c", f"sleep 0.2; kill -{int(number)} {os.getpid()}"])
         return process
 
-    monkeypatch.setattr(slurm, "start", start)
+    monkeypatch.setattr(slurm_task, "start", start)
     before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)}
     try:
-        assert Task(str(job.folder), "cpu", 1)() == code
+        assert Task((str(job.folder),), "cpu", 1)() == code
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
@@ -208,7 +209,7 @@ def test_workers_bound_all_arrays_together(programs, job, monkeypatch, at_once, 
             return nullcontext()
 
         def submit(self, task: Task) -> SimpleNamespace:
-            return SimpleNamespace(job_id=f"{len(asked)}_{Path(task.folder).name}")
+            return SimpleNamespace(job_id=f"{len(asked)}_{Path(task.folders[0]).name}")
 
     monkeypatch.setattr(slurm, "_submitit", lambda: SimpleNamespace(SlurmExecutor=Executor))
     broad = job.config.model_copy(update={"schedule": job.config.schedule.model_copy(update={"threads": 2})})
