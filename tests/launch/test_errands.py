@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,43 @@ signal.signal(signal.SIGTERM, end); (cell / 'ready').touch(); time.sleep(60)
     monkeypatch.setattr(errands.time, "sleep", sleep)
     assert run_there(errand, desk) == EXIT_STOPPED
     assert "checkpoint/step-7.json" in told(Path(errand.folders[0])) and holder_of(Path(errand.folders[0])) is None
+
+
+def cohort(errand: Errand) -> Errand:
+    """The errand of its cell and of another one beside it."""
+    cell = Path(errand.folders[0])
+    beside = cell.with_name("beside")
+    write_json(beside / "config.json", {"a": 2})
+    return replace(errand, folders=(str(cell), str(beside)), local=(errand.local[0], {"root": "too"}))
+
+
+BOTH = TRAINS.replace("for step in", "cells = [Path(a) for a in sys.argv[1:]]\nfor step in").replace(
+    "time.sleep(0.15)",
+    "[(c / 'checkpoint').mkdir(exist_ok=True) for c in cells]\n"
+    "    [(c / 'checkpoint' / f'step-{step}.json').write_text(c.name) for c in cells]\n    time.sleep(0.15)",
+)
+
+
+def test_a_cohort_comes_back_cell_by_cell(desk, errand, monkeypatch) -> None:
+    both = cohort(errand)
+    stand_in(monkeypatch, BOTH.replace("END_HERE", "os.kill(os.getpid(), 9)").replace("END ==", "2 =="))
+    assert run_there(both, desk) == -9
+    for folder in map(Path, both.folders):
+        assert holder_of(folder) is None
+        assert (folder / "checkpoint" / "step-2.json").read_text() == folder.name
+    assert "log.txt" in told(Path(both.folders[0])) and "log.txt" not in told(Path(both.folders[1]))
+    assert not (Path(both.folders[1]) / "local.json").exists()
+
+
+@pytest.mark.parametrize(("mine", "code"), [(0, 0), (1, 0), (0, 1), (1, EXIT_STOPPED)])
+def test_of_a_cohort_one_that_another_one_has_is_left_alone(desk, errand, monkeypatch, mine, code) -> None:
+    both, real = cohort(errand), desk.actor.begin
+    monkeypatch.setattr(
+        desk.actor, "begin", lambda folder, after: real(folder, after) if folder == both.folders[mine] else None
+    )
+    stand_in(monkeypatch, f"(cell / 'here').touch(); assert len(sys.argv) == 2; sys.exit({code})")
+    assert run_there(both, desk) == (EXIT_CLAIMED if code in (0, 1) else code)
+    assert [(Path(folder) / "here").exists() for folder in both.folders] == [mine == 0, mine == 1]
 
 
 @pytest.mark.parametrize("seed", range(20))
