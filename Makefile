@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test faults lint types check lock clean
+.PHONY: run test faults lint types check ray lock clean
 
 run: $(READY)
 	$(BIN)/assignbench run studies/quickstart.yaml
@@ -28,19 +28,30 @@ check: lint types test faults
 
 # Names, versions and hashes only: pip takes them from wherever it is configured to. Where uv is at hand and finds them,
 # it takes a third of the time.
+define install
+{ command -v uv >/dev/null && uv pip install --quiet --python $(BIN)/python --require-hashes -r $(1); } || \
+  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1)
+endef
+
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'AssignBench needs Python 3.11 or newer; set PYTHON=...')"
 	$(PYTHON) -m venv .venv
-	{ command -v uv >/dev/null && uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock; } || \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(call install,requirements.lock)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	touch $@
+
+# Ray, for tests/launch/test_ray.py, which skips without it.
+ray: $(READY)
+	$(call install,requirements-ray.lock)
 
 # Needs uv; only for maintainers.
 lock:
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header --no-annotate --constraint constraints.txt -o requirements.lock
-	! grep -n '://' requirements.lock
+	$(PYTHON) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['ray'], sep='\n')" \
+	  | uv pip compile - --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	  --constraint requirements.lock -o requirements-ray.lock
+	! grep -n '://' requirements.lock requirements-ray.lock
 
 clean:
 	rm -rf .venv runs .mypy_cache .pytest_cache .ruff_cache

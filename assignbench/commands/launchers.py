@@ -16,11 +16,6 @@ from assignbench.study.reading import Study
 
 def wanted_cluster(options: argparse.Namespace, study: Study) -> OwnCluster:
     """What cells ask of a cluster: the file of `--cluster`, or the study's own block. Raises InputError."""
-    if options.launcher != "local" and options.cohort not in ("auto", "off", "1"):
-        raise InputError(
-            f"--cohort {options.cohort}, --launcher {options.launcher}: there each cell is a job of its own; leave out "
-            "one of them"
-        )
     if options.cluster is not None:
         if options.launcher == "local":
             raise InputError(
@@ -60,13 +55,14 @@ def run_apart(
     """
     if not jobs:
         return
+    each = sum(len(job.cells) for job in jobs)  # those of a cohort may get jobs of their own later
     if options.launcher == "ray":
         from assignbench.launch.ray import RayTasks
 
         tasks = RayTasks(device, cluster, folder, jobs)
         try:
             tell()
-            Jobs(tasks, options.workers or len(jobs), apart=True).run(jobs, watch)
+            Jobs(tasks, options.workers or each, apart=True).run(jobs, watch)
         finally:
             tasks.close()
         return
@@ -75,6 +71,6 @@ def run_apart(
     queue = SlurmJobs(device, cluster, folder / ".slurm", options.workers)
     tell()
     try:
-        Jobs(queue, len(jobs), apart=True).run(jobs, watch)
+        Jobs(queue, each, apart=True).run(jobs, watch)
     except KeyboardInterrupt as problem:
         raise KeyboardInterrupt(*queue.farewell()) from problem

@@ -31,7 +31,7 @@ from assignbench.commands.weights import absent_weights, check_frozen, check_stu
 from assignbench.config.cluster import OwnCluster
 from assignbench.errors import InputError
 from assignbench.launch.base import Job, Jobs, Watch
-from assignbench.launch.cohorts import in_cohorts, most_together
+from assignbench.launch.cohorts import in_cohorts, most_apart, most_together
 from assignbench.launch.local import LocalProcesses, default_workers
 from assignbench.launch.progress import Progress
 from assignbench.launch.torchrun import crewed
@@ -166,7 +166,8 @@ def _train(
     ahead = Ahead(opened.folder, default_workers("cpu", 1))
     with Display(console, len(jobs), quiet=options.quiet) as display:
         if options.launcher != "local":
-            run_apart(options, device[0], cluster, opened.folder, jobs, _all(display, watch), tell)
+            most = most_apart(options.cohort, device[0], jobs, options.workers) if processes.number == 1 else 1
+            run_apart(options, device[0], cluster, opened.folder, in_cohorts(jobs, most), _all(display, watch), tell)
             tell()
             return
         tell()

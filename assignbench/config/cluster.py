@@ -15,9 +15,9 @@ class Cluster(Config):
     """Where and with what the cells of a study are trained by `--launcher slurm` or `--launcher ray`.
 
     `cpus` (empty: the threads and loader workers of the schedule, of each of its processes), `gpus` and `memory_gb` are
-    those of one cell. A part of a GPU, for Ray alone, lets cells share one. Slurm alone reads `partition`, `account`,
-    `qos`, `constraint`, `hours` (the time limit of a job: a cell that needs more goes on when its job comes again) and
-    `notice_seconds` (how long before that a job is asked to write its checkpoint).
+    those of one job, of a cell or a cohort. A part of a GPU, for Ray alone, lets jobs share one. Slurm alone reads
+    `partition`, `account`, `qos`, `constraint`, `hours` (the time limit of a job: a cell that needs more goes on when
+    its job comes again) and `notice_seconds` (how long before that a job is asked to write its checkpoint).
     """
 
     partition: Name = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from assignbench.launch.progress import Gauges, Progress
 from assignbench.records import CellRecord, write_config, write_json
 from assignbench.records.claim import (
     EXIT_CLAIMED,
+    EXIT_FAILED,
     EXIT_STOPPED,
     Claimed,
     Holder,
@@ -104,9 +105,9 @@ class Jobs(Generic[Handle]):
     for, and counts as ended as that run ends it; if that run is gone, it is started here. Those beside it do not wait.
     With `sharing`, all that are left run at once as soon as they are fewer than twice as many: on cores, which share
     their time, three cells on two end in the time of one and a half instead of two. A process that is killed by a
-    signal is started once more, which the cell's notes tell; of a cohort each cell that is left gets one of its own.
-    Jobs that run `apart`, maybe on other machines, claim their cells themselves; all others inherit the claim of this
-    process.
+    signal is started once more, which the cell's notes tell; of a cohort each cell that is left gets one of its own,
+    unless its machine was lost, which was no cell's doing. Jobs that run `apart`, maybe on other machines, claim their
+    cells themselves; all others inherit the claim of this process.
     """
 
     def __init__(self, launcher: Launcher[Handle], workers: int, *, sharing: bool = False, apart: bool = False) -> None:
@@ -130,7 +131,7 @@ class Jobs(Generic[Handle]):
                     time.sleep(POLL_SECONDS)
                     for job, code in self._collect():
                         again = [cell for cell in job.cells if self._to_repeat(cell, code)]
-                        waiting[:0] = [replace(cell, beside=()) for cell in again]
+                        waiting[:0] = _as_one(again) if code == LOST else [replace(cell, beside=()) for cell in again]
                         ended += len(job.cells) - len(again)
                         for cell in (c for c in job.cells if c not in again):
                             self._settle(cell, code, job.log)
@@ -213,7 +214,7 @@ class Jobs(Generic[Handle]):
         for cell in job.cells:
             (cell.folder / MANIFEST).unlink(missing_ok=True)  # of a cell that was damaged: it is not done any more
             _describe(cell)
-            declare(cell, "pending")
+            declare(cell.folder, "pending")
         if self.apart:
             _release(job.cells)
         self._running[job.folder] = (job, self.launcher.submit(job))
@@ -257,9 +258,7 @@ class Jobs(Generic[Handle]):
             return self._elsewhere(job.folder) is not None
         self._again[job.folder] += 1
         if self._taken(job):
-            status = CellRecord(job.folder).status
-            told = f"{_signal(code)} at step {status.get('step', 0)}; started again"
-            declare(job, "pending", notes=[*status.get("notes", []), told])
+            note_again(job.folder, code)
         return True
 
     def _settle(self, job: Job, code: int, log: Path) -> None:
@@ -267,10 +266,11 @@ class Jobs(Generic[Handle]):
         record = CellRecord(job.folder)
         if record.state in ("running", "pending") and code != EXIT_CLAIMED and self._taken(job):
             if code in INTERRUPTED or (code == EXIT_STOPPED and not record.reason.startswith("stopped")):
-                declare(job, "pending", reason="stopped; the same command goes on from its last checkpoint")
+                declare(job.folder, "pending", reason="stopped; the same command goes on from its last checkpoint")
             elif code != EXIT_STOPPED:
                 reason = _signal(code) if code < 0 else f"the process ended with code {code}"
-                declare(job, "failed", reason=f"{reason}; see {log}; the same command goes on from its last checkpoint")
+                told = f"{reason}; see {log}; the same command goes on from its last checkpoint"
+                declare(job.folder, "failed", reason=told)
         release(job.folder)
 
     def _progress(self) -> list[Progress]:
@@ -281,17 +281,31 @@ class Jobs(Generic[Handle]):
         return [*running, *others]
 
 
-def declare(job: Job, state: str, **more: Any) -> None:
-    """The state of a job that no process writes for; how far it is and its notes stay."""
-    status = CellRecord(job.folder).status
+def declare(folder: Path, state: str, **more: Any) -> None:
+    """The state of a cell that no process writes for; how far it is and its notes stay."""
+    status = CellRecord(folder).status
     kept: dict[str, Any] = {k: status[k] for k in ("step", "steps", "notes") if k in status}
-    write_json(job.folder / "status.json", {"state": state, **kept, **more})
+    write_json(folder / "status.json", {"state": state, **kept, **more})
+
+
+def note_again(folder: Path, code: int) -> None:
+    """The notes of a cell whose process was killed or lost tell that it is begun again."""
+    status = CellRecord(folder).status
+    told = f"{_signal(code)} at step {status.get('step', 0)}; started again"
+    declare(folder, "pending", notes=[*status.get("notes", []), told])
 
 
 def _describe(job: Job) -> None:
     """Writes what a cell is and where it finds what it needs."""
     write_config(job.folder, job.config)
     write_json(job.folder / "local.json", job.paths.model_dump(mode="json"))
+
+
+def code_of_all(codes: Iterable[int]) -> int:
+    """The exit code of a process by those that each of its cells alone would have had; one that was killed tells it."""
+    found = set(codes)
+    told = [code for code in found if code < 0] + [c for c in (EXIT_STOPPED, EXIT_CLAIMED, EXIT_FAILED) if c in found]
+    return told[0] if told else 0
 
 
 def _as_one(cells: Sequence[Job]) -> list[Job]:
@@ -317,9 +331,9 @@ def _shares_the_end(job: Job) -> bool:
     told = f"its training is that of {trained.id}, which {state if state in SHARED_ENDS else 'is not done'}{why}"
     _describe(job)
     if state in SHARED_ENDS:
-        declare(job, state, reason=told)
+        declare(job.folder, state, reason=told)
     else:
-        declare(job, "pending", reason=f"{told}; the same command goes on")
+        declare(job.folder, "pending", reason=f"{told}; the same command goes on")
     return True
 
 

@@ -44,6 +44,16 @@ def most_together(choice: str, device: str, jobs: Sequence[Job], workers: int) -
     return max(1, sum(job.config.data.kind != "shapes" for job in trained) // max(1, workers))
 
 
+def most_apart(choice: str, device: str, jobs: Sequence[Job], workers: int | None) -> int:
+    """`most_together` on a cluster, of which is known only how many jobs may run at once, if that was said.
+
+    `auto` leaves cells alone there, but on GPUs of which no more than `workers` may be used at once.
+    """
+    if choice == "auto" and (device != "cuda" or workers is None):
+        return 1
+    return most_together(choice, device, jobs, workers or 1)
+
+
 def _seen_by(job: Job) -> str:
     """What cells of one cohort have in common."""
     config, schedule = job.config, job.config.schedule.model_dump(mode="json")

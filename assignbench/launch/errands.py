@@ -1,7 +1,7 @@
 """What a task of Ray does on its node, and what the launching machine does for it.
 
-Where a node sees the run folder, a cell works in it as on the launching machine. Where it does not, the cell works in a
-folder of its own there, and what it records comes back after every checkpoint: a lost node costs no more than the last
+Where a node sees the run folder, cells work in it as on the launching machine. Where it does not, they work in folders
+of their own there, and what they record comes back after every checkpoint: a lost node costs no more than the last
 steps.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 
 from assignbench.launch.parcels import Files, Parcels, unpack
 from assignbench.records import write_json
-from assignbench.records.claim import EXIT_CLAIMED, Claimed, release, renewing, take_patiently
+from assignbench.records.claim import EXIT_CLAIMED, EXIT_FAILED, Claimed, release, renewing, take_patiently
 from assignbench.starting import end, start
 
 LOOK_SECONDS = 0.5  # between two looks at a cell's process
@@ -28,12 +28,13 @@ ENDED_BY_FORCE_SECONDS = 75.0  # how long a process that was asked to end may ta
 
 @dataclass(frozen=True)
 class Errand:
-    """What a task gets: its cell's folder on the launching machine, that of the cell whose training it takes, where
-    things lie (`local.json`), and a file with a word by which the launching machine's folder is known."""
+    """What a task gets: the folders of its cells on the launching machine, that of the cell whose training they take,
+    where things lie for each (`local.json`), and a file with a word by which the launching machine's folder is known.
+    """
 
-    folder: str
+    folders: tuple[str, ...]
     after: str
-    local: dict[str, Any]
+    local: tuple[dict[str, Any], ...]
     device: str
     threads: int
     marker: str
@@ -81,39 +82,47 @@ class Desk:
 def run_there(errand: Errand, desk: Any) -> int:
     """What a task does on its node: the engine's command line, of which it returns the exit code."""
     if errand.shared:
-        return _watched(errand, Path(errand.folder), lambda: None)
+        return _watched(errand, [Path(folder) for folder in errand.folders], lambda: None)
     import ray
 
-    sent = ray.get(desk.begin.remote(errand.folder, errand.after))
-    if sent is None:
-        return EXIT_CLAIMED
     place = Path(tempfile.mkdtemp(prefix="assignbench-"))
-    folder = place / Path(errand.folder).name
+    parcels: dict[str, Parcels] = {}
     try:
-        for name, files in sent.items():
-            unpack(place / name, files)
-        write_json(folder / "local.json", {**errand.local, "cache": str(place / "cache")})
-        parcels = Parcels(folder)
-        parcels.next()  # what came from there need not go back
-        return _watched(errand, folder, lambda: ray.get(desk.store.remote(errand.folder, *parcels.next())))
+        for home, local in zip(errand.folders, errand.local, strict=True):
+            sent = ray.get(desk.begin.remote(home, errand.after))
+            if sent is None:
+                continue
+            parcels[home] = Parcels(place / Path(home).name)
+            for name, files in sent.items():
+                unpack(place / name, files)
+            write_json(parcels[home].folder / "local.json", {**local, "cache": str(place / "cache")})
+            parcels[home].next()  # what came from there need not go back
+        if not parcels:
+            return EXIT_CLAIMED
+
+        def send() -> None:
+            ray.get([desk.store.remote(home, *each.next()) for home, each in parcels.items()])
+
+        code = _watched(errand, [each.folder for each in parcels.values()], send)
+        return EXIT_CLAIMED if len(parcels) < len(errand.folders) and code in (0, EXIT_FAILED) else code
     finally:
-        ray.get(desk.end.remote(errand.folder))
+        ray.get([desk.end.remote(home) for home in parcels])
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _watched(errand: Errand, folder: Path, send: Callable[[], object]) -> int:
-    """The exit code of a cell's process; `send` is called after every checkpoint, now and then, and in the end.
+def _watched(errand: Errand, folders: Sequence[Path], send: Callable[[], object]) -> int:
+    """The exit code of the process of cells; `send` is called after every checkpoint, now and then, and in the end.
 
-    Ray cancels a task by a KeyboardInterrupt: the process then writes its checkpoint.
+    Ray cancels a task by a KeyboardInterrupt: the process then writes its checkpoints.
     """
-    with (folder / "log.txt").open("ab") as log:
-        process = start([folder], errand.device, errand.threads, log)
+    with (folders[0] / "log.txt").open("ab") as log:
+        process = start(folders, errand.device, errand.threads, log)
     try:
-        sent, newest = time.monotonic(), _newest(folder)
+        sent, newest = time.monotonic(), _newest(folders)
         while process.poll() is None:
             time.sleep(LOOK_SECONDS)
-            if _newest(folder) != newest or time.monotonic() - sent > SEND_SECONDS:
-                newest = _newest(folder)
+            if _newest(folders) != newest or time.monotonic() - sent > SEND_SECONDS:
+                newest = _newest(folders)
                 send()
                 sent = time.monotonic()
     except KeyboardInterrupt:
@@ -124,6 +133,6 @@ def _watched(errand: Errand, folder: Path, send: Callable[[], object]) -> int:
     return code
 
 
-def _newest(folder: Path) -> str:
-    """The newest checkpoint."""
-    return max((p.name for p in (folder / "checkpoint").glob("step-*.json")), default="")
+def _newest(folders: Sequence[Path]) -> list[str]:
+    """The newest checkpoint of each cell."""
+    return [max((p.name for p in (f / "checkpoint").glob("step-*.json")), default="") for f in folders]

@@ -1,4 +1,4 @@
-"""Cells as tasks of Ray, on a running cluster or on one that starts on this machine."""
+"""Cells and cohorts as tasks of Ray, on a running cluster or on one that starts on this machine."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 
 from assignbench.config.cluster import OwnCluster
 from assignbench.errors import InputError
-from assignbench.launch.base import LOST, Job, declare
+from assignbench.launch.base import LOST, SHARED_ENDS, Job, declare
 from assignbench.launch.errands import Desk, Errand, run_there
-from assignbench.records import write_text
+from assignbench.records import CellRecord, write_text
 from assignbench.records.claim import EXIT_FAILED, EXIT_STOPPED
 
 GRACE_SECONDS = 90.0  # a step has to end, a checkpoint to be written, and to come back
@@ -52,8 +52,8 @@ class RayTasks:
         """Hands a job to Ray."""
         after = "" if job.after is None else str(job.after.resolve())
         errand = Errand(
-            folder=str(job.folder.resolve()),
-            local=job.paths.model_dump(mode="json"),
+            folders=_homes(job),
+            local=tuple(cell.paths.model_dump(mode="json") for cell in job.cells),
             after=after,
             device=self.device,
             threads=job.config.schedule.threads,
@@ -62,7 +62,7 @@ class RayTasks:
         )
         wanted = self._wanted(job)
         task = self._task.options(
-            name=job.name,
+            name=f"{job.name}{f' and {len(job.beside)} beside it' if job.beside else ''}",
             num_cpus=wanted["CPU"],
             num_gpus=wanted["GPU"],
             max_retries=0,  # what is lost goes on from its checkpoint, which the cell's notes tell
@@ -71,7 +71,7 @@ class RayTasks:
         return Running(job, task.remote(errand, self._desk))
 
     def poll(self, handle: Running) -> int | None:
-        """The exit code of a cell's process on its node; LOST where its node or the task's own process is gone."""
+        """The exit code of a job's process on its node; LOST where its node or the task's own process is gone."""
         if not self._ray.wait([handle.reference], timeout=0)[0]:
             return None
         return self._result(handle)
@@ -103,7 +103,7 @@ class RayTasks:
         try:
             return int(self._ray.get(handle.reference))
         except errors.RayError as problem:
-            self._ray.get(self._desk.end.remote(str(handle.job.folder.resolve())))
+            self._ray.get([self._desk.end.remote(home) for home in _homes(handle.job)])
             if isinstance(problem, errors.TaskCancelledError):
                 return EXIT_STOPPED
             if isinstance(problem, (errors.WorkerCrashedError, errors.NodeDiedError)):
@@ -111,7 +111,9 @@ class RayTasks:
             if isinstance(problem, errors.OutOfMemoryError):
                 return -9
             told = str(problem).strip().splitlines()
-            declare(handle.job, "failed", reason=f"Ray ended the task: {told[-1] if told else problem!r}")
+            for cell in handle.job.cells:
+                if CellRecord(cell.folder).state not in ("done", *SHARED_ENDS):
+                    declare(cell.folder, "failed", reason=f"Ray ended the task: {told[-1] if told else problem!r}")
             return EXIT_FAILED
 
     def _check_room(self, jobs: Sequence[Job]) -> None:
@@ -137,6 +139,11 @@ class RayTasks:
             return f"cluster.{key}"
         each = "--device cuda" if name == "GPU" else "schedule.threads and schedule.loader_workers"
         return each if job.paths.processes == 1 else f"{each}, times --nproc {job.paths.processes}"
+
+
+def _homes(job: Job) -> tuple[str, ...]:
+    """The folders of a job's cells on this machine."""
+    return tuple(str(folder.resolve()) for folder in job.folders)
 
 
 def _connected(cluster: OwnCluster) -> Any:

@@ -1,105 +1,51 @@
-"""Cells as jobs of Slurm, submitted as arrays by submitit. They go on when the process that submitted them ends."""
+"""Cells and cohorts as jobs of Slurm, submitted as arrays by submitit. They go on when who submitted them ends."""
 
 from __future__ import annotations
 
-import os
 import shlex
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
-from types import FrameType
 from typing import Any
 
 from assignbench.config.cluster import OwnCluster
 from assignbench.errors import InputError
-from assignbench.launch.base import INTERRUPTED, Job, declare
+from assignbench.launch.base import Job, code_of_all, declare
 from assignbench.launch.queue import JobState, ask_slurm, job_of, note_job
+from assignbench.launch.slurm_task import Task
 from assignbench.records import CellRecord
 from assignbench.records.claim import EXIT_CLAIMED, EXIT_FAILED, EXIT_STOPPED
-from assignbench.starting import start
 
 LOOK_SECONDS = 10.0  # between two questions to Slurm, which serves everybody
 LOOKS = 2  # without a job before it has ended: a shared folder may show the end of a cell a little later
 LARGEST_ARRAY = 500
-MOST_RESTARTS = 10  # of a job that makes no step in any of them
 PROGRAMS = ("sbatch", "squeue", "srun", "scontrol")
 
 
 @dataclass
 class Submitted:
-    """A job of Slurm; its number is empty until the array that it belongs to is submitted."""
+    """The cells of a job, and by their folders the numbers of the jobs of Slurm that have them.
 
-    job: Job
-    number: str = ""
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a job of Slurm runs on its node: the engine's command line, begun again where it was interrupted.
-
-    Slurm asks by SIGTERM before it gives the node to another job, and by SIGUSR2 before the time is over. The cell then
-    writes its checkpoint, and the job goes back into the queue unless Slurm has put it there or it was cancelled.
+    It is one job, but for cells that an earlier run has submitted otherwise; `mine` are the cells of no such job, whose
+    number is empty until the array that they belong to is submitted.
     """
 
-    folder: str
-    device: str
-    threads: int
-
-    def __call__(self) -> int:
-        """The exit code of the cell's process. Raises RuntimeError where the cell failed: then the job has, too."""
-        folder = Path(self.folder)
-        before, heard = _step(folder), [0]
-        processes: list[subprocess.Popen[bytes]] = []
-
-        def hear(number: int, frame: FrameType | None) -> None:
-            heard[0] = number
-            for process in processes:
-                process.terminate()
-
-        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
-            signal.signal(number, hear)
-        with (folder / "log.txt").open("ab") as log:
-            processes.append(start([folder], self.device, self.threads, log))
-        if heard[0]:  # before there was a process to tell
-            processes[0].terminate()
-        code = processes[0].wait()
-        interrupted = code == EXIT_STOPPED or code in INTERRUPTED
-        tried = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
-        if heard[0] and interrupted and (_step(folder) > before or tried < MOST_RESTARTS):
-            _requeue()
-        if not interrupted and code not in (0, EXIT_CLAIMED):
-            raise RuntimeError(f"{folder}: the cell's process ended with code {code}; see {folder / 'log.txt'}")
-        return code
-
-
-def _step(folder: Path) -> int:
-    return int(CellRecord(folder).status.get("step", 0))
-
-
-def _requeue() -> None:
-    """Puts the job of this process back into the queue, if Slurm lets it run: not one that it ends or has put back."""
-    raw, array = os.environ["SLURM_JOB_ID"], os.environ.get("SLURM_ARRAY_JOB_ID")
-    number = f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else raw
-    squeue, scontrol = (which(name) for name in ("squeue", "scontrol"))
-    if squeue is None or scontrol is None:
-        return
-    command = [squeue, "--noheader", f"--jobs={raw}", "--format=%T"]
-    state = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
-    if state == "RUNNING":
-        subprocess.run([scontrol, "requeue", number], check=False)  # noqa: S603
+    job: Job
+    numbers: dict[Path, str]
+    mine: list[Path]
 
 
 class SlurmJobs:
     """A launcher whose jobs are gathered until the first look at one of them, and then submitted as arrays.
 
-    A cell whose job is in the queue already, of an earlier run, is not submitted again. `folder` gets submitit's files;
-    `at_once` bounds how many of the submitted jobs run side by side: arrays share it, and those that are more, or come
-    later, wait for others to end. Raises InputError where Slurm or submitit is missing.
+    A cell whose job is in the queue already, of an earlier run, is not submitted again, also where it would now be
+    beside others. `folder` gets submitit's files; `at_once` bounds how many of the submitted jobs run side by side:
+    arrays share it, and those that are more, or come later, wait for others to end. Raises InputError where Slurm or
+    submitit is missing.
     """
 
     def __init__(self, device: str, cluster: OwnCluster, folder: Path, at_once: int | None = None) -> None:
@@ -124,30 +70,35 @@ class SlurmJobs:
         self._missed: dict[str, int] = {}
 
     def submit(self, job: Job) -> Submitted:
-        """Gathers a job; one that is in the queue is followed."""
-        number = job_of(job.folder)
-        known = self._states.get(number)
-        if known is not None and not known.ended:
-            self._numbers[number] = None
-            return Submitted(job, number)
-        found = Submitted(job)
-        self._gathered.append(found)
+        """Gathers a job; cells whose jobs are in the queue are followed."""
+        numbers = {folder: self._queued(folder) for folder in job.folders}
+        self._numbers.update(dict.fromkeys(number for number in numbers.values() if number))
+        found = Submitted(job, numbers, [folder for folder in job.folders if not numbers[folder]])
+        if found.mine:
+            self._gathered.append(found)
         return found
 
+    def _queued(self, folder: Path) -> str:
+        """The job of Slurm that will train a cell or does so; "" for none."""
+        known = self._states.get(job_of(folder))
+        return "" if known is None or known.ended else job_of(folder)
+
     def poll(self, handle: Submitted) -> int | None:
-        """What became of a job's cell, when Slurm knows nothing of the job any more or says that it has ended."""
+        """What became of a job's cells, when Slurm knows nothing of the job any more or says that it has ended."""
         if self._gathered:
             self._submit_all()
         if time.monotonic() - self._looked >= LOOK_SECONDS:
             self._look()
-        return self._end_of(handle) if self._missed.get(handle.number, 0) >= LOOKS else None
+        if any(self._missed.get(number, 0) < LOOKS for number in handle.numbers.values()):
+            return None
+        return code_of_all([self._end_of(cell, handle) for cell in handle.job.cells])
 
     def ask(self, handle: Submitted) -> None:
         """Nothing: the job goes on."""
 
     def cancel(self, handle: Submitted) -> int | None:
         """Leaves a job in the queue; EXIT_STOPPED for one that was not submitted."""
-        return None if handle.number else EXIT_STOPPED
+        return None if any(handle.numbers.values()) else EXIT_STOPPED
 
     def farewell(self) -> list[str]:
         """How to follow and to cancel what goes on."""
@@ -179,29 +130,34 @@ class SlurmJobs:
             raise InputError("--launcher slurm: squeue does not answer; is Slurm's controller running?")
         return states
 
-    def _end_of(self, handle: Submitted) -> int:
+    def _end_of(self, cell: Job, handle: Submitted) -> int:
         """The exit code that tells how a cell stands whose job has ended; what only Slurm knows is written down."""
-        record = CellRecord(handle.job.folder)
+        record, number = CellRecord(cell.folder), handle.numbers[cell.folder]
         if record.state == "done":
             return 0
         if record.state == "pending" and record.reason.startswith("stopped"):
             return EXIT_STOPPED
         if record.state in ("pending", "running"):
-            found = self._states.get(handle.number)
-            if found is not None and found.state == "COMPLETED":  # it found the cell in the hands of another one
+            found = self._states.get(number)
+            state = "" if found is None else found.state
+            # It found the cell in the hands of another one, or had left a failed cell behind that is to be tried again.
+            followed = cell.folder not in handle.mine
+            if state == "COMPLETED" or (state == "FAILED" and followed and record.state == "pending"):
                 return EXIT_CLAIMED
-            told = f"ended as {found.state}" if found is not None else "is gone"
-            logs = self.folder / f"{handle.number}_0_log.err"
+            if state == "OUT_OF_MEMORY" and len(handle.job.cells) > 1:
+                return -signal.SIGKILL
+            told = f"ended as {state}" if state else "is gone"
+            logs = self.folder / f"{number}_0_log.err"
             declare(
-                handle.job,
+                cell.folder,
                 "failed",
-                reason=f"Slurm job {handle.number} {told}; see {handle.job.folder / 'log.txt'} and {logs}; the same "
-                "command goes on from its last checkpoint",
+                reason=f"Slurm job {number} {told}; see {handle.job.log} and {logs}; the same command goes on from its "
+                "last checkpoint",
             )
         return EXIT_FAILED
 
     def _submit_all(self) -> None:
-        """Submits what was gathered: an array for the cells that ask for the same."""
+        """Submits what was gathered: an array for the jobs that ask for the same."""
         gathered, self._gathered = self._gathered, []
         alike: dict[tuple[int, int], list[Submitted]] = {}
         for one in gathered:
@@ -226,7 +182,10 @@ class SlurmJobs:
         submitit = _submitit()
         executor = submitit.SlurmExecutor(self.folder, python=f"{shlex.quote(sys.executable)} -P")
         executor.update_parameters(**self._parameters(cpus, gpus, share, before))
-        tasks = [Task(str(one.job.folder.resolve()), self.device, one.job.config.schedule.threads) for one in group]
+        tasks = [
+            Task(tuple(str(f.resolve()) for f in one.mine), self.device, one.job.config.schedule.threads)
+            for one in group
+        ]
         try:
             with executor.batch():
                 jobs = [executor.submit(task) for task in tasks]
@@ -235,9 +194,10 @@ class SlurmJobs:
             told = str(problem).strip().splitlines()
             raise InputError(f"--launcher slurm: sbatch refused the jobs: {told[-1] if told else problem!r}") from None
         for one, number in zip(group, numbers, strict=True):
-            one.number = number
+            one.numbers.update(dict.fromkeys(one.mine, number))
             self._numbers[number] = None
-            note_job(one.job.folder, number)
+            for folder in one.mine:
+                note_job(folder, number)
         if self._places:
             self._places = self._places[share:] + [numbers[0].partition("_")[0]] * share
 

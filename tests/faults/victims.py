@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import hashlib
 import io
 import multiprocessing
 import os
@@ -24,6 +25,7 @@ from assignbench.commands import run as run_command
 from assignbench.engine import run as engine
 from assignbench.launch import base
 from assignbench.launch.base import Job
+from assignbench.report import build_report, page
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload([__name__])
@@ -146,11 +148,16 @@ class Forks:
         return os.waitstatus_to_exitcode(os.waitpid(handle, 0)[1])
 
 
-def command(arguments: list[str], output: Path, *, file_bytes: int = 0, user: int = 0, report: bool = False) -> int:
-    """`assignbench ARGUMENTS`, its cells as forks; what it prints goes to a file. The report is left out by default."""
+def command(arguments: list[str], output: Path, *, file_bytes: int = 0, user: int = 0, report: str = "") -> int:
+    """`assignbench ARGUMENTS`, its cells as forks; what it prints goes to a file.
+
+    The report is left out by default, `report` "whole" or in "words" alone: figures take most of its time.
+    """
     run_command.LocalProcesses = Forks  # type: ignore[misc,assignment]
     base.POLL_SECONDS = 0.02
-    if not report:
+    if report:
+        tell_pages(output, report)
+    else:
         run_command.build_report = lambda folder, tell=None, say=None: folder / "report"  # type: ignore[assignment]
     with output.open("w") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         if user:
@@ -161,11 +168,26 @@ def command(arguments: list[str], output: Path, *, file_bytes: int = 0, user: in
         return cli.main(arguments)
 
 
-def write_report(folder: Path, death: Death | None = None) -> int:
-    """The report of a run folder."""
-    from assignbench.report import build_report
+def tell_pages(output: Path, report: str) -> None:
+    """From now on a report leaves the digest of its pages beside `output`, before another one can take its place."""
+    real = page.write_report
 
+    def written(study: Any, out: Path, *given: Any, **more: Any) -> Any:
+        made = real(study, out, *given, **more)
+        pages = (out / "report.md").read_bytes() + (out / "index.html").read_bytes()
+        output.with_suffix(".pages").write_text(hashlib.sha256(pages).hexdigest())
+        return made
+
+    page.write_report = written
+    if report == "words":
+        page.Target.drawn = lambda self, key, draw: []  # type: ignore[method-assign]
+
+
+def write_report(folder: Path, death: Death | None = None, *, output: Path | None = None, report: str = "whole") -> int:
+    """The report of a run folder."""
     if death is not None:
         death.watch()
+    if output is not None:
+        tell_pages(output, report)
     build_report(folder)
     return 0

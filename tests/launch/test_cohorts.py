@@ -14,8 +14,8 @@ import pytest
 
 from assignbench import methods
 from assignbench.launch import base
-from assignbench.launch.base import Job, Jobs
-from assignbench.launch.cohorts import ON_A_GPU, in_cohorts, most_together
+from assignbench.launch.base import LOST, Job, Jobs
+from assignbench.launch.cohorts import ON_A_GPU, in_cohorts, most_apart, most_together
 from assignbench.launch.local import LocalProcesses
 from assignbench.records import CellRecord, finish, write_config, write_json
 from assignbench.records.claim import EXIT_CLAIMED, holder_of, release, take
@@ -92,6 +92,26 @@ def test_how_many_go_together(jobs, choice, device, kind, workers, expected) -> 
     assert most_together(choice, device, given, workers) == expected
 
 
+@pytest.mark.parametrize(
+    ("choice", "device", "workers", "expected"),
+    [
+        ("off", "cuda", 1, 1),
+        ("5", "cpu", None, 5),
+        ("5", "cuda", 3, 5),
+        ("auto", "cpu", None, 1),
+        ("auto", "cpu", 1, 1),
+        ("auto", "cuda", None, 1),
+        ("auto", "cuda", 2, ON_A_GPU),
+        ("auto", "cuda", 8, 3),
+    ],
+)
+def test_how_many_go_together_on_a_cluster(jobs, choice, device, workers, expected) -> None:
+    """As many machines as there are cells, unless GPUs are bounded."""
+    data = jobs[0].config.data.model_copy(update={"kind": "voc"})
+    given = [replace(j, config=j.config.model_copy(update={"data": data})) for j in jobs]
+    assert len(jobs) == 24 and most_apart(choice, device, given, workers) == expected
+
+
 class Cohorts:
     """A launcher whose processes end as `ends` says: their exit code, and per cell the state that is written."""
 
@@ -137,6 +157,14 @@ def test_of_a_cohort_that_is_killed_each_cell_left_gets_a_process_of_its_own(job
     assert launcher.started == [4, 1, 1]
     assert states(together) == ["done", "failed", "failed", "done"]
     assert ["started again" in str(notes) for notes in launcher.notes] == [False, True, True]
+
+
+def test_a_cohort_whose_machine_is_lost_stays_together(jobs) -> None:
+    launcher = Cohorts((LOST, ("done", "running", "failed", "running")), (LOST, ("running", "done")))
+    Jobs(launcher, 4).run(in_cohorts(alike(jobs), 4))
+    assert launcher.started == [4, 2, 1]
+    assert states(alike(jobs)) == ["done", "done", "failed", "done"]
+    assert ["its machine was lost at step 4" in str(notes) for notes in launcher.notes] == [False, True, True]
 
 
 def test_a_cohort_that_stops_leaves_its_cells_pending(jobs) -> None:

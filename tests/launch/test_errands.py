@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def errand(tmp_path) -> Errand:
     local = {"root": "there", "weights": "", "cache": "/nowhere", "training": "other"}
     after = tmp_path / "home" / "other"
     write_json(after / "config.json", {"b": 2})
-    return Errand(str(cell), str(after), local, "cpu", 1, str(tmp_path / "marker"), "word")
+    return Errand((str(cell),), str(after), (local,), "cpu", 1, str(tmp_path / "marker"), "word")
 
 
 def stand_in(monkeypatch, code: str) -> None:
@@ -79,7 +80,7 @@ def told(cell: Path) -> set[str]:
 
 
 def test_a_lost_node_costs_what_came_after_its_last_checkpoint(desk, errand, monkeypatch) -> None:
-    cell = Path(errand.folder)
+    cell = Path(errand.folders[0])
     stand_in(monkeypatch, TRAINS.replace("END_HERE", "os.kill(os.getpid(), 9)").replace("END ==", "2 =="))
     assert run_there(errand, desk) == -9
     assert holder_of(cell) is None
@@ -95,7 +96,7 @@ def test_where_the_folder_is_seen_the_cell_works_in_it(desk, errand, monkeypatch
     Path(errand.marker).write_text("word")
     stand_in(monkeypatch, "(cell / 'here').touch()")
     assert run_there(errand, desk) == 0
-    assert (Path(errand.folder) / "here").exists()
+    assert (Path(errand.folders[0]) / "here").exists()
     Path(errand.marker).write_text("of another machine with the same paths")
     assert not errand.shared
 
@@ -115,14 +116,51 @@ signal.signal(signal.SIGTERM, end); (cell / 'ready').touch(); time.sleep(60)
 
     def sleep(seconds: float) -> None:
         real(seconds)
-        if "ready" in told(Path(errand.folder)) and not asked:
+        if "ready" in told(Path(errand.folders[0])) and not asked:
             asked.append(True)
             raise KeyboardInterrupt
 
     real, asked = errands.time.sleep, []
     monkeypatch.setattr(errands.time, "sleep", sleep)
     assert run_there(errand, desk) == EXIT_STOPPED
-    assert "checkpoint/step-7.json" in told(Path(errand.folder)) and holder_of(Path(errand.folder)) is None
+    assert "checkpoint/step-7.json" in told(Path(errand.folders[0])) and holder_of(Path(errand.folders[0])) is None
+
+
+def cohort(errand: Errand) -> Errand:
+    """The errand of its cell and of another one beside it."""
+    cell = Path(errand.folders[0])
+    beside = cell.with_name("beside")
+    write_json(beside / "config.json", {"a": 2})
+    return replace(errand, folders=(str(cell), str(beside)), local=(errand.local[0], {"root": "too"}))
+
+
+BOTH = TRAINS.replace("for step in", "cells = [Path(a) for a in sys.argv[1:]]\nfor step in").replace(
+    "time.sleep(0.15)",
+    "[(c / 'checkpoint').mkdir(exist_ok=True) for c in cells]\n"
+    "    [(c / 'checkpoint' / f'step-{step}.json').write_text(c.name) for c in cells]\n    time.sleep(0.15)",
+)
+
+
+def test_a_cohort_comes_back_cell_by_cell(desk, errand, monkeypatch) -> None:
+    both = cohort(errand)
+    stand_in(monkeypatch, BOTH.replace("END_HERE", "os.kill(os.getpid(), 9)").replace("END ==", "2 =="))
+    assert run_there(both, desk) == -9
+    for folder in map(Path, both.folders):
+        assert holder_of(folder) is None
+        assert (folder / "checkpoint" / "step-2.json").read_text() == folder.name
+    assert "log.txt" in told(Path(both.folders[0])) and "log.txt" not in told(Path(both.folders[1]))
+    assert not (Path(both.folders[1]) / "local.json").exists()
+
+
+@pytest.mark.parametrize(("mine", "code"), [(0, 0), (1, 0), (0, 1), (1, EXIT_STOPPED)])
+def test_of_a_cohort_one_that_another_one_has_is_left_alone(desk, errand, monkeypatch, mine, code) -> None:
+    both, real = cohort(errand), desk.actor.begin
+    monkeypatch.setattr(
+        desk.actor, "begin", lambda folder, after: real(folder, after) if folder == both.folders[mine] else None
+    )
+    stand_in(monkeypatch, f"(cell / 'here').touch(); assert len(sys.argv) == 2; sys.exit({code})")
+    assert run_there(both, desk) == (EXIT_CLAIMED if code in (0, 1) else code)
+    assert [(Path(folder) / "here").exists() for folder in both.folders] == [mine == 0, mine == 1]
 
 
 @pytest.mark.parametrize("seed", range(20))

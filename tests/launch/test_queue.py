@@ -6,7 +6,9 @@ import os
 import signal
 import stat
 import subprocess
+from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,12 +17,13 @@ import pytest
 from assignbench import methods
 from assignbench.config.cluster import OwnCluster
 from assignbench.errors import InputError
-from assignbench.launch import slurm
+from assignbench.launch import slurm, slurm_task
 from assignbench.launch.base import Job
 from assignbench.launch.queue import JobState, ask_slurm, job_line, job_of, note_job
-from assignbench.launch.slurm import PROGRAMS, SlurmJobs, Task
-from assignbench.records import finish, write_config, write_json
-from assignbench.records.claim import EXIT_CLAIMED, EXIT_FAILED, EXIT_STOPPED
+from assignbench.launch.slurm import PROGRAMS, SlurmJobs
+from assignbench.launch.slurm_task import Task
+from assignbench.records import CellRecord, finish, write_config, write_json
+from assignbench.records.claim import EXIT_CLAIMED, EXIT_FAILED, EXIT_STOPPED, holder_of
 from assignbench.study.grid import cells_of
 from assignbench.study.reading import read_study
 
@@ -164,15 +167,149 @@ def test_a_job_that_is_asked_to_end_goes_back_into_the_queue(
         subprocess.Popen(["sh", "-c", f"sleep 0.2; kill -{int(number)} {os.getpid()}"])
         return process
 
-    monkeypatch.setattr(slurm, "start", start)
+    monkeypatch.setattr(slurm_task, "start", start)
     before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)}
     try:
-        assert Task(str(job.folder), "cpu", 1)() == code
+        assert Task((str(job.folder),), "cpu", 1)() == code
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
     asked = programs / "scontrol.txt"
     assert (asked.read_text() == "requeue 11_1\n") if again else not asked.exists()
+
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Puts back what listens to signals."""
+    before = {n: signal.getsignal(n) for n in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def four(job) -> Job:
+    """A cohort of four pending cells."""
+    beside = tuple(replace(job, folder=job.folder.with_name(letter)) for letter in "bcd")
+    for folder in (job.folder, *(one.folder for one in beside)):
+        write_config(folder, job.config)
+        write_json(folder / "status.json", {"state": "pending"})
+    return replace(job, beside=beside)
+
+
+def ends(folder: Path, state: str) -> None:
+    """Leaves a cell in a state."""
+    if state == "done":
+        finish(folder)
+    elif state == "stopped":
+        write_json(folder / "status.json", {"state": "pending", "reason": "stopped; resumes at step 3", "step": 3})
+    else:
+        write_json(folder / "status.json", {"state": state, "step": 3, "steps": 9})
+
+
+def states(job: Job) -> list[str]:
+    return [CellRecord(folder).state for folder in job.folders]
+
+
+def processes(monkeypatch, *rounds: tuple[int, tuple[str, ...]]) -> list[tuple[int, bool]]:
+    """Processes that end so: their codes, and the states of their cells; returns how many cells each will have got, and
+    whether the first of them is told to be begun again.
+    """
+    left, got = list(rounds), []
+
+    def start(folders: list[Path], *given: object) -> SimpleNamespace:
+        code, states = left.pop(0)
+        got.append((len(folders), "started again" in str(CellRecord(folders[0]).status.get("notes"))))
+        for folder, state in zip(folders, states, strict=True):
+            ends(folder, state)
+        return SimpleNamespace(wait=lambda: code, terminate=lambda: None)
+
+    monkeypatch.setattr(slurm_task, "start", start)
+    return got
+
+
+def test_of_a_cohort_that_comes_again_only_what_has_not_ended_is_begun(four, monkeypatch, handlers) -> None:
+    task = Task(tuple(map(str, four.folders)), "cpu", 1)
+    got = processes(monkeypatch, (EXIT_STOPPED, ("done", "stopped", "diverged", "stopped")), (0, ("done", "done")))
+    assert task() == EXIT_STOPPED
+    with pytest.raises(RuntimeError, match=f"^{four.folders[2]}: "):  # the job of Slurm has failed
+        task()
+    assert got == [(4, False), (2, False)] and states(four) == ["done", "done", "diverged", "done"]
+
+
+def test_of_a_cohort_that_is_killed_each_cell_left_gets_a_process_in_the_same_job(four, monkeypatch, handlers) -> None:
+    killed = (-9, ("done", "running", "running", "failed"))
+    got = processes(monkeypatch, killed, (0, ("done",)), (-9, ("running",)))
+    with pytest.raises(RuntimeError, match=f"^{four.folders[3]}: "):
+        Task(tuple(map(str, four.folders)), "cpu", 1)()
+    assert got == [(4, False), (1, True), (1, True)] and states(four) == ["done", "done", "running", "failed"]
+    assert all(holder_of(folder) is None for folder in four.folders)
+
+
+@pytest.mark.parametrize(
+    ("state", "left", "code", "wanted"),
+    [
+        ("COMPLETED", ("done",) * 4, 0, ("done",) * 4),
+        ("FAILED", ("done", "failed", "done", "diverged"), EXIT_FAILED, ("done", "failed", "done", "diverged")),
+        ("COMPLETED", ("done", "pending", "done", "done"), EXIT_CLAIMED, ("done", "pending", "done", "done")),
+        ("CANCELLED", ("done", "stopped", "failed", "stopped"), EXIT_STOPPED, ("done", "pending", "failed", "pending")),
+        ("TIMEOUT", ("done", "running", "diverged", "running"), EXIT_FAILED, ("done", "failed", "diverged", "failed")),
+        ("OUT_OF_MEMORY", ("done", "running", "failed", "running"), -9, ("done", "running", "failed", "running")),
+    ],
+)
+def test_what_a_cohort_leaves_is_told_cell_by_cell(programs, four, state, left, code, wanted) -> None:
+    for folder in four.folders:
+        note_job(folder, "7_1")
+    (programs / "queue").write_text("7_1|RUNNING|node1\n")
+    launcher = SlurmJobs("cpu", OwnCluster(), four.folder.parent / ".slurm")
+    handle = launcher.submit(four)
+    assert launcher.poll(handle) is None and "1 job goes on" in launcher.farewell()[0]
+    for folder, how in zip(four.folders, left, strict=True):
+        ends(folder, how)
+    (programs / "queue").write_text(f"7_1|{state}|\n")
+    assert [launcher.poll(handle) for _ in range(2)] == [None, code]
+    assert tuple(states(four)) == wanted
+
+
+class Executor:
+    """Stands in for submitit's; `tasks` are what was submitted."""
+
+    tasks: list[Task] = []
+
+    def __init__(self, *given: object, **more: object) -> None: ...
+
+    def update_parameters(self, **options: object) -> None: ...
+
+    def batch(self) -> nullcontext[None]:
+        return nullcontext()
+
+    def submit(self, task: Task) -> SimpleNamespace:
+        self.tasks.append(task)
+        return SimpleNamespace(job_id=f"9_{len(self.tasks)}")
+
+
+def test_cells_that_an_earlier_run_has_submitted_are_left_out_of_a_cohort(programs, four, monkeypatch) -> None:
+    """Two are in the queue, in two jobs; the others become one. A failed cell that was not tried again there waits."""
+    monkeypatch.setattr(slurm, "_submitit", lambda: SimpleNamespace(SlurmExecutor=Executor))
+    monkeypatch.setattr(Executor, "tasks", [])
+    a, b, c, d = four.folders
+    note_job(a, "7_0")
+    note_job(c, "7_1")
+    (programs / "queue").write_text("7_0|RUNNING|node1\n7_1|PENDING|\n")
+    launcher = SlurmJobs("cpu", OwnCluster(), four.folder.parent / ".slurm")
+    handle = launcher.submit(four)
+    (programs / "queue").write_text("7_0|FAILED|\n7_1|COMPLETED|\n9_1|RUNNING|\n")
+    assert [launcher.poll(handle) for _ in range(4)] == [None] * 4
+    assert [task.folders for task in Executor.tasks] == [(str(b), str(d))]
+    assert [job_of(folder) for folder in four.folders] == ["7_0", "9_1", "7_1", "9_1"]
+    for folder in (b, c, d):
+        ends(folder, "done")
+    (programs / "queue").write_text("7_0|FAILED|\n7_1|COMPLETED|\n9_1|COMPLETED|\n")
+    assert [launcher.poll(handle) for _ in range(2)] == [None, EXIT_CLAIMED]
+    assert states(four) == ["pending", "done", "done", "done"]
 
 
 @pytest.mark.parametrize("sizes", [[1], [5], [1, 1], [4, 2], [7, 1, 1], [3, 3, 3, 3]])
@@ -208,7 +345,7 @@ def test_workers_bound_all_arrays_together(programs, job, monkeypatch, at_once, 
             return nullcontext()
 
         def submit(self, task: Task) -> SimpleNamespace:
-            return SimpleNamespace(job_id=f"{len(asked)}_{Path(task.folder).name}")
+            return SimpleNamespace(job_id=f"{len(asked)}_{Path(task.folders[0]).name}")
 
     monkeypatch.setattr(slurm, "_submitit", lambda: SimpleNamespace(SlurmExecutor=Executor))
     broad = job.config.model_copy(update={"schedule": job.config.schedule.model_copy(update={"threads": 2})})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import MagicMock
 
@@ -54,6 +55,16 @@ def test_what_this_machine_has_not_is_refused(
     assert told in str(problem.value) and "cluster.address" in str(problem.value)
     ray.shutdown.assert_called_once()
     RayTasks(device, OwnCluster(**cluster, address="head:1"), tmp_path, jobs(tiny_study, tmp_path, processes, sets))
+
+
+def test_a_cohort_is_one_task_that_asks_for_what_a_cell_does(ray, tiny_study, tmp_path) -> None:
+    one, two = jobs(tiny_study, tmp_path)
+    tasks = RayTasks("cuda", OwnCluster(gpus=0.5), tmp_path, [])
+    tasks.submit(replace(one, beside=(two,)))
+    asked = ray.remote.return_value.options.call_args.kwargs
+    assert (asked["num_cpus"], asked["num_gpus"], asked["name"]) == (1, 0.5, f"{one.name} and 1 beside it")
+    errand = ray.remote.return_value.options.return_value.remote.call_args.args[0]
+    assert errand.folders == (str(one.folder), str(two.folder)) and len(errand.local) == 2
 
 
 def test_what_fits_is_asked_for(ray, tiny_study, tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""Cells as jobs of a real Slurm on this machine: submitted, preempted, put back into the queue, finished, left alone.
+"""Cells and cohorts as jobs of a real Slurm on this machine: submitted, preempted, requeued, finished, left alone.
 
 `scripts/local_slurm.sh` starts it; the tests skip where its programs or submitit are missing.
 """
@@ -79,9 +79,9 @@ def study(tmp_path, monkeypatch) -> Path:
     return path
 
 
-def begin(study: Path, told: Path) -> subprocess.Popen[bytes]:
+def begin(study: Path, told: Path, cohort: str = "auto") -> subprocess.Popen[bytes]:
     """`assignbench run --launcher slurm` in a process of its own."""
-    options = ["--out", "runs", "--quiet", "--launcher", "slurm", "--cluster", "cluster.yaml"]
+    options = ["--out", "runs", "--quiet", "--launcher", "slurm", "--cluster", "cluster.yaml", "--cohort", cohort]
     command = [sys.executable, "-m", "assignbench", "run", str(study), *options]
     signal.signal(signal.SIGINT, signal.default_int_handler)  # else it is ignored there if it is here, as under nohup
     with told.open("wb") as file:
@@ -97,8 +97,9 @@ def steps() -> list[int]:
 
 
 @pytest.mark.slow
-def test_preempted_cells_go_on_and_end_as_on_this_machine(slurm, study, tmp_path, capsys) -> None:
-    run = begin(study, tmp_path / "told.txt")
+@pytest.mark.parametrize(("cohort", "starts"), [("auto", [1, 2]), ("2", [2])], ids=["cells", "a cohort"])
+def test_preempted_cells_go_on_and_end_as_on_this_machine(slurm, study, tmp_path, capsys, cohort, starts) -> None:
+    run = begin(study, tmp_path / "told.txt", cohort)
     await_that(lambda: any(step >= 3 for step in steps()), 300)
     urgent = ["sbatch", "--partition=high", f"--output={tmp_path}/high.txt", "--wrap=sleep 4"]
     assert b"Submitted" in subprocess.run(urgent, capture_output=True, check=True).stdout
@@ -108,10 +109,11 @@ def test_preempted_cells_go_on_and_end_as_on_this_machine(slurm, study, tmp_path
     assert "Slurm job" in capsys.readouterr().out
     assert run.wait(600) == 0, (tmp_path / "told.txt").read_text()
     begun = [p.read_text().count("Starting with") for p in Path("runs/tiny/.slurm").glob("*_log.out")]
-    assert sorted(begun) == [1, 2]
+    assert sorted(begun) == starts
     assert main(["run", str(study), "--out", "alone", "--quiet", "--workers", "1"]) == 0
     assert len(cells()) == 2
     for folder in cells():
+        assert CellRecord(folder).summary["cohort"] == len(cells()) // len(starts)
         assert holder_of(folder) is None
         same(Path("alone") / "tiny" / folder.name, folder)
 
