@@ -17,7 +17,7 @@ from rich.console import Console
 
 from assignbench.commands.ahead import Ahead
 from assignbench.commands.display import Display, closing_table
-from assignbench.commands.launchers import device_of, run_apart, wanted_cluster
+from assignbench.commands.launchers import device_of, run_apart, trained_here, wanted_cluster
 from assignbench.commands.opening import Opened, open_study
 from assignbench.commands.pictured import wrong_pictures
 from assignbench.commands.precisions import agree, precision_line
@@ -152,10 +152,11 @@ def _train(
         )
         for c in waiting
     ]
-    ahead = Ahead(opened.folder, default_workers("cpu", 1))
+    ahead = Ahead(opened.folder, default_workers("cpu", 1) if trained_here(options, cluster) else None)
     with Display(console, len(jobs), quiet=options.quiet) as display:
         if options.launcher != "local":
-            run_apart(options, device[0], cluster, opened.folder, jobs, display, tell)
+            run_apart(options, device[0], cluster, opened.folder, jobs, _both(display, ahead.watch), tell)
+            ahead.wait()
             tell()
             return
         tell()
