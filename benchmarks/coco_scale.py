@@ -1,13 +1,15 @@
 """Annotations of COCO's size, made up: seconds and memory of their first reading, of the next ones, and of 0.6's way.
 
-python -m benchmarks.coco_scale [FOLDER] [--images 118287] [--objects 860001] [--pairs 1] [--pictures]
+python -m benchmarks.coco_scale [FOLDER] [--images 118287] [--objects 860001] [--pairs 2] [--pictures] [--step]
 
 Writes an instances file as large as that of COCO's 118,287 training images (polygons with two decimals, and run lengths
 for one object in eighty) into FOLDER, unless it is there. Each reading is a process of its own, which says how many
 seconds of processor and clock it took, without imports, and how large it grew. Goals: 15 s and 1.5 GB for the first
 reading, 2 s for the next. With --pairs N, as many readings the way of version 0.6 (Python's own JSON reader on the
 whole file; more than 3 GB) take turns with ours, and ratios of minima are printed. With --pictures, image files are
-there, too, as links to a few, and whole splits are read, every picture looked at.
+there, too, as links to a few, and whole splits are read, every picture looked at. With --step, instead of that, a
+cell's process (slim RetinaNet, 320 px) goes from its start to the end of its first step, imports included, with an
+empty cache and with what the first one left there (goals: 30 s and 5 s).
 """
 
 from __future__ import annotations
@@ -22,18 +24,28 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 import assignbench.data.instances as instances
+from assignbench.config.cell import LocalPaths
+from assignbench.config.data import DataSpec
+from assignbench.config.detector import DETECTORS, DetectorConfig
+from assignbench.config.recipe import Schedule
 from assignbench.data.entry_columns import Doubt
 from assignbench.data.instances import read_instances
 from assignbench.data.kinds.coco import read_coco
+from assignbench.engine.run import run_cells
+from assignbench.engine.stopping import Wish
+from assignbench.records import CellRecord, write_config, write_json
+from benchmarks.networks import config_of
 
 NAME = "instances_train.json"
 CLASSES = 80
+STEPS = ("first step", "next step")
 SIZES = ((640, 480), (480, 640), (640, 427), (500, 375))
 
 
@@ -116,15 +128,71 @@ def child(way: str, folder: Path) -> None:
     print(json.dumps({**took, "GB": grown, "counts": counts}))
 
 
+class OneStep(Wish):
+    """Wants to stop as soon as a step is done, and knows what the process had taken by then."""
+
+    spent: dict[str, float] | None = None
+
+    def __init__(self, begun: float) -> None:
+        super().__init__()
+        self._begun, self._training = begun, False
+
+    @contextmanager
+    def patient(self) -> Iterator[None]:
+        """The block that trains; it looks at `wanted` after its step."""
+        self._training = True
+        with super().patient():
+            yield
+
+    @property
+    def wanted(self) -> bool:
+        """Whether a step is done."""
+        if self._training and self.spent is None:
+            self.spent = {"cpu": time.process_time(), "s": time.time() - self._begun}
+        return self._training
+
+
+def step_child(folder: Path, begun: float) -> None:
+    """A cell up to its first step, in a process that was started at `begun` (time.time()); prints as `child`."""
+    cell, wish = folder / "cell", OneStep(begun)
+    shutil.rmtree(cell, ignore_errors=True)
+    pairs = {"train": [[NAME, "train"]], "test": [["instances_val.json", "val"]]}
+    spec = {"name": "made up", "kind": "coco", "root": str(folder), "size": 320, "augment": {"flip": 0.5}, **pairs}
+    schedule = {"steps": 1000, "batch_size": 4, "lr": 1e-3}
+    config = config_of("iou", DetectorConfig(name="slim", label="slim", spec=DETECTORS["retinanet-slim"]), 320, 4)
+    config = config.model_copy(
+        update={"data": DataSpec.model_validate(spec), "schedule": Schedule.model_validate(schedule)}
+    )
+    write_config(cell, config)
+    write_json(cell / "local.json", LocalPaths(root=str(folder), cache=str(folder / "cache")).model_dump(mode="json"))
+    if run_cells([cell], "cpu", wish) != ["pending"] or wish.spent is None:
+        raise SystemExit(json.dumps(CellRecord(cell).status))
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    print(json.dumps({**wish.spent, "GB": grown}))
+
+
 def reading(way: str, folder: Path) -> dict[str, float]:
-    """One reading in a process of its own, which is printed."""
-    if way == "first":
+    """One reading, or a cell to its first step, in a process of its own, which is printed."""
+    if way.startswith("first"):
         shutil.rmtree(folder / "cache", ignore_errors=True)
-    command = [sys.executable, "-m", "benchmarks.coco_scale", str(folder), "--child", way]
+    command = [sys.executable, "-m", "benchmarks.coco_scale", str(folder), "--child", way, "--begun", repr(time.time())]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     took: dict[str, float] = json.loads(done.stdout)
-    print(f"  {way:7} {took['cpu']:6.2f} s of CPU, {took['s']:6.2f} s, {took['GB']:.2f} GB", flush=True)
+    print(f"  {way:10} {took['cpu']:6.2f} s of CPU, {took['s']:6.2f} s, {took['GB']:.2f} GB", flush=True)
     return took
+
+
+def made(folder: Path, options: argparse.Namespace) -> None:
+    """Writes what of the data set is not there yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / NAME).is_file():
+        write_instances(folder / NAME, options.images, options.objects)
+    if (options.pictures or options.step) and not (folder / "train").is_dir():
+        write_pictures(folder / "train", options.images)
+    if options.step and not (folder / "val").is_dir():
+        write_instances(folder / "instances_val.json", 5000, 36_781)
+        write_pictures(folder / "val", 5000)
+    time.sleep(3)  # a file that was just changed is not trusted to stay
 
 
 def main() -> None:
@@ -132,28 +200,28 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--images", type=int, default=118_287)
     parser.add_argument("--objects", type=int, default=860_001)
-    parser.add_argument("--pairs", type=int, default=1)
+    parser.add_argument("--pairs", type=int, default=2)
     parser.add_argument("--pictures", action="store_true")
-    parser.add_argument("--child", choices=("first", "cached", "exact"), help=argparse.SUPPRESS)
+    parser.add_argument("--step", action="store_true")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--begun", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.child in STEPS:
+        step_child(options.folder, options.begun)
+        return
     if options.child:
         child(options.child, options.folder)
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / NAME).is_file():
-            write_instances(folder / NAME, options.images, options.objects)
-        if options.pictures and not (folder / "train").is_dir():
-            write_pictures(folder / "train", options.images)
-        time.sleep(3)  # a file that was just changed is not trusted to stay
+        made(folder, options)
         print(f"{(folder / NAME).stat().st_size / 1e6:.0f} MB of annotations")
-        ways = ("first", "cached", "exact") if options.pairs else ("first", "cached")
+        ways = STEPS if options.step else ("first", "cached", "exact") if options.pairs else ("first", "cached")
         took = {way: [] for way in ways}
         for _ in range(max(1, options.pairs)):
             for way in ways:
                 took[way].append(reading(way, folder))
-        for way in ways[:-1] if options.pairs else ():
+        for way in ways[:-1] if "exact" in ways else ():
             least = {w: min(t["cpu"] for t in took[w]) for w in (way, "exact")}
             print(f"{way}: {least[way] / least['exact']:.3f} of 0.6's processor time")
 

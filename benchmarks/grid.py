@@ -7,23 +7,27 @@ learners on the same images, `steps` updates at a time: separate cells each read
 does so once. Images are read anew in every turn, as in the first epoch of a training (afterwards decoded ones are kept,
 as far as memory is granted to them). With two workers the methods are divided among two processes that work at the
 same time. Only ratios of one run are compared: the least of the repeats of each way. Weights are not compared here;
-tests/engine/test_cohort.py does that to the last bit.
+tests/engine/test_cohort.py does that to the last bit. On a GPU both ways stage their batches as a training does, and
+the clock is read when the device is done; there the making of batches lies beside the steps.
 """
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
 from assignbench import methods
+from assignbench.data.stream import Batch, TrainLoader
 from assignbench.engine.cell import Cell, Splits, build_cell, loader_of
 from assignbench.engine.loop import loop
 from assignbench.engine.meter import Spent
+from assignbench.engine.staging import prepared, staged
 from assignbench.study.grid import cells_of
 from assignbench.study.reading import read_study
 
@@ -53,23 +57,38 @@ def fresh(cell: Cell, study: Path) -> Cell:
     return Cell(cell.folder, cell.config, train, cell.test, loader_of(cell.config, train), cell.learner)
 
 
+@dataclass(frozen=True)
+class Timed(TrainLoader):
+    """A loader that notes what the making of each batch took; where threads make them, of the thread."""
+
+    made: list[Spent] = field(default_factory=list)
+
+    def load(self, step: int, part: int = 0) -> Batch:
+        """One batch of a step."""
+        begun, clock = time.perf_counter(), time.thread_time()
+        batch = super().load(step, part)
+        self.made.append(Spent(time.perf_counter() - begun, time.thread_time() - clock))
+        return batch
+
+
+def now(device: torch.device) -> Spent:
+    """What both clocks say, on a GPU when it has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return Spent.now()
+
+
 def turn(cells: Sequence[Cell], groups: Sequence[Sequence[int]], study: Path, first: int, steps: int) -> Turn:
     """Trains groups of cells, each in a loop of its own, for some steps."""
     whole, loading = Spent(), Spent()
     for group in groups:
         here = fresh(cells[group[0]], study)
         learners, made = [cells[n].learner for n in group], []
-
-        def timed(here: Cell = here, made: list[Spent] = made):
-            for number in range(first * here.loader.parts, (first + steps) * here.loader.parts):
-                begun = Spent.now()
-                batch = here.loader.load(*divmod(number, here.loader.parts))
-                made.append(Spent.now().since(begun))
-                yield batch
-
-        begun = Spent.now()
-        loop(timed(), learners, [], first)
-        whole = whole.plus(Spent.now().since(begun))
+        device = learners[0].device
+        begun = now(device)
+        loader = prepared(Timed(**vars(here.loader), made=made), device)
+        loop(staged(loader.batches(first, first + steps), device), learners, [], first)
+        whole = whole.plus(now(device).since(begun))
         for spent in made:
             loading = loading.plus(spent)
         problems = [learner.stopped for learner in learners if learner.stopped is not None]

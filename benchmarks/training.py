@@ -5,7 +5,8 @@ python -m benchmarks.training [--side 320] [--batch 2] [--backbones resnet18,res
 In turns, on the same images and objects, the least of the repeats in seconds of the wall clock: torchvision's RetinaNet
 and FCOS against ours with torchvision's matching, in fp32, with frozen batch norm, every layer learning, SGD with a
 clipped gradient. A ratio above 1 is a step of ours that takes less time. Then, for every preset on the last of the
-backbones, the share of a step that assignment, losses and their gradient down to the predictions take.
+backbones, the share that assignment, losses and their gradient down to the predictions take of a step of the first
+network that it works on: RetinaNet, FCOS or a region proposal network. `--only-shares` prints these alone.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from benchmarks.networks import config_of, detector_on, first_fit, learner_of, p
 
 # Which of ours stands beside which of theirs: anchors by IoU with L1, points within 1.5 strides of a centre with GIoU.
 PEERS = {"retinanet": ("retinanet-resnet50", "iou_torchvision"), "fcos": ("fcos-resnet50", "fcos_improved")}
-DETECTORS = tuple(detector for detector, _ in PEERS.values())
+DETECTORS = (*(detector for detector, _ in PEERS.values()), "rpn-resnet50")
 CPU = torch.device("cpu")
 
 
@@ -98,12 +99,14 @@ def against_torchvision(backbone: str, options: argparse.Namespace) -> None:
 
 
 def shares(backbone: str, options: argparse.Namespace) -> None:
-    anchors = [detector_on(name, backbone) for name in DETECTORS]
+    networks = [detector_on(name, backbone) for name in DETECTORS]
     whole: dict[str, float] = {}
     for method in options.methods.split(","):
-        detector = first_fit(method, anchors)
-        if detector not in anchors:
-            print(f"{method:32} needs a detector of its own: {detector.name}; its share there says little", flush=True)
+        detector = first_fit(method, networks)
+        if detector not in networks:
+            print(
+                f"{method:32} works on none of these, but on {detector.name}; its share there says little", flush=True
+            )
             continue
         config = config_of(method, detector, options.side, options.batch)
         learner, batches = learner_of(config, CPU), batches_of(config, 1)
@@ -111,7 +114,10 @@ def shares(backbone: str, options: argparse.Namespace) -> None:
         if detector.name not in whole:
             whole[detector.name] = least({"step": stepping(learner, batches)}, options.repeats, 1)["step"]
         rest = whole[detector.name]
-        print(f"{method:32} {1e3 * alone:8.1f} ms {100 * alone / rest:6.1f} % of {rest:.2f} s", flush=True)
+        print(
+            f"{method:32} {1e3 * alone:8.1f} ms {100 * alone / rest:6.1f} % of {rest:.2f} s  {detector.name}",
+            flush=True,
+        )
 
 
 def main() -> None:
@@ -123,14 +129,16 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--methods", default=",".join(sorted(PRESETS)))
+    parser.add_argument("--only-shares", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     print(
         f"cpu, torch {torch.__version__}, {options.threads} thread(s), {options.side} px, batch {options.batch}, fp32"
     )
-    print("backbone   network    theirs s   ours s   ratio")
-    for backbone in options.backbones.split(","):
-        against_torchvision(backbone, options)
+    if not options.only_shares:
+        print("backbone   network    theirs s   ours s   ratio")
+        for backbone in options.backbones.split(","):
+            against_torchvision(backbone, options)
     print("assignment, losses and their gradient:")
     shares(options.backbones.split(",")[-1], options)
 

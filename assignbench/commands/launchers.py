@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -38,6 +39,13 @@ def device_of(options: argparse.Namespace, cluster: Cluster) -> tuple[str, str]:
     device = ("cuda" if cluster.gpus else "cpu") if options.device == "auto" else options.device
     why = "asked for" if options.device != "auto" else f"cluster.gpus is {cluster.gpus or 'empty'}"
     return device, f"device: {device} ({why}) by {options.launcher}"
+
+
+def trained_here(options: argparse.Namespace, cluster: OwnCluster) -> bool:
+    """Whether the cells take cores of this machine: not those of Slurm's jobs, nor of a Ray that was running before."""
+    if options.launcher == "ray":
+        return not (cluster.address or os.environ.get("RAY_ADDRESS"))
+    return bool(options.launcher == "local")
 
 
 def run_apart(

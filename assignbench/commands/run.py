@@ -17,7 +17,7 @@ from rich.console import Console
 
 from assignbench.commands.ahead import Ahead
 from assignbench.commands.display import Display, closing_table
-from assignbench.commands.launchers import device_of, run_apart, wanted_cluster
+from assignbench.commands.launchers import device_of, run_apart, trained_here, wanted_cluster
 from assignbench.commands.meanwhile import Meanwhile
 from assignbench.commands.opening import Opened, open_study
 from assignbench.commands.pictured import wrong_pictures
@@ -163,11 +163,13 @@ def _train(
         )
         for c in waiting
     ]
-    ahead = Ahead(opened.folder, default_workers("cpu", 1))
+    ahead = Ahead(opened.folder, default_workers("cpu", 1) if trained_here(options, cluster) else None)
     with Display(console, len(jobs), quiet=options.quiet) as display:
         if options.launcher != "local":
             most = most_apart(options.cohort, device[0], jobs, options.workers) if processes.number == 1 else 1
-            run_apart(options, device[0], cluster, opened.folder, in_cohorts(jobs, most), _all(display, watch), tell)
+            watches = _all(display, ahead.watch, watch)
+            run_apart(options, device[0], cluster, opened.folder, in_cohorts(jobs, most), watches, tell)
+            ahead.wait()
             tell()
             return
         tell()

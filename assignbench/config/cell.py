@@ -43,7 +43,8 @@ class LocalPaths(Config):
 
     `training`: the id of the cell beside this one whose training it takes; empty for a cell that is trained itself.
     `processes` is how many train the cell together; with a `meeting`, HOST:PORT, they wait there for it (torchrun's
-    store), else the cell's own process starts the others.
+    store), else the cell's own process starts the others. `at_once` is how many cells or cohorts the run may train here
+    at the same time: with the processes of each, they part the memory for decoded images.
     """
 
     root: str = ""
@@ -52,6 +53,7 @@ class LocalPaths(Config):
     training: str = Field("", pattern=r"^([A-Za-z0-9_-][A-Za-z0-9_.-]*)?$", max_length=255)
     processes: int = Field(1, ge=1, le=1024)
     meeting: str = Field("", pattern=r"^([^\s@]+:[0-9]{1,5})?$", max_length=300)
+    at_once: int = Field(1, ge=1)
 
 
 LARGEST_SEED = 2**32 - 1

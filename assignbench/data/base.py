@@ -20,7 +20,8 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Pixels = npt.NDArray[np.uint8]
 
-# Bytes of decoded images that are held at most: of a split that is learned from, and of one that is measured on.
+# Bytes of decoded images that all processes of a run on a machine hold at most: of a split that is learned from, and of
+# one that is measured on.
 LEARNED, MEASURED = 2 << 30, 1 << 28
 # What differs between problems of one kind: what stands in brackets or quotes, and numbers.
 _VALUES = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|'[^']*'|-?[0-9][0-9.x]*")
@@ -93,6 +94,11 @@ class DetectionData:
     def __len__(self) -> int:
         return len(self.images)
 
+    def share(self, sharers: int) -> None:
+        """Leaves others, so many processes with this one, their parts of the room for decoded images."""
+        if isinstance(self.read, PixelCache):
+            self.read.sharers = sharers
+
     def release(self) -> None:
         """Gives back what decoded images hold."""
         if isinstance(self.read, PixelCache):
@@ -109,7 +115,8 @@ class DetectionData:
 
 
 class PixelCache:
-    """Decoded originals (uint8 [H, W, 3]) kept in RAM, `limit` bytes of them at most.
+    """Decoded originals (uint8 [H, W, 3]) kept in RAM: `limit` bytes of them at most in so many processes (`sharers`),
+    of which each has its part.
 
     Those that came first stay: a training visits every image once an epoch, in another order each time, and of a set
     that is larger than its room by far, the latest are never those that come next. With `latest`, they are what is
@@ -117,7 +124,7 @@ class PixelCache:
     """
 
     def __init__(self, read: Callable[[int], Pixels], limit: int = LEARNED, *, latest: bool = False) -> None:
-        self.limit, self.latest = limit, latest
+        self.limit, self.latest, self.sharers = limit, latest, 1
         self._read, self._held = read, 0
         self._images: OrderedDict[int, Pixels] = OrderedDict()
         self._lock = Lock()
@@ -127,11 +134,11 @@ class PixelCache:
             if index in self._images:
                 self._images.move_to_end(index)
                 return self._images[index]
-        pixels = self._read(index)
+        pixels, room = self._read(index), self.limit // self.sharers
         with self._lock:
-            while self.latest and self._images and self._held + pixels.nbytes > self.limit:
+            while self.latest and self._images and self._held + pixels.nbytes > room:
                 self._held -= self._images.popitem(last=False)[1].nbytes
-            if index not in self._images and self._held + pixels.nbytes <= self.limit:
+            if index not in self._images and self._held + pixels.nbytes <= room:
                 self._images[index] = pixels
                 self._held += pixels.nbytes
         return pixels

@@ -60,6 +60,8 @@ def build_cell(folder: Path, config: CellConfig, local: LocalPaths, device: str,
     root, cache = Path(local.root), Path(local.cache) if local.cache else None
     reading = splits or Splits()
     train, test = (reading.load(config.data, split, root, cache) for split in config.splits)
+    for data in (train, test):
+        data.share(local.at_once * local.processes)
     loader = loader_of(config, train)
     late = config.schedule.unreached(loader.steps_per_epoch)
     if late:

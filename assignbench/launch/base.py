@@ -119,11 +119,14 @@ class Jobs(Generic[Handle]):
         self._rest_until = 0.0
         self._others: list[tuple[Job, Holder]] = []
         self._gauges = Gauges()
+        self._at_once = 1
 
     def run(self, jobs: Sequence[Job], watch: Watch = lambda progress, ended: None) -> None:
         """Runs all; `watch` gets the running cells and how many have ended. An exception ends those that run."""
         self._before = {cell.folder: CellRecord(cell.folder).status for job in jobs for cell in job.cells}
         waiting, ended = list(jobs), 0
+        if not self.apart:  # of other machines nobody knows how many are trained there
+            self._at_once = max(1, min(len(waiting), 2 * self.workers - 1 if self.sharing else self.workers))
         with renewing(lambda: [folder for job, _ in list(self._running.values()) for folder in job.folders]):
             try:
                 while waiting or self._running:
@@ -213,7 +216,7 @@ class Jobs(Generic[Handle]):
         """Writes what the folders of a job's cells start with, and starts it."""
         for cell in job.cells:
             (cell.folder / MANIFEST).unlink(missing_ok=True)  # of a cell that was damaged: it is not done any more
-            _describe(cell)
+            _describe(cell, self._at_once)
             declare(cell.folder, "pending")
         if self.apart:
             _release(job.cells)
@@ -295,10 +298,11 @@ def note_again(folder: Path, code: int) -> None:
     declare(folder, "pending", notes=[*status.get("notes", []), told])
 
 
-def _describe(job: Job) -> None:
-    """Writes what a cell is and where it finds what it needs."""
+def _describe(job: Job, at_once: int = 1) -> None:
+    """Writes what a cell is, where it finds what it needs, and how many are trained at once."""
     write_config(job.folder, job.config)
-    write_json(job.folder / "local.json", job.paths.model_dump(mode="json"))
+    local = job.paths.model_copy(update={"at_once": at_once})
+    write_json(job.folder / "local.json", local.model_dump(mode="json"))
 
 
 def code_of_all(codes: Iterable[int]) -> int:

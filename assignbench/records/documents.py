@@ -220,6 +220,7 @@ LOCAL = TableSchema(
         Column("training", "text", "Id of the cell whose training this one takes, or empty.", "", True),
         Column("processes", "int", "Processes that train the cell together; 1 where it is missing.", "", True),
         Column("meeting", "text", "HOST:PORT where these wait for it under torchrun, or empty.", "", True),
+        Column("at_once", "int", "Cells or cohorts that the run may train at once; 1 where it is missing.", "", True),
     ),
     optional=True,
 )

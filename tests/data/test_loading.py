@@ -1,15 +1,20 @@
 """Augmentation moves boxes with their pixels; batches depend on nothing but the seed."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from assignbench.config.cell import LocalPaths
 from assignbench.config.data import Augment, DataSpec, SceneFactors
 from assignbench.data.augment import Change, changed, cut, drawn, moved, whole
 from assignbench.data.base import LEARNED, MEASURED, PixelCache
 from assignbench.data.catalog import load
 from assignbench.data.kinds.shapes import read_shapes
 from assignbench.data.stream import TrainLoader, evaluation_batches
+from assignbench.engine.cell import build_cell
+from tests.engine.cells import tiny
 
 BOX = np.array([[20, 12, 44, 30]], np.float32)
 FILL = (124, 116, 104)
@@ -146,6 +151,21 @@ def test_the_first_stay_where_a_split_is_larger_than_its_room() -> None:
     assert reads[6:] == [3]
     tiny = PixelCache(read, limit=10, latest=True)  # an image that is larger than all of the room is handed on
     assert tiny(5).shape == (10, 10, 3) and tiny(5).shape == (10, 10, 3) and reads[7:] == [5, 5]
+
+
+def test_the_processes_of_a_run_part_the_room(coco_folder) -> None:
+    pairs = {"train": [("instances.json", "images")], "test": [("instances.json", "images")]}
+    spec = DataSpec(name="mine", kind="coco", root=str(coco_folder), size=64, **pairs)
+    config = tiny(batch_size=1).model_copy(update={"data": spec})
+    cell = build_cell(Path(), config, LocalPaths(root=str(coco_folder), at_once=3, processes=2), "cpu")
+    assert cell.train.read.sharers == cell.test.read.sharers == 6
+    data, size = cell.train, cell.train.read(0).nbytes
+    data.release()
+    data.read.limit = 3 * size - 1
+    data.share(3)  # each has room for less than an image
+    assert data.read(0) is not data.read(0)
+    data.share(2)
+    assert data.read(0) is data.read(0)
 
 
 def test_a_test_split_holds_fewer_decoded_images_than_a_training_split(coco_folder) -> None:

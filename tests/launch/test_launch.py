@@ -78,7 +78,9 @@ def test_jobs_run_side_by_side_and_their_folders_start_complete(jobs) -> None:
     assert seen[-1] == (0, 6) and max(count for count, _ in seen) <= 2
     for job in jobs:
         assert CellRecord(job.folder).trained == job.config
-        assert LocalPaths.model_validate(read_json(job.folder / "local.json")) == job.paths
+        assert LocalPaths.model_validate(read_json(job.folder / "local.json")) == job.paths.model_copy(
+            update={"at_once": 2}
+        )
         assert CellRecord(job.folder).state == "done"
 
 
@@ -94,6 +96,16 @@ def test_the_last_cells_share_the_cores(jobs, workers, most) -> None:
     Jobs(launcher, workers, sharing=True).run(jobs, lambda running, ended: seen.append((len(running), ended)))
     assert launcher.most == most and seen[-1] == (0, 6)
     assert all(running <= workers for running, ended in seen if 6 - ended >= 2 * workers)
+
+
+@pytest.mark.parametrize(
+    ("workers", "more", "at_once"),
+    [(1, {}, 1), (2, {}, 2), (2, {"sharing": True}, 3), (16, {}, 6), (2, {"apart": True}, 1)],
+)
+def test_a_cell_knows_how_many_it_shares_the_machine_with(jobs, workers, more, at_once) -> None:
+    Jobs(Pretended(), workers, **more).run(jobs)
+    assert len(jobs) == 6
+    assert {read_json(job.folder / "local.json")["at_once"] for job in jobs} == {at_once}
 
 
 @pytest.mark.parametrize(
