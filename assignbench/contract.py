@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from assignbench.config.method import QualityKind
+from assignbench.padding import of_images
+from assignbench.sending import sent
 
 BACKGROUND = -1
 IGNORE = -2
@@ -69,16 +71,15 @@ class Objects:
 
     def to(self, device: torch.device | str) -> Objects:
         """The same objects on another device; a GPU is not waited for."""
-        on_gpu = torch.device(device).type == "cuda"
-        return Objects(*(t.to(device, non_blocking=on_gpu) for t in (self.boxes, self.labels, self.valid)))
+        return Objects(*(sent(t, device) for t in (self.boxes, self.labels, self.valid)))
 
     def images(self, start: int, stop: int) -> Objects:
         """The objects of a slice of the batch."""
         return Objects(self.boxes[start:stop], self.labels[start:stop], self.valid[start:stop])
 
-    def take(self, images: Tensor) -> Objects:
-        """The objects of some images of the batch, by their places [N]."""
-        return Objects(self.boxes[images], self.labels[images], self.valid[images])
+    def take(self, images: Sequence[int]) -> Objects:
+        """The objects of some images of the batch, by their places."""
+        return Objects(*(of_images(t, images) for t in (self.boxes, self.labels, self.valid)))
 
 
 @dataclass(frozen=True)

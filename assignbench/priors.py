@@ -11,6 +11,8 @@ from torch import Tensor
 
 from assignbench.config.method import CoderConfig, PriorKind
 from assignbench.config.network import PriorSpec
+from assignbench.padding import Alike, Padding, groups_of
+from assignbench.sending import sent
 
 _PLAIN = CoderConfig()
 
@@ -21,8 +23,9 @@ class Priors:
 
     boxes [A, 4] xyxy px · strides [A] px · kind · points [A, 2] px · level_sizes (priors per level, sums to A).
     Points default to box centres, the whole set to one level; kind and strides must be given. A point's box is the
-    2s x 2s square at the point (`Priors.from_points`). `valid` [B, A] masks priors in a mixed-size batch's padding.
-    `coding` says how outputs become boxes, and whether pixels are counted inclusively.
+    2s x 2s square at the point (`Priors.from_points`). `valid` [B, A] masks priors in a mixed-size batch's padding;
+    `padding` is what the host knows of it, and may be missing. `coding` says how outputs become boxes, and whether
+    pixels are counted inclusively.
     """
 
     boxes: Tensor
@@ -33,6 +36,7 @@ class Priors:
     kind: PriorKind | None = None
     coding: CoderConfig = _PLAIN
     valid: Tensor | None = None
+    padding: Padding | None = None
 
     def __post_init__(self) -> None:
         if self.boxes.ndim != 2 or self.boxes.shape[1] != 4:
@@ -64,13 +68,13 @@ class Priors:
         return len(self.boxes)
 
     def to(self, device: torch.device | str) -> Priors:
-        """The same priors on another device."""
+        """The same priors on another device; a GPU is not waited for."""
         return replace(
             self,
-            boxes=self.boxes.to(device),
-            points=self.points.to(device),
-            strides=self.strides.to(device),
-            valid=None if self.valid is None else self.valid.to(device),
+            boxes=sent(self.boxes, device),
+            points=sent(self.points, device),
+            strides=sent(self.strides, device),
+            valid=None if self.valid is None else sent(self.valid, device),
         )
 
     def take(self, keep: Tensor, level_sizes: tuple[int, ...]) -> Priors:
@@ -82,7 +86,16 @@ class Priors:
             strides=self.strides[keep],
             level_sizes=level_sizes,
             valid=None,
+            padding=None,
         )
+
+    def groups(self) -> tuple[Alike, ...]:
+        """The images that `valid` masks alike. A mask that came without `padding` is looked at, and waited for."""
+        if self.valid is None:
+            raise ValueError("priors without a mask are those of every image")
+        if self.padding is not None and self.padding.valid is self.valid:  # else somebody changed the mask since
+            return self.padding.groups
+        return groups_of(self.valid, self.level_sizes)
 
     def level_starts(self) -> tuple[int, ...]:
         """Index of the first prior of each level."""

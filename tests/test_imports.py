@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "assignbench"
 LONGEST_FILE = 450
 
-TENSORS = {"boxes", "priors", "coders", "losses", "contract", "select"}
+TENSORS = {"boxes", "priors", "coders", "losses", "contract", "select", "padding", "sending"}
 # What all assigners share. No one but assigners themselves and `methods` may name a single rule's or paper's file.
 NEUTRAL = {"assigners.__init__", "assigners.base", "assigners.criteria", "assigners.candidates"}
 BELOW_ANALYSIS = {"errors", "json_files", "config", "records", "measure"}
@@ -34,8 +34,10 @@ ALLOWED: dict[str, set[str]] = {
     "plugins": {"errors"},
     "registry": {"config", "errors", "plugins"},
     "boxes": set(),
-    "priors": {"config"},
-    "contract": {"config", "priors"},
+    "sending": set(),
+    "padding": set(),
+    "priors": {"config", "padding", "sending"},
+    "contract": {"config", "priors", "padding", "sending"},
     "coders": {"config", "priors", "boxes"},
     "losses": {"boxes"},
     "select": {"config", "boxes", "priors", "contract", "coders"},
@@ -45,7 +47,7 @@ ALLOWED: dict[str, set[str]] = {
     "methods": {"assigners", "config", "errors", "plugins", "registry", "contract"},
     "conformance": {"assigners", "methods", "config", "errors", "registry", "examples", "conformance_cases", *TENSORS},
     "conformance_cases": {"config", "errors", *TENSORS},
-    "detectors": {"detectors", "config", "errors", "boxes", "priors", "coders", "contract"},
+    "detectors": {"detectors", "config", "errors", "boxes", "priors", "coders", "contract", "padding"},
     "data": {"data", "config", "errors", "json_files"},
     "data.kept": {"data", "errors", "records.files", "records.hashes"},
     "data.kinds.shapes": {"data", "config", "errors", "records.files"},

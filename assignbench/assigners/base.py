@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from assignbench.config.method import Needs
 from assignbench.contract import BACKGROUND, IGNORE, Assignment, Context, Objects, Predictions, Targets, fault_of
 from assignbench.errors import BrokenRule
+from assignbench.padding import of_images
 from assignbench.priors import Priors
 from assignbench.registry import Registry
 from assignbench.select import adopt_orphans
@@ -73,7 +74,7 @@ class Assigner(ABC):
             context = (context or Context()).named(len(objects.boxes))
             if priors.valid is None:
                 return self._sliced(priors, predictions, objects, context)
-            return self._by_size(priors, priors.valid, predictions, objects, context)
+            return self._by_size(priors, predictions, objects, context)
 
     @abstractmethod
     def assign(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
@@ -114,27 +115,19 @@ class Assigner(ABC):
             raise BrokenRule(f"{type(self).__module__}:{type(self).__qualname__}", fault)
         return found
 
-    def _by_size(
-        self, priors: Priors, valid: Tensor, predictions: Predictions, objects: Objects, context: Context
-    ) -> Assignment:
-        """The rule on the images that have the same priors, and on these alone; priors in the padding learn nothing.
-
-        Which priors a size has must be known on the host: a batch of mixed sizes waits for it once.
-        """
-        masks = valid.cpu()
-        device = priors.boxes.device
-        parts, order = [], []
-        for images in _alike(masks):
-            mask = masks[images[0]]
-            keep = mask.nonzero().squeeze(1).to(device)
-            sizes = tuple(int(level.sum()) for level in torch.split(mask, list(priors.level_sizes)))
-            rows = torch.tensor(images, device=device)
-            inner = predictions.map(lambda t, rows=rows, keep=keep: t[rows][:, keep])  # type: ignore[misc]
-            part = self._sliced(priors.take(keep, sizes), inner, objects.take(rows), context.take(images))
+    def _by_size(self, priors: Priors, predictions: Predictions, objects: Objects, context: Context) -> Assignment:
+        """The rule on the images that have the same priors, and on these alone; priors in the padding learn nothing."""
+        parts: list[Assignment] = []
+        order: list[int] = []
+        for alike in priors.groups():
+            images, keep = alike.images, alike.keep
+            inner = predictions.map(lambda t, images=images, keep=keep: of_images(t, images)[:, keep])  # type: ignore[misc]
+            own = priors.take(keep, alike.level_sizes)
+            part = self._sliced(own, inner, objects.take(images), context.take(images))
             parts.append(_spread(part, keep, len(priors)))
             order.extend(images)
-        back = torch.tensor(order).argsort().to(device)
-        return _mapped(joined(parts), lambda t: t[back])
+        back = sorted(range(len(order)), key=order.__getitem__)
+        return _mapped(joined(parts), lambda t: of_images(t, back))
 
 
 class PerImageAssigner(Assigner):
@@ -167,14 +160,6 @@ def _with_columns(found: Assignment, width: int) -> Assignment:
     if bags is not None:
         bags = replace(bags, prior=wide(bags.prior, 0), mask=wide(bags.mask, 0), weight=wide(bags.weight, 0))
     return replace(found, bags=bags, diagnostics=told)
-
-
-def _alike(masks: Tensor) -> list[list[int]]:
-    """Places of the images that have the same priors, in the order of the first of each."""
-    groups: dict[bytes, list[int]] = {}
-    for i, mask in enumerate(masks):
-        groups.setdefault(mask.numpy().tobytes(), []).append(i)
-    return list(groups.values())
 
 
 def _with_orphans(targets: Targets, priors: Priors, objects: Objects, quality: Callable[[Tensor], Tensor]) -> Targets:

@@ -46,8 +46,8 @@ def _of_anchors(priors: Priors, objects: Objects) -> Tensor:
         owner = torch.where(most > best, place + start, owner)
         best = torch.maximum(best, most)
         peak = iou.amax(dim=2, keepdim=True)
-        b, g, a = torch.nonzero((iou == peak) & (peak > 0), as_tuple=True)
-        forced.view(-1).scatter_reduce_(0, b * shape[1] + a, g + start, "amax")
+        number = torch.arange(start, start + iou.shape[1], dtype=torch.int32, device=iou.device).view(1, -1, 1)
+        forced = torch.maximum(forced, torch.where((iou == peak) & (peak > 0), number, BACKGROUND).amax(dim=1))
     return torch.where(forced >= 0, forced, torch.where(best >= NEGATIVE, owner, BACKGROUND))
 
 

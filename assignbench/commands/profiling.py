@@ -38,7 +38,7 @@ def profile_study(opened: Opened, device: str, console: Console) -> int:
     import torch
 
     from assignbench.engine.cell import Splits, build_cell
-    from assignbench.engine.profile import PARTS, STEPS, StepProfile, profiled
+    from assignbench.engine.profile import GPU_PARTS, PARTS, STEPS, StepProfile, profiled
 
     chosen, told = choose_device(device)
     splits, found = Splits(), dict[str, StepProfile]()
@@ -48,7 +48,7 @@ def profile_study(opened: Opened, device: str, console: Console) -> int:
         found[cell.slug.rpartition("/")[0]] = profiled(built)
     console.print(f"{told} · mean of {STEPS} steps: ms that passed, share of the step", markup=False)
     width = max(len(name) for name in found)
-    heads = [*PARTS, "whole", "processor", "images/s"]
+    heads = [*(GPU_PARTS if chosen.startswith("cuda") else PARTS), "whole", "processor", "images/s"]
     console.print(
         " " * width + "".join(f"{head:>14}" for head in heads),
         markup=False,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +12,7 @@ from torch import Tensor
 from assignbench.config.data import DataSpec
 from assignbench.config.images import HW, AspectSize, network_hw, padded_hw
 from assignbench.contract import Objects
+from assignbench.data.ahead import made_ahead
 from assignbench.data.augment import Change, Colour, changed, cut, drawn, moved, whole
 from assignbench.data.base import DetectionData, Floats, ImageRecord, Ints, Pixels
 from assignbench.data.lessons import taught
@@ -108,16 +107,7 @@ class TrainLoader:
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """The batches of steps start to stop - 1."""
         first, end = start * self.parts, stop * self.parts
-        if self.workers <= 0:
-            for number in range(first, end):
-                yield self.load(*divmod(number, self.parts))
-            return
-        with ThreadPoolExecutor(self.workers) as pool:
-            ahead: deque[Future[Batch]] = deque()
-            for number in range(first, end):
-                while len(ahead) <= 2 * self.workers and number + len(ahead) < end:
-                    ahead.append(pool.submit(self.load, *divmod(number + len(ahead), self.parts)))
-                yield ahead.popleft().result()
+        return made_ahead(lambda number: self.load(*divmod(number, self.parts)), range(first, end), self.workers)
 
     def load(self, step: int, part: int = 0) -> Batch:
         """One batch of a step."""
@@ -161,20 +151,31 @@ class TrainLoader:
 def evaluation_batches(
     data: DetectionData, indices: Sequence[int], spec: DataSpec, batch: int, *, training: bool = False
 ) -> Iterator[Batch]:
+    """The images at these places as batches of at most so many: `evaluation_batch` of each of `evaluation_parts`."""
+    for places in evaluation_parts(data, indices, spec, batch):
+        yield evaluation_batch(data, places, spec, training=training)
+
+
+def evaluation_batch(data: DetectionData, places: Sequence[int], spec: DataSpec, *, training: bool = False) -> Batch:
     """Unchanged images at the size of the test split, with all their objects but crowd regions.
 
-    With `training` they have the objects that training has. The images of a batch have the same sides with their own
-    padding, so that what a network makes of an image does not depend on the others; among these they are in order.
+    With `training` they have the objects that training has.
+    """
+    return _collate([_unchanged(data, index, spec, training=training) for index in places], 0, spec)
+
+
+def evaluation_parts(data: DetectionData, indices: Sequence[int], spec: DataSpec, batch: int) -> list[list[int]]:
+    """Places of the images of each batch of the test split, for which no image is read.
+
+    The images of a batch have the same sides with their own padding, so that what a network makes of an image does not
+    depend on the others; among these they are in order.
     """
     alike: dict[HW, list[int]] = {}
     for index in indices:
         record = data.images[index]
         hw = network_hw(spec.size, record.width, record.height)
         alike.setdefault(padded_hw(spec.size, hw), []).append(index)
-    for members in alike.values():
-        for start in range(0, len(members), batch):
-            examples = [_unchanged(data, index, spec, training=training) for index in members[start : start + batch]]
-            yield _collate(examples, 0, spec)
+    return [members[start : start + batch] for members in alike.values() for start in range(0, len(members), batch)]
 
 
 def _unchanged(data: DetectionData, index: int, spec: DataSpec, *, training: bool) -> _Example:

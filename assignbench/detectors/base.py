@@ -16,6 +16,7 @@ from assignbench.detectors.backbones import Backbone
 from assignbench.detectors.heads import Head
 from assignbench.detectors.necks import Neck
 from assignbench.errors import InputError
+from assignbench.padding import Cells, Padding, padding_of
 from assignbench.priors import Priors, cells
 
 IMAGENET = Pixels()
@@ -100,7 +101,8 @@ class Detector(nn.Module):
                     "this detector holds its anchors within the image, so images of one batch must have one size; set "
                     "data.size to a number of px, or priors.clamp of the detector to false"
                 )
-            priors = replace(priors, valid=unpadded(priors, self.neck.strides, sizes, whole))
+            padding = unpadded(priors, self.neck.strides, sizes, whole)
+            priors = replace(priors, valid=padding.valid, padding=padding)
         return priors, Predictions(logits, deltas, boxes, quality, self.quality_kind)
 
     def _check_norms(self, whole: tuple[int, int]) -> None:
@@ -118,19 +120,16 @@ class Detector(nn.Module):
 
 def unpadded(
     priors: Priors, strides: Sequence[int], sizes: Sequence[tuple[int, int]], whole: tuple[int, int]
-) -> Tensor:
-    """Which priors [B, A] the images of these (height, width) have themselves: a level of stride s has ceil(side / s)
-    rows and columns, of the batch's `whole` size as of an image's own.
+) -> Padding:
+    """Which priors the images of these (height, width) have themselves: a level of stride s has ceil(side / s) rows and
+    columns, of the batch's `whole` size as of an image's own.
     """
     for size in sizes:
         if size[0] > whole[0] or size[1] > whole[1]:
             raise ValueError(f"an image of (height, width) {tuple(size)} does not fit into the batch's {whole}")
-    found = []
-    for stride in strides:
-        rows, columns = (
-            torch.arange(cells(whole[side], stride)) < torch.tensor([[cells(size[side], stride)] for size in sizes])
-            for side in (0, 1)
-        )
-        level = (rows.unsqueeze(-1) & columns.unsqueeze(1)).flatten(1)  # [B, rows * columns]
-        found.append(level.repeat_interleave(priors.anchors_per_location, dim=1))
-    return torch.cat(found, dim=1).to(priors.boxes.device)
+
+    def levels(size: tuple[int, int]) -> Cells:
+        return tuple((cells(size[0], stride), cells(size[1], stride)) for stride in strides)
+
+    own = [levels(size) for size in sizes]
+    return padding_of(levels(whole), own, priors.anchors_per_location, priors.boxes.device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 
 import torch
 from torch import Tensor
@@ -12,15 +13,19 @@ from assignbench.config.data import DataSpec
 from assignbench.config.evaluation import Evaluation
 from assignbench.config.method import MethodConfig
 from assignbench.contract import Predictions
+from assignbench.data.ahead import made_ahead
 from assignbench.data.base import DetectionData
-from assignbench.data.stream import Batch, evaluation_batches
+from assignbench.data.stream import Batch, evaluation_batch, evaluation_parts
 from assignbench.detectors import Detector
 from assignbench.engine.nms import thin_out, vote
-from assignbench.engine.outcome import Diverged
 from assignbench.engine.scored import Scored
 from assignbench.engine.scoring import boxes_before_nms
+from assignbench.engine.staging import staged
 from assignbench.engine.stopwatch import Stopwatch
 from assignbench.priors import Priors
+from assignbench.sending import sent
+
+HOST = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -46,19 +51,23 @@ class Detected:
     watch: Stopwatch
 
 
-def views_of(data: DetectionData, spec: DataSpec, evaluation: Evaluation) -> Iterator[list[View]]:
+def views_of(
+    data: DetectionData, spec: DataSpec, evaluation: Evaluation, workers: int = 0, device: torch.device = HOST
+) -> Iterator[list[View]]:
     """The test images in batches, each with all its views; the first is the batch itself.
 
     Images that share a padded size at the first test size need not do so at the others: there they come in as many
-    views as they have sizes.
+    views as they have sizes. `workers` threads read ahead (0: none), and a GPU is sent batches while it works.
     """
     first, *others = (spec.model_copy(update={"size": size}) for size in evaluation.sizes(spec.size))
-    place = {image.id: index for index, image in enumerate(data.images)}
-    for batch in evaluation_batches(data, range(len(data)), first, evaluation.batch):
-        members = [place[number] for number in batch.image_ids]
-        seen = [batch]
-        for other in others:
-            seen += evaluation_batches(data, members, other, evaluation.batch)
+    asked = []
+    for places in evaluation_parts(data, range(len(data)), first, evaluation.batch):
+        again = [(part, other) for other in others for part in evaluation_parts(data, places, other, evaluation.batch)]
+        asked.append([(places, first), *again])
+    made = made_ahead(lambda one: evaluation_batch(data, *one), chain.from_iterable(asked), workers)
+    batches = staged(made, device)
+    for parts in asked:
+        seen = islice(batches, len(parts))
         yield [View(one, mirrored) for one in seen for mirrored in (False, True)[: 1 + evaluation.test_flip]]
 
 
@@ -89,29 +98,16 @@ def _seen(
 ) -> tuple[Priors, Predictions, Scored]:
     """What the network makes of a view, its boxes mirrored back, and those that enter NMS."""
     batch = view.batch
-    images = batch.images.to(detector.device)
+    images = sent(batch.images, detector.device)
     priors, predictions = detector(_mirrored(images, batch.sizes) if view.mirrored else images, batch.extents)
     watch.mark()
-    _check(predictions, batch.image_ids)
     if view.mirrored:
         predictions = replace(predictions, boxes=_mirrored_back(predictions.boxes, batch.sizes))
-    boxes = boxes_before_nms(predictions, priors, method, evaluation, batch.sizes, batch.scale)
+    boxes = boxes_before_nms(
+        predictions, priors, method, evaluation, batch.sizes, batch.scale, image_ids=batch.image_ids
+    )
     watch.mark()
     return priors, predictions, boxes
-
-
-def _check(predictions: Predictions, image_ids: Sequence[int]) -> None:
-    """Raises Diverged for test images of which the network says what is no number: they would just have no boxes."""
-    outputs = {"class": predictions.cls_logits, "quality": predictions.quality_logits, "box": predictions.boxes}
-    for name, values in outputs.items():
-        if values is not None:
-            lost = values.flatten(1).amax(dim=1).isnan()  # amax hands a NaN on
-            if bool(lost.any()):
-                place = int(lost.byte().argmax())
-                raise Diverged(
-                    f"test image {image_ids[place]}: the network's {name} outputs are not numbers; lower schedule.lr, "
-                    "or raise schedule.warmup, for the whole study"
-                )
 
 
 def _mirrored(images: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:
@@ -124,7 +120,7 @@ def _mirrored(images: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:
 
 def _mirrored_back(boxes: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:
     """Boxes [B, A, 4] on mirrored images as boxes on the images, of these (height, width)."""
-    width = torch.tensor([[float(w)] for _, w in sizes], device=boxes.device)
+    width = sent(torch.tensor([[float(w)] for _, w in sizes]), boxes.device)
     left, top, right, bottom = boxes.unbind(-1)
     return torch.stack([width - right, top, width - left, bottom], dim=-1)
 
@@ -134,5 +130,6 @@ def _together(found: Sequence[tuple[tuple[int, ...], Scored]]) -> Scored:
     of_image: dict[int, list[Scored]] = {number: [] for number in found[0][0]}
     for ids, boxes in found:
         for place, number in enumerate(ids):
-            of_image[number].append(boxes.image(place))
-    return Scored.pad([Scored.joined(parts) for parts in of_image.values()])
+            of_image[number].append(boxes.row(place))
+    whole = Scored.pad([Scored.joined(parts) for parts in of_image.values()])
+    return whole.kept(whole.valid)

@@ -15,6 +15,7 @@ from assignbench.detectors import Detector
 from assignbench.engine import checkpoint
 from assignbench.engine.cell import seeded_detector
 from assignbench.engine.detect import detect as detect_batch, views_of
+from assignbench.engine.staging import readers
 from assignbench.methods import build
 
 
@@ -34,7 +35,8 @@ def detect(
     torch.set_num_threads(config.schedule.threads)
     detector = trained_detector(folder, config, len(data.classes), device).eval()
     parts, seen = [], 0
-    for views in views_of(data, config.data, config.evaluation):
+    workers = readers(config.schedule.loader_workers, detector.device)
+    for views in views_of(data, config.data, config.evaluation, workers, detector.device):
         tell(f"detecting: image {seen + 1} of {len(data)}")
         ids = views[0].batch.image_ids
         parts.append(detect_batch(detector, config.method, views, config.evaluation).after.rows(ids, "score"))

@@ -20,6 +20,7 @@ from assignbench.data.base import DetectionData
 from assignbench.detectors import Detector
 from assignbench.engine.candidates import candidate_tables
 from assignbench.engine.detect import Detected, View, detect, views_of
+from assignbench.engine.staging import readers
 from assignbench.measure.correlation import rank_correlation
 from assignbench.measure.matching import overlaps_of
 from assignbench.measure.objects import described
@@ -73,20 +74,23 @@ def predict(
     spec: DataSpec,
     evaluation: Evaluation,
     objects: pd.DataFrame,
+    workers: int = 0,
 ) -> Predicted:
     """Writes detections, pre_nms and candidates of a split (boxes in original px) into a cell's folder.
 
-    `objects` is the object table with the labels that the detector is judged by.
+    `objects` is the object table with the labels that the detector is judged by. `workers` threads read ahead (0: on a
+    GPU some, else none).
     """
     detector.eval()
     kept: dict[str, list[pd.DataFrame]] = {"detections": [], "found": []}
     cost = _Cost(len(data))
     with ExitStack() as files:
         pieces = {s.name: files.enter_context(in_pieces(folder / s.file, s)) for s in (DETECTIONS, PRE_NMS, CANDIDATES)}
-        for views in views_of(data, spec, evaluation):
+        reading = readers(workers, detector.device)
+        for views in views_of(data, spec, evaluation, reading, detector.device):
             got = detect(detector, method, views, evaluation)
-            cost.add(got, len(views))
             tables = tables_of(got, views[0], method, evaluation, detector)
+            cost.add(got, len(views))
             del got  # else its predictions are held while the next batch's are worked out
             counts = tables.pop("counts")
             for name, table in tables.items():
@@ -101,7 +105,7 @@ def predict(
 def tables_of(got: Detected, first: View, method: MethodConfig, evaluation: Evaluation, detector: Detector) -> Tables:
     """Tables detections, pre_nms and candidates of a batch, and `counts`: what candidates leaves out, per object."""
     batch = first.batch
-    objects = detector.taught(batch.objects).to(detector.device)
+    objects = detector.taught(batch.placed or batch.objects).to(detector.device)
     most = evaluation.candidates
     candidates, counts = candidate_tables(got.predictions, method, batch, objects, got.priors, most)
     return {

@@ -22,6 +22,7 @@ from assignbench.engine.optim import build_optimiser, clipped, set_rate
 from assignbench.engine.outcome import Outcome, Part, Update
 from assignbench.engine.stopwatch import Stopwatch
 from assignbench.methods import Built
+from assignbench.sending import sent
 
 MIXED = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -90,7 +91,7 @@ class Learner:
         device = self.device
         objects = self.detector.taught(batch.placed or batch.objects).to(device)
         with self._precision():
-            priors, predictions = self._forward(batch.images.to(device, non_blocking=True), batch.extents)
+            priors, predictions = self._forward(sent(batch.images, device), batch.extents)
         context = self.context(batch, step)
         watch = Stopwatch(device)
         if assignment is None:

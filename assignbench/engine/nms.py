@@ -14,11 +14,13 @@ from torch import Tensor
 
 from assignbench.boxes import pairwise_iou
 from assignbench.config.method import Nms, NmsKind, Voting
-from assignbench.engine.scored import NOTHING, Scored, falling
+from assignbench.engine.scored import NOTHING, Scored, falling, leading, most_of
+from assignbench.sending import fetched, near
 
 VOTING_IOU = 0.01  # boxes that overlap less than this have no vote
 BLOCK = 256  # boxes of an image that are settled at once
 ROUNDS = 16  # picks of soft NMS between two looks at whether anything is left, each of which waits for the device
+UNSEEN = 7  # rounds of settling a block between two such looks, where looking means waiting
 VOTES = 4_000_000  # pairs of boxes that vote at once
 
 
@@ -80,6 +82,7 @@ def _settled(before: Scored, labels: Tensor, rank: Tensor, iou: float, limit: in
     corners = before.boxes.double()
     ends = before.valid.sum(dim=1)
     taken, there = order[:, :0], order[:, :0].bool()
+    count = torch.zeros_like(ends)
     for start in range(0, order.shape[1], BLOCK):
         boxes = order[:, start : start + BLOCK]
         stop = start + boxes.shape[1]
@@ -87,16 +90,22 @@ def _settled(before: Scored, labels: Tensor, rank: Tensor, iou: float, limit: in
         earlier = _covers(corners, labels, taken, boxes, iou) & there.unsqueeze(2)
         kept = _unbeaten(before.valid.gather(1, boxes) & ~earlier.any(dim=1), own)
         yield _Settled(boxes, kept, torch.cat([taken, boxes], 1), torch.cat([earlier, own & kept.unsqueeze(2)], 1))
-        first = _first(kept)
-        taken, there = torch.cat([taken, boxes.gather(1, first)], 1), torch.cat([there, kept.gather(1, first)], 1)
-        if bool(((there.sum(dim=1) >= limit) | (ends <= stop)).all()):
+        count = count + kept.sum(dim=1)
+        most, done = _read(kept.sum(dim=1).amax(), ((count >= limit) | (ends <= stop)).all())
+        if done:
             return
+        first = leading(kept, most)
+        taken, there = torch.cat([taken, boxes.gather(1, first)], 1), torch.cat([there, kept.gather(1, first)], 1)
+
+
+def _read(*numbers: Tensor) -> list[int]:
+    """What the host is told of numbers [], which it waits for once."""
+    return [int(n) for n in fetched([torch.stack([n.long() for n in numbers])])[0].tolist()]
 
 
 def _first(kept: Tensor) -> Tensor:
     """Places [B, most] of the kept boxes [B, n] of each image, in order; then of others, where it has fewer."""
-    most = int(kept.sum(dim=1).max()) if kept.numel() else 0
-    return kept.byte().sort(dim=1, descending=True, stable=True).indices[:, :most]
+    return leading(kept, most_of(kept))
 
 
 def _covers(corners: Tensor, labels: Tensor, first: Tensor, second: Tensor, iou: float) -> Tensor:
@@ -113,6 +122,8 @@ def _unbeaten(free: Tensor, covers: Tensor) -> Tensor:
     """
     kept = free
     while True:
+        for _ in range(0 if near(kept) else UNSEEN):
+            kept = free & ~(kept.unsqueeze(2) & covers).any(dim=1)
         again = free & ~(kept.unsqueeze(2) & covers).any(dim=1)
         if torch.equal(again, kept):
             return kept

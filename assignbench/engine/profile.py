@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,17 +11,20 @@ import torch
 
 from assignbench.engine.cell import Cell
 from assignbench.engine.meter import Spent
+from assignbench.engine.staging import prepared, staged
 
 WARM_UP, STEPS = 3, 10
 PARTS = ("batch", "forward", "assign", "criterion", "backward", "update")
+GPU_PARTS = ("batch", "send", *PARTS[1:])
 
 
 @dataclass(frozen=True)
 class StepProfile:
-    """Mean times of a step by its `PARTS`, in order; `images` are those of an update.
+    """Mean times of a step by its `PARTS` or, on a GPU, `GPU_PARTS`, in order; `images` are those of an update.
 
-    `batch` is the reading, augmenting and putting together of its images, `backward` also the way of the batch to the
-    device and the norm of the gradient, `update` the optimiser and averaged weights.
+    `batch` is the reading, augmenting and putting together of its images, `backward` also the norm of the gradient,
+    `update` the optimiser and averaged weights. For a GPU images are only read and put together, and `send` is their
+    way to it and what changes them there.
     """
 
     parts: dict[str, Spent]
@@ -39,10 +42,12 @@ class StepProfile:
 def profiled(cell: Cell, steps: int = STEPS) -> StepProfile:
     """Trains a built cell for some steps after `WARM_UP` others, and says what took how long.
 
-    The host waits for a GPU after each part, so that a step takes longer there than in a training; the shares hold.
+    Batches take the way of a training. The host waits for a GPU after each part, and nothing is read or sent ahead, so
+    that a step takes longer there than in a training, which does these beside the other parts.
     """
-    learner, loader = cell.learner, cell.loader
-    ledger = _Ledger(learner.device)
+    learner, device = cell.learner, cell.learner.device
+    loader, parts = prepared(cell.loader, device), GPU_PARTS if device.type == "cuda" else PARTS
+    ledger = _Ledger(device, parts)
     learner.detector.train()
     hooks = [
         learner.detector.register_forward_pre_hook(lambda *_: ledger.begin("forward")),
@@ -53,6 +58,9 @@ def profiled(cell: Cell, steps: int = STEPS) -> StepProfile:
             ledger.clear()
         with ledger.of("batch"):
             batches = [loader.load(step, part) for part in range(loader.parts)]
+        if "send" in parts:
+            with ledger.of("send"):
+                batches = list(staged(batches, device))
         with ledger.of("backward"):
             outcome, _ = learner.learn(batches, step)
         laps = {"assign": outcome.assigning, "criterion": outcome.judging}
@@ -65,20 +73,20 @@ def profiled(cell: Cell, steps: int = STEPS) -> StepProfile:
     for name in ("forward", "assign", "criterion"):  # these lie within the learning
         ledger.spent["backward"] = ledger.spent["backward"].plus(ledger.spent[name], -1.0)
     return StepProfile(
-        {name: Spent().plus(ledger.spent[name], 1 / steps) for name in PARTS}, loader.batch * loader.parts
+        {name: Spent().plus(ledger.spent[name], 1 / steps) for name in parts}, loader.batch * loader.parts
     )
 
 
 class _Ledger:
     """What each part has spent, waiting for the device at both of its ends."""
 
-    def __init__(self, device: torch.device) -> None:
-        self._on_gpu = device.type == "cuda"
+    def __init__(self, device: torch.device, parts: Sequence[str]) -> None:
+        self._on_gpu, self._parts = device.type == "cuda", parts
         self._begun: dict[str, Spent] = {}
         self.clear()
 
     def clear(self) -> None:
-        self.spent = dict.fromkeys(PARTS, Spent())
+        self.spent = dict.fromkeys(self._parts, Spent())
 
     def begin(self, name: str, *_: Any) -> None:
         self._wait()

@@ -120,7 +120,8 @@ def evaluate(cell: Cell, seconds: float, cohort: int) -> None:
     objects, images = object_table(cell.test), image_table(cell.test)
     classes = ["object"] if detector.class_agnostic else list(cell.test.classes)
     judged = objects.assign(label=0) if detector.class_agnostic else objects
-    predicted = predict(folder, detector, config.method, cell.test, config.data, config.evaluation, judged)
+    workers = config.schedule.loader_workers
+    predicted = predict(folder, detector, config.method, cell.test, config.data, config.evaluation, judged, workers)
     write_table(folder / "images.parquet", images, IMAGES)
     write_table(folder / "objects.parquet", objects.merge(predicted.found, how="left", on="object_id"), OBJECTS)
     formulas = learner.method.assigner.formulas()

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
+
+from assignbench.sending import fetched
 
 NOTHING = float("-inf")  # what a place without a box is ranked by
 
@@ -42,13 +43,17 @@ class Scored:
 
     @staticmethod
     def joined(parts: Sequence[Scored]) -> Scored:
-        """All boxes of a single image, best first; among equal scores those of the earlier part."""
+        """All boxes of an image, best first and the padding last; among equal scores those of the earlier part."""
         whole = Scored(**{f.name: torch.cat([getattr(one, f.name) for one in parts]) for f in fields(Scored)})
-        return whole.where(falling(whole.scores))
+        return whole.where(falling(whole.ranked_by(whole.scores)))
+
+    def row(self, place: int) -> Scored:
+        """The boxes and the padding of one image of the batch, without a batch dimension."""
+        return Scored(**{f.name: getattr(self, f.name)[place] for f in fields(Scored)})
 
     def image(self, place: int) -> Scored:
-        """The boxes of one image of the batch, without a batch dimension."""
-        return Scored(**{f.name: getattr(self, f.name)[place] for f in fields(Scored)}).where(self.valid[place])
+        """The boxes of one image of the batch, without a batch dimension. A GPU is waited for."""
+        return self.row(place).where(self.valid[place])
 
     def where(self, chosen: Tensor) -> Scored:
         """The boxes of a single image under a mask [N], or at places."""
@@ -64,13 +69,21 @@ class Scored:
         boxes = self.boxes.gather(1, index.unsqueeze(-1).expand(-1, -1, 4))
         return Scored(boxes, **{**flat, "valid": flat["valid"] & there})
 
+    def kept(self, wanted: Tensor) -> Scored:
+        """The boxes where `wanted` [B, N], in order, padded to the most of an image. A GPU is waited for once."""
+        there = wanted & self.valid
+        first = leading(there, most_of(there))
+        return self.take(first, there.gather(1, first))
+
     def rows(self, image_ids: Sequence[int], score: str) -> pd.DataFrame:
-        """A table of the boxes, image by image, whose column `score` holds their scores."""
-        place = torch.nonzero(self.valid)
-        flat = {f.name: _numpy(getattr(self, f.name)[self.valid]) for f in fields(Scored)}
+        """A table of the boxes, image by image, whose column `score` holds their scores. A GPU is waited for once."""
+        names = [f.name for f in fields(Scored)]
+        whole = dict(zip(names, (t.numpy() for t in fetched([getattr(self, n) for n in names])), strict=True))
+        valid = whole.pop("valid")
+        flat = {name: values[valid] for name, values in whole.items()}
         return pd.DataFrame(
             {
-                "image_id": np.asarray(image_ids, np.int64)[_numpy(place[:, 0])],
+                "image_id": np.asarray(image_ids, np.int64)[np.nonzero(valid)[0]],
                 "label": flat["labels"],
                 score: flat["scores"],
                 "cls_score": flat["cls_scores"],
@@ -81,10 +94,16 @@ class Scored:
         )
 
 
-def _numpy(values: Tensor) -> npt.NDArray[np.generic]:
-    return np.asarray(values.cpu().numpy())
-
-
 def falling(scores: Tensor) -> Tensor:
     """Indices [..., N] by falling score, the lowest index first among equals."""
     return scores.sort(dim=-1, descending=True, stable=True).indices
+
+
+def most_of(mask: Tensor) -> int:
+    """The most that a mask [B, N] holds of an image. A GPU is waited for."""
+    return int(mask.sum(dim=1).max()) if mask.numel() else 0
+
+
+def leading(mask: Tensor, count: int) -> Tensor:
+    """Places [B, count] where a mask [B, N] holds for each image, rising; then others, where it does for fewer."""
+    return mask.byte().sort(dim=1, descending=True, stable=True).indices[:, :count]

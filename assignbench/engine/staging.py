@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import torch
 
-from assignbench.contract import Objects
 from assignbench.data.on_device import Recipe, made, recipe_of
 from assignbench.data.stream import Batch, TrainLoader
+from assignbench.sending import sent
 
 AHEAD = 2  # batches that are on the device before they are asked for
 MOST_THREADS = 8
@@ -40,24 +40,26 @@ def prepared(loader: TrainLoader, device: torch.device) -> TrainLoader:
     """The loader for a GPU: images are changed there, and threads read ahead also where nobody says how many."""
     if device.type != "cuda":
         return loader
-    return replace(loader, late=True, workers=loader.workers or min(MOST_THREADS, os.cpu_count() or 1))
+    return replace(loader, late=True, workers=readers(loader.workers, device))
+
+
+def readers(workers: int, device: torch.device) -> int:
+    """How many threads read ahead for a device of whom `workers` are asked for; for a GPU some also where none is."""
+    return workers or (min(MOST_THREADS, os.cpu_count() or 1) if device.type == "cuda" else 0)
 
 
 def _sent(batch: Batch, device: torch.device, copying: torch.cuda.Stream) -> tuple[Batch, torch.cuda.Event]:
     """The batch with copies on the device, and what tells that they are there."""
-    objects = batch.objects
-    pinned = Objects(*(t.pin_memory() for t in (objects.boxes, objects.labels, objects.valid)))
     with torch.cuda.stream(copying):
-        images = batch.images.pin_memory().to(device, non_blocking=True)
+        images = sent(batch.images, device)
         if batch.late is not None:
             images = made(images, _sent_recipe(recipe_of(batch.late), device))
-        sent = replace(batch, images=images, placed=pinned.to(device), late=None)
-        return sent, copying.record_event()
+        there = replace(batch, images=images, placed=batch.objects.to(device), late=None)
+        return there, copying.record_event()
 
 
 def _sent_recipe(recipe: Recipe, device: torch.device) -> Recipe:
-    places, colours = (t.pin_memory().to(device, non_blocking=True) for t in (recipe.places, recipe.colours))
-    return replace(recipe, places=places, colours=colours)
+    return replace(recipe, places=sent(recipe.places, device), colours=sent(recipe.colours, device))
 
 
 def _arrived(batch: Batch, there: torch.cuda.Event) -> Batch:

@@ -149,3 +149,14 @@ def test_a_split_without_objects_has_boxes_and_no_candidates(tmp_path) -> None:
     table = objects.merge(found.found, how="left", on="object_id")
     assert len(table) == 0 and {"num_candidates", "spearman", "left_out", "best_iou_after"} <= set(table)
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "detections.parquet"), found.detections)
+
+
+@pytest.mark.parametrize("entries", [{}, {"test_scales": [64, 96, 160], "test_flip": True}])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_views_that_are_read_ahead_are_the_same(entries, workers) -> None:
+    spec, evaluation = DataSpec(name="d", kind="coco", size=AspectSize(short=64, long=128)), Evaluation(**entries)
+    plain = list(views_of(data(), spec, evaluation))
+    for views, others in zip(views_of(data(), spec, evaluation, workers), plain, strict=True):
+        for view, other in zip(views, others, strict=True):
+            assert view.mirrored == other.mirrored and view.batch.image_ids == other.batch.image_ids
+            assert torch.equal(view.batch.images, other.batch.images)

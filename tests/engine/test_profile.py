@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from unittest.mock import Mock
+
 import pytest
 import torch
 
 from assignbench.cli import main
+from assignbench.engine import profile
 from assignbench.engine.profile import PARTS, profiled
 from assignbench.engine.staging import prepared, staged
 from tests.engine.cells import tiny
@@ -18,6 +22,24 @@ def test_parts_of_a_step_are_the_step(changes) -> None:
     assert tuple(found.parts) == PARTS and found.images == 4
     assert all(spent.seconds > 0 for spent in found.parts.values())
     assert found.whole.seconds == pytest.approx(sum(s.seconds for s in found.parts.values()))
+
+
+def test_batches_take_the_way_of_a_training(monkeypatch) -> None:
+    """What is prepared and sent is what is learnt from; without a GPU here, its parts are asked for by name."""
+    built, learnt = cell(tiny("iou")), []
+    built.loader.load(0)
+    prepare = Mock(side_effect=lambda loader, device: replace(loader, seed=loader.seed + 1))
+    send = Mock(side_effect=lambda batches, device: iter([replace(b, epoch=7) for b in batches]))
+    monkeypatch.setattr(profile, "prepared", prepare)
+    monkeypatch.setattr(profile, "staged", send)
+    monkeypatch.setattr(profile, "PARTS", profile.GPU_PARTS)
+    learn = built.learner.learn
+    monkeypatch.setattr(built.learner, "learn", lambda batches, step: learnt.extend(batches) or learn(batches, step))
+    found = profile.profiled(built, 2)
+    assert tuple(found.parts) == ("batch", "send", *PARTS[1:])
+    assert prepare.call_count == 1 and send.call_count == len(learnt) == profile.WARM_UP + 2
+    wanted = replace(built.loader, seed=1)
+    assert all(b.epoch == 7 and b.image_ids == wanted.load(i).image_ids for i, b in enumerate(learnt))
 
 
 def test_the_command_prints_a_line_for_each_method_and_writes_nothing(tiny_study, tmp_path, capsys) -> None:
