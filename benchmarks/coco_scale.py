@@ -15,6 +15,8 @@ empty cache and with what the first one left there (goals: 30 s and 5 s).
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import json
 import os
 import resource
@@ -165,6 +167,8 @@ def step_child(folder: Path, begun: float) -> None:
     )
     write_config(cell, config)
     write_json(cell / "local.json", LocalPaths(root=str(folder), cache=str(folder / "cache")).model_dump(mode="json"))
+    gc.freeze()  # as a cell's process does
+    atexit.register(gc.unfreeze)
     if run_cells([cell], "cpu", wish) != ["pending"] or wish.spent is None:
         raise SystemExit(json.dumps(CellRecord(cell).status))
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9

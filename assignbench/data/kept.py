@@ -38,10 +38,13 @@ _COLUMNS = {
 
 
 class KeptInstances:
-    """An instances file as it was read before; `cache` is the folder of the study's cache (None: nothing is kept)."""
+    """An instances file as it was read before; `cache` is the folder of the study's cache (None: nothing is kept).
+
+    Its hashes have a file of their own: that of the cells' inputs holds every picture, and takes long to read.
+    """
 
     def __init__(self, cache: Path | None, path: Path) -> None:
-        self._hashes = FileHashes(cache / "hashes.json") if cache and _size(path) >= WORTH else None
+        self._hashes = FileHashes(cache / "annotations" / "hashes.json") if cache and _size(path) >= WORTH else None
         self._path, self._folder, self._digest = path, cache / "annotations" if cache else Path(), ""
 
     def read(self, make: Callable[..., Instances]) -> Instances | None:

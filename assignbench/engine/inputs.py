@@ -12,7 +12,7 @@ from assignbench.engine import checkpoint
 from assignbench.engine.cell import Cell
 from assignbench.errors import InputError
 from assignbench.records import CellRecord, read_json
-from assignbench.records.hashes import FileHashes
+from assignbench.records.hashes import FileHashes, changed_at
 from assignbench.records.identity import Identity, is_computed, paths_below, read_inputs, read_listing, write_inputs
 
 
@@ -25,7 +25,7 @@ def begin(cell: Cell, since: int) -> list[str]:
     """
     inputs, listing, paths = _taken(cell)
     for path in paths:
-        if path.exists() and path.stat().st_ctime_ns > since:
+        if changed_at(path) > since:
             raise InputError(f"{path}: changed while the cell was being prepared; run it again")
     told = []
     if is_computed(CellRecord(cell.folder)):

@@ -5,6 +5,7 @@ A launcher starts `main` in a process of its own, with FOLDER... DEVICE PARENT (
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -158,6 +159,8 @@ def main(arguments: list[str]) -> int:
         return EXIT_FAILED
     wish, mine, states = Wish(lambda: os.getppid() == parent), [], set()
     with ExitStack() as held:
+        gc.freeze()  # what was imported stays, and is passed over where 100,000 records are made
+        held.callback(gc.unfreeze)
         try:
             wish.listen()
             for folder in folders:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from assignbench.records.files import write_text
 
@@ -28,7 +29,7 @@ class FileHashes:
 
     def __init__(self, cache: Path | None) -> None:
         self.cache = cache
-        self._known: dict[str, tuple[Stamp, str]] | None = None
+        self._known: dict[str, Any] | None = None  # as the file has it: what is asked for is looked at then
         self._new: dict[str, tuple[Stamp, str]] = {}
 
     def of(self, path: Path) -> str:
@@ -59,8 +60,7 @@ class FileHashes:
         stamp = _stamp(path)
         if stamp is None:
             return ""
-        known = self._known.get(_key(path))
-        return known[1] if known is not None and known[0] == stamp else None
+        return _told(self._known.get(_key(path)), stamp)
 
     def _read_all(self, paths: list[Path], patience: _Patience) -> dict[Path, str]:
         found = {}
@@ -76,13 +76,13 @@ class FileHashes:
         """Adds what is new to what stands in the file by now, which another process may have written."""
         if self._known is None or not self._new:
             return
-        self._known |= self._new
+        new = {k: [*stamp, digest] for k, (stamp, digest) in self._new.items()}
+        self._known |= new
         if self.cache is None:
             self._new.clear()
             return
-        files = {k: [*stamp, digest] for k, (stamp, digest) in (_load(self.cache) | self._new).items()}
         try:
-            write_text(self.cache, json.dumps(files))
+            write_text(self.cache, json.dumps(_load(self.cache) | new))
         except OSError:
             return
         self._new.clear()
@@ -129,16 +129,28 @@ def _hash(path: Path) -> tuple[Stamp | None, str]:
     return (before if settled else None), digest
 
 
-def _load(cache: Path | None) -> dict[str, tuple[Stamp, str]]:
-    """What a cache file holds; nothing where it is missing or broken."""
+def changed_at(path: Path) -> int:
+    """When a file was last changed, its times included, in ns; 0 where there is none."""
+    try:
+        return path.stat().st_ctime_ns
+    except (OSError, ValueError):
+        return 0
+
+
+def _told(entry: object, stamp: Stamp) -> str | None:
+    """The hash of an entry of the cache, where it has the form of one and the file its stamp."""
+    match entry:
+        case [size, mtime, ctime, str(digest)] if len(digest) == 64 and (size, mtime, ctime) == stamp:
+            return digest
+    return None
+
+
+def _load(cache: Path | None) -> dict[str, Any]:
+    """The entries of a cache file, whatever they are; none where it is missing or broken."""
     if cache is None:
         return {}
     try:
         content = json.loads(cache.read_text())
-        return {
-            str(k): ((int(size), int(mtime), int(ctime)), digest)
-            for k, (size, mtime, ctime, digest) in content.items()
-            if isinstance(digest, str) and len(digest) == 64
-        }
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, RecursionError):
         return {}
+    return content if isinstance(content, dict) else {}

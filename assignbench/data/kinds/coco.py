@@ -162,7 +162,8 @@ def _paths(root: Path, folder: str, found: Instances, source: Path) -> tuple[Pat
         return tuple(within(root, f"{folder}/{name}", source.name) for name in found.names)
     for name in found.names[:1]:
         within(root, f"{folder}/{name}", source.name)
-    return tuple(root / f"{folder}/{name}" for name in found.names)
+    below = f"{root}/{folder}/"  # two paths put together take twice as long as one that is read
+    return tuple(Path(below + name) for name in found.names)
 
 
 def _with_pictures(
