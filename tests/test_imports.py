@@ -91,6 +91,7 @@ ALLOWED: dict[str, set[str]] = {
     "commands.report": {"commands", "config", "errors", "study", "records", "report", "analysis", "__init__"},
     "commands.analyze": {"commands", "data", "report", "analysis", "__init__", *BELOW_ANALYSIS},
     "commands.compare": {"commands", "data", "report", "analysis", "__init__", *BELOW_ANALYSIS},
+    "commands.meanwhile": {"starting", "launch", "report", "errors"},
     "commands.pixels": {"commands", "data", "analysis", *BELOW_ANALYSIS},
     "commands.recorded": {"commands", "report", "analysis", *BELOW_ANALYSIS},
     "cli": {"commands", "characters", "errors", "config", "__init__"},
