@@ -18,8 +18,8 @@ def near(values: Tensor) -> bool:
 
 def sent(values: Tensor, device: torch.device | str) -> Tensor:
     """The values on a device. A GPU takes those of the host from pinned memory: neither of the two waits."""
-    if torch.device(device).type != "cuda" or values.device.type != "cpu":
-        return values.to(device)
+    if torch.device(device).type != "cuda" or values.device.type != "cpu" or torch.compiler.is_compiling():
+        return values.to(device)  # a graph cannot pin memory
     return _pinned(values).to(device, non_blocking=True)
 
 

@@ -73,8 +73,8 @@ def boxes_before_nms(
     if priors.valid is not None:
         raise ValueError("images of different padded sizes share a batch; score them apart")
     ids = tuple(image_ids) or tuple(range(len(sizes)))
-    step = max(1, PAIRS // max(1, predictions.cls_logits[0].numel()))
-    device = predictions.boxes.device
+    device, logits = predictions.boxes.device, predictions.cls_logits
+    step = 1 if near(logits) else max(1, PAIRS // max(1, logits[0].numel()))  # one image is more likely in the cache
     frames = sent(torch.tensor(sizes).float(), device)
     original = sent(scale, device).repeat(1, 2)
     found, usable = [], []

@@ -154,9 +154,10 @@ def test_the_waits_of_a_batch_are_counted(images, flip, pretended) -> None:
 
 
 @pytest.mark.parametrize("pairs", [1, 3000])
-def test_what_is_looked_at_at_once_changes_nothing(pairs, monkeypatch) -> None:
+def test_what_is_looked_at_at_once_changes_nothing(pairs, monkeypatch, request) -> None:
     given = (Network("anchor"), method_of("standard"), batch_of([1, 2, 3, 4, 7], (64, 48)), Evaluation())
     whole = tables(*given)
+    request.getfixturevalue("pretended")
     monkeypatch.setattr(scoring, "PAIRS", pairs)
     monkeypatch.setattr(candidates, "PAIRS", pairs)
     for name, table in tables(*given).items():
