@@ -40,9 +40,7 @@ from assignbench.config.recipe import Schedule
 from assignbench.data.entry_columns import Doubt
 from assignbench.data.instances import read_instances
 from assignbench.data.kinds.coco import read_coco
-from assignbench.engine.run import run_cells
 from assignbench.engine.stopping import Wish
-from assignbench.methods import resolve
 from assignbench.records import CellRecord, write_config, write_json
 
 NAME = "instances_train.json"
@@ -156,6 +154,9 @@ class OneStep(Wish):
 
 def step_child(folder: Path, begun: float) -> None:
     """A cell up to its first step, in a process that was started at `begun` (time.time()); prints as `child`."""
+    from assignbench.engine.run import run_cells  # brings torch, whose memory no reading is to have
+    from assignbench.methods import resolve
+
     cell, wish = folder / "cell", OneStep(begun)
     shutil.rmtree(cell, ignore_errors=True)
     pairs = {"train": [[NAME, "train"]], "test": [["instances_val.json", "val"]]}
