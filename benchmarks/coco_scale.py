@@ -33,17 +33,15 @@ import numpy as np
 from PIL import Image
 
 import assignbench.data.instances as instances
-from assignbench.config.cell import LocalPaths
+from assignbench.config.cell import CellConfig, LocalPaths
 from assignbench.config.data import DataSpec
 from assignbench.config.detector import DETECTORS, DetectorConfig
 from assignbench.config.recipe import Schedule
 from assignbench.data.entry_columns import Doubt
 from assignbench.data.instances import read_instances
 from assignbench.data.kinds.coco import read_coco
-from assignbench.engine.run import run_cells
 from assignbench.engine.stopping import Wish
 from assignbench.records import CellRecord, write_config, write_json
-from benchmarks.networks import config_of
 
 NAME = "instances_train.json"
 CLASSES = 80
@@ -156,14 +154,20 @@ class OneStep(Wish):
 
 def step_child(folder: Path, begun: float) -> None:
     """A cell up to its first step, in a process that was started at `begun` (time.time()); prints as `child`."""
+    from assignbench.engine.run import run_cells  # brings torch, whose memory no reading is to have
+    from assignbench.methods import resolve
+
     cell, wish = folder / "cell", OneStep(begun)
     shutil.rmtree(cell, ignore_errors=True)
     pairs = {"train": [[NAME, "train"]], "test": [["instances_val.json", "val"]]}
     spec = {"name": "made up", "kind": "coco", "root": str(folder), "size": 320, "augment": {"flip": 0.5}, **pairs}
     schedule = {"steps": 1000, "batch_size": 4, "lr": 1e-3}
-    config = config_of("iou", DetectorConfig(name="slim", label="slim", spec=DETECTORS["retinanet-slim"]), 320, 4)
-    config = config.model_copy(
-        update={"data": DataSpec.model_validate(spec), "schedule": Schedule.model_validate(schedule)}
+    config = CellConfig(
+        seed=0,
+        detector=DetectorConfig(name="slim", label="slim", spec=DETECTORS["retinanet-slim"]),
+        method=resolve("iou"),
+        data=DataSpec.model_validate(spec),
+        schedule=Schedule.model_validate(schedule),
     )
     write_config(cell, config)
     write_json(cell / "local.json", LocalPaths(root=str(folder), cache=str(folder / "cache")).model_dump(mode="json"))

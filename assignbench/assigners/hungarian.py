@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from assignbench.assigners.base import ASSIGNERS, Assigner, NonNegative, Share
@@ -92,6 +91,10 @@ class Hungarian(Assigner):
 
     def solve(self, cost: Tensor, valid: Tensor) -> Tensor:
         """Index [B, A] of least total cost [B, A, G]."""
+        from scipy.optimize import (
+            linear_sum_assignment,
+        )  # takes a third of a second to load, of which others have nothing
+
         index = torch.full(cost.shape[:2], BACKGROUND)
         for i, (matrix, keep) in enumerate(zip(cost.cpu(), valid.cpu(), strict=True)):
             columns = torch.nonzero(keep).squeeze(1)
