@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bars, TaskI
 
 from assignbench.characters import printable
 from assignbench.launch.base import Watch
-from assignbench.launch.progress import Progress
+from assignbench.launch.progress import WAITING, Progress
 from assignbench.records import CellRecord
 from assignbench.study.grid import Cell
 
@@ -44,8 +44,10 @@ class Display:
             self.bars.stop()
 
     def _update(self, running: list[Progress], ended: int) -> None:
+        waiting = sum(p.phase == WAITING for p in running)  # maybe hundreds: they are counted
+        running = [p for p in running if p.phase != WAITING]
         if self.bars is not None:
-            self.bars.update(self.tasks[""], completed=ended)
+            self.bars.update(self.tasks[""], completed=ended, note=f"{waiting} waiting" if waiting else "")
             for name in set(self.tasks) - {p.name for p in running} - {""}:
                 self.bars.remove_task(self.tasks.pop(name))
             for p in running:
@@ -54,8 +56,10 @@ class Display:
                 self.bars.update(self.tasks[p.name], completed=p.step, total=p.steps or 1, note=printable(_note(p)))
         elif not self.quiet and time.monotonic() - self.last >= LINE_SECONDS:
             self.last = time.monotonic()
-            shown = " | ".join(f"{p.name} step {p.step}/{p.steps} {_note(p)}" for p in running)
-            self.console.print(f"{time.strftime('%H:%M:%S')} {ended}/{self.total} cells | {shown}", markup=False)
+            shown = [f"{p.name} {f'step {p.step}/{p.steps} ' if p.steps else ''}{_note(p)}" for p in running]
+            shown += [f"{waiting} waiting"] if waiting else []
+            told = " | ".join([f"{time.strftime('%H:%M:%S')} {ended}/{self.total} cells", *shown])
+            self.console.print(told, markup=False)
 
 
 def _note(p: Progress) -> str:

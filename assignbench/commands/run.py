@@ -167,8 +167,10 @@ def _train(
     with Display(console, len(jobs), quiet=options.quiet) as display:
         if options.launcher != "local":
             most = most_apart(options.cohort, device[0], jobs, options.workers) if processes.number == 1 else 1
-            watches = _all(display, ahead.watch, watch)
-            run_apart(options, device[0], cluster, opened.folder, in_cohorts(jobs, most), watches, tell)
+            together = in_cohorts(jobs, most)
+            if len(together) < len(jobs) and not options.quiet:
+                console.print(f"{len(jobs)} cells in {len(together)} {'jobs' if len(together) > 1 else 'job'}")
+            run_apart(options, device[0], cluster, opened.folder, together, _all(display, ahead.watch, watch), tell)
             ahead.wait()
             tell()
             return

@@ -118,7 +118,7 @@ class Jobs(Generic[Handle]):
         self._signs = Signs()
         self._rest_until = 0.0
         self._others: list[tuple[Job, Holder]] = []
-        self._gauges = Gauges()
+        self._gauges = Gauges(apart)
         self._at_once = 1
 
     def run(self, jobs: Sequence[Job], watch: Watch = lambda progress, ended: None) -> None:

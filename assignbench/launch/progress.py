@@ -9,6 +9,8 @@ from pathlib import Path
 from assignbench.config.cell import CellConfig
 from assignbench.records import CellRecord
 
+WAITING = "waiting"  # the phase of a cell that is handed over to a cluster and not begun there
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -25,8 +27,12 @@ class Progress:
 
 @dataclass
 class Gauges:
-    """Reads the progress of cells; a status is read again only when it was written again."""
+    """Reads the progress of cells; a status is read again only when it was written again.
 
+    One that is pending `apart` waits for a place there; here its process is about to begin.
+    """
+
+    apart: bool = False
     _seen: dict[Path, tuple[int, Progress]] = field(default_factory=dict)
     _speeds: dict[Path, tuple[float, int]] = field(default_factory=dict)
 
@@ -50,4 +56,5 @@ class Gauges:
         speed = rate * config.schedule.update_size
         left = (steps - step) / rate if rate > 0 else None
         phase = str(status.get("phase") or ("finishing" if step else "starting"))
+        phase = WAITING if self.apart and status.get("state") == "pending" else phase
         return Progress(config.slug, phase, step, steps, speed, left)

@@ -167,6 +167,14 @@ def test_progress_tells_speed_and_what_is_left(jobs) -> None:
     assert progress.seconds_left == pytest.approx(30, rel=0.1)
 
 
+@pytest.mark.parametrize(("apart", "phase"), [(True, "waiting"), (False, "starting")])
+def test_a_cell_in_a_queue_waits(jobs, apart, phase) -> None:
+    write_json(jobs[0].folder / "status.json", {"state": "pending"})
+    assert Gauges(apart).read(jobs[0].folder, jobs[0].config).phase == phase
+    write_json(jobs[0].folder / "status.json", {"state": "running", "phase": "training", "step": 2, "steps": 8})
+    assert Gauges(apart).read(jobs[0].folder, jobs[0].config).phase == "training"
+
+
 def test_progress_of_a_cell_that_steps_back_to_its_checkpoint_is_never_negative(jobs) -> None:
     job, gauges = jobs[0], Gauges()
     for step in (325, 250, 251, 300, 330):
