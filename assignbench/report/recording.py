@@ -233,8 +233,9 @@ def _measured(s: str, prop: FontProperties, ismath: bool | Literal["TeX"]) -> tu
 @lru_cache(8192)
 def _letters(s: str, prop: FontProperties, ismath: bool | Literal["TeX"]) -> Path:
     """The outline of a text in points, from where it begins on its line; without hints, as in all kinds of file."""
-    path = Path(*LETTERS.get_text_path(prop, s, ismath))
-    return path.transformed(Affine2D().scale(prop.get_size_in_points() / LETTERS.FONT_SCALE))
+    corners, codes = LETTERS.get_text_path(prop, s, ismath)
+    to_points = Affine2D().scale(prop.get_size_in_points() / LETTERS.FONT_SCALE)
+    return Path(np.asarray(corners), np.asarray(codes)).transformed(to_points)
 
 
 def _draw_letters(
