@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from assignbench.report.garbage import seldom
+
 
 def _silent(text: str) -> None:
     """Tells nobody."""
@@ -20,16 +22,18 @@ def build_report(folder: Path, tell: Callable[[str], None] = _silent, say: Calla
     a sentence each with its reason. Raises InputError for an analysis that is not known, and where `report` is
     a link; Contradiction, after the page was written, where it fails its own check.
     """
-    from assignbench.report.page import build
+    with seldom():
+        from assignbench.report.page import build
 
-    return build(folder, tell, say)
+        return build(folder, tell, say)
 
 
 def prepare_report(folder: Path) -> None:
     """Works out, in this process, what the report will ask of the cells that are finished now, and keeps it there."""
-    from assignbench.report.page import prepare_finished
+    with seldom():
+        from assignbench.report.page import prepare_finished
 
-    prepare_finished(folder)
+        prepare_finished(folder)
 
 
 def publish_report(
@@ -39,9 +43,10 @@ def publish_report(
 
     Raises Contradiction, and publishes nothing, where the page fails its own check.
     """
-    from assignbench.report.page import publish
+    with seldom():
+        from assignbench.report.page import publish
 
-    return publish(folder, out, tell, say)
+        return publish(folder, out, tell, say)
 
 
 __all__ = ["build_report", "prepare_report", "publish_report"]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.patches import Rectangle
 
+from assignbench.report.bare import Ground
 from assignbench.report.style import AMBER, BLUE, GREEN, RED, WHITE, plain
 
 Floats = npt.NDArray[np.float64]
@@ -30,9 +31,10 @@ def corners(boxes: Floats) -> Floats:
     return np.stack([np.stack(point, axis=-1) for point in lines], axis=1)
 
 
-def outlines(ax: Axes, boxes: Floats, edge: str, width: float = 0.8, alpha: float = 0.85) -> None:
+def outlines(ax: Ground, boxes: Floats, edge: str, width: float = 0.8, alpha: float = 0.85, line: str = "-") -> None:
     """Outlines of boxes [N, 4] in one colour; the axes' limits stay."""
-    ax.add_collection(LineCollection(list(corners(boxes)), colors=edge, linewidths=width, alpha=alpha), autolim=False)
+    look: dict[str, Any] = {"colors": edge, "linewidths": width, "linestyles": line, "alpha": alpha}
+    ax.add_collection(LineCollection(list(corners(boxes)), **look), autolim=False)
 
 
 def heat_of_boxes(boxes: Floats, weights: Floats, region: Sequence[float]) -> Floats:
@@ -49,7 +51,7 @@ def heat_of_boxes(boxes: Floats, weights: Floats, region: Sequence[float]) -> Fl
     return np.asarray(np.einsum("n,nh,nw->hw", weights, down.astype(np.float64), across.astype(np.float64)))
 
 
-def draw_cells(ax: Axes, shades: Floats, extent: Sequence[float]) -> None:
+def draw_cells(ax: Ground, shades: Floats, extent: Sequence[float]) -> None:
     """A grid of colours [H, W, 4] from 0 to 1, its first row on top, over an extent (left, right, bottom, top); the
     axes' limits are those of the extent, and the lines of their grid lie below it.
 
@@ -61,7 +63,7 @@ def draw_cells(ax: Axes, shades: Floats, extent: Sequence[float]) -> None:
     ax.imshow(pixels, extent=(left, right, bottom, top), interpolation="none", zorder=0.9)
 
 
-def draw_assignment(ax: Axes, table: pd.DataFrame) -> None:
+def draw_assignment(ax: Ground, table: pd.DataFrame) -> None:
     """Priors of a probe table: green for both tasks, amber and blue for one, a red cross on an orphan object."""
     prior = table[["prior_x1", "prior_y1", "prior_x2", "prior_y2"]].to_numpy(np.float64)
     cls, box = table.positive_cls.to_numpy(bool), table.positive_box.to_numpy(bool)
@@ -75,13 +77,13 @@ def draw_assignment(ax: Axes, table: pd.DataFrame) -> None:
     corner_text(ax, f"cls {int(cls.sum())} · box {int(box.sum())}")
 
 
-def corner_text(ax: Axes, text: str) -> None:
+def corner_text(ax: Ground, text: str) -> None:
     """Plain text in the top left corner, readable on any picture."""
     back = {"fc": "black", "alpha": 0.6, "lw": 0, "pad": 1}
     ax.text(0.02, 0.98, plain(text), transform=ax.transAxes, color="white", fontsize=6, va="top", bbox=back)
 
 
-def draw_box(ax: Axes, box: Sequence[float], edge: str, text: str, style: str = "-") -> None:
+def draw_box(ax: Ground, box: Sequence[float], edge: str, text: str, style: str = "-") -> None:
     """A box with a label, plain text, above it; none without a text, nor where it would cover another box's label: of
     boxes that are drawn by their scores the highest one keeps it.
     """
@@ -96,7 +98,7 @@ def draw_box(ax: Axes, box: Sequence[float], edge: str, text: str, style: str = 
     ax.text(*at, plain(text), fontsize=POINTS, color=ink, va="bottom", bbox=paper, clip_on=True, gid=LABEL)
 
 
-def _extent(ax: Axes, x: float, y: float, text: str) -> tuple[float, float, float, float]:
+def _extent(ax: Ground, x: float, y: float, text: str) -> tuple[float, float, float, float]:
     """About where a label that begins at (x, y) lies, as x1, y1, x2, y2 in px of the picture: nothing is drawn for it,
     since to measure a text takes longer than to write it.
     """

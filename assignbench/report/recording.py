@@ -18,6 +18,7 @@ from matplotlib.backend_bases import GraphicsContextBase, RendererBase
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.path import Path, get_path_collection_extents
+from matplotlib.textpath import TextToPath
 from matplotlib.transforms import Affine2D, Bbox, Transform, TransformedPath
 from PIL import Image
 
@@ -26,6 +27,7 @@ ROOM = 0.1  # inches of white around what is drawn
 WHOLE = 3.0  # times larger and more, the pixels of an image are shown as squares
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
+LETTERS = TextToPath()
 Play = Callable[[RendererBase, Affine2D], None]  # draws one thing with a renderer, moved and scaled
 
 
@@ -185,6 +187,9 @@ class Recorder(RendererBase):
     ) -> None:
         def draw(renderer: RendererBase, own: GraphicsContextBase, to: Affine2D) -> None:
             across, up = to.transform((x, y))
+            if not renderer.option_scale_image():  # one of pixels, which takes longer over a text than over its outline
+                _draw_letters(renderer, own, _letters(s, prop.copy(), ismath), angle, (across, up))
+                return
             if renderer.flipy():
                 up = renderer.get_canvas_width_height()[1] - up
             renderer.draw_text(own, across, up, s, prop, angle, ismath)
@@ -223,6 +228,24 @@ def _pixels_of(renderer: RendererBase) -> float:
 def _measured(s: str, prop: FontProperties, ismath: bool | Literal["TeX"]) -> tuple[float, float, float]:
     """Width, height and descent of a text in points, without hints, as it is in all kinds of file."""
     return RendererBase().get_text_width_height_descent(s, prop, ismath)
+
+
+@lru_cache(8192)
+def _letters(s: str, prop: FontProperties, ismath: bool | Literal["TeX"]) -> Path:
+    """The outline of a text in points, from where it begins on its line; without hints, as in all kinds of file."""
+    corners, codes = LETTERS.get_text_path(prop, s, ismath)
+    to_points = Affine2D().scale(prop.get_size_in_points() / LETTERS.FONT_SCALE)
+    return Path(np.asarray(corners), np.asarray(codes)).transformed(to_points)
+
+
+def _draw_letters(
+    renderer: RendererBase, gc: GraphicsContextBase, letters: Path, angle: float, at: tuple[float, float]
+) -> None:
+    """Fills the outline of a text where it begins at a place in pixels, turned by an angle in degrees."""
+    gc.set_linewidth(0.0)
+    gc.set_snap(False)
+    place = Affine2D().scale(_pixels_of(renderer)).rotate_deg(angle).translate(*at)
+    renderer.draw_path(gc, letters, place, gc.get_rgb())
 
 
 def _sampled(image: Pixels, place: Transform) -> tuple[int, int, Pixels]:

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -19,6 +18,7 @@ from assignbench.analysis.answers import listed
 from assignbench.measure.boxes import pairwise_iou
 from assignbench.measure.telling import telling_objects
 from assignbench.records import CellRecord
+from assignbench.report.bare import Bare
 from assignbench.report.drawing import KINDS, corner_text, draw_assignment, draw_box, outlines
 from assignbench.report.leading import leading
 from assignbench.report.scenes import (
@@ -158,7 +158,7 @@ def _compared(scene: Scene, ours: CellRecord, theirs: CellRecord) -> tuple[Figur
     return figure, [(COLOURS[edge], kinds[edge]) for edge in order]
 
 
-def _alike(ax: Axes, title: str, count: int) -> None:
+def _alike(ax: Bare, title: str, count: int) -> None:
     """A panel of an object that has the same priors from both methods, which no picture needs to show."""
     ax.axis("off")
     ax.set_title(plain(title), fontsize=7)
@@ -267,7 +267,7 @@ def _detections(study: StudyRecord, cells: Sequence[CellRecord]) -> Figure | Non
     return figure
 
 
-def _best(ax: Axes, found: pd.DataFrame, truths: pd.DataFrame, classes: Sequence[str]) -> None:
+def _best(ax: Bare, found: pd.DataFrame, truths: pd.DataFrame, classes: Sequence[str]) -> None:
     for d, right in zip(found.itertuples(), _same(found, truths), strict=True):
         text = f"{classes[int(d.label)]} {d.score:.2f}"
         draw_box(ax, (d.x1, d.y1, d.x2, d.y2), GREEN if right else RED, text, "-" if right else "--")

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
@@ -20,6 +19,7 @@ from PIL import Image
 from assignbench.analysis import StudyRecord
 from assignbench.analysis.probes import last_recorded
 from assignbench.records import CellRecord
+from assignbench.report.bare import Bare, Ground, bare_grid
 from assignbench.report.style import LONGEST, plain
 
 Place = tuple[str, str]
@@ -186,17 +186,16 @@ def panel_side(regions: Sequence[Box], columns: int = 1) -> float:
     return float(np.clip(ENLARGED * longest / DPI, SMALL, max(SMALL, min(LARGE, WIDEST / columns))))
 
 
-def picture_grid(rows: int, widths: Sequence[float], height: float) -> tuple[Figure, list[list[Axes]]]:
+def picture_grid(rows: int, widths: Sequence[float], height: float) -> tuple[Figure, list[list[Bare]]]:
     """A figure of pictures of so many inches close to each other, row by row; titles stand above the first row only."""
     room: dict[str, Any] = {"wspace": 0.03, "hspace": 0.03, "left": 0.0, "right": 1.0, "bottom": 0.0, "top": 1.0}
     room["width_ratios"] = list(widths)
     shape = (sum(widths), height * rows)
     figure = Figure(figsize=shape)
-    grid = figure.subplots(rows, len(widths), squeeze=False, gridspec_kw=room)
-    return figure, [list(line) for line in grid]
+    return figure, bare_grid(figure, rows, len(widths), **room)
 
 
-def beside(ax: Axes, *lines: str) -> None:
+def beside(ax: Ground, *lines: str) -> None:
     """Plain text to the left of a picture, upwards; long names are broken."""
     parts = [part for line in lines for part in wrap(line[:LONGEST], 24)]  # before `plain`, whose signs belong together
     text = "\n".join(plain(part) for part in parts)
@@ -218,7 +217,7 @@ def key(figure: Figure, kinds: Sequence[tuple[str, str]], line: str = "-") -> No
     figure.legend(handles=handles, fontsize=7.5, facecolor="0.85", **place)
 
 
-def show(ax: Axes, pixels: Pixels, region: Box, title: str = "") -> None:
+def show(ax: Ground, pixels: Pixels, region: Box, title: str = "") -> None:
     """A region of an image, without axes; coordinates stay those of the image. The title is plain text."""
     x1, y1, x2, y2 = region
     left, top, right, bottom = int(x1), int(y1), int(np.ceil(x2)), int(np.ceil(y2))
@@ -230,7 +229,7 @@ def show(ax: Axes, pixels: Pixels, region: Box, title: str = "") -> None:
         ax.set_title(plain(title), fontsize=7)
 
 
-def truth(ax: Axes, shown: ShownObject) -> None:
+def truth(ax: Ground, shown: ShownObject) -> None:
     """The object's annotated box, dashed, and dotted those of the others in the image."""
     if not shown.annotated:
         return
@@ -240,7 +239,7 @@ def truth(ax: Axes, shown: ShownObject) -> None:
     frame(ax, shown.box, "white", 1.5, "--")
 
 
-def frame(ax: Axes, box: Sequence[float], edge: str, width: float = 1.0, line: str = "-", alpha: float = 1.0) -> None:
+def frame(ax: Ground, box: Sequence[float], edge: str, width: float = 1.0, line: str = "-", alpha: float = 1.0) -> None:
     """The outline of a box."""
     x1, y1, x2, y2 = box
     ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, ec=edge, lw=width, ls=line, alpha=alpha))

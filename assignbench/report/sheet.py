@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from assignbench.analysis import CellData
 from assignbench.measure.matching import match
+from assignbench.report.bare import Bare
 from assignbench.report.drawing import draw_box
 from assignbench.report.kinds import save
 from assignbench.report.scenes import DPI, ENLARGED
-from assignbench.report.style import GREEN, PICTURES, RED, WHITE, finished, panels, picture, plain
+from assignbench.report.style import GREEN, PICTURES, RED, WHITE, picture, picture_panels, plain
 
 
 def difference_sheet(
@@ -57,22 +57,18 @@ def difference_figure(shown: Sequence[Compared], pixels: Callable[[int], npt.NDA
     """The figure of `difference_sheet`: a row per image, of the same two cells or of others."""
     shape = pd.concat([one.first.images[one.first.images.image_id == one.image_id] for one in shown])
     wide = float(np.clip(ENLARGED * shape.width.min() / DPI, 3.0, 4.5))
-    figure, axes = panels(
-        3 * len(shown), columns=3, size=(wide, 0.55 + wide * float((shape.height / shape.width).max()))
-    )
-    finished(figure, (PICTURES[0], 0.55))  # before labels are placed, whose room depends on it
-    for row, about in enumerate(shown):
+    size = (wide, 0.55 + wide * float((shape.height / shape.width).max()))
+    figure, axes = picture_panels(len(shown), 3, size, (PICTURES[0], 0.55))
+    for (truth, *line), about in zip(axes, shown, strict=True):
         canvas = pixels(about.image_id)
         first = about.first
         objects = first.objects[(first.objects.image_id == about.image_id) & ~first.objects.crowd]
-        truth = axes[3 * row]
         more = f"{100 * (about.found_second - about.found_first):+.0f}".replace("-", "\u2212")
         picture(truth, canvas, f"{about.name} ({more} %)")
         for o in objects.itertuples():
             draw_box(truth, (o.x1, o.y1, o.x2, o.y2), WHITE, first.classes[int(o.label)])
         cells = ((first, about.found_first), (about.second, about.found_second))
-        for column, (cell, score) in enumerate(cells, start=1):
-            ax = axes[3 * row + column]
+        for ax, (cell, score) in zip(line, cells, strict=True):
             picture(ax, canvas, "")  # the title has two lines: a method's name may be long
             ax.set_title(f"{plain(cell.keys['method'])}\n{100 * score:.0f} % found (IoU .50-.95)")
             _detections(ax, cell, about.image_id, len(objects))
@@ -82,7 +78,7 @@ def difference_figure(shown: Sequence[Compared], pixels: Callable[[int], npt.NDA
     return figure
 
 
-def _detections(ax: Axes, cell: CellData, image_id: int, count: int) -> None:
+def _detections(ax: Bare, cell: CellData, image_id: int, count: int) -> None:
     o = cell.overlaps
     place = int(np.searchsorted(o.images, image_id))
     mine = np.flatnonzero(o.image == place)

@@ -5,17 +5,16 @@ with the boxes that they predict (PAA, Figs. 4a, 6 and 7).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from assignbench.analysis import StudyRecord
 from assignbench.records import CellRecord
+from assignbench.report.bare import Bare
 from assignbench.report.drawing import corner_text, corners, draw_cells, heat_of_boxes
 from assignbench.report.scenes import (
     BOX,
@@ -40,7 +39,7 @@ MAP = "YlOrRd"  # darker and redder is more confident
 FAINT = 0.08  # opacity of a box of no confidence
 
 # Draws an object's priors in a region; the number is the largest confidence of the figure.
-Paint = Callable[[Axes, pd.DataFrame, Box, float], None]
+Paint = Callable[[Bare, pd.DataFrame, Box, float], None]
 
 
 def confidence_strips(study: StudyRecord) -> list[Drawn]:
@@ -125,15 +124,15 @@ def _confidence(table: pd.DataFrame) -> pd.Series:
     return table.cls_score * table.iou
 
 
-def _dots(ax: Axes, table: pd.DataFrame, region: Box, most: float) -> None:
+def _dots(ax: Bare, table: pd.DataFrame, region: Box, most: float) -> None:
     table = table.assign(confidence=_confidence(table)).sort_values("confidence")
     x, y = (table.prior_x1 + table.prior_x2) / 2, (table.prior_y1 + table.prior_y2) / 2
-    look: dict[str, Any] = {"vmin": 0, "vmax": most or 1.0, "cmap": MAP, "s": 22, "edgecolors": "black"}
-    ax.scatter(x, y, c=table.confidence, linewidths=0.3, **look)
+    shades = matplotlib.colormaps[MAP](table.confidence.to_numpy(float) / (most or 1.0))
+    ax.scatter(x, y, s=22, facecolors=shades, edgecolors="black", linewidths=0.3)
     corner_text(ax, f"max {table.confidence.max():.2f} of {len(table)}" if len(table) else "none")
 
 
-def _boxes(ax: Axes, table: pd.DataFrame, region: Box, most: float) -> None:
+def _boxes(ax: Bare, table: pd.DataFrame, region: Box, most: float) -> None:
     table = table.assign(confidence=_confidence(table)).sort_values("confidence")
     share = np.clip(table.confidence.to_numpy(float) / (most or 1.0), 0, 1)
     edges = matplotlib.colormaps[MAP](share)
@@ -141,15 +140,13 @@ def _boxes(ax: Axes, table: pd.DataFrame, region: Box, most: float) -> None:
     ax.add_collection(LineCollection(list(corners(table[PRIOR].to_numpy(float))), colors=edges, linewidths=1.0), False)
 
 
-def _heat(ax: Axes, table: pd.DataFrame, region: Box, most: float) -> None:
+def _heat(ax: Bare, table: pd.DataFrame, region: Box, most: float) -> None:
     heat = heat_of_boxes(table[PRIOR].to_numpy(float), _confidence(table).to_numpy(float), region)
     top = float(heat.max()) or 1.0
     x1, y1, x2, y2 = region
     shades = matplotlib.colormaps[MAP](heat / top)
     shades[..., 3] = 0.75 * heat / top
     draw_cells(ax, shades, (x1, x2, y2, y1))
-    ax.set_xlim(x1, x2)
-    ax.set_ylim(y2, y1)
 
 
 NEGATIVES = 10  # that are drawn where a rule does not tell its candidates
@@ -158,7 +155,7 @@ NEGATIVES = 10  # that are drawn where a rule does not tell its candidates
 def _labelled(columns: list[str]) -> Paint:
     """Boxes of the columns by their labels, negative ones below."""
 
-    def paint(ax: Axes, table: pd.DataFrame, region: Box, most: float) -> None:
+    def paint(ax: Bare, table: pd.DataFrame, region: Box, most: float) -> None:
         both, one = table.positive_cls & table.positive_box, table.positive_cls ^ table.positive_box
         rest = table[~(table.positive_cls | table.positive_box)]
         judged = rest.candidate.fillna(False).astype(bool) if "candidate" in rest else pd.Series(False, rest.index)

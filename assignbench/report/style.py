@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from assignbench.analysis import StudyRecord
+from assignbench.report.bare import Bare, Ground, bare_grid
 from assignbench.report.hues import colour, marker, marker_size, style
 
 GREEN, BLUE, AMBER, RED, WHITE = "#2ca25f", "#0072b2", "#e69f00", "#d7191c", "#ffffff"
@@ -86,11 +87,12 @@ def plain(text: object) -> str:
     return (" " if line.startswith("_") else "") + line.replace("$", r"\$")
 
 
-def picture(ax: Axes, pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], title: str) -> None:
-    """An image without axes; the title is plain text."""
-    ax.imshow(pixels, interpolation="none")
-    ax.set_xlim(0, pixels.shape[1])
-    ax.set_ylim(pixels.shape[0], 0)
+def picture(ax: Ground, pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], title: str) -> None:
+    """An image without axes, whose pixels begin at 0; the title is plain text."""
+    high, wide = pixels.shape[:2]
+    ax.imshow(pixels, extent=(0, wide, high, 0), interpolation="none")
+    ax.set_xlim(0, wide)
+    ax.set_ylim(high, 0)
     ax.axis("off")
     if title:
         ax.set_title(plain(title))
@@ -172,11 +174,24 @@ def finished(figure: Figure, between: tuple[float, float] = CHARTS) -> Figure:
     Nothing is measured: what is wider at the left end, such as names, needs no room within the figure, since a saved
     one is as large as what is drawn.
     """
-    rows, columns = _grid_of(figure)
+    figure.subplots_adjust(**_room(figure, *_grid_of(figure), between))
+    return figure
+
+
+def _room(figure: Figure, rows: int, columns: int, between: tuple[float, float]) -> dict[str, float]:
+    """Where the panels of a figure lie that has so many inches to the left of each and below it."""
     (width, height), (left, below) = figure.get_size_inches(), between
     wide, high = max(0.5, width / columns - left), max(0.5, height / rows - below)
-    figure.subplots_adjust(left / width, below / height, 1.0, 1.0, wspace=left / wide, hspace=below / high)
-    return figure
+    ends = {"left": left / width, "bottom": below / height, "right": 1.0, "top": 1.0}
+    return {**ends, "wspace": left / wide, "hspace": below / high}
+
+
+def picture_panels(
+    rows: int, columns: int, size: tuple[float, float], between: tuple[float, float]
+) -> tuple[Figure, list[list[Bare]]]:
+    """A figure of pictures, laid out as `panels` and `finished` lay out panels."""
+    figure = Figure(figsize=(size[0] * columns, size[1] * rows))
+    return figure, bare_grid(figure, rows, columns, **_room(figure, rows, columns, between))
 
 
 def _grid_of(figure: Figure) -> tuple[int, int]:

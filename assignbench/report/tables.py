@@ -301,14 +301,12 @@ def without_constants(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]
     for column, words in CONSTANTS.items():
         if column not in frame or len(frame) < 2:
             continue
-        values = frame[column]
-        known = values[values.notna() & (values.astype(str) != "")]
         if _speaks_for_nobody(frame, column):
             told[column] = ""  # no interval, nobody that it speaks for
             continue
-        if known.nunique() == 1 and (column in PARTIAL or len(known) == len(frame)):
-            value = known.iloc[0]
-            told[column] = words(value)
+        known = _said(frame[column])
+        if len(set(known)) == 1 and (column in PARTIAL or len(known) == len(frame)):
+            told[column] = words(known[0])
     return frame.drop(columns=list(told)), {column: words for column, words in told.items() if words}
 
 
@@ -397,7 +395,18 @@ def _heading(column: str, unit: str) -> str:
 
 def _is_empty(values: pd.Series) -> bool:
     """Whether a column says nothing in any row."""
-    return len(values) > 0 and bool((values.isna() | (values.astype(object) == "")).all())
+    return len(values) > 0 and not _said(values)
+
+
+def _said(values: pd.Series) -> list[Any]:
+    """What a column says in those rows in which it says anything."""
+    there = values.notna().tolist()
+    return [value for value, known in zip(values.tolist(), there, strict=True) if known and not _blank(value)]
+
+
+def _blank(value: object) -> bool:
+    """Whether this is a text of nothing."""
+    return isinstance(value, str) and not value
 
 
 def without_empty_columns(table: Table) -> Table:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,6 +36,7 @@ from assignbench.report.tables import (
 MOST_COLUMNS = 6  # of groups; more of them, and more than methods, are rows, and the methods columns
 PERCENTS = ("points", "AP")  # units of numbers that lie in 0..100 already
 Name = tuple[str, tuple[str, ...], str]  # of a number: its place, its method, its group
+Row = Mapping[Any, Any]  # of a Result's frame, by column
 _COUNTED = ("",)  # in place of a method: a row of counts
 WORDS: Mapping[str, Mark] = {HIGHER: "up", LOWER: "down"}
 
@@ -207,8 +209,9 @@ class _Wide:
     def table(self, part: str) -> Table:
         """The table; `part` names the one of several that it is."""
         frame = self.frame.assign(_place=place_names(self.frame, self.places) if self.places else "")
-        keys = list(dict.fromkeys(self._key(row) for _, row in frame.iterrows()))
-        found = {(row["_place"], self._key(row), str(row[self.layout.columns])): row for _, row in frame.iterrows()}
+        records: list[Row] = frame.to_dict("records")
+        keys = list(dict.fromkeys(map(self._key, records)))
+        found = {(row["_place"], self._key(row), str(row[self.layout.columns])): row for row in records}
         bands = list(dict.fromkeys(frame["_place"]))
         turned = len(self.levels) > MOST_COLUMNS and len(self.levels) >= len(keys)
         counts = {} if turned else self._counts(frame)
@@ -260,7 +263,7 @@ class _Wide:
         in it; none where the heads say it, since it is the same at all places.
         """
         column, groups = self._counted(), frame[self.layout.columns].astype(str)
-        if not column or all(frame[groups == v][column].nunique() == 1 for v in self.levels):
+        if not column or all(frame[column][groups == v].nunique() == 1 for v in self.levels):
             return {}
         held = frame.groupby(["_place", groups], sort=False)[column].agg(["min", "max"]).astype(int).astype(str)
         shown = {name: "-".join(dict.fromkeys(ends)) for name, *ends in held.itertuples()}
@@ -272,16 +275,16 @@ class _Wide:
         known = (c for c in ("images", "objects") if c in self.frame and self.frame[c].notna().all())
         return next(known, "")
 
-    def _key(self, row: pd.Series) -> tuple[str, ...]:
+    def _key(self, row: Row) -> tuple[str, ...]:
         return tuple("–" if row[k] == "" else str(row[k]) for k in self.keys)
 
-    def _mark(self, row: pd.Series) -> Mark | None:
+    def _mark(self, row: Row) -> Mark | None:
         return WORDS.get(str(row.get(self.value.verdict))) if self.value.verdict else None
 
-    def _cells(self, names: Sequence[Name], found: Mapping[Name, pd.Series]) -> list[str]:
+    def _cells(self, names: Sequence[Name], found: Mapping[Name, Row]) -> list[str]:
         return [self._shown(found.get(name)) for name in names]
 
-    def _shown(self, row: pd.Series | None) -> str:
+    def _shown(self, row: Row | None) -> str:
         if row is None:
             return "–"
         number = float(row[self.value.column])
@@ -298,13 +301,13 @@ class _Wide:
         """A group's name, with what of it is the same in all rows of the frame: its mean aspect ratio, its images or
         objects (if they are `counted` here).
         """
-        here = frame[frame[self.layout.columns].astype(str) == level]
+        here = (frame[self.layout.columns].astype(str) == level).to_numpy()
         told = []
-        if "aspect_ratio" in here and here.aspect_ratio.nunique() == 1:
-            told.append(f"aspect ratio {here.aspect_ratio.iloc[0]:.1f}")
+        if "aspect_ratio" in frame and frame.aspect_ratio[here].nunique() == 1:
+            told.append(f"aspect ratio {frame.aspect_ratio[here].iloc[0]:.1f}")
         column = self._counted()
-        if counted and column and here[column].nunique() == 1:
-            count = int(here[column].iloc[0])
+        if counted and column and frame[column][here].nunique() == 1:
+            count = int(frame[column][here].iloc[0])
             return f"{level} ({', '.join([*told, f'{count} {column if count != 1 else column[:-1]}'])})"
         return level.replace("_", " ") if self.layout.columns == "factor" else level
 

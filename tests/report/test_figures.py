@@ -13,6 +13,7 @@ from assignbench.analysis import ANALYSES, read_study_record
 from assignbench.analysis.cost import NOT_COMPARED
 from assignbench.analysis.images import image_differences
 from assignbench.assigners.mean_max import mean_max_rows
+from assignbench.report.bare import Bare
 from assignbench.report.drawing import _extent, corner_text, draw_box
 from assignbench.report.figures import FIGURES
 from assignbench.report.figures.curves import curve_figure
@@ -60,12 +61,13 @@ def test_lost_and_gained_name_only_what_they_draw(study) -> None:
     drawn = [d for d in lost_and_gained(study) if d.figure is not None]
     assert drawn
     for one in drawn:
-        lines = [c.get_edgecolor() for ax in one.figure.axes for c in ax.collections if len(c.get_paths())]
+        panels = [p for p in one.figure.artists if isinstance(p, Bare)]
+        lines = [c.get_edgecolor() for p in panels for c in p.collections if len(c.get_paths())]
         seen = {colour for colour in COLOURS if any(np.allclose(e[0][:3], _rgb(colour)) for e in lines)}
         (legend,) = one.figure.legends
         named = {h.get_color() for h in legend.legend_handles}
         assert named == seen
-        texts = [t.get_text() for ax in one.figure.axes for t in ax.texts]
+        texts = [t.get_text() for p in panels for t in p.texts]
         assert not any(t.startswith("0 lost, 0 gained") for t in texts)
     first = drawn[0]
     legend_colours = {h.get_color() for h in first.figure.legends[0].legend_handles}
@@ -158,7 +160,7 @@ def test_images_are_those_on_which_any_pair_differs_most(study) -> None:
     assert _chosen(pairs, ()) == []
     for one in FIGURES["images"](study, {"images": result.frame}):
         if one.figure is not None:
-            titles = [ax.get_title() for ax in one.figure.axes]
+            titles = [p.get_title() for p in one.figure.artists if isinstance(p, Bare)]
             found = [abs(int(t.split("(")[1].split(" %")[0].replace("\u2212", "-"))) for t in titles[::3] if t]
             assert found and min(found) >= 5 and all("(IoU .50-.95)" in t for t in titles[1::3])
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from assignbench.analysis import StudyRecord
@@ -13,6 +12,7 @@ from assignbench.analysis.probes import last_recorded
 from assignbench.config.method import Ranking
 from assignbench.measure.ranking import ranking_score
 from assignbench.records import CellRecord
+from assignbench.report.bare import Bare
 from assignbench.report.drawing import corner_text, draw_cells
 from assignbench.report.scenes import (
     MOST_OBJECTS,
@@ -28,7 +28,7 @@ from assignbench.report.scenes import (
     show,
     truth,
 )
-from assignbench.report.style import Drawn, Found, figure_of, place_name
+from assignbench.report.style import LINES, Drawn, Found, figure_of, place_name
 
 MAP = "magma"
 VALUES = (("ranking score", "rank"), ("IoU", "iou"))
@@ -77,14 +77,14 @@ def _figure(scene: Scene, grids: dict[str, pd.DataFrame]) -> Figure:
     room = {"wspace": 0.04, "hspace": 0.04, "left": 0.0, "right": 1.0, "bottom": 0.0, "top": 1.0}
     grid = figure.add_gridspec(rows, 2 * count, height_ratios=[top, *[side] * (rows - 1)], **room)
     for place, (shown, region) in enumerate(zip(scene.objects, regions, strict=True)):
-        above = figure.add_subplot(grid[0, 2 * place : 2 * place + 2])
+        above = Bare(figure, grid[0, 2 * place : 2 * place + 2].get_position(figure))
         show(above, scene.pixels(shown.image_id), region, shown.title)
         truth(above, shown)
         for row, cell in enumerate(scene.drawn, start=1):
             table = grids[cell.id]
             mine = table[table.object_id == shown.object_id] if len(table) else table
             for column, (name, value) in enumerate(VALUES):
-                ax = figure.add_subplot(grid[row, 2 * place + column])
+                ax = Bare(figure, grid[row, 2 * place + column].get_position(figure))
                 _heat(ax, mine, value, region, shown.box)
                 if shown.annotated:
                     frame(ax, shown.box, "white", 1.0, "--")
@@ -95,13 +95,12 @@ def _figure(scene: Scene, grids: dict[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-def _heat(ax: Axes, table: pd.DataFrame, value: str, region: Box, box: Box) -> None:
+def _heat(ax: Bare, table: pd.DataFrame, value: str, region: Box, box: Box) -> None:
     """The best prior of every location, as cells of the level's stride; a cross on the best one inside the object."""
     x1, y1, x2, y2 = region
-    ax.set_facecolor("black")
-    ax.set_xticks([])
-    ax.set_yticks([])
-    ax.grid(visible=False)
+    ax.ground("black", LINES)
+    ax.set_xlim(x1, x2)
+    ax.set_ylim(y2, y1)
     if len(table):
         best = table.pivot_table(index="y", columns="x", values=value, aggfunc="max")
         half = float(table.stride.iloc[0]) / 2
@@ -115,8 +114,6 @@ def _heat(ax: Axes, table: pd.DataFrame, value: str, region: Box, box: Box) -> N
             peak = inside.loc[inside[value].idxmax()]
             ax.plot(peak.x, peak.y, "+", ms=8, mew=1.6, color="#00e5ff")
         corner_text(ax, f"max {most:.2f}, stride {2 * half:g}")
-    ax.set_xlim(x1, x2)
-    ax.set_ylim(y2, y1)
 
 
 def _within(table: pd.DataFrame, box: Box) -> pd.DataFrame:
