@@ -317,7 +317,7 @@ def _training_options(parser: argparse.ArgumentParser) -> None:
         "--workers",
         type=_positive,
         metavar="N",
-        help="cells side by side (default: by cores, one per GPU; clusters: all)",
+        help="cells or cohorts side by side (default: by cores, one per GPU; clusters: all)",
     )
     parser.add_argument(
         "--launcher",
@@ -326,7 +326,10 @@ def _training_options(parser: argparse.ArgumentParser) -> None:
         help="who starts the cells: processes here, jobs of Slurm, tasks of Ray (default: local)",
     )
     parser.add_argument(
-        "--cluster", type=Path, metavar="FILE", help="what a cell asks of the cluster (default: the study's `cluster:`)"
+        "--cluster",
+        type=Path,
+        metavar="FILE",
+        help="what a cell or cohort asks of the cluster (default: the study's `cluster:`)",
     )
     parser.add_argument(
         "--cohort",
@@ -334,7 +337,8 @@ def _training_options(parser: argparse.ArgumentParser) -> None:
         type=_cohort,
         default="auto",
         metavar="auto|off|N",
-        help="cells that see the same images in one process and on one device, N at most (default: auto)",
+        help="cells that see the same images in one process and on one device, N at most (default: auto; on a cluster "
+        "that is off, but on GPUs with --workers)",
     )
     parser.add_argument(
         "--nproc",

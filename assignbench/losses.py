@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from assignbench.boxes import paired_giou, paired_iou
@@ -50,6 +51,7 @@ class _WeightedFocal(torch.autograd.Function):
         return total
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
         return ctx.saved_tensors[0] * grad, None, None, None, None
 
@@ -101,6 +103,7 @@ class _FocalSum(torch.autograd.Function):
         return total, flat[picked]
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor, grad_picked: Tensor) -> tuple[Tensor, None, None, None, None]:
         slope, picked = ctx.saved_tensors
         # In place: autograd refuses a second backward through it, instead of giving a wrong one.

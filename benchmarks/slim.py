@@ -169,8 +169,9 @@ def cost(nets: list[str], amp: str, options: argparse.Namespace) -> None:
         _spent(learner, batches[:3])
     for turn in range(options.repeats):
         for name in nets:
-            pair = {which: _spent(made[which], batches) for which in ("now", name)[:: 1 - 2 * (turn % 2)]}
-            spent[name].append((pair["now"], pair[name]))
+            later = turn % 2  # who begins takes turns; today's net can stand beside itself, too
+            pair = [_spent(made[which], batches) for which in (("now", name), (name, "now"))[later]]
+            spent[name].append((pair[later], pair[1 - later]))
     for name, pairs in spent.items():
         mine, ratio = np.median([b for _, b in pairs]), np.median([b / a for a, b in pairs])
         print(f"{name:22} {_size(made[name]):8} {amp:5} {1e3 * mine:8.1f} ms {ratio:6.2f} of now", flush=True)

@@ -70,12 +70,14 @@ def written_apart(folder: Path) -> subprocess.Popen[bytes]:
 
 def main(arguments: Sequence[str]) -> int:
     """The process itself: 0 where the report was written. A signal ends it without a half-written folder."""
-    from assignbench.report import build_report
+    from assignbench.report import build_report, prepare_report
 
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
+    for number in (signal.SIGTERM, signal.SIGHUP):  # also where the terminal of the run is closed
+        signal.signal(number, lambda number, frame: sys.exit(1))
     with suppress(OSError, AttributeError):  # not every system has it
         os.nice(10)
     try:
+        prepare_report(Path(arguments[0]))  # in this process alone, where the report would take others to help
         build_report(Path(arguments[0]))
     except InputError:
         return 1

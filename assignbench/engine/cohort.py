@@ -19,7 +19,7 @@ from assignbench.engine.environment import environment
 from assignbench.engine.failure import is_memory, reason_of
 from assignbench.engine.hooks import Checkpoint, Guard, Heartbeat, Hook, Idle, Log, Probes
 from assignbench.engine.hooks.heartbeat import Status
-from assignbench.engine.inputs import Look
+from assignbench.engine.inputs import begin
 from assignbench.engine.loop import loop
 from assignbench.engine.outcome import Diverged, Suspected
 from assignbench.engine.pictured import check_named, probe_set
@@ -52,7 +52,6 @@ class Member:
     beside: int = 0
     cohort: int = 1
     saving: Checkpoint | None = None
-    look: Look | None = None
 
     def __post_init__(self) -> None:
         self.status = Status(self.folder)
@@ -96,24 +95,15 @@ class Member:
         self.beside, self.again, self.crowded = beside, False, False
 
     def prepare(self, device: str, splits: Splits) -> None:
-        """Builds the cell and looks at what it is made from; one that takes a training takes it here."""
+        """Builds the cell and records what it is made from; one that takes a training takes it here."""
         tidy(self.folder)
         begun = time.time_ns()
         self.cell = prepare(self.folder, device, splits)
-        self.look = Look(self.cell, begun)
-        if not self.look.beside:
-            self.record()
-        self.status.note(*take_training(self.cell))
-
-    def record(self) -> None:
-        """Records what the cell is made from, if that is not done yet: before anything else of it is kept."""
-        if self.look is None:
-            return
-        self.status.note(*self.look.record())
-        self.look = None
-        about = environment(self.built)
+        self.status.note(*begin(self.cell, begun))
+        about = environment(self.cell)
         ENVIRONMENT.mapping(about, str(self.folder / "environment.json"))
         write_json(self.folder / "environment.json", about)
+        self.status.note(*take_training(self.cell))
 
     def trained(self) -> None:
         """Takes note of a training that came to its end."""
@@ -166,8 +156,6 @@ def train(members: Sequence[Member], wish: Wish) -> None:
         member.cohort = len(begun)
         with member.ending():
             stopped = member.built.learner.stopped or ended
-            if not isinstance(stopped, Stopped):
-                member.record()
             if stopped is not None:
                 raise stopped
             member.trained()
@@ -181,7 +169,7 @@ def _resumed(member: Member) -> tuple[int, list[Hook], Board]:
     resumed = checkpoint.restore(folder, learner)
     status.note(*resumed.warnings)
     probes = probe_set(cell.train, config.data, config.probe_images, config.pictures)
-    board, member.saving = Board(folder, resumed.step), Checkpoint(learner, folder, resumed.seconds, member.record)
+    board, member.saving = Board(folder, resumed.step), Checkpoint(learner, folder, resumed.seconds)
     status.note(*([board.problem] if board.problem else []))
     hooks = [
         Guard(learner, folder, lazily=not member.exact),

@@ -125,8 +125,6 @@ class Jobs(Generic[Handle]):
         """Runs all; `watch` gets the running cells and how many have ended. An exception ends those that run."""
         self._before = {cell.folder: CellRecord(cell.folder).status for job in jobs for cell in job.cells}
         waiting, ended = list(jobs), 0
-        if not self.apart:  # of other machines nobody knows how many are trained there
-            self._at_once = max(1, min(len(waiting), 2 * self.workers - 1 if self.sharing else self.workers))
         with renewing(lambda: [folder for job, _ in list(self._running.values()) for folder in job.folders]):
             try:
                 while waiting or self._running:
@@ -149,6 +147,9 @@ class Jobs(Generic[Handle]):
         after some time.
         """
         ended, rests = 0, True
+        if not self.apart:  # of other machines nobody knows how many are trained there
+            most = 2 * self.workers - 1 if self.sharing else self.workers
+            self._at_once = max(self._at_once, min(len(waiting) + len(self._running), most))
         if not self._has_room(len(waiting)) or time.monotonic() < self._rest_until:
             return 0
         for job in list(waiting):

@@ -65,8 +65,9 @@ class Task:
         if heard[0] and interrupted and (_steps(folders) > before or tried < MOST_RESTARTS):
             _requeue()
         failed = [folder for folder in folders if CellRecord(folder).state in SHARED_ENDS]
-        if not interrupted and (failed or code not in (0, EXIT_CLAIMED)):
-            told = f"its process ended with code {code}; see log.txt"
+        # Cells that others have must not be taken for failed: a job that has failed says nothing of them.
+        if not interrupted and code != EXIT_CLAIMED and (failed or code):
+            told = f"the process ended with code {code}; see {left[0] / 'log.txt' if left else 'its log'}"
             raise RuntimeError("\n".join(f"{f}: {CellRecord(f).reason or told}" for f in failed or left))
         return code
 

@@ -14,7 +14,7 @@ def seldom() -> Iterator[None]:
     """Leaves what is there already alone, and looks through what is new a seventieth as often as Python does.
 
     Figures and tables are many small objects, of which nearly all live as long as their figure: to look through them
-    takes an eighth of a report's time, and frees little.
+    frees little.
     """
     before = gc.get_threshold()
     gc.freeze()

@@ -101,7 +101,7 @@ def test_one_that_is_ended_leaves_what_was_there(tmp_path) -> None:
     while not list(study.glob(".report.*")) and process.poll() is None and time.monotonic() < until:
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGTERM)
-    process.wait(60)
+    assert process.wait(60) == 1
     assert page.read_bytes() == before and not list(study.glob(".report.*"))
 
 

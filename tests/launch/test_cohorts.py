@@ -17,7 +17,7 @@ from assignbench.launch import base
 from assignbench.launch.base import LOST, Job, Jobs
 from assignbench.launch.cohorts import ON_A_GPU, in_cohorts, most_apart, most_together
 from assignbench.launch.local import LocalProcesses
-from assignbench.records import CellRecord, finish, write_config, write_json
+from assignbench.records import CellRecord, finish, read_json, write_config, write_json
 from assignbench.records.claim import EXIT_CLAIMED, holder_of, release, take
 from assignbench.study.grid import cells_of
 from assignbench.study.reading import read_study
@@ -157,6 +157,14 @@ def test_of_a_cohort_that_is_killed_each_cell_left_gets_a_process_of_its_own(job
     assert launcher.started == [4, 1, 1]
     assert states(together) == ["done", "failed", "failed", "done"]
     assert ["started again" in str(notes) for notes in launcher.notes] == [False, True, True]
+
+
+@pytest.mark.parametrize(("workers", "at_once"), [(1, 1), (2, 2), (8, 3)])
+def test_the_processes_of_a_cohort_that_was_killed_share_the_room_for_images(jobs, workers, at_once) -> None:
+    together = in_cohorts(alike(jobs), 4)
+    Jobs(Cohorts((-9, ("done", "running", "running", "running"))), workers).run(together)
+    told = [read_json(cell.folder / "local.json")["at_once"] for cell in together[0].cells]
+    assert told == [1, *[at_once] * 3]
 
 
 def test_a_cohort_whose_machine_is_lost_stays_together(jobs) -> None:

@@ -23,7 +23,7 @@ from assignbench.commands import run as run_command
 from assignbench.config import formats
 from assignbench.config.detector import BackboneSpec
 from assignbench.detectors.backbones import build_backbone
-from assignbench.engine import cohort, inputs, run as engine
+from assignbench.engine import cohort, run as engine
 from assignbench.records import CellRecord, read_json, write_json
 from assignbench.records.identity import read_inputs
 from tests.conftest import write_voc_xml
@@ -351,33 +351,7 @@ def test_a_finished_cell_whose_inputs_are_not_known_is_not_trusted(study, capsys
     assert told.count("done  ") == 1
 
 
-def test_many_files_are_looked_at_beside_the_first_steps(study, monkeypatch) -> None:
-    """And nothing is kept before they are: a cell that is killed meanwhile has nothing that could go on."""
-    taken, seen, record = inputs._taken, [], []
-
-    def slow(cell):
-        until = time.monotonic() + 60
-        while not (cell.folder / "metrics.jsonl").exists() and time.monotonic() < until:
-            time.sleep(0.01)
-        kept = [cell.folder / name for name in ("inputs.json", "environment.json")]
-        seen.append([path.name for path in (*kept, *(cell.folder / "checkpoint").glob("*")) if path.exists()])
-        return taken(cell)
-
-    for many in (2000, 0):
-        monkeypatch.setattr(inputs, "MANY", many)
-        assert command("run", "--only", "iou", "--fresh") == 0
-        cell = next(p.parent for p in Path("runs/mine").glob("*iou*/config.json"))
-        record.append(
-            [(cell / name).read_bytes() for name in ("inputs.json", "input_files.parquet", "environment.json")]
-        )
-        monkeypatch.setattr(inputs, "_taken", slow)
-    assert record[0] == record[1]
-    assert len(seen) == 2 and not seen[0]  # before the first checkpoint, and before it counts as done
-
-
-@pytest.mark.parametrize("many", [0, 2000])
-def test_data_that_changes_while_a_cell_is_trained_fails_it(study, capsys, monkeypatch, many) -> None:
-    monkeypatch.setattr(inputs, "MANY", many)
+def test_data_that_changes_while_a_cell_is_trained_fails_it(study, capsys, monkeypatch) -> None:
     evaluate = engine.evaluate
 
     def meanwhile(*arguments):
@@ -389,9 +363,7 @@ def test_data_that_changes_while_a_cell_is_trained_fails_it(study, capsys, monke
     assert "JPEGImages/0.jpg of the train split changed while the cell was trained" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("many", [0, 2000])
-def test_data_that_changes_while_a_cell_is_prepared_fails_it(study, capsys, monkeypatch, many) -> None:
-    monkeypatch.setattr(inputs, "MANY", many)
+def test_data_that_changes_while_a_cell_is_prepared_fails_it(study, capsys, monkeypatch) -> None:
     prepare = cohort.prepare
 
     def meanwhile(*arguments):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from assignbench.engine import checkpoint
@@ -14,15 +13,12 @@ from assignbench.engine.outcome import Outcome, Update
 class Checkpoint(Hook):
     """Writes a checkpoint after every `checkpoint_every` steps, at a pause and at the end; knows how long it all took.
 
-    `folder` is the cell's. It has to come after the hooks whose files a resumed cell goes on with. `before` is called
-    before anything is saved.
+    `folder` is the cell's. It has to come after the hooks whose files a resumed cell goes on with.
     """
 
-    def __init__(
-        self, learner: Learner, folder: Path, spent: float = 0.0, before: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, learner: Learner, folder: Path, spent: float = 0.0) -> None:
         super().__init__(learner)
-        self.folder, self.spent, self._before = folder, spent, before
+        self.folder, self.spent = folder, spent
         self._first = 0
 
     @property
@@ -36,15 +32,12 @@ class Checkpoint(Hook):
     def after_update(self, outcome: Outcome, update: Update) -> None:
         done = outcome.step + 1
         if done % self.learner.schedule.checkpoint_every == 0 and done < self.learner.steps:
-            self._before()
             checkpoint.save(self.folder, done, self.learner, self.seconds)
 
     def pause(self, done: int) -> None:
         if done % self.learner.schedule.checkpoint_every or done == self.learner.steps:
-            self._before()
             checkpoint.save(self.folder, done, self.learner, self.seconds)
 
     def end(self) -> None:
-        self._before()
         if self._first < self.learner.steps or not (self.folder / checkpoint.FOLDER / checkpoint.FINAL).is_file():
             checkpoint.complete(self.folder, self.learner, self.seconds)
