@@ -250,9 +250,9 @@ def test_the_page_shows_the_keys_of_a_method() -> None:
 def test_the_page_shows_the_keys_of_a_schedule() -> None:
     from assignbench.config import Schedule
 
-    table = STUDIES[STUDIES.index("| key of `schedule` |") : STUDIES.index("**What a study may execute.**")]
+    table = STUDIES[STUDIES.index("| key of `schedule` |") : STUDIES.index("**Reading ahead.**")]
     shown = {name for line in table.splitlines()[2:-1] for name in re.findall(r"`(\w+)`", line.split("|")[1])}
-    aside = {"threads", "loader_workers", "log_every", "checkpoint_every", "probe_visits"}  # change no recipe
+    aside = {"threads", "log_every", "checkpoint_every", "probe_visits"}  # change no recipe
     assert shown == set(Schedule.model_fields) - aside
 
 
