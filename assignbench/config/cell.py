@@ -53,7 +53,7 @@ class LocalPaths(Config):
     training: str = Field("", pattern=r"^([A-Za-z0-9_-][A-Za-z0-9_.-]*)?$", max_length=255)
     processes: int = Field(1, ge=1, le=1024)
     meeting: str = Field("", pattern=r"^([^\s@]+:[0-9]{1,5})?$", max_length=300)
-    at_once: int = Field(1, ge=1)
+    at_once: int = Field(1, ge=1, le=100_000)
 
 
 LARGEST_SEED = 2**32 - 1

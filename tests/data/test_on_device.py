@@ -79,10 +79,10 @@ def test_as_ssd_has_it(draw) -> None:
     assert difference.float().mean() < 0.35 and (difference > 4).float().mean() < 0.01
 
 
-def test_nothing_of_it_waits_for_a_device() -> None:
+def test_nothing_of_it_waits_for_a_device(monkeypatch) -> None:
     """No number is read and no mask chooses; what is copied, staging.py sends."""
     _, late = both(1, ssd=True)
     assert late.late is not None
     recipe = recipe_of(late.late)
-    with watched():
+    with watched(monkeypatch):
         made(late.images, recipe)
