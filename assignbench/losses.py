@@ -41,11 +41,9 @@ class _WeightedFocal(torch.autograd.Function):
         for x, y, weight, out in zip(*(torch.split(each, size) for each in whole), strict=True):
             sign = 1 - 2 * y
             z = x * sign  # the logit of the wrong answer
-            p, log_right = z.sigmoid(), F.softplus(z)
-            power = p * p if gamma == 2.0 else p.pow(gamma)
+            power, log_right, rise = _factors(z, gamma)
             power *= weight if alpha < 0 else weight * (1 - alpha + (2 * alpha - 1) * y)
-            # d/dz p^g s = p^g (g (1 - p) s + p), with s = softplus(z) and ds/dz = p.
-            torch.mul((1 - p).mul_(log_right).mul_(gamma).add_(p).mul_(power), sign, out=out)
+            torch.mul(rise.mul_(power), sign, out=out)
             total = total + power.mul_(log_right).sum()
         ctx.save_for_backward(slope.view(logits.shape))
         return total
@@ -64,6 +62,15 @@ def focal_sum(logits: Tensor, targets: Tensor, weights: Tensor, alpha: float = 0
     return torch.as_tensor(
         _WeightedFocal.apply(logits, targets.to(logits.dtype), weights.to(logits.dtype), alpha, gamma)
     )
+
+
+def _factors(z: Tensor, gamma: float) -> tuple[Tensor, Tensor, Tensor]:
+    """p^gamma and s of the focal loss p^gamma s of wrong logits z, with p = sigmoid(z) and s = softplus(z), and what
+    p^gamma is multiplied by in its slope: d/dz p^g s = p^g (g (1 - p) s + p), since ds/dz = p.
+    """
+    p, s = z.sigmoid(), F.softplus(z)
+    power = p * p if gamma == 2.0 else p.pow(gamma)
+    return power, s, (1 - p).mul_(s).mul_(gamma).add_(p)
 
 
 def _piece(values: Tensor, width: int = 1) -> int:
@@ -88,10 +95,8 @@ class _FocalSum(torch.autograd.Function):
         total = flat.new_zeros(())
         piece = _piece(flat)
         for z, out in zip(torch.split(flat, piece), torch.split(slope, piece), strict=True):
-            p, log_no = z.sigmoid(), F.softplus(z)
-            power = p * p if gamma == 2.0 else p.pow(gamma)
-            # d/dz p^g s = p^g (g (1 - p) s + p), with s = softplus(z) and ds/dz = p.
-            torch.mul((1 - p).mul_(log_no).mul_(gamma).add_(p), power, out=out)
+            power, log_no, rise = _factors(z, gamma)
+            torch.mul(rise, power, out=out)
             total = total + power.mul_(log_no).sum()
         p = flat[where].sigmoid()
         q = (p * keep).clamp(max=1 - 1e-7)

@@ -1,7 +1,7 @@
 """What averaging the weights does to AP and to how far the seeds lie apart, on embedded scenes or a study's data set.
 
-python benchmarks/averaging.py [--seeds 8] [--method iou] [--steps 3500] [--side 128] [--out runs/averaging.csv]
-python benchmarks/averaging.py --study studies/crowd_and_slender.yaml --data cplid --steps 280
+python -m benchmarks.averaging [--seeds 8] [--method iou] [--steps 3500] [--side 128] [--out runs/averaging.csv]
+python -m benchmarks.averaging --study studies/crowd_and_slender.yaml --data cplid --steps 280
 
 The second trains as that study would, but for the number of updates. One training per seed gives every row: averages
 watch a training and do not change it, so that all of them are made of the same updates and measured on the same images.
@@ -29,13 +29,10 @@ from assignbench.config.detector import DetectorConfig, resolve as resolve_detec
 from assignbench.config.recipe import Schedule
 from assignbench.engine.averaging import Average, Exponential, Rule, Tail
 from assignbench.engine.cell import Cell, build_cell
-from assignbench.engine.detect import detect, views_of
-from assignbench.engine.evaluate import image_table, object_table
-from assignbench.measure.coco import coco_summary
-from assignbench.measure.matching import overlaps_of
 from assignbench.methods import resolve
 from assignbench.study.grid import cells_of
 from assignbench.study.reading import read_study
+from benchmarks.networks import summary_of
 
 NET, LAST = "retinanet-slim", "last"
 SHAPES, RATE = "shapes", 8.0e-3  # the scenes' own data set and rate
@@ -114,13 +111,7 @@ def measured(cell: Cell, weights: dict[str, torch.Tensor]) -> float:
     """AP on the test images, in points."""
     learner, config, data = cell.learner, cell.config, cell.test
     learner.model.load_state_dict(weights)
-    learner.detector.eval()
-    parts = []
-    for views in views_of(data, config.data, config.evaluation):
-        found = detect(learner.detector, config.method, views, config.evaluation)
-        parts.append(found.after.rows(views[0].batch.image_ids, "score"))
-    overlaps = overlaps_of(image_table(data), object_table(data), pd.concat(parts), len(data.classes))
-    return 100 * float(coco_summary(overlaps, data.classes, config.evaluation.max_detections)["AP"])
+    return 100 * float(summary_of(learner, config, data)["AP"])
 
 
 def table(rows: pd.DataFrame) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 from torch import nn
@@ -21,8 +22,12 @@ from assignbench.config.recipe import Schedule
 from assignbench.data.base import DetectionData, ImageRecord
 from assignbench.data.stream import Batch
 from assignbench.engine.cell import seeded_detector
+from assignbench.engine.detect import detect, views_of
+from assignbench.engine.evaluate import image_table, object_table
 from assignbench.engine.learner import Learner
 from assignbench.errors import InputError
+from assignbench.measure.coco import coco_summary
+from assignbench.measure.matching import overlaps_of
 from assignbench.methods import PRESETS, build, check, resolve
 
 CLASSES, IMAGES, WIDTH, HEIGHT = 80, 256, 500, 375
@@ -79,6 +84,17 @@ def learner_of(config: CellConfig, device: torch.device, amp: str = "none") -> L
     learner = Learner(config.method.name, detector, method, schedule, 0, NEVER, NEVER)
     learner.detector.train()
     return learner
+
+
+def summary_of(learner: Learner, config: CellConfig, data: DetectionData) -> dict[str, Any]:
+    """COCO's numbers of what a learner's detector finds on a split, by a cell's method and evaluation."""
+    learner.detector.eval()
+    parts = []
+    for views in views_of(data, config.data, config.evaluation):
+        found = detect(learner.detector, config.method, views, config.evaluation)
+        parts.append(found.after.rows(views[0].batch.image_ids, "score"))
+    overlaps = overlaps_of(image_table(data), object_table(data), pd.concat(parts), len(data.classes))
+    return coco_summary(overlaps, data.classes, config.evaluation.max_detections)
 
 
 def detector_on(name: str, backbone: str) -> DetectorConfig:

@@ -18,7 +18,6 @@ from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import nn
 
@@ -31,14 +30,11 @@ from assignbench.detectors import build_detector
 from assignbench.detectors.backbones import BACKBONES
 from assignbench.detectors.backbones.slim import Residual, Slim, conv_bn
 from assignbench.engine.cell import loader_of
-from assignbench.engine.detect import detect, views_of
-from assignbench.engine.evaluate import image_table, object_table
 from assignbench.engine.learner import Learner
 from assignbench.engine.seeding import initialise
-from assignbench.measure.coco import coco_summary
-from assignbench.measure.matching import overlaps_of
 from assignbench.study.grid import cells_of
 from assignbench.study.reading import read_study
+from benchmarks.networks import summary_of
 
 STUDY = Path(__file__).parents[1] / "studies" / "quickstart.yaml"
 CACHE = Path("runs/.cache")
@@ -201,18 +197,8 @@ def trained(name: str, method: str, amp: str, epochs: float, seed: int) -> tuple
         learner.step(step)
     learner.finish()
     between = time.process_time()
-    summary = _measured(learner, config, test)
+    summary = summary_of(learner, config, test)
     return 100 * summary["AP"], 100 * summary["AP50"], between - begun, time.process_time() - between
-
-
-def _measured(learner: Learner, config: CellConfig, data: DetectionData) -> dict[str, float]:
-    learner.detector.eval()
-    parts = []
-    for views in views_of(data, config.data, config.evaluation):
-        found = detect(learner.detector, config.method, views, config.evaluation)
-        parts.append(found.after.rows(views[0].batch.image_ids, "score"))
-    overlaps = overlaps_of(image_table(data), object_table(data), pd.concat(parts), len(data.classes))
-    return coco_summary(overlaps, data.classes, config.evaluation.max_detections)
 
 
 def train(nets: list[str], amp: str, options: argparse.Namespace) -> None:

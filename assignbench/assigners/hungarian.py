@@ -91,9 +91,7 @@ class Hungarian(Assigner):
 
     def solve(self, cost: Tensor, valid: Tensor) -> Tensor:
         """Index [B, A] of least total cost [B, A, G]."""
-        from scipy.optimize import (
-            linear_sum_assignment,
-        )  # takes a third of a second to load, of which others have nothing
+        from scipy.optimize import linear_sum_assignment  # a third of a second to load, for this rule alone
 
         index = torch.full(cost.shape[:2], BACKGROUND)
         for i, (matrix, keep) in enumerate(zip(cost.cpu(), valid.cpu(), strict=True)):
