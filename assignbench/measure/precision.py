@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 
+from assignbench.measure.compiled import EPSILON, MANY, Arithmetic, compiled
 from assignbench.measure.matching import Bools, Floats, Ints, Matches
 from assignbench.measure.sums import blocks, running, sums_up_to, weight_of
 
@@ -22,6 +23,8 @@ RECALLS = np.linspace(0.0, 1.0, 101)
 # py-faster-rcnn compares the eleven recalls without tolerance: .3, .6 and .7 lie a rounding above.
 ELEVEN = np.asarray(np.arange(11) * 0.1, np.float64)
 Interpolation = Literal["coco", "voc07", "area"]
+LEVELS = {"coco": RECALLS, "voc07": ELEVEN, "area": np.ones(1)}
+NOTHING = np.zeros(0)
 
 
 def average_precision(
@@ -57,6 +60,8 @@ def average_precisions(
     weights = np.ones((1, len(o.images))) if weights is None else np.asarray(weights, np.float64)
     result = np.full((len(groups), len(weights), len(matches.thresholds), o.classes), np.nan)
     bounds = np.searchsorted(o.label, np.arange(o.classes + 1))
+    many = len(weights) > 1 and len(weights) * np.count_nonzero(matches.found >= 0) >= MANY
+    arithmetic = (compiled() if many else None) or IN_NUMPY
     seen = np.atleast_1d(weights.any(axis=0))  # what lies on other images counts nowhere
     counted = matches.counted & seen[o.object_image]
     for rows in blocks(len(weights), int(np.diff(bounds).max(initial=1))):
@@ -67,7 +72,7 @@ def average_precisions(
             if not any(m.any() for m in mine):
                 continue
             part = bounds[c] + np.flatnonzero(seen[o.image[bounds[c] : bounds[c + 1]]])
-            one = _Class(matches, part, by_image)
+            one = _Class(matches, part, by_image, arithmetic)
             total = weight_of(o.object_image[all_], by_image)
             for number, (objects, group) in enumerate(zip(mine, groups, strict=True)):
                 if objects.any():
@@ -78,27 +83,29 @@ def average_precisions(
 
 @dataclass(frozen=True)
 class _Sums:
-    """At one threshold: places [H] of the right detections, what they found, and up to each of them [H, R] what is
-    right and what counts at all.
+    """At one threshold: the images [H] of the right detections, the objects that they found, and what counts up to each
+    of them [H, R], for weights [I, R] of the images.
     """
 
-    hits: Ints
+    image: Ints
     objects: Ints
-    right: Floats
     counted: Floats
+    by_image: Floats
+    arithmetic: Arithmetic
 
     @cached_property
     def wrong(self) -> Floats:
-        """What is wrong before each of the right detections [H, R]; sums in another order may put it below 0."""
-        return np.maximum(self.counted - self.right, 0.0)
+        """What is wrong before each of the right detections [H, R]."""
+        return self.arithmetic.wrong(self.by_image, self.image, self.counted)
 
 
 class _Class:
     """The detections of one class, and the weights [I, R] of their images."""
 
-    def __init__(self, matches: Matches, part: Ints, by_image: Floats) -> None:
+    def __init__(self, matches: Matches, part: Ints, by_image: Floats, arithmetic: Arithmetic) -> None:
         self.by_image = by_image
         self.image = matches.overlaps.image[part]
+        self.arithmetic = arithmetic
         self.sums = list(self._sums(matches.found[part], matches.ignored[part]))
 
     def _sums(self, found: Ints, ignored: Bools) -> Iterator[_Sums]:
@@ -113,11 +120,7 @@ class _Class:
             others = np.flatnonzero(sometimes & ~ignored[:, t])
             if len(others):
                 counted += sums_up_to(hits, others, self.image, self.by_image)
-            yield _Sums(hits, found[hits, t], self._gathered(hits), counted)
-
-    def _gathered(self, hits: Ints) -> Floats:
-        """What these detections weigh, each with those before it [H, R]."""
-        return running(np.add, self.by_image[self.image[hits]])
+            yield _Sums(self.image[hits], found[hits, t], counted, self.by_image, self.arithmetic)
 
     def precision(
         self, objects: Bools, present: Floats, total: Floats, group: Bools | None, interpolation: Interpolation
@@ -128,17 +131,33 @@ class _Class:
         values = np.zeros((len(self.sums), len(present)))
         for t, at in enumerate(self.sums):
             if group is None:
-                tp, counted = at.right, at.counted
+                image, others, share = at.image, at.counted, NOTHING
             else:
-                kept = group[at.objects]
-                tp = self._gathered(at.hits[kept])
-                counted = tp + at.wrong[kept] * share
+                inside = group[at.objects]
+                image, others = at.image[inside], at.wrong[inside]
+            if not len(image):
+                continue
             # Where all are found the recall ends at 1, in whatever order weights were added.
-            whole = tp[-1] if len(tp) == count else present
-            recall = tp / np.where(whole > 0, whole, np.inf)
-            values[t] = _interpolated(recall, tp / (counted + np.spacing(1.0)), interpolation)
+            whole = NOTHING if len(image) == count else present
+            values[t] = self.arithmetic.area(self.by_image, image, others, share, whole, LEVELS[interpolation])
         values[:, present <= 0] = np.nan
         return values
+
+
+def _wrong(by_image: Floats, image: Ints, counted: Floats) -> Floats:
+    """`Wrong` in NumPy; sums in another order may put it below 0."""
+    return np.maximum(counted - running(np.add, by_image[image]), 0.0)
+
+
+def _area(by_image: Floats, image: Ints, others: Floats, share: Floats, whole: Floats, levels: Floats) -> Floats:
+    """`Area` in NumPy."""
+    right = running(np.add, by_image[image])
+    counted = others * share + right if len(share) else others
+    whole = whole if len(whole) else right[-1]
+    return _under(right / np.where(whole > 0, whole, np.inf), right / (counted + EPSILON), levels)
+
+
+IN_NUMPY = Arithmetic(_wrong, _area)
 
 
 def interpolated(recall: Floats, precision: Floats, interpolation: Interpolation) -> Floats:
@@ -147,24 +166,21 @@ def interpolated(recall: Floats, precision: Floats, interpolation: Interpolation
     The places of the right detections are enough: in between, precision only falls. "coco": mean over 101 recalls,
     "voc07": over eleven, "area": under the hull (VOC10+).
     """
-    return _interpolated(np.ascontiguousarray(recall.T), precision.T.copy(), interpolation)
+    return _under(np.ascontiguousarray(recall.T), precision.T.copy(), LEVELS[interpolation])
 
 
-def _interpolated(recall: Floats, precision: Floats, interpolation: Interpolation) -> Floats:
-    """`interpolated` of curves [H, R]; `precision` is written over."""
+def _under(recall: Floats, precision: Floats, levels: Floats) -> Floats:
+    """`interpolated` of curves [H, R] at these levels, or the area if there is but one; `precision` is written over."""
     if not len(recall):
         return np.zeros(recall.shape[1])
-    envelope = running(np.maximum, precision[::-1])[::-1]
-    if interpolation == "area":
-        return np.asarray(np.einsum("hr,hr->r", np.diff(recall, axis=0, prepend=0.0), envelope))
-    levels = RECALLS if interpolation == "coco" else ELEVEN
-    reached = _reached(levels, recall)
+    envelope = running(np.maximum, precision[::-1])  # from the last to the first
+    reached = recall if len(levels) == 1 else _reached(levels, recall)
     steps = reached.copy()  # levels that a hit is the first to reach
     steps[1:] -= reached[:-1]
-    if recall.shape[1] == 1:  # the sum over levels that a cell's own records have, to the last bit
-        shares = np.repeat(envelope, steps[:, 0].astype(int))
+    if recall.shape[1] == 1 and len(levels) > 1:  # the sum that a cell's own records have, to the last bit
+        shares = np.repeat(envelope[::-1], steps[:, 0].astype(int))
         return np.atleast_1d(np.r_[shares, np.zeros(len(levels) - len(shares))].mean())
-    return np.asarray(np.einsum("hr,hr->r", steps, envelope) / len(levels))
+    return np.asarray((steps[::-1] * envelope).sum(axis=0) / len(levels))
 
 
 def _reached(levels: Floats, recall: Floats) -> Floats:
