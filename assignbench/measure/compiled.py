@@ -8,7 +8,7 @@ jackknife are, both give the same numbers to the last bit.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -52,10 +52,11 @@ class Arithmetic(NamedTuple):
 def compiled() -> Arithmetic | None:
     """Both for this processor, compiled when first called; None where Numba is missing or refuses this NumPy."""
     try:
-        from numba import njit
+        import numba
     except ImportError:
         return None
-    return Arithmetic(njit(_wrong, error_model="numpy"), njit(_area, error_model="numpy"))
+    made: Any = numba.njit(error_model="numpy")
+    return Arithmetic(made(_wrong), made(_area))
 
 
 def _wrong(by_image: Floats, image: Ints, counted: Floats) -> Floats:

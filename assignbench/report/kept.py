@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -50,12 +49,14 @@ class Kept:
     """What a run folder knows of the figures of its report, and what it will know of those of the next one.
 
     `study`: a digest of all that figures show beside the tables of their analysis; "" where nothing can be kept.
+    `contents`: of the files of the figures that were found last, since another process may replace the report.
     """
 
     folder: Path
     study: str = ""
     known: dict[str, Any] = field(default_factory=dict)
     noted: dict[str, Any] = field(default_factory=dict)
+    contents: dict[str, bytes] = field(default_factory=dict)
 
     def key(self, name: str, frames: Mapping[str, pd.DataFrame] | None = None, more: Sequence[str] = ()) -> str:
         """What the figures of this name are drawn of, in a word; "" where that cannot be told."""
@@ -72,7 +73,8 @@ class Kept:
             if held is None or held["sum"] != _sum(held["figures"]):
                 return None
             found = [Figure(**one) for one in held["figures"]]
-            whole = all(_sum_of(self.path(n)) == s for one in found for n, s in one.files)
+            self.contents = {n: self.path(n).read_bytes() for one in found for n, _ in one.files}
+            whole = all(_sum_of(self.contents[n]) == s for one in found for n, s in one.files)
         except (OSError, TypeError, ValueError, KeyError):  # a spoilt index, or a figure that was removed
             return None
         if not whole:
@@ -117,14 +119,16 @@ def saved(
     name: str, caption: str, photo_of: str, paths: Sequence[Path], changed_by: str = "", fold: str = ""
 ) -> Figure:
     """A figure as it was just written."""
-    return Figure(name, caption, photo_of, [(path.name, _sum_of(path)) for path in paths], changed_by, fold)
+    return Figure(
+        name, caption, photo_of, [(path.name, _sum_of(path.read_bytes())) for path in paths], changed_by, fold
+    )
 
 
 def copy(kept: Kept, files: Mapping[str, Path]) -> None:
-    """Copies files of the report before, by their names, to where they are wanted."""
+    """Writes files of the figures that were found last, by their names, to where they are wanted."""
     for name, path in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(kept.path(name), path)
+        path.write_bytes(kept.contents[name])
 
 
 def _study(study: StudyRecord) -> str:
@@ -163,5 +167,5 @@ def _sum(content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _sum_of(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _sum_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -161,3 +161,20 @@ def test_a_key_changes_with_every_value_name_and_type() -> None:
     assert len(set(keys)) == len(keys) and kept.key("f", {"t": frame.copy()}) == keys[0]
     assert kept.key("f", {"t": frame.assign(method=[["a"], ["b"]])}) == ""  # which cannot be told
     assert Kept(Path("nowhere")).key("f", {"t": frame}) == ""
+
+
+def test_a_report_that_is_replaced_meanwhile_takes_nothing_away(folder, drawn, monkeypatch) -> None:
+    before, find = figures(folder), Kept.find
+
+    def found(kept, key):
+        held = find(kept, key)
+        shutil.rmtree(kept.folder / "report" / "figures")  # as another process would between the look and the copy
+        shutil.copytree(aside, kept.folder / "report" / "figures")
+        (kept.folder / "report" / "figures" / next(iter(before))).write_text("another figure")
+        return held
+
+    aside = shutil.copytree(folder / "report" / "figures", folder.parent / "aside")
+    monkeypatch.setattr(Kept, "find", found)
+    changed(folder, title="Another title")
+    build_report(folder)
+    assert figures(folder) == before
