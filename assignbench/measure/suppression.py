@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from assignbench.measure.boxes import AnyFloats, Floats, areas, iou_of_pairs
-from assignbench.measure.ordering import portions, ranges, stable_order
+from assignbench.measure.ordering import descending, portions, ranges, stable_order
 
 Ints = npt.NDArray[np.int64]
 AnyInts = npt.NDArray[np.integer[Any]]
@@ -37,8 +37,7 @@ def clusters(
     that it overlaps by more than `iou` (a kept box to itself). `owner` [N] holds that index, or -1 for boxes that were
     not reached before `limit` boxes of their image were kept.
     """
-    order = np.argsort(-rank, kind="stable")
-    order = order[stable_order(images[order])]
+    order = stable_order(images, descending(rank))
     owner = np.full(len(order), -1)
     kept = [order[:0]]
     starts = np.flatnonzero(places_within(images[order]) == 0)
@@ -98,7 +97,7 @@ def _unbeaten(new: Ints, by: Ints, covered: Ints, owner: Ints) -> Ints:
     owner[won] = won
     takes = ~dropped[by]
     by, covered = by[takes], covered[takes]
-    order = np.argsort(-by, kind="stable")  # the best of those that cover a box is written last
+    order = stable_order(-by)  # the best of those that cover a box is written last
     owner[covered[order]] = by[order]
     return won
 
