@@ -53,6 +53,13 @@ class Overlaps:
         pairs = {name: getattr(self, name)[near] for name in ("pair_detection", "pair_object", "pair_iou")}
         return replace(self, **pairs)
 
+    def paired(self) -> Overlaps:
+        """With the detections alone that overlap an object: no others find one."""
+        fresh = np.r_[True, self.pair_detection[1:] != self.pair_detection[:-1]][: len(self.pair_detection)]
+        who = self.pair_detection[fresh]
+        own = {name: getattr(self, name)[who] for name in ("row", "label", "image", "rank", "score", "area")}
+        return replace(self, **own, pair_detection=np.cumsum(fresh) - 1)
+
 
 def overlaps_of(
     images: pd.DataFrame, objects: pd.DataFrame, detections: pd.DataFrame, classes: int, *, least: float = 0.5
@@ -202,9 +209,8 @@ class Matches:
     def reached(self) -> Bools:
         """Which objects [M, T] were found at each threshold."""
         hit = np.zeros((len(self.counted), len(self.thresholds)), np.bool_)
-        for t in range(len(self.thresholds)):
-            column = self.found[:, t]
-            hit[column[column >= 0], t] = True
+        row, column = np.nonzero(self.found >= 0)
+        hit[self.found[row, column], column] = True
         return hit
 
 

@@ -128,8 +128,8 @@ def _covers(
         for low, high in sides:  # many pairs lie apart, which one side or the other tells
             beside = np.flatnonzero(np.minimum(high[first], high[second]) > np.maximum(low[first], low[second]))
             first, second = first[beside], second[beside]
-        corners = [boxes[side].astype(np.float64) for side in (first, second)]
-        much = iou_of_pairs(*corners, size[first], size[second]) > iou
+        better, other = boxes[first].astype(np.float64), boxes[second].astype(np.float64)
+        much = iou_of_pairs(better, other, size[first], size[second]) > iou
         yield first[much], second[much]
 
 
