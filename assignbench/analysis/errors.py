@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.result import SEEDS, Result
 from assignbench.measure.coco import COCO_LIMITS
 from assignbench.measure.matching import Matches, Overlaps, match, overlapping, overlaps_of
+from assignbench.measure.ordering import descending, stable_order
 from assignbench.measure.precision import RECALLS
 
 KINDS = ("classification", "localization", "both", "duplicate", "background", "missed")
@@ -41,7 +43,7 @@ class Errors:
 
     def average_precision(self, mended: str = "") -> float:
         """AP at IoU 0.5, mean over the classes with objects, with one kind of error mended (none by default)."""
-        label, score, right = self.label.copy(), self.score, self.right.copy()
+        label, right = self.label.copy(), self.right.copy()
         keep = self.kind > -2
         counted = self.counted.copy()
         if mended == "missed":
@@ -52,23 +54,23 @@ class Errors:
             fixed = np.flatnonzero(mine & (self.target >= 0))
             right[fixed] = True
             label[fixed] = self.object_label[self.target[fixed]]
+        kept = np.flatnonzero(keep)
+        order = kept[stable_order(label[kept], descending(self.score[kept]))]
+        edges = np.searchsorted(label[order], np.arange(self.classes + 1))
         values = []
-        for c in range(self.classes):
-            total = int((counted & (self.object_label == c)).sum())
-            if (self.counted & (self.object_label == c)).any():
-                mine = keep & (label == c)
-                values.append(_curve_area(score[mine], right[mine], total))
+        for c, (begin, end) in enumerate(pairwise(edges)):
+            mine = self.object_label == c
+            if (self.counted & mine).any():
+                values.append(_curve_area(right[order[begin:end]], int((counted & mine).sum())))
         return float(np.mean(values)) if values else float("nan")
 
 
-def _curve_area(score: Floats, right: Bools, total: int) -> float:
-    """101-point AP of one class; 0 where no object is left to find."""
+def _curve_area(right: Bools, total: int) -> float:
+    """101-point AP of one class, whose detections come by falling score; 0 where no object is left to find."""
     if not total or not right.any():
         return 0.0
-    order = np.argsort(-score, kind="stable")
-    hits = np.cumsum(right[order])
-    places = np.flatnonzero(right[order])
-    precision = hits[places] / (places + 1)
+    places = np.flatnonzero(right)
+    precision = np.arange(1, len(places) + 1) / (places + 1)
     envelope = np.r_[np.maximum.accumulate(precision[::-1])[::-1], 0.0]
     recall = np.arange(1, len(places) + 1) / total
     return float(envelope[np.searchsorted(recall, RECALLS, side="left")].mean())

@@ -35,7 +35,7 @@ def recalls(overlaps: Overlaps, thresholds: tuple[float, ...] = THRESHOLDS) -> d
     best = np.zeros(len(counted))
     np.maximum.at(best, overlaps.pair_object, overlaps.pair_iou)
     coverage = (best[counted, None] >= np.asarray(thresholds)).sum(axis=0) / total
-    reached = match(overlaps, thresholds=thresholds, max_detections=UNLIMITED).reached()
+    reached = match(overlaps.paired(), thresholds=thresholds, max_detections=UNLIMITED).reached()
     return {"coverage": coverage, "one_to_one": reached[counted].sum(axis=0) / total}
 
 

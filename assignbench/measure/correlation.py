@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from assignbench.measure.ordering import Ints, descending, stable_order
+
 Floats = npt.NDArray[np.float64]
 IOU_DIGITS = 6  # IoUs are rounded first, or mirrored boxes would break ties at random
 
@@ -22,13 +24,28 @@ def spearman(first: npt.NDArray[np.floating[Any]], second: npt.NDArray[np.floati
 def spearman_by(group: pd.Series, first: pd.Series, second: pd.Series) -> pd.Series:
     """Spearman's correlation within every group, indexed by group; NaN below two values or on a constant side."""
     table = pd.DataFrame({"group": group.to_numpy(), "a": first.to_numpy(float), "b": second.to_numpy(float)})
-    ranks = table.groupby("group")[["a", "b"]].rank()
+    codes = pd.factorize(table.group)[0]
+    ranks = pd.DataFrame({name: mean_ranks(codes, table[name].to_numpy()) for name in ("a", "b")})
     centred = ranks - ranks.groupby(table.group).transform("mean")
     products = pd.DataFrame({"ab": centred.a * centred.b, "aa": centred.a**2, "bb": centred.b**2})
     sums = products.groupby(table.group).sum()
     spread = (sums.aa * sums.bb).to_numpy(float)
     value = np.divide(sums.ab.to_numpy(float), np.sqrt(spread), out=np.full(len(sums), np.nan), where=spread > 0)
     return pd.Series(value, index=sums.index, name="spearman")
+
+
+def mean_ranks(group: Ints, values: Floats) -> Floats:
+    """The rank [N] of every value within its group, from 1 on; equal ones share their mean, NaN has none."""
+    order = stable_order(group, descending(-values))
+    group, values = group[order], values[order]
+    fresh = np.r_[True, group[1:] != group[:-1]][: len(order)]
+    begin = np.flatnonzero(fresh | np.r_[True, values[1:] != values[:-1]][: len(order)])
+    count = np.diff(np.r_[begin, len(order)])
+    first = np.maximum.accumulate(np.where(fresh, np.arange(len(order)), 0))[begin]
+    ranks = np.empty(len(order))
+    ranks[order] = np.repeat(begin - first + (count + 1) / 2, count)
+    ranks[order[np.isnan(values)]] = np.nan
+    return ranks
 
 
 def rank_correlation(candidates: pd.DataFrame, score: str = "ranking_score") -> pd.DataFrame:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from assignbench.measure.ordering import portions, ranges, stable_order
+from assignbench.measure.ordering import descending, portions, ranges, stable_order
 
 COCO_THRESHOLDS: tuple[float, ...] = tuple(np.linspace(0.5, 0.95, 10).tolist())
 BOX = ["x1", "y1", "x2", "y2"]
@@ -53,6 +53,13 @@ class Overlaps:
         pairs = {name: getattr(self, name)[near] for name in ("pair_detection", "pair_object", "pair_iou")}
         return replace(self, **pairs)
 
+    def paired(self) -> Overlaps:
+        """With the detections alone that overlap an object: no others find one."""
+        fresh = np.r_[True, self.pair_detection[1:] != self.pair_detection[:-1]][: len(self.pair_detection)]
+        who = self.pair_detection[fresh]
+        own = {name: getattr(self, name)[who] for name in ("row", "label", "image", "rank", "score", "area")}
+        return replace(self, **own, pair_detection=np.cumsum(fresh) - 1)
+
 
 def overlaps_of(
     images: pd.DataFrame, objects: pd.DataFrame, detections: pd.DataFrame, classes: int, *, least: float = 0.5
@@ -60,7 +67,7 @@ def overlaps_of(
     """The overlaps of two record tables. Pairs below `least` IoU are dropped; detections on other images too."""
     ids, place, known = _places_of(images, detections)
     label, score = detections.label.to_numpy(np.int64), detections.score.to_numpy(np.float64)
-    order = _by_label_and_score(place, score, label)
+    order = stable_order(label, descending(detections.score.to_numpy()), place)
     order = order[known[order]]
     object_image = np.searchsorted(ids, objects.image_id.to_numpy(np.int64))
     object_label = objects.label.to_numpy(np.int64)
@@ -71,7 +78,7 @@ def overlaps_of(
     position = np.zeros(len(detections), np.int64)
     position[order] = np.arange(len(order))
     detection = position[row]
-    by_detection = np.argsort(detection, kind="stable")
+    by_detection = stable_order(detection)
     area = found[:, 2] * found[:, 3]
     return Overlaps(
         images=ids,
@@ -111,13 +118,6 @@ def _places_of(images: pd.DataFrame, detections: pd.DataFrame) -> tuple[Ints, In
     ids, mine = np.sort(images.image_id.to_numpy(np.int64)), detections.image_id.to_numpy(np.int64)
     place = np.searchsorted(ids, mine).clip(max=max(len(ids) - 1, 0))
     return ids, place, ids[place] == mine if len(ids) else np.zeros(len(mine), np.bool_)
-
-
-def _by_label_and_score(image: Ints, score: Floats, label: Ints) -> Ints:
-    """The order by label, then falling score, then image, then place in the file: one stable sort after the other."""
-    order = stable_order(image)
-    order = order[np.argsort(-score[order], kind="stable")]
-    return order[stable_order(label[order])]
 
 
 def _pairs(
@@ -175,7 +175,7 @@ def _iou(found: Floats, truth: Floats, crowd: Bools) -> Floats:
 
 def _places(key: Ints) -> Ints:
     """The place of every entry among those of its key."""
-    order = np.argsort(key, kind="stable")
+    order = stable_order(key)
     ordered = key[order]
     fresh = np.r_[True, ordered[1:] != ordered[:-1]] if len(key) else np.zeros(0, np.bool_)
     start = np.maximum.accumulate(np.where(fresh, np.arange(len(key)), 0))
@@ -209,9 +209,8 @@ class Matches:
     def reached(self) -> Bools:
         """Which objects [M, T] were found at each threshold."""
         hit = np.zeros((len(self.counted), len(self.thresholds)), np.bool_)
-        for t in range(len(self.thresholds)):
-            column = self.found[:, t]
-            hit[column[column >= 0], t] = True
+        row, column = np.nonzero(self.found >= 0)
+        hit[self.found[row, column], column] = True
         return hit
 
 
@@ -257,7 +256,7 @@ def _greedy(o: Overlaps, ignored: Bools, thresholds: Floats, limit: int) -> Ints
     count = np.diff(np.r_[start, len(detection)])
     turn = _places(o.image[who] * o.classes + o.label[who])
     free = np.ones((len(o.object_label), len(thresholds)), np.bool_)
-    by_turn = np.argsort(turn, kind="stable")
+    by_turn = stable_order(turn)
     bounds = np.searchsorted(turn[by_turn], np.arange(turn.max() + 2))
     for r in range(turn.max() + 1):
         chosen = by_turn[bounds[r] : bounds[r + 1]]

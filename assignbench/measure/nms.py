@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from assignbench.config.method import Nms, NmsKind, Voting
 from assignbench.measure.boxes import pairwise_iou
+from assignbench.measure.ordering import descending, stable_order
 from assignbench.measure.suppression import clusters, decayed, places_within
 
 AnyFloats = npt.NDArray[np.floating[Any]]
@@ -55,7 +56,7 @@ class Boxes:
 
 def falling(scores: AnyFloats) -> Ints:
     """Indices by falling score, the lowest index first among equals."""
-    return np.asarray(np.argsort(-scores, kind="stable"), np.int64)
+    return stable_order(descending(scores))
 
 
 def select_before(
@@ -147,7 +148,7 @@ def cluster_best(values: AnyFloats, owner: Ints) -> AnyFloats:
 def _soft(before: Boxes, images: Ints, nms: Nms, limit: int) -> Boxes:
     """Soft-NMS (Bodla et al., ICCV 2017): every pick lowers the scores of its class by exp(-IoU^2 / sigma)."""
     chosen, final = decayed(before.boxes, before.labels, images, before.scores, nms.sigma, limit)
-    order = np.argsort(chosen, kind="stable")  # among equal scores the lowest index first
+    order = stable_order(chosen)  # among equal scores the lowest index first
     order = order[_first(images[chosen[order]], final[order], limit)]
     return replace(before.take(chosen[order]), scores=final[order].astype(before.scores.dtype))
 
@@ -159,7 +160,7 @@ def _none(before: Boxes, images: Ints, nms: Nms, limit: int) -> Boxes:
 
 def _first(images: Ints, scores: AnyFloats, limit: int) -> Ints:
     """The best `limit` of every image, by image and falling score, the lowest index first among equals."""
-    order = np.lexsort((-scores, images))
+    order = stable_order(images, descending(scores))
     return np.asarray(order[places_within(images[order]) < limit])
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from assignbench.measure.boxes import AnyFloats, Floats, areas, iou_of_pairs
-from assignbench.measure.ordering import portions, ranges, stable_order
+from assignbench.measure.ordering import descending, portions, ranges, stable_order
 
 Ints = npt.NDArray[np.int64]
 AnyInts = npt.NDArray[np.integer[Any]]
@@ -37,8 +37,7 @@ def clusters(
     that it overlaps by more than `iou` (a kept box to itself). `owner` [N] holds that index, or -1 for boxes that were
     not reached before `limit` boxes of their image were kept.
     """
-    order = np.argsort(-rank, kind="stable")
-    order = order[stable_order(images[order])]
+    order = stable_order(images, descending(rank))
     owner = np.full(len(order), -1)
     kept = [order[:0]]
     starts = np.flatnonzero(places_within(images[order]) == 0)
@@ -54,11 +53,10 @@ def clusters(
 
 def _settle(boxes: AnyFloats, labels: AnyInts, starts: Ints, ends: Ints, iou: float, limit: int) -> tuple[Ints, Ints]:
     """The places that are kept and the owners' places [N], for boxes that lie image by image, best first."""
-    corners = boxes.astype(np.float64)
-    size = areas(corners)
+    size = areas(boxes)
     image = np.repeat(np.arange(len(starts)), ends - starts)
     group = image * (labels.max(initial=0) + 1) + labels.astype(np.int64)
-    owner = np.full(len(corners), -1)
+    owner = np.full(len(boxes), -1)
     counts = np.zeros(len(starts), np.int64)
     kept = np.zeros(0, np.int64)
     going = np.arange(len(starts))
@@ -68,11 +66,11 @@ def _settle(boxes: AnyFloats, labels: AnyInts, starts: Ints, ends: Ints, iou: fl
         new = new[stable_order(group[new])]
         before = kept[np.isin(image[kept], going)]
         before = before[stable_order(group[before])]
-        for by, covered in _covers(corners, size, _between(group, before, new), iou):
+        for by, covered in _covers(boxes, size, _between(group, before, new), iou):
             fresh = covered[::-1]  # the best of those that cover a box is written last
             owner[fresh] = by[::-1]
         new = new[owner[new] < 0]
-        pairs = list(_covers(corners, size, _among(group, new), iou))
+        pairs = list(_covers(boxes, size, _among(group, new), iou))
         by, covered = (np.concatenate([p[side] for p in pairs]) if pairs else new[:0] for side in (0, 1))
         won = _unbeaten(new, by, covered, owner)
         counts += np.bincount(image[won], minlength=len(counts))
@@ -98,7 +96,7 @@ def _unbeaten(new: Ints, by: Ints, covered: Ints, owner: Ints) -> Ints:
     owner[won] = won
     takes = ~dropped[by]
     by, covered = by[takes], covered[takes]
-    order = np.argsort(-by, kind="stable")  # the best of those that cover a box is written last
+    order = stable_order(-by)  # the best of those that cover a box is written last
     owner[covered[order]] = by[order]
     return won
 
@@ -122,17 +120,17 @@ def _among(group: Ints, new: Ints) -> Iterator[tuple[Ints, Ints]]:
 
 
 def _covers(
-    corners: Floats, size: Floats, pairs: Iterator[tuple[Ints, Ints]], iou: float
+    boxes: AnyFloats, size: Floats, pairs: Iterator[tuple[Ints, Ints]], iou: float
 ) -> Iterator[tuple[Ints, Ints]]:
-    """The pairs that overlap by more than `iou`."""
+    """The pairs that overlap by more than `iou`, of boxes with these areas."""
+    sides = [(boxes[:, k].copy(), boxes[:, k + 2].copy()) for k in range(2)]
     for first, second in pairs:
-        # Most pairs lie apart, which one side tells.
-        beside = np.flatnonzero(
-            np.minimum(corners[first, 2], corners[second, 2]) > np.maximum(corners[first, 0], corners[second, 0])
-        )
-        first, second = first[beside], second[beside]
-        high = iou_of_pairs(corners[first], corners[second], size[first], size[second]) > iou
-        yield first[high], second[high]
+        for low, high in sides:  # many pairs lie apart, which one side or the other tells
+            beside = np.flatnonzero(np.minimum(high[first], high[second]) > np.maximum(low[first], low[second]))
+            first, second = first[beside], second[beside]
+        better, other = boxes[first].astype(np.float64), boxes[second].astype(np.float64)
+        much = iou_of_pairs(better, other, size[first], size[second]) > iou
+        yield first[much], second[much]
 
 
 def decayed(

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from assignbench.measure.boxes import areas, aspect_ratio, pairwise_iou
-from assignbench.measure.correlation import rank_correlation, spearman
+from assignbench.measure.correlation import mean_ranks, rank_correlation, spearman
 from assignbench.measure.crowding import crowdedness
 
 
@@ -22,6 +22,17 @@ def test_spearman_is_scipys(seed: int) -> None:
             assert found[one] == pytest.approx(stats.spearmanr(group[column], group.iou).statistic, abs=1e-12)
         ours = spearman(table[column].to_numpy(), table.iou.to_numpy())
         assert ours == pytest.approx(stats.spearmanr(table[column], table.iou).statistic, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ranks_are_those_of_pandas(seed: int) -> None:
+    """Ties share their mean rank, what is no number has none and takes no place."""
+    rng = np.random.default_rng(seed)
+    values = rng.choice([np.nan, 0.0, -0.0, 1e-300, np.inf, *rng.normal(size=8)], 200)
+    group = rng.integers(0, 12, len(values))
+    for count in (0, 1, len(values)):
+        expected = pd.Series(values[:count]).groupby(group[:count]).rank()
+        np.testing.assert_array_equal(mean_ranks(group[:count], values[:count]), expected)
 
 
 def test_what_cannot_be_ranked_is_nan() -> None:
