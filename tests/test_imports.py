@@ -55,6 +55,7 @@ ALLOWED: dict[str, set[str]] = {
     "data.profile": {"data", "config", "errors", "measure"},
     # description's other users: none of them knows tensors
     "records": {"records", "config", "errors", "json_files"},
+    "records.hashes": {"records", "starting"},
     "measure": {"measure", "config", "errors"},
     "study": {"study", "config", "errors", "__init__"},
     "analysis": {"analysis", "plugins", "starting", *BELOW_ANALYSIS},

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -70,6 +71,31 @@ class ImageRecord:
     attributes: dict[str, Floats] = field(default_factory=dict)
 
 
+class Files(Sequence[Path]):
+    """Files that are kept as texts, as pathlib writes them; each is a path when it is asked for.
+
+    100,000 paths take a second to make, and as long again to be looked up, or joined.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.texts = texts
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @overload
+    def __getitem__(self, index: int) -> Path: ...
+    @overload
+    def __getitem__(self, index: slice) -> Files: ...
+    def __getitem__(self, index: int | slice) -> Path | Files:
+        return Files(self.texts[index]) if isinstance(index, slice) else Path(self.texts[index])
+
+
+def texts_of(files: Iterable[Path]) -> Sequence[str]:
+    """Paths as pathlib writes them."""
+    return files.texts if isinstance(files, Files) else [str(path) for path in files]
+
+
 @dataclass
 class DetectionData:
     """One split: class names, image records, pixels on demand, and what was left out while reading.
@@ -87,12 +113,17 @@ class DetectionData:
     read: Callable[[int], Pixels]
     skipped: list[Problem] = field(default_factory=list)
     sources: tuple[Path, ...] = ()
-    files: tuple[Path, ...] = ()
+    files: Sequence[Path] = ()
     annotated: bool = True
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def counts(self) -> Ints:
+        """How many objects each image has [N]."""
+        told: Callable[[], Ints] | None = getattr(self.images, "counts", None)
+        return np.asarray([len(i.labels) for i in self.images], np.int64) if told is None else told()
 
     def share(self, sharers: int) -> None:
         """Leaves others, so many processes with this one, their parts of the room for decoded images."""

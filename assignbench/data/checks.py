@@ -34,20 +34,20 @@ def unsound_boxes(
     boxes: npt.NDArray[np.float64], widths: npt.NDArray[np.int64], heights: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.bool_]:
     """Whether `box_problem` finds something in each of the boxes [N, 4] of images of these sizes [N]."""
-    finite = np.isfinite(boxes).all(axis=1)
-    area = _has_area(boxes, widths, heights)
-    inside = (boxes[:, :2] >= -TOLERANCE).all(axis=1)
-    inside &= (boxes[:, 2] <= widths + TOLERANCE) & (boxes[:, 3] <= heights + TOLERANCE)
-    return np.asarray(~(finite & area & inside))
+    x1, y1, x2, y2 = boxes.T
+    finite = np.isfinite(x1) & np.isfinite(y1) & np.isfinite(x2) & np.isfinite(y2)
+    inside = (x1 >= -TOLERANCE) & (y1 >= -TOLERANCE) & (x2 <= widths + TOLERANCE) & (y2 <= heights + TOLERANCE)
+    return np.asarray(~(finite & _has_area(boxes, widths, heights) & inside))
 
 
 def _has_area(
     boxes: npt.NDArray[np.float64], widths: npt.NDArray[np.int64], heights: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.bool_]:
     """Whether boxes have sides as they are kept: clipped to their images, in float32, which swallows small sides."""
-    lower = np.maximum(boxes[:, :2], 0.0).astype(np.float32)
-    upper = np.minimum(boxes[:, 2:], np.stack([widths, heights], axis=1)).astype(np.float32)
-    return np.asarray((upper > lower).all(axis=1))
+    x1, y1, x2, y2 = boxes.T
+    wide = np.minimum(x2, widths).astype(np.float32) > np.maximum(x1, 0.0).astype(np.float32)
+    high = np.minimum(y2, heights).astype(np.float32) > np.maximum(y1, 0.0).astype(np.float32)
+    return np.asarray(wide & high)
 
 
 def missing_root(root: Path, what: str, obtain: str = "", kind: str = "folder") -> InputError:

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from assignbench.data.base import Pixels, Problem
+from assignbench.data.jpeg_head import ends_as_jpeg, is_plain_jpeg
 from assignbench.errors import InputError
 
 # Formats that hold pixels and nothing to be executed (Pillow hands PostScript to another program).
@@ -76,6 +77,16 @@ def image_problem(path: Path, size: Size) -> str | None:
 
     Only the header and the end of the file are read; where the end is not as it should be, the file is decoded.
     """
+    return None if surely_sound(str(path), size) else _opened_problem(path, size)
+
+
+def surely_sound(path: str, size: Size) -> bool:
+    """Whether `image_problem` finds nothing, where that is seen at once; False where it has to be asked."""
+    return size[0] * size[1] <= LARGEST and is_plain_jpeg(path, size)
+
+
+def _opened_problem(path: Path, size: Size) -> str | None:
+    """The same, as Pillow finds it."""
     try:
         if len(os.fsencode(path.name)) > LONGEST:
             return (
@@ -165,7 +176,7 @@ def _is_whole(path: Path, image: Image.Image) -> bool:
         file.seek(max(0, length - 256))
         tail = file.read()
     if image.format in ("JPEG", "MPO"):
-        return b"\xff\xd9" in tail
+        return ends_as_jpeg(tail)
     if image.format == "PNG":
         return _check_png(path)
     if image.format == "GIF":

@@ -21,7 +21,7 @@ import PIL
 
 from assignbench.data.base import Problem
 from assignbench.records.files import whole_file
-from assignbench.records.hashes import SETTLED_NS, FileHashes
+from assignbench.records.hashes import SETTLED_NS, FileHashes, stat_of
 
 if TYPE_CHECKING:
     from assignbench.data.instances import Instances
@@ -77,7 +77,7 @@ class SeenPictures:
     `told` says what they were looked at for: paths and annotated sizes.
     """
 
-    def __init__(self, cache: Path | None, paths: Sequence[Path], told: Callable[[], Sequence[str]]) -> None:
+    def __init__(self, cache: Path | None, paths: Sequence[str], told: Callable[[], Sequence[str]]) -> None:
         self._place: Path | None = None
         if cache is None or len(paths) < FEW:
             return
@@ -85,7 +85,7 @@ class SeenPictures:
         key = hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
         self._place = cache / "pictures" / f"{key[:32]}.npy"
         self._since = time.time_ns()
-        self._stamps = np.asarray([_stamp(p) for p in paths], np.int64).reshape(-1, 3)
+        self._stamps = _stamps(paths)
         self._known = self._before()
 
     def unchanged(self, count: int) -> npt.NDArray[np.bool_]:
@@ -134,19 +134,18 @@ def kept_facts(cache: Path | None, images: int, told: object, make: Callable[[],
     return facts
 
 
-def _stamp(path: Path) -> tuple[int, int, int]:
-    try:
-        found = path.stat()
-    except (OSError, ValueError):
-        return (0, 0, 0)
-    return (found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+def _stamps(paths: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Size, mtime and ctime of each file [N, 3]; zeros where there is none."""
+    stamps: list[int] = []
+    for path in paths:
+        found = stat_of(path)
+        stamps += (0, 0, 0) if found is None else (found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return np.asarray(stamps, np.int64).reshape(-1, 3)
 
 
 def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except (OSError, ValueError):
-        return 0
+    found = stat_of(path)
+    return 0 if found is None else found.st_size
 
 
 def _write(place: Path, fill: Callable[[Any], object]) -> None:

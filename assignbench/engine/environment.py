@@ -60,7 +60,7 @@ def _data_of(cell: Cell, cache: Path | None) -> dict[str, Any]:
             split: {
                 "split": data.split,
                 "images": len(data),
-                "objects": int(sum(len(i.labels) for i in data.images)),
+                "objects": int(data.counts().sum()),
                 "fingerprint": data.fingerprint(),
                 "annotated": data.annotated,
                 "skipped": [str(p) for p in data.skipped],

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from assignbench.config.cell import LocalPaths
 from assignbench.config.inputs import FileGroup, Inputs, Listing, stale_reasons
 from assignbench.config.sources import own_parts, sources_of
+from assignbench.data.base import texts_of
 from assignbench.engine import checkpoint
 from assignbench.engine.cell import Cell
 from assignbench.errors import InputError
 from assignbench.records import CellRecord, read_json
 from assignbench.records.hashes import FileHashes, changed_at
-from assignbench.records.identity import Identity, is_computed, paths_below, read_inputs, read_listing, write_inputs
+from assignbench.records.identity import Identity, is_computed, names_below, read_inputs, read_listing, write_inputs
 
 
 def begin(cell: Cell, since: int) -> list[str]:
@@ -23,8 +25,8 @@ def begin(cell: Cell, since: int) -> list[str]:
     is the time in ns at which reading the data began. Raises InputError if the inputs are others, or if they changed
     while they were being read.
     """
-    inputs, listing, paths = _taken(cell)
-    for path in paths:
+    inputs, listing, paths, latest = _taken(cell)
+    for path in paths if latest > since else ():
         if changed_at(path) > since:
             raise InputError(f"{path}: changed while the cell was being prepared; run it again")
     told = []
@@ -44,7 +46,7 @@ def begin(cell: Cell, since: int) -> list[str]:
 
 def confirm(cell: Cell) -> None:
     """Raises InputError if an input is no longer what the cell began with: its numbers would be of a mixture."""
-    inputs, listing, _ = _taken(cell)
+    inputs, listing, *_ = _taken(cell)
     recorded = read_inputs(cell.folder)
     reasons = stale_reasons(recorded, inputs, read_listing(cell.folder, recorded), listing)
     _refuse(reasons, "while the cell was trained; run it again")
@@ -60,26 +62,26 @@ def known_hashes(cell: Cell) -> dict[Path, str]:
     return {root / name: digest for files in listing.values() for name, digest in files.items()}
 
 
-def _taken(cell: Cell) -> tuple[Inputs, Listing, list[Path]]:
-    """The cell's inputs as they are now, and the files that they are read from."""
+def _taken(cell: Cell) -> tuple[Inputs, Listing, list[str], int]:
+    """The cell's inputs as they are now, the files that they are read from, and the latest ctime of these in ns."""
     local = LocalPaths.model_validate(read_json(cell.folder / "local.json"))
-    groups: dict[FileGroup, tuple[Path, ...]] = {
-        "train annotations": cell.train.sources,
-        "train images": cell.train.files,
+    groups: dict[FileGroup, Sequence[str]] = {
+        "train annotations": texts_of(cell.train.sources),
+        "train images": texts_of(cell.train.files),
         **_measured(cell),
     }
-    files = paths_below(Path(local.root), groups)
+    files = names_below(Path(local.root), groups)
     identity = Identity(FileHashes(Path(local.cache) / "hashes.json" if local.cache else None))
     inputs, listing = identity.take(cell.config, local, files)
     read = [p for named in files.values() for p in named.values()]
-    read += [Path(local.weights)] if local.weights else []
-    read += [p for module in own_parts(cell.config).values() for p in sources_of(module).values()]
-    return inputs, listing, read
+    read += [local.weights] if local.weights else []
+    read += [str(p) for module in own_parts(cell.config).values() for p in sources_of(module).values()]
+    return inputs, listing, read, identity.hashes.latest
 
 
-def _measured(cell: Cell) -> dict[FileGroup, tuple[Path, ...]]:
+def _measured(cell: Cell) -> dict[FileGroup, Sequence[str]]:
     """The files of the split that the cell is measured on, by what that split is."""
-    annotations, images = cell.test.sources, cell.test.files
+    annotations, images = texts_of(cell.test.sources), texts_of(cell.test.files)
     if cell.config.evaluation.split == "val":
         return {"val annotations": annotations, "val images": images}
     return {"test annotations": annotations, "test images": images}

@@ -44,7 +44,7 @@ def probe_set(data: DetectionData, spec: DataSpec, count: int, pictures: Sequenc
 
     Named objects are shown; where none is, a crowded, a slender, a small and a large one of the probe images.
     """
-    usable = [i for i, record in enumerate(data.images) if len(record.labels)]
+    usable = np.flatnonzero(data.counts()).tolist()
     count = min(count, len(usable))
     chosen = [usable[int(i)] for i in np.linspace(0, len(usable) - 1, count)] if count else []
     named = [(place, p) for p in pictures if (place := find_image(data, p.image)) is not None]

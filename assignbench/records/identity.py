@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from assignbench.config.inputs import FileGroup, FileSet, Inputs, Listing, file_
 from assignbench.config.sources import own_parts, sources_of
 from assignbench.errors import InputError
 from assignbench.records.files import read_json, write_json, write_table
-from assignbench.records.hashes import FileHashes
+from assignbench.records.hashes import FileHashes, Place
 from assignbench.records.manifest import MANIFEST
 from assignbench.records.schema import INPUT_FILES
 from assignbench.records.store import CellRecord
@@ -33,8 +33,12 @@ class Comparison:
 
 def write_inputs(folder: Path, inputs: Inputs, listing: Listing) -> None:
     """inputs.json and the table of its files, which is written first."""
-    rows = [(group, name, digest) for group, files in listing.items() for name, digest in files.items()]
-    write_table(folder / TABLE, pd.DataFrame(rows, columns=["group", "file", "sha256"]), INPUT_FILES)
+    columns = {
+        "group": [group for group, files in listing.items() for _ in files],
+        "file": [name for files in listing.values() for name in files],
+        "sha256": [digest for files in listing.values() for digest in files.values()],
+    }
+    write_table(folder / TABLE, pd.DataFrame(columns), INPUT_FILES)
     write_json(folder / FILE, inputs.model_dump(mode="json"))
 
 
@@ -72,16 +76,15 @@ def is_computed(record: CellRecord) -> bool:
     return record.state == "done" or any((record.folder / "checkpoint").glob("*"))
 
 
-def paths_below(root: Path, groups: Mapping[FileGroup, Iterable[Path]]) -> dict[FileGroup, dict[str, Path]]:
-    """Files of the data set by their names below its root."""
+def names_below(root: Path, groups: Mapping[FileGroup, Sequence[str]]) -> dict[FileGroup, dict[str, str]]:
+    """Files of the data set, as pathlib writes them, by their names below its root."""
     start = root.as_posix().rstrip("/") + "/"
     return {group: {_below(p, root, start): p for p in paths} for group, paths in groups.items()}
 
 
-def _below(path: Path, root: Path, start: str) -> str:
-    """A path below the root, whose own ends as `start`; a tenth of the time of `relative_to`, of 100,000 paths."""
-    text = path.as_posix()
-    return text.removeprefix(start) if text.startswith(start) else path.relative_to(root).as_posix()
+def _below(path: str, root: Path, start: str) -> str:
+    """A path below the root, whose own ends as `start`."""
+    return path.removeprefix(start) if path.startswith(start) else Path(path).relative_to(root).as_posix()
 
 
 class Identity:
@@ -92,10 +95,13 @@ class Identity:
         self._seen: dict[tuple[str, FileGroup, str], tuple[FileSet, Mapping[str, str], Mapping[str, str]]] = {}
 
     def take(
-        self, config: CellConfig, paths: LocalPaths, files: Mapping[FileGroup, Mapping[str, Path]]
+        self, config: CellConfig, paths: LocalPaths, files: Mapping[FileGroup, Mapping[str, str]]
     ) -> tuple[Inputs, Listing]:
         """The inputs of a cell that is about to be trained on `files` (paths by their names below the root)."""
-        listing = {group: self._hashed(named) for group, named in files.items() if named}
+        hashes = self.hashes.of_all([path for named in files.values() for path in named.values()], self.tell)
+        listing = {
+            group: {name: hashes[path] for name, path in named.items()} for group, named in files.items() if named
+        }
         named = config.detector.weights
         weights = {named: self.hashes.of(Path(paths.weights))} if named else {}
         sources = {part: self._hashed(sources_of(module)) for part, module in own_parts(config).items()}
@@ -147,11 +153,11 @@ class Identity:
         key = (str(root), group, recorded.files[group].sha256)
         if key not in self._seen:
             before = read_listing(record.folder, recorded)[group]
-            after = self._hashed({name: root / name for name in before if _is_below(name)})
+            after = self._hashed({name: str(root / name) for name in before if _is_below(name)})
             self._seen[key] = (file_sets({group: after})[group], before, after)
         return self._seen[key]
 
-    def _hashed(self, files: Mapping[str, Path]) -> dict[str, str]:
+    def _hashed(self, files: Mapping[str, Place]) -> dict[str, str]:
         hashes = self.hashes.of_all(files.values(), self.tell)
         return {name: hashes[path] for name, path in files.items()}
 

@@ -1,11 +1,15 @@
 """Image files of every kind: their pixels come out right, or the file is refused with the reason."""
 
+import io
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 from PIL import Image
 
-from assignbench.data.images import Pictures, image_problem, read_pixels
+from assignbench.data import images
+from assignbench.data.images import Pictures, image_problem, read_pixels, surely_sound
 from assignbench.errors import InputError
 
 SIZE = (24, 16)
@@ -147,3 +151,63 @@ def test_a_flipped_byte_of_a_png_is_found(tmp_path) -> None:
     for place in range(8, len(whole) - 4, 7):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
         assert image_problem(path, SIZE) is not None, place
+
+
+def jpegs() -> dict[str, bytes]:
+    """JPEGs of many makes, by name."""
+    grey, colour = Image.fromarray(GREY.astype(np.uint8)), Image.fromarray(scene())
+    exif = Image.Exif()
+    exif[274] = 6
+    icc = b"\0" * 40
+    makes = {
+        "plain": (colour, {}),
+        "grey": (grey, {}),
+        "cmyk": (colour.convert("CMYK"), {}),
+        "progressive": (colour, {"progressive": True}),
+        "restarts": (colour, {"restart_marker_blocks": 1}),
+        "comment": (colour, {"comment": b"\xff\xd9 made up"}),
+        "profile": (colour, {"icc_profile": icc}),
+        "two profiles": (colour, {"icc_profile": icc * 2000}),
+        "turned": (colour, {"exif": exif}),
+        "exif": (colour, {"exif": Image.Exif()}),
+        "coarse": (colour, {"quality": 3, "subsampling": 0}),
+        "tables": (colour, {"qtables": [[300] * 64, [1] * 64]}),
+        "several": (colour, {"format": "MPO", "save_all": True, "append_images": [colour]}),
+        "extra": (colour, {"extra": b"\xff\xed\x00\x10Photoshop 3.0\0"}),
+        "adobe": (colour, {"extra": b"\xff\xee\x00\x0eAdobe\0d\0\0\0\0\1"}),
+    }
+    found = {}
+    for name, (image, how) in makes.items():
+        stream = io.BytesIO()
+        image.save(stream, **{"format": "JPEG", **how})
+        found[name] = stream.getvalue()
+    return found
+
+
+@pytest.mark.parametrize("name", jpegs())
+def test_what_is_seen_at_once_is_what_pillow_finds(tmp_path, name) -> None:
+    path, whole, rng = tmp_path / "a.jpg", jpegs()[name], np.random.default_rng(7)
+    path.write_bytes(whole)
+    plain = name not in ("cmyk", "two profiles", "turned", "exif", "tables", "several", "extra")
+    assert surely_sound(str(path), SIZE) == plain and image_problem(path, SIZE) is None
+    assert not surely_sound(str(path), (24, 17))
+    scan = whole.index(b"\xff\xda")
+    seen = 0
+    for number in range(600):
+        raw = bytearray(whole)
+        for place in rng.integers(0, scan + 14, rng.choice([1, 1, 2, 6])).tolist():
+            raw[place] = int(rng.choice([0, 1, 2, 8, 0xC0, 0xC2, 0xDB, 0xE1, 0xFF, *rng.integers(0, 256, 9)]))
+        if not number % 3:
+            at = int(rng.integers(0, len(raw)))
+            raw[at : at + int(rng.integers(0, 40))] = rng.bytes(int(rng.integers(0, 3)))
+        path.write_bytes(raw)
+        if surely_sound(str(path), SIZE):
+            seen += 1
+            assert images._opened_problem(path, SIZE) is None, (number, bytes(raw[:scan]))
+    assert seen > 50 or not plain
+
+
+def test_nothing_is_seen_at_once_of_what_is_no_file(tmp_path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("pipe", "missing", "", "x" * 300, "nul\0l"):
+        assert not surely_sound(f"{tmp_path}/{name}", SIZE)

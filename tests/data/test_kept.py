@@ -4,6 +4,7 @@ import json
 import os
 import random
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 
 import assignbench.data.instances as instances
 from assignbench.data import kept
+from assignbench.data.base import texts_of
 from assignbench.data.instances import read_instances
 from assignbench.data.kinds.coco import read_coco
 from assignbench.errors import InputError
@@ -219,3 +221,22 @@ def test_broken_or_foreign_facts_are_made_again(tmp_path, content) -> None:
     place.write_text(content)
     assert kept.kept_facts(tmp_path, kept.FEW, "a", lambda: FACTS) == FACTS
     assert kept.kept_facts(tmp_path, kept.FEW, "a", lambda: {}) == FACTS
+
+
+@pytest.mark.parametrize(
+    "name", ["a.png", "./a.png", "b//a.png", ".a.png", "b/./a.png", "a.png/", "..a.png", "b/a ü.png"]
+)
+def test_files_are_the_paths_that_pathlib_makes(coco_folder, name) -> None:
+    content = json.loads((coco_folder / "instances.json").read_text())
+    content["images"][1]["file_name"] = name
+    (coco_folder / "instances.json").write_text(json.dumps(content))
+    data = read_coco(coco_folder, "instances.json", "images", name="mine", on_bad="skip")
+    expected = [coco_folder / "images" / n for n in ("0.png", name, "2.png")]
+    assert list(data.files) == expected and texts_of(data.files) == texts_of(expected) == [str(p) for p in expected]
+    assert data.files[-1] == expected[-1] and list(data.files[1:]) == expected[1:]
+
+
+def test_objects_are_counted_without_records(coco_folder) -> None:
+    data = read_coco(coco_folder, "instances.json", "images", name="mine")
+    assert data.counts().tolist() == [len(r.labels) for r in data.images]
+    assert replace(data, images=data.images[:]).counts().tolist() == data.counts().tolist()
