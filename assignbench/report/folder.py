@@ -69,8 +69,8 @@ def replaced(folder: Path) -> Iterator[Path]:
     beside.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(folder)
     new = beside / f".{folder.name}.{os.getpid()}-{time.time_ns()}"
-    new.mkdir()
     try:
+        new.mkdir()  # in here: a signal's exception comes right after the call, where the machine is busy
         yield new
         if mounted or (folder.is_dir() and {p.name for p in folder.iterdir()} - set(PARTS)):
             for part in PARTS:

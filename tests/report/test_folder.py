@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,6 +49,22 @@ def test_an_error_leaves_the_old_report(tmp_path) -> None:
     with pytest.raises(KeyError), replaced(tmp_path / "report") as new:
         write(new, "half")
         raise KeyError
+    assert files(tmp_path) == before and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_signal_right_after_the_new_folder_was_made_leaves_the_old_report_alone(tmp_path, monkeypatch) -> None:
+    """Python calls a signal's handler when the call has returned, before the next line."""
+    write(tmp_path / "report", "old")
+    before, made = files(tmp_path), Path.mkdir
+
+    def interrupted(path: Path, *given: Any, **named: Any) -> None:
+        made(path, *given, **named)
+        if path.name.startswith(".report."):
+            raise SystemExit(1)
+
+    monkeypatch.setattr(Path, "mkdir", interrupted)
+    with pytest.raises(SystemExit), replaced(tmp_path / "report"):
+        pass
     assert files(tmp_path) == before and len(list(tmp_path.iterdir())) == 1
 
 
