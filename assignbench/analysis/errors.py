@@ -14,7 +14,7 @@ from assignbench.analysis.intervals import over_seeds
 from assignbench.analysis.result import SEEDS, Result
 from assignbench.measure.coco import COCO_LIMITS
 from assignbench.measure.matching import Matches, Overlaps, match, overlapping, overlaps_of
-from assignbench.measure.ordering import descending, stable_order
+from assignbench.measure.ordering import changes, descending, stable_order
 from assignbench.measure.precision import RECALLS
 
 KINDS = ("classification", "localization", "both", "duplicate", "background", "missed")
@@ -162,7 +162,7 @@ def _best_scored(aim: Ints, own: Overlaps) -> Ints:
     """Keeps only the best-scored detection for each object aimed at (the first of equals)."""
     rows = np.flatnonzero(aim >= 0)
     order = rows[np.lexsort((rows, -own.score[rows], aim[rows]))]
-    fresh = np.r_[True, aim[order][1:] != aim[order][:-1]] if len(order) else np.zeros(0, np.bool_)
+    fresh = changes(aim[order])
     kept = np.full(len(aim), -1)
     kept[order[fresh]] = aim[order[fresh]]
     return kept

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from assignbench.measure.ordering import Ints, descending, stable_order
+from assignbench.measure.ordering import Ints, changes, descending, places_within, stable_order
 
 Floats = npt.NDArray[np.float64]
 IOU_DIGITS = 6  # IoUs are rounded first, or mirrored boxes would break ties at random
@@ -38,12 +38,10 @@ def mean_ranks(group: Ints, values: Floats) -> Floats:
     """The rank [N] of every value within its group, from 1 on; equal ones share their mean, NaN has none."""
     order = stable_order(group, descending(-values))
     group, values = group[order], values[order]
-    fresh = np.r_[True, group[1:] != group[:-1]][: len(order)]
-    begin = np.flatnonzero(fresh | np.r_[True, values[1:] != values[:-1]][: len(order)])
+    begin = np.flatnonzero(changes(group) | changes(values))
     count = np.diff(np.r_[begin, len(order)])
-    first = np.maximum.accumulate(np.where(fresh, np.arange(len(order)), 0))[begin]
     ranks = np.empty(len(order))
-    ranks[order] = np.repeat(begin - first + (count + 1) / 2, count)
+    ranks[order] = np.repeat(places_within(group)[begin] + (count + 1) / 2, count)
     ranks[order[np.isnan(values)]] = np.nan
     return ranks
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from assignbench.measure.ordering import descending, portions, ranges, stable_order
+from assignbench.measure.ordering import changes, descending, places_within, portions, ranges, stable_order
 
 COCO_THRESHOLDS: tuple[float, ...] = tuple(np.linspace(0.5, 0.95, 10).tolist())
 BOX = ["x1", "y1", "x2", "y2"]
@@ -55,7 +55,7 @@ class Overlaps:
 
     def paired(self) -> Overlaps:
         """With the detections alone that overlap an object: no others find one."""
-        fresh = np.r_[True, self.pair_detection[1:] != self.pair_detection[:-1]][: len(self.pair_detection)]
+        fresh = changes(self.pair_detection)
         who = self.pair_detection[fresh]
         own = {name: getattr(self, name)[who] for name in ("row", "label", "image", "rank", "score", "area")}
         return replace(self, **own, pair_detection=np.cumsum(fresh) - 1)
@@ -176,11 +176,8 @@ def _iou(found: Floats, truth: Floats, crowd: Bools) -> Floats:
 def _places(key: Ints) -> Ints:
     """The place of every entry among those of its key."""
     order = stable_order(key)
-    ordered = key[order]
-    fresh = np.r_[True, ordered[1:] != ordered[:-1]] if len(key) else np.zeros(0, np.bool_)
-    start = np.maximum.accumulate(np.where(fresh, np.arange(len(key)), 0))
     places = np.empty_like(order)
-    places[order] = np.arange(len(key)) - start
+    places[order] = places_within(key[order])
     return places
 
 
@@ -250,7 +247,7 @@ def _greedy(o: Overlaps, ignored: Bools, thresholds: Floats, limit: int) -> Ints
     detection, target, iou = o.pair_detection[usable], o.pair_object[usable], o.pair_iou[usable]
     if not len(detection):
         return found
-    fresh = np.r_[True, detection[1:] != detection[:-1]]
+    fresh = changes(detection)
     who = detection[fresh]
     start = np.flatnonzero(fresh)
     count = np.diff(np.r_[start, len(detection)])

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from assignbench.config.method import Nms, NmsKind, Voting
 from assignbench.measure.boxes import pairwise_iou
-from assignbench.measure.ordering import descending, stable_order
-from assignbench.measure.suppression import clusters, decayed, places_within
+from assignbench.measure.ordering import descending, places_within, stable_order
+from assignbench.measure.suppression import clusters, decayed
 
 AnyFloats = npt.NDArray[np.floating[Any]]
 Floats = npt.NDArray[np.float64]

@@ -72,6 +72,17 @@ def _digits(keys: Sequence[npt.NDArray[np.integer[Any]]], size: int) -> Iterator
         yield digit
 
 
+def changes(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Whether an entry differs from the one before it; the first one does."""
+    return np.asarray(np.r_[True, values[1:] != values[:-1]][: len(values)])
+
+
+def places_within(sorted_keys: npt.NDArray[Any]) -> Ints:
+    """The place [N] of every entry among the equal ones around it."""
+    at = np.arange(len(sorted_keys))
+    return at - np.maximum.accumulate(np.where(changes(sorted_keys), at, 0))
+
+
 def ranges(starts: Ints, counts: Ints) -> Ints:
     """The whole numbers from each start on, so many of each."""
     edge = np.cumsum(counts) - counts

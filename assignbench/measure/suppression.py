@@ -13,19 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from assignbench.measure.boxes import AnyFloats, Floats, areas, iou_of_pairs
-from assignbench.measure.ordering import descending, portions, ranges, stable_order
+from assignbench.measure.ordering import changes, descending, places_within, portions, ranges, stable_order
 
 Ints = npt.NDArray[np.int64]
 AnyInts = npt.NDArray[np.integer[Any]]
 Bools = npt.NDArray[np.bool_]
 BLOCK = 256  # boxes of an image that are settled together
 IMAGES_AT_ONCE = 256  # whose boxes are: bounds the memory where all boxes overlap
-
-
-def places_within(sorted_keys: npt.NDArray[Any]) -> Ints:
-    """The place [N] of every entry among the equal ones around it."""
-    at = np.arange(len(sorted_keys))
-    return at - np.maximum.accumulate(np.where(_changes(sorted_keys), at, 0))
 
 
 def clusters(
@@ -142,10 +136,10 @@ def decayed(
     """
     order = np.lexsort((labels, images))
     corners, score = boxes.astype(np.float64)[order], scores.astype(np.float64)[order]
-    size, group = areas(corners), np.cumsum(_changes(images[order]) | _changes(labels[order]))
+    size, group = areas(corners), np.cumsum(changes(images[order]) | changes(labels[order]))
     chosen, final = [order[:0]], [score[:0]]
     while len(order) and len(chosen) <= limit:
-        starts = np.flatnonzero(_changes(group))
+        starts = np.flatnonzero(changes(group))
         count = np.diff(np.r_[starts, len(group)])
         best = np.maximum.reduceat(score, starts)
         at = np.where(score == np.repeat(best, count), np.arange(len(score)), len(score))
@@ -158,8 +152,3 @@ def decayed(
         stay[pick] = False
         order, corners, score, size, group = order[stay], corners[stay], score[stay], size[stay], group[stay]
     return np.concatenate(chosen), np.concatenate(final)
-
-
-def _changes(values: npt.NDArray[Any]) -> Bools:
-    """Whether an entry differs from the one before it; the first one does."""
-    return np.asarray(np.r_[True, values[1:] != values[:-1]][: len(values)])

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from assignbench.measure.matching import COCO_THRESHOLDS, Matches, Overlaps, overlaps_of
+from assignbench.measure.ordering import changes
 from assignbench.measure.precision import average_precision, mean_over_classes
 
 VOC_THRESHOLDS: tuple[float, ...] = tuple(np.arange(0.5, 1.0, 0.05).round(2).tolist())
@@ -20,8 +21,7 @@ def match_voc(overlaps: Overlaps, *, thresholds: tuple[float, ...] = COCO_THRESH
     best = np.full(len(o.label), -1)
     value = np.zeros(len(o.label))
     if len(o.pair_detection):
-        fresh = np.r_[True, o.pair_detection[1:] != o.pair_detection[:-1]]
-        start = np.flatnonzero(fresh)
+        start = np.flatnonzero(changes(o.pair_detection))
         top = np.maximum.reduceat(o.pair_iou, start)
         size = np.diff(np.r_[start, len(o.pair_iou)])
         spread = np.repeat(top, size)
