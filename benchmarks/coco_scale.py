@@ -154,9 +154,11 @@ class OneStep(Wish):
 
 def step_child(folder: Path, begun: float) -> None:
     """A cell up to its first step, in a process that was started at `begun` (time.time()); prints as `child`."""
+    gc.disable()  # here and below as a cell's process does
     from assignbench.engine.run import run_cells  # brings torch, whose memory no reading is to have
     from assignbench.methods import resolve
 
+    gc.enable()
     cell, wish = folder / "cell", OneStep(begun)
     shutil.rmtree(cell, ignore_errors=True)
     pairs = {"train": [[NAME, "train"]], "test": [["instances_val.json", "val"]]}
@@ -171,7 +173,7 @@ def step_child(folder: Path, begun: float) -> None:
     )
     write_config(cell, config)
     write_json(cell / "local.json", LocalPaths(root=str(folder), cache=str(folder / "cache")).model_dump(mode="json"))
-    gc.freeze()  # as a cell's process does
+    gc.freeze()
     atexit.register(gc.unfreeze)
     if run_cells([cell], "cpu", wish) != ["pending"] or wish.spent is None:
         raise SystemExit(json.dumps(CellRecord(cell).status))
