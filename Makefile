@@ -15,7 +15,7 @@ test: $(READY)
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
 faults: $(READY)
-	$(BIN)/python -m pytest -n auto --dist worksteal -m slow
+	$(BIN)/python -m pytest -n auto --dist worksteal -m slow $$(grep -rl "mark\.slow" --include="test_*.py" tests)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,7 @@ NO_TORCH = (
 )
 
 
+@cache  # here and below: no file changes while tests run
 def modules(package: Path) -> dict[str, Path]:
     """Every file of a package by its dotted name inside of it; a folder's own file is `folder.__init__`."""
     return {".".join(p.relative_to(package).with_suffix("").parts): p for p in sorted(package.rglob("*.py"))}
@@ -129,6 +131,7 @@ def statements(tree: ast.AST, running: bool, functions: bool) -> Iterator[ast.AS
         yield from statements(node, running, functions)
 
 
+@cache
 def imports(package: Path, path: Path, *, running: bool = False, functions: bool = True) -> set[str]:
     """What a file imports: files of the package by their dotted name, others as `!name`.
 

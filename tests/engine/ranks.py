@@ -1,11 +1,8 @@
-"""Several processes of a test, joined by gloo. They are not forked: whoever has run autograd on several threads before,
-as the process of other tests may have, cannot do so in a fork.
-"""
+"""Several processes of a test, joined by gloo."""
 
 from __future__ import annotations
 
 import io
-import multiprocessing
 import traceback
 from collections.abc import Callable
 from datetime import timedelta
@@ -17,16 +14,16 @@ import torch
 import torch.distributed as dist
 
 from assignbench.engine.distributed import World
+from tests.forked import CONTEXT
 
 
 def together(size: int, folder: Path, work: Callable[..., Any], *arguments: Any) -> list[Any]:
     """What `work(world, *arguments)` returns in each of `size` processes, by rank: tensors, numbers, lists, dicts."""
     folder.mkdir()
-    context = multiprocessing.get_context("spawn")
     ends = []
     for rank in range(size):
-        here, there = context.Pipe(duplex=False)
-        context.Process(target=_one, args=(folder, rank, size, there, work, arguments)).start()
+        here, there = CONTEXT.Pipe(duplex=False)
+        CONTEXT.Process(target=_one, args=(folder, rank, size, there, work, arguments)).start()
         there.close()  # so that a process that is gone leaves nobody waiting
         ends.append(here)
     found = [torch.load(io.BytesIO(end.recv_bytes()), weights_only=True) for end in ends]

@@ -1,12 +1,12 @@
 """Cells: paired by construction, bit-identical when repeated, unchanged by a kill, and never silently lost."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from assignbench.engine.stopping import Wish
 from assignbench.methods import PRESETS
 from assignbench.records import CellRecord, read_json, write_config, write_json
 from tests.engine.cells import place, tiny
+from tests.faults.victims import done, ended, start, train
 
 TABLES = ("detections", "objects", "candidates", "pre_nms", "assignments", "images")
 TIMED = ("assign_ms", "assign_cpu_ms", "criterion_ms", "criterion_cpu_ms")
@@ -127,22 +128,22 @@ def test_sigkill_at_random_steps_changes_no_number(tmp_path, changes) -> None:
     run_cell(whole, "cpu")
     steps = sorted(np.random.default_rng(0).choice(np.arange(3, 55), 5, replace=False))
     for workers, step in enumerate(steps, start=1):
-        with subprocess.Popen([*COMMAND, str(killed), "cpu", str(os.getpid())]) as process:
-            _await_step(killed, int(step), process)
-            process.send_signal(signal.SIGKILL)
+        process = start(train, killed)
+        _await_step(killed, int(step), process)
+        process.kill()
+        assert ended(process) == -signal.SIGKILL
         assert CellRecord(killed).state == "running", "the cell ended before it was killed"
         schedule = cell.schedule.model_copy(update={"loader_workers": workers % 3})
         write_config(killed, cell.model_copy(update={"schedule": schedule}))
-    ended = subprocess.run([*COMMAND, str(killed), "cpu", str(os.getpid())], check=False)
-    assert ended.returncode == 0 and CellRecord(killed).state == "done"
+    assert done(train, killed) == 0 and CellRecord(killed).state == "done"
     same_records(whole, killed)
 
 
-def _await_step(folder: Path, step: int, process: subprocess.Popen[bytes]) -> None:
+def _await_step(folder: Path, step: int, process: BaseProcess) -> None:
     """Waits until the metrics of a step are on disk, which happens at every second step."""
     deadline = time.time() + 120
     path = folder / "metrics.jsonl"
-    while time.time() < deadline and process.poll() is None:
+    while time.time() < deadline and process.is_alive():
         lines = path.read_text().splitlines() if path.is_file() else []
         if lines and lines[-1].endswith("}") and json.loads(lines[-1])["step"] >= step:
             return

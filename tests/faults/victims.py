@@ -9,7 +9,6 @@ import codecs
 import contextlib
 import hashlib
 import io
-import multiprocessing
 import os
 import resource
 import signal
@@ -26,9 +25,8 @@ from assignbench.engine import run as engine
 from assignbench.launch import base
 from assignbench.launch.base import Job
 from assignbench.report import build_report, page
+from tests.forked import CONTEXT
 
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload([__name__])
 MINUTES = 4
 
 

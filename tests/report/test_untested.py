@@ -11,6 +11,8 @@ from assignbench.records import read_json, write_json
 from assignbench.report import build_report
 from tests.report.written import METHODS, write_study
 
+pytestmark = pytest.mark.usefixtures("figures_of_pages")
+
 CLAIMS = {
     "mutual_guidance > iou on AP": "",
     "gone > iou on AP": "gone has no cell",
