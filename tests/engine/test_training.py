@@ -141,7 +141,7 @@ def test_sigkill_at_random_steps_changes_no_number(tmp_path, changes) -> None:
 
 def _await_step(folder: Path, step: int, process: BaseProcess) -> None:
     """Waits until the metrics of a step are on disk, which happens at every second step."""
-    deadline = time.time() + 120
+    deadline = time.time() + 600
     path = folder / "metrics.jsonl"
     while time.time() < deadline and process.is_alive():
         lines = path.read_text().splitlines() if path.is_file() else []

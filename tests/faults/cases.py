@@ -69,7 +69,7 @@ def same(whole: Path, other: Path) -> None:
     assert [one.summary[k] for k in NUMBERS] == [two.summary[k] for k in NUMBERS]
 
 
-def await_that(condition: Callable[[], bool], seconds: float = 120.0) -> None:
+def await_that(condition: Callable[[], bool], seconds: float = 600.0) -> None:
     """Waits until something is so."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -27,7 +27,7 @@ from assignbench.launch.base import Job
 from assignbench.report import build_report, page
 from tests.forked import CONTEXT
 
-MINUTES = 4
+MINUTES = 10
 
 
 def start(victim: Callable[..., int], *arguments: Any, **options: Any) -> BaseProcess:

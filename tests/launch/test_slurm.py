@@ -100,10 +100,10 @@ def steps() -> list[int]:
 @pytest.mark.parametrize(("cohort", "starts"), [("auto", [1, 2]), ("2", [2])], ids=["cells", "a cohort"])
 def test_preempted_cells_go_on_and_end_as_on_this_machine(slurm, study, tmp_path, capsys, cohort, starts) -> None:
     run = begin(study, tmp_path / "told.txt", cohort)
-    await_that(lambda: any(step >= 3 for step in steps()), 300)
+    await_that(lambda: any(step >= 3 for step in steps()))
     urgent = ["sbatch", "--partition=high", f"--output={tmp_path}/high.txt", "--wrap=sleep 4"]
     assert b"Submitted" in subprocess.run(urgent, capture_output=True, check=True).stdout
-    await_that(lambda: any("stopped; resumes at step" in CellRecord(c).reason for c in cells()), 300)
+    await_that(lambda: any("stopped; resumes at step" in CellRecord(c).reason for c in cells()))
     capsys.readouterr()
     assert main(["status", str(study), "--out", "runs"]) == 0
     assert "Slurm job" in capsys.readouterr().out
@@ -121,7 +121,7 @@ def test_preempted_cells_go_on_and_end_as_on_this_machine(slurm, study, tmp_path
 @pytest.mark.slow
 def test_an_interrupted_run_leaves_its_jobs_and_the_next_one_follows_them(slurm, study, tmp_path, capsys) -> None:
     run = begin(study, tmp_path / "told.txt")
-    await_that(lambda: any(step >= 3 for step in steps()), 300)
+    await_that(lambda: any(step >= 3 for step in steps()))
     run.send_signal(signal.SIGINT)
     assert run.wait(60) == 130
     numbers = [job_of(c) for c in cells()]
