@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,6 @@ from assignbench.records.files import digest_of
 
 def environment(cell: Cell) -> dict[str, Any]:
     """Versions, device, data fingerprints, classes, priors: what environment.json holds."""
-    import torchvision
-
     hw, detector = nominal_hw(cell.config.data.size), cell.learner.detector
     device = cell.learner.device
     priors = detector.priors(hw, device)
@@ -35,7 +34,7 @@ def environment(cell: Cell) -> dict[str, Any]:
         "processes": local.processes,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
+        "torchvision": version("torchvision"),  # to import it takes a second
         "data": _data_of(cell, Path(local.cache) if local.cache else None),
         "classes": list(cell.train.classes),
         "parameters": sum(p.numel() for p in detector.parameters()),

@@ -17,7 +17,6 @@ from assignbench.detectors import Detector
 from assignbench.engine.averaging import average_of
 from assignbench.engine.distributed import ALONE, World
 from assignbench.engine.meter import Meter
-from assignbench.engine.norms import share_norms
 from assignbench.engine.optim import build_optimiser, clipped, set_rate
 from assignbench.engine.outcome import Outcome, Part, Update
 from assignbench.engine.stopwatch import Stopwatch
@@ -66,6 +65,8 @@ class Learner:
         """From now on this is one of the learners that have the same weights and learn from shares of each batch."""
         self.world = world
         if world.size > 1:
+            from assignbench.engine.norms import share_norms  # brings torch's compiler, which takes a second
+
             self.detector.train()
             share_norms(self.model, world)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from assignbench.config.recipe import Schedule
 
 Groups = list[dict[str, Any]]
+Kind = TypeVar("Kind", bound=torch.optim.Optimizer)
 
 
 def parameter_groups(named: Iterable[tuple[str, nn.Parameter]], schedule: Schedule) -> Groups:
@@ -34,14 +36,28 @@ def parameter_groups(named: Iterable[tuple[str, nn.Parameter]], schedule: Schedu
     return lists
 
 
+def _plain(kind: type[Kind]) -> type[Kind]:
+    """An optimiser without what its methods are wrapped in for torch's compiler.
+
+    With it the first step of a process would load the compiler, for a second. Nothing here compiles an optimiser.
+    """
+    names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    methods: dict[str, Any] = {name: inspect.unwrap(getattr(kind, name)) for name in names}
+    methods["step"] = torch.no_grad()(inspect.unwrap(kind.step))
+    return cast(type[Kind], type(kind.__name__, (kind,), methods))
+
+
+SGD, AdamW = _plain(torch.optim.SGD), _plain(torch.optim.AdamW)
+
+
 def _sgd(groups: Groups, schedule: Schedule) -> torch.optim.Optimizer:
     # On a CPU the plain one: the fused one rounds otherwise, and trainings there are the same in all versions.
     on_gpu = any(p.is_cuda for group in groups for p in group["params"])
-    return torch.optim.SGD(groups, lr=schedule.lr, momentum=schedule.momentum, fused=on_gpu)
+    return SGD(groups, lr=schedule.lr, momentum=schedule.momentum, fused=on_gpu)
 
 
 def _adamw(groups: Groups, schedule: Schedule) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(groups, lr=schedule.lr, fused=True)
+    return AdamW(groups, lr=schedule.lr, fused=True)
 
 
 OPTIMISERS = {"adamw": _adamw, "sgd": _sgd}

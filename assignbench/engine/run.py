@@ -111,7 +111,9 @@ def settle(schedule: Schedule, device: str) -> None:
     if on_gpu:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else its sums depend on which stream is free
         torch.backends.cudnn.benchmark = False
-    torch.use_deterministic_algorithms(on_gpu or schedule.deterministic, warn_only=not schedule.deterministic)
+    deterministic = on_gpu or schedule.deterministic
+    if deterministic or torch.are_deterministic_algorithms_enabled():  # saying so loads torch's compiler, for a second
+        torch.use_deterministic_algorithms(deterministic, warn_only=not schedule.deterministic)
 
 
 def evaluate(cell: Cell, seconds: float, cohort: int) -> None:
