@@ -6,15 +6,18 @@ The rules are those of pycocotools: greedy by score, crowd regions, ignored obje
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from assignbench.measure.compiled import compiled
 from assignbench.measure.ordering import changes, descending, places_within, portions, ranges, stable_order
 
 COCO_THRESHOLDS: tuple[float, ...] = tuple(np.linspace(0.5, 0.95, 10).tolist())
 BOX = ["x1", "y1", "x2", "y2"]
+SECONDS_PER_BOX, SECONDS_PER_PAIR = 1.7e-7, 4e-8  # that NumPy takes: to find the pairs, to match at a threshold
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -72,9 +75,8 @@ def overlaps_of(
     object_image = np.searchsorted(ids, objects.image_id.to_numpy(np.int64))
     object_label = objects.label.to_numpy(np.int64)
     crowd = objects.crowd.to_numpy(np.bool_)
-    found, key = _xywh(detections), place * classes + label
-    object_key = object_image * classes + object_label
-    row, target, iou = _pairs(found, key, known, _xywh(objects), object_key, crowd, least)
+    found = _xywh(detections)
+    row, target, iou = _pairs(found, place, label, known, _xywh(objects), object_image, object_label, crowd, least)
     position = np.zeros(len(detections), np.int64)
     position[order] = np.arange(len(order))
     detection = position[row]
@@ -85,7 +87,7 @@ def overlaps_of(
         row=order,
         label=label[order],
         image=place[order],
-        rank=_places(key[order]),
+        rank=_places((place * classes + label)[order]),
         score=score[order],
         area=area[order],
         object_label=object_label,
@@ -110,7 +112,8 @@ def overlapping(
     ids, place, known = _places_of(images, detections)
     object_image = np.searchsorted(ids, objects.image_id.to_numpy(np.int64))
     crowd = objects.crowd.to_numpy(np.bool_)
-    return _pairs(_xywh(detections), place, known, _xywh(objects), object_image, crowd, least)
+    one, all_one = np.zeros(len(detections), np.int64), np.zeros(len(objects), np.int64)  # label
+    return _pairs(_xywh(detections), place, one, known, _xywh(objects), object_image, all_one, crowd, least)
 
 
 def _places_of(images: pd.DataFrame, detections: pd.DataFrame) -> tuple[Ints, Ints, Bools]:
@@ -121,13 +124,27 @@ def _places_of(images: pd.DataFrame, detections: pd.DataFrame) -> tuple[Ints, In
 
 
 def _pairs(
-    found: Floats, key: Ints, known: Bools, truth: Floats, object_key: Ints, crowd: Bools, least: float
+    found: Floats,
+    image: Ints,
+    label: Ints,
+    known: Bools,
+    truth: Floats,
+    object_image: Ints,
+    object_label: Ints,
+    crowd: Bools,
+    least: float,
 ) -> tuple[Ints, Ints, Floats]:
-    """The pairs of equal keys that overlap by `least` or more, by detection, then object: both rows and the IoU.
+    """The pairs of one image and label that overlap by `least` or more, by detection, then object: both rows and the
+    IoU.
 
     Boxes are x, y, width, height. They are taken in the order of their tables: where those of an image lie together,
     as in records, what is looked up together lies together too.
     """
+    loops = compiled(len(found) * SECONDS_PER_BOX)
+    if loops is not None:
+        return _pairs_compiled(loops, found, image, label, known, truth, object_image, object_label, crowd, least)
+    classes = max(label.max(initial=0), object_label.max(initial=0)) + 1
+    key, object_key = image * classes + label, object_image * classes + object_label
     by_key = stable_order(object_key)
     ordered = object_key[by_key]
     start = np.searchsorted(ordered, key)
@@ -149,6 +166,30 @@ def _pairs(
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
     firsts, seconds, ious = zip(*kept, strict=True)
     return np.concatenate(firsts), np.concatenate(seconds), np.concatenate(ious)
+
+
+def _pairs_compiled(
+    loops: ModuleType,
+    found: Floats,
+    image: Ints,
+    label: Ints,
+    known: Bools,
+    truth: Floats,
+    object_image: Ints,
+    object_label: Ints,
+    crowd: Bools,
+    least: float,
+) -> tuple[Ints, Ints, Floats]:
+    """The same; if there are more than there was room for, once more."""
+    by_image = stable_order(object_image)
+    starts = np.searchsorted(object_image[by_image], np.arange(image.max(initial=0) + 2))
+    given = (found, image, label, known, truth, by_image, starts, object_label, crowd, _limit(least))
+    room, count = -1, len(found)
+    while count > room:
+        room = count
+        first, second, iou = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room)
+        count = loops.pairs(*given, first, second, iou)
+    return first[:count].copy(), second[:count].copy(), iou[:count].copy()
 
 
 def _limit(least: float) -> float:
@@ -246,6 +287,10 @@ def _greedy(o: Overlaps, ignored: Bools, thresholds: Floats, limit: int) -> Ints
     usable = o.rank[o.pair_detection] < limit
     detection, target, iou = o.pair_detection[usable], o.pair_object[usable], o.pair_iou[usable]
     if not len(detection):
+        return found
+    loops = compiled(len(detection) * len(thresholds) * SECONDS_PER_PAIR)
+    if loops is not None:
+        loops.match(detection, target, iou, ignored, o.crowd, thresholds, found)
         return found
     fresh = changes(detection)
     who = detection[fresh]

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from assignbench.measure.compiled import EPSILON, MANY, Arithmetic, compiled
+from assignbench.measure.compiled import compiled
 from assignbench.measure.matching import Bools, Floats, Ints, Matches
 from assignbench.measure.sums import blocks, running, sums_up_to, weight_of
 
@@ -25,6 +25,36 @@ ELEVEN = np.asarray(np.arange(11) * 0.1, np.float64)
 Interpolation = Literal["coco", "voc07", "area"]
 LEVELS = {"coco": RECALLS, "voc07": ELEVEN, "area": np.ones(1)}
 NOTHING = np.zeros(0)
+EPSILON = float(np.spacing(1.0))  # as pycocotools adds it: nothing right of nothing is no precision
+SECONDS = 8e-9  # that NumPy takes for a right detection in a replicate
+
+
+class Wrong(Protocol):
+    """What is wrong before each right detection [H, R]."""
+
+    def __call__(self, by_image: Floats, image: Ints, counted: Floats) -> Floats:
+        """Of weights [I, R] of the images, the rows [H] of the right detections in them, and what counts up to each."""
+
+
+class Area(Protocol):
+    """AP [R] under the curves of right detections [H], best first."""
+
+    def __call__(
+        self, by_image: Floats, image: Ints, others: Floats, share: Floats, whole: Floats, levels: Floats
+    ) -> Floats:
+        """Of weights [I, R] of the images, and the rows [H] of the detections in them.
+
+        `others` [H, R] is what counts up to each of them; with a `share` [R] (else empty) it is what is wrong, of which
+        so much counts. `whole` [R] is what there is to be found; empty: all of it was. AP is the mean over evenly
+        spaced `levels` of recall, 0 and 1 among them, or the area if there is but one.
+        """
+
+
+class Arithmetic(NamedTuple):
+    """Both, one way or the other."""
+
+    wrong: Wrong
+    area: Area
 
 
 def average_precision(
@@ -60,8 +90,9 @@ def average_precisions(
     weights = np.ones((1, len(o.images))) if weights is None else np.asarray(weights, np.float64)
     result = np.full((len(groups), len(weights), len(matches.thresholds), o.classes), np.nan)
     bounds = np.searchsorted(o.label, np.arange(o.classes + 1))
-    many = len(weights) > 1 and len(weights) * np.count_nonzero(matches.found >= 0) >= MANY
-    arithmetic = (compiled() if many else None) or IN_NUMPY
+    numbers = len(weights) * np.count_nonzero(matches.found >= 0) if len(weights) > 1 else 0
+    loops = compiled(numbers * SECONDS)
+    arithmetic = IN_NUMPY if loops is None else Arithmetic(loops.wrong, loops.area)
     seen = np.atleast_1d(weights.any(axis=0))  # what lies on other images counts nowhere
     counted = matches.counted & seen[o.object_image]
     for rows in blocks(len(weights), int(np.diff(bounds).max(initial=1))):

@@ -13,13 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from assignbench.measure.boxes import AnyFloats, Floats, areas, iou_of_pairs
+from assignbench.measure.compiled import compiled
 from assignbench.measure.ordering import changes, descending, places_within, portions, ranges, stable_order
 
+SECONDS = 3e-7  # that NumPy takes for a box
 Ints = npt.NDArray[np.int64]
 AnyInts = npt.NDArray[np.integer[Any]]
 Bools = npt.NDArray[np.bool_]
-BLOCK = 256  # boxes of an image that are settled together
-IMAGES_AT_ONCE = 256  # whose boxes are: bounds the memory where all boxes overlap
+BLOCK = 64  # boxes of an image that are settled together
+IMAGES_AT_ONCE = 128  # whose boxes are: bounds the memory where all boxes overlap
 
 
 def clusters(
@@ -32,10 +34,17 @@ def clusters(
     not reached before `limit` boxes of their image were kept.
     """
     order = stable_order(images, descending(rank))
-    owner = np.full(len(order), -1)
-    kept = [order[:0]]
-    starts = np.flatnonzero(places_within(images[order]) == 0)
+    starts = np.flatnonzero(changes(images[order]))
     ends = np.r_[starts[1:], len(order)]
+    owner = np.full(len(order), -1)
+    loops = compiled(len(order) * SECONDS)
+    if loops is not None:
+        corners, own = boxes[order].astype(np.float64), labels[order].astype(np.int64)
+        nothing, taken = np.full(own.max(initial=0) + 1, -1), np.full(len(order), -1)
+        loops.suppress(corners, own, areas(corners), starts, ends, iou, limit, nothing, taken)
+        owner[order] = np.where(taken >= 0, order[taken], -1)
+        return order[taken == np.arange(len(order))], owner
+    kept = [order[:0]]
     for first in range(0, len(starts), IMAGES_AT_ONCE):
         some = slice(first, first + IMAGES_AT_ONCE)
         begin, mine = starts[some][0], order[starts[some][0] : ends[some][-1]]
