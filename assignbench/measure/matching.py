@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -75,13 +76,13 @@ def overlaps_of(
     object_image = np.searchsorted(ids, objects.image_id.to_numpy(np.int64))
     object_label = objects.label.to_numpy(np.int64)
     crowd = objects.crowd.to_numpy(np.bool_)
-    found = _xywh(detections)
-    row, target, iou = _pairs(found, place, label, known, _xywh(objects), object_image, object_label, crowd, least)
+    found, truth = _Boxes(_xywh(detections), place, label), _Boxes(_xywh(objects), object_image, object_label)
+    row, target, iou = _pairs(found, truth, known, crowd, least)
     position = np.zeros(len(detections), np.int64)
     position[order] = np.arange(len(order))
     detection = position[row]
     by_detection = stable_order(detection)
-    area = found[:, 2] * found[:, 3]
+    area = found.xywh[:, 2] * found.xywh[:, 3]
     return Overlaps(
         images=ids,
         row=order,
@@ -112,8 +113,9 @@ def overlapping(
     ids, place, known = _places_of(images, detections)
     object_image = np.searchsorted(ids, objects.image_id.to_numpy(np.int64))
     crowd = objects.crowd.to_numpy(np.bool_)
-    one, all_one = np.zeros(len(detections), np.int64), np.zeros(len(objects), np.int64)  # label
-    return _pairs(_xywh(detections), place, one, known, _xywh(objects), object_image, all_one, crowd, least)
+    found = _Boxes(_xywh(detections), place, np.zeros_like(place))
+    truth = _Boxes(_xywh(objects), object_image, np.zeros_like(object_image))
+    return _pairs(found, truth, known, crowd, least)
 
 
 def _places_of(images: pd.DataFrame, detections: pd.DataFrame) -> tuple[Ints, Ints, Bools]:
@@ -123,26 +125,24 @@ def _places_of(images: pd.DataFrame, detections: pd.DataFrame) -> tuple[Ints, In
     return ids, place, ids[place] == mine if len(ids) else np.zeros(len(mine), np.bool_)
 
 
-def _pairs(
-    found: Floats,
-    image: Ints,
-    label: Ints,
-    known: Bools,
-    truth: Floats,
-    object_image: Ints,
-    object_label: Ints,
-    crowd: Bools,
-    least: float,
-) -> tuple[Ints, Ints, Floats]:
-    """The pairs of one image and label that overlap by `least` or more, by detection, then object: both rows and the
-    IoU.
+class _Boxes(NamedTuple):
+    """Boxes [N, 4] as x, y, width, height, and the images and labels [N] within which they are paired."""
 
-    Boxes are x, y, width, height. They are taken in the order of their tables: where those of an image lie together,
-    as in records, what is looked up together lies together too.
+    xywh: Floats
+    image: Ints
+    label: Ints
+
+
+def _pairs(detections: _Boxes, objects: _Boxes, known: Bools, crowd: Bools, least: float) -> tuple[Ints, Ints, Floats]:
+    """The pairs of one image and label that overlap by `least` or more, by detection, then object: their rows and IoU.
+
+    Boxes are taken in the order of their tables: where those of an image lie together, as in records, what is looked
+    up together lies together too.
     """
+    (found, image, label), (truth, object_image, object_label) = detections, objects
     loops = compiled(len(found) * SECONDS_PER_BOX)
     if loops is not None:
-        return _pairs_compiled(loops, found, image, label, known, truth, object_image, object_label, crowd, least)
+        return _pairs_compiled(loops, detections, objects, known, crowd, least)
     classes = max(label.max(initial=0), object_label.max(initial=0)) + 1
     key, object_key = image * classes + label, object_image * classes + object_label
     by_key = stable_order(object_key)
@@ -169,22 +169,13 @@ def _pairs(
 
 
 def _pairs_compiled(
-    loops: ModuleType,
-    found: Floats,
-    image: Ints,
-    label: Ints,
-    known: Bools,
-    truth: Floats,
-    object_image: Ints,
-    object_label: Ints,
-    crowd: Bools,
-    least: float,
+    loops: ModuleType, detections: _Boxes, objects: _Boxes, known: Bools, crowd: Bools, least: float
 ) -> tuple[Ints, Ints, Floats]:
     """The same; if there are more than there was room for, once more."""
-    by_image = stable_order(object_image)
-    starts = np.searchsorted(object_image[by_image], np.arange(image.max(initial=0) + 2))
-    given = (found, image, label, known, truth, by_image, starts, object_label, crowd, _limit(least))
-    room, count = -1, len(found)
+    by_image = stable_order(objects.image)
+    starts = np.searchsorted(objects.image[by_image], np.arange(detections.image.max(initial=0) + 2))
+    given = (*detections, known, objects.xywh, by_image, starts, objects.label, crowd, _limit(least))
+    room, count = -1, len(known)
     while count > room:
         room = count
         first, second, iou = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room)
