@@ -18,6 +18,7 @@ from assignbench.cli import main
 from assignbench.measure.coco import coco_numbers
 from assignbench.records import CellRecord
 from tests.conftest import ROOT, STUDY, WHOLE, write_voc_xml
+from tests.in_process import trained_here
 
 
 def run(capsys, *arguments: str) -> tuple[int, str, str]:
@@ -32,7 +33,8 @@ def trained(tmp_path_factory) -> Path:
     """A run folder with the tiny study done, which no test changes."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "tiny.yaml").write_text(WHOLE)
-    assert main(["run", str(folder / "tiny.yaml"), "--out", str(folder / "runs"), "--quiet"]) == 0
+    with trained_here():
+        assert main(["run", str(folder / "tiny.yaml"), "--out", str(folder / "runs"), "--quiet"]) == 0
     return folder / "runs"
 
 
@@ -91,7 +93,7 @@ def test_a_study_from_start_to_report(finished, tiny_study, capsys) -> None:
     assert cells[0].folder.joinpath("summary.json").exists()
 
 
-def test_a_failed_cell_gives_exit_code_1_and_its_reason(tiny_study, tmp_path, capsys) -> None:
+def test_a_failed_cell_gives_exit_code_1_and_its_reason(tiny_study, tmp_path, capsys, in_process) -> None:
     # The data is sound but the learning rate is not.
     sets = ["--set", "schedule.lr=1.0e30", "--set", "schedule.clip_grad=1.0e30", "--set", "schedule.amp=none"]
     code, out, _ = run(capsys, "run", str(tiny_study), "--out", str(tmp_path / "runs"), "--only", "iou", *sets)
@@ -137,7 +139,7 @@ def test_broken_data_ends_with_2_and_writes_nothing(voc_folder, tmp_path, capsys
     assert re.search(message, out)
 
 
-def test_skipped_annotations_are_counted_in_the_report(voc_folder, tmp_path, capsys) -> None:
+def test_skipped_annotations_are_counted_in_the_report(voc_folder, tmp_path, capsys, in_process) -> None:
     BREAKS["inverted"][0](voc_folder / "VOC2007")
     study = voc_study(tmp_path, on_bad="skip")
     code, out, err = run(capsys, "run", str(study), "--out", str(tmp_path / "runs"), "--only", "iou")
