@@ -12,7 +12,7 @@ import torch
 from hypothesis import settings
 from PIL import Image
 
-from assignbench.report import saving
+from assignbench.report import page, saving
 from tests.in_process import trained_here
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,6 +47,14 @@ def figures_of_pages() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(saving, "DRAWING", (".svg",))
         patch.setattr(saving, "PHOTO", (".jpg",))
+        yield
+
+
+@pytest.fixture(scope="module")
+def words_of_pages() -> Iterator[None]:
+    """Pages without figures, which take most of their time: for tests that look at the words alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(page.Target, "drawn", lambda self, key, draw: [])
         yield
 
 

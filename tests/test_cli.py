@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from assignbench.cli import main
 from assignbench.measure.coco import coco_numbers
 from assignbench.records import CellRecord
 from tests.conftest import ROOT, STUDY, WHOLE, write_voc_xml
+from tests.in_process import trained_here
 
 
 def run(capsys, *arguments: str) -> tuple[int, str, str]:
@@ -32,7 +34,8 @@ def trained(tmp_path_factory) -> Path:
     """A run folder with the tiny study done, which no test changes."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "tiny.yaml").write_text(WHOLE)
-    assert main(["run", str(folder / "tiny.yaml"), "--out", str(folder / "runs"), "--quiet"]) == 0
+    with trained_here():
+        assert main(["run", str(folder / "tiny.yaml"), "--out", str(folder / "runs"), "--quiet"]) == 0
     return folder / "runs"
 
 
@@ -91,7 +94,7 @@ def test_a_study_from_start_to_report(finished, tiny_study, capsys) -> None:
     assert cells[0].folder.joinpath("summary.json").exists()
 
 
-def test_a_failed_cell_gives_exit_code_1_and_its_reason(tiny_study, tmp_path, capsys) -> None:
+def test_a_failed_cell_gives_exit_code_1_and_its_reason(tiny_study, tmp_path, capsys, in_process) -> None:
     # The data is sound but the learning rate is not.
     sets = ["--set", "schedule.lr=1.0e30", "--set", "schedule.clip_grad=1.0e30", "--set", "schedule.amp=none"]
     code, out, _ = run(capsys, "run", str(tiny_study), "--out", str(tmp_path / "runs"), "--only", "iou", *sets)
@@ -137,7 +140,7 @@ def test_broken_data_ends_with_2_and_writes_nothing(voc_folder, tmp_path, capsys
     assert re.search(message, out)
 
 
-def test_skipped_annotations_are_counted_in_the_report(voc_folder, tmp_path, capsys) -> None:
+def test_skipped_annotations_are_counted_in_the_report(voc_folder, tmp_path, capsys, in_process) -> None:
     BREAKS["inverted"][0](voc_folder / "VOC2007")
     study = voc_study(tmp_path, on_bad="skip")
     code, out, err = run(capsys, "run", str(study), "--out", str(tmp_path / "runs"), "--only", "iou")
@@ -321,30 +324,35 @@ def test_folders_of_earlier_versions_are_refused_in_one_line(finished, tiny_stud
 COMMANDS = ("run", "plan", "status", "report", "list", "show", "analyze", "compare", "doctor", "open", "init", "data")
 
 
-def modules_after(*arguments: str, folder: Path, ends: int = 0) -> set[str]:
-    """The modules that are loaded when a command has ended with that code, in a process of its own."""
+def modules_after(*commands: Sequence[str], folder: Path, ends: int = 0) -> list[set[str]]:
+    """The modules that are loaded when each of some commands has ended with that code, one after the other in a process
+    of their own.
+    """
     code = (
-        "import sys\nfrom assignbench.cli import main\n"
-        "try:\n    code = main(sys.argv[1:])\nexcept SystemExit as end:\n    code = end.code\n"
-        "print('LOADED', *sorted(sys.modules))\nsys.exit(code)"
+        "import json, sys\nfrom assignbench.cli import main\n"
+        "for command in json.loads(sys.argv[1]):\n"
+        "    try:\n        code = main(command)\n    except SystemExit as end:\n        code = end.code\n"
+        f"    print('LOADED', *sorted(sys.modules))\n    assert code == {ends}, (command, code)"
     )
     told = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=folder, check=False,
+        [sys.executable, "-c", code, json.dumps(commands)], capture_output=True, text=True, cwd=folder, check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
-    assert told.returncode == ends, told.stderr
-    return set(told.stdout.split("LOADED")[1].split())
+    assert told.returncode == 0, told.stderr
+    found = [set(line.split()[1:]) for line in told.stdout.splitlines() if line.startswith("LOADED ")]
+    assert len(found) == len(commands)
+    return found
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help_loads_nothing_heavy(tmp_path, command) -> None:
     arguments = [command, "--help"] if command else ["--help"]
-    assert not {"torch", "pandas", "numpy", "scipy", "matplotlib"} & modules_after(*arguments, folder=tmp_path)
+    (loaded,) = modules_after(arguments, folder=tmp_path)
+    assert not {"torch", "pandas", "numpy", "scipy", "matplotlib"} & loaded
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
+def test_refusals_load_nothing_that_trains_or_draws(tmp_path) -> None:
+    refused = [
         ("run", "gone.yaml"),
         ("plan", "gone.yaml"),
         ("status", "gone.yaml"),
@@ -352,10 +360,9 @@ def test_help_loads_nothing_heavy(tmp_path, command) -> None:
         ("doctor", "gone.yaml"),
         ("show", "assign", "gone.yaml"),
         ("compare", "gone", "gone"),
-    ],
-)
-def test_refusals_load_nothing_that_trains_or_draws(tmp_path, arguments) -> None:
-    assert not {"torch", "matplotlib"} & modules_after(*arguments, folder=tmp_path, ends=2)
+    ]
+    for command, loaded in zip(refused, modules_after(*refused, folder=tmp_path, ends=2), strict=True):
+        assert not {"torch", "matplotlib"} & loaded, command
 
 
 def test_a_file_of_the_current_folder_stands_in_for_no_module(tmp_path) -> None:
@@ -413,10 +420,12 @@ def test_a_wrong_method_of_an_option_is_blamed_before_the_claims_that_follow(tin
 
 def test_status_and_report_run_without_torch(finished, tiny_study, tmp_path) -> None:
     tiny_study.write_text(WHOLE)
-    for command in ("status", "report"):
-        assert "torch" not in modules_after(command, str(tiny_study), "--out", str(finished), folder=tmp_path)
-    for what in ("detectors", "datasets", "recipes", "analyses", "studies"):
-        assert "torch" not in modules_after("list", what, folder=tmp_path)
+    commands = [
+        *(("list", what) for what in ("detectors", "datasets", "recipes", "analyses", "studies")),
+        *((command, str(tiny_study), "--out", str(finished)) for command in ("status", "report")),
+    ]
+    for command, loaded in zip(commands, modules_after(*commands, folder=tmp_path), strict=True):
+        assert "torch" not in loaded, command
 
 
 def test_every_command_has_a_file(capsys) -> None:

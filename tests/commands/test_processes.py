@@ -19,6 +19,8 @@ from assignbench.launch.torchrun import Crew, crew
 from assignbench.records import read_cells, read_json
 from assignbench.study.grid import cells_of
 from assignbench.study.reading import read_study
+from tests.forked import peers_forked
+from tests.in_process import trained_here
 
 VARIABLES = {"RANK": "0", "WORLD_SIZE": "3", "LOCAL_RANK": "0", "MASTER_ADDR": "node7", "MASTER_PORT": "29500"}
 
@@ -101,7 +103,10 @@ def test_a_process_alone_is_no_crew(launched, monkeypatch) -> None:
 @pytest.mark.slow
 def test_a_study_of_two_processes_each(tiny_study, tmp_path) -> None:
     runs = tmp_path / "runs"
-    assert main(["run", str(tiny_study), "--nproc", "2", "--out", str(runs), "--quiet"]) == 0
+    arguments = ["run", str(tiny_study), "--nproc", "2", "--out", str(runs), "--quiet"]
+    assert main([*arguments, "--only", "iou"]) == 0
+    with trained_here(), peers_forked():  # a start of processes is like the other
+        assert main(arguments) == 0
     _finished(runs)
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +21,14 @@ from assignbench.records import CellRecord, read_json, write_json
 from assignbench.records.check import problems_of
 from tests.engine.cells import place, tiny
 from tests.engine.test_training import CLOCKS, weights
+from tests.forked import peers_forked
+
+
+@pytest.fixture(autouse=True)
+def forked() -> Iterator[None]:
+    """What starts the others anew is looked at by tests/commands/test_processes.py."""
+    with peers_forked():
+        yield
 
 
 def together(folder: Path, config: CellConfig, processes: int) -> Path:

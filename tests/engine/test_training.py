@@ -156,8 +156,7 @@ def test_a_process_whose_launcher_is_gone_stops_and_can_be_resumed(tmp_path) -> 
     ended = subprocess.run([*COMMAND, str(folder), "cpu", "1"], check=False)
     assert ended.returncode == 130 and CellRecord(folder).state == "pending"
     assert run_cell(folder, "cpu") == "done"
-    missing = subprocess.run([*COMMAND, str(tmp_path / "nothing"), "cpu", "1"], check=False)
-    assert missing.returncode == 1
+    assert done(train, tmp_path / "nothing") == 1
 
 
 def test_a_diverged_cell_says_where(tmp_path) -> None:

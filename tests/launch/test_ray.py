@@ -18,6 +18,7 @@ from assignbench.records import CellRecord
 from assignbench.records.claim import holder_of
 from tests.conftest import ROOT
 from tests.faults.cases import same, write_study
+from tests.in_process import trained_here
 
 HERE = {"node_ip_address": "127.0.0.1"}
 ray = pytest.importorskip("ray", reason="ray is not installed (pip install .[ray])")
@@ -57,6 +58,16 @@ def study(tmp_path, cluster, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(run_command, "build_report", lambda folder, tell=None, say=None: folder / "report")
     return path
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory) -> Path:
+    """The run folder of the study on this machine."""
+    folder = tmp_path_factory.mktemp("alone")
+    options = ["--out", str(folder), "--quiet", "--workers", "1", "--set", "analyses=[averages]"]
+    with trained_here():
+        assert main(["run", str(write_study(folder, steps=60)), *options]) == 0
+    return folder / "tiny"
 
 
 def cells() -> list[Path]:
@@ -108,7 +119,7 @@ def lose(cluster: Any, leader: str, told: list[str], over: threading.Event) -> N
     [(True, "off"), (False, "off"), (False, "2")],
     ids=["shared folder", "folders of their own", "a cohort in folders of its own"],
 )
-def test_a_lost_node_costs_no_cell(study, cluster, monkeypatch, shared, cohort) -> None:
+def test_a_lost_node_costs_no_cell(study, alone, cluster, monkeypatch, shared, cohort) -> None:
     if not shared:
         monkeypatch.setattr(RayTasks, "__init__", _unmarked(RayTasks.__init__))
     told: list[str] = []
@@ -124,14 +135,13 @@ def test_a_lost_node_costs_no_cell(study, cluster, monkeypatch, shared, cohort) 
         thread.join()
     assert code == 0
     assert len(told) == 1, "the cells were trained before a node could be lost"
-    assert main(["run", str(study), "--out", "alone", "--quiet", "--workers", "1"]) == 0
     for folder in cells():
         record = CellRecord(folder)
         assert holder_of(folder) is None
         assert record.summary["cohort"] == (1 if cohort == "off" else 2)
         if folder.name in told or cohort == "2":
             assert "its machine was lost at step" in record.reason
-        same(Path("alone") / "tiny" / folder.name, folder)
+        same(alone / folder.name, folder)
     assert not list(Path("runs/tiny").glob(".launch.*"))
 
 

@@ -22,6 +22,7 @@ from assignbench.records import CellRecord
 from assignbench.records.claim import holder_of
 from tests.conftest import ROOT
 from tests.faults.cases import await_that, same, write_study
+from tests.in_process import trained_here
 
 SCRIPT = ROOT / "scripts" / "local_slurm.sh"
 CLUSTER = "partition: low\nhours: 1\nnotice_seconds: 10\n"
@@ -79,6 +80,16 @@ def study(tmp_path, monkeypatch) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory) -> Path:
+    """The run folder of the study on this machine."""
+    folder = tmp_path_factory.mktemp("alone")
+    options = ["--out", str(folder), "--quiet", "--workers", "1", "--set", "analyses=[averages]"]
+    with trained_here():
+        assert main(["run", str(write_study(folder, steps=60)), *options]) == 0
+    return folder / "tiny"
+
+
 def begin(study: Path, told: Path, cohort: str = "auto") -> subprocess.Popen[bytes]:
     """`assignbench run --launcher slurm` in a process of its own."""
     options = ["--out", "runs", "--quiet", "--launcher", "slurm", "--cluster", "cluster.yaml", "--cohort", cohort]
@@ -98,7 +109,9 @@ def steps() -> list[int]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("cohort", "starts"), [("auto", [1, 2]), ("2", [2])], ids=["cells", "a cohort"])
-def test_preempted_cells_go_on_and_end_as_on_this_machine(slurm, study, tmp_path, capsys, cohort, starts) -> None:
+def test_preempted_cells_go_on_and_end_as_on_this_machine(
+    slurm, study, alone, tmp_path, capsys, cohort, starts
+) -> None:
     run = begin(study, tmp_path / "told.txt", cohort)
     await_that(lambda: any(step >= 3 for step in steps()))
     urgent = ["sbatch", "--partition=high", f"--output={tmp_path}/high.txt", "--wrap=sleep 4"]
@@ -110,12 +123,11 @@ def test_preempted_cells_go_on_and_end_as_on_this_machine(slurm, study, tmp_path
     assert run.wait(600) == 0, (tmp_path / "told.txt").read_text()
     begun = [p.read_text().count("Starting with") for p in Path("runs/tiny/.slurm").glob("*_log.out")]
     assert sorted(begun) == starts
-    assert main(["run", str(study), "--out", "alone", "--quiet", "--workers", "1"]) == 0
     assert len(cells()) == 2
     for folder in cells():
         assert CellRecord(folder).summary["cohort"] == len(cells()) // len(starts)
         assert holder_of(folder) is None
-        same(Path("alone") / "tiny" / folder.name, folder)
+        same(alone / folder.name, folder)
 
 
 @pytest.mark.slow

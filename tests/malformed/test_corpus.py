@@ -11,6 +11,8 @@ import pytest
 from tests.malformed.families import FAMILIES
 from tests.malformed.harness import Case, judged
 
+pytestmark = pytest.mark.usefixtures("figures_of_pages")
+
 # How many tests a family is cut into, so that they can run side by side.
 PARTS = {
     "study values": 16,

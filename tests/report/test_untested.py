@@ -11,7 +11,7 @@ from assignbench.records import read_json, write_json
 from assignbench.report import build_report
 from tests.report.written import METHODS, write_study
 
-pytestmark = pytest.mark.usefixtures("figures_of_pages")
+pytestmark = pytest.mark.usefixtures("words_of_pages")
 
 CLAIMS = {
     "mutual_guidance > iou on AP": "",
@@ -26,8 +26,11 @@ def told(folder) -> tuple[list[str], str, str]:
     """What is said at the end, whole; what a terminal gets of it; and report.md."""
     said: list[str] = []
     stream = io.StringIO()
-    page, _ = reported(Console(file=stream, width=1000), lambda tell, say: build_report(folder, tell, said.append))
-    reported(Console(file=stream, width=1000), lambda tell, say: build_report(folder, tell, say))
+
+    def build(tell, say):
+        return build_report(folder, tell, lambda sentence: (said.append(sentence), say(sentence)))
+
+    page, _ = reported(Console(file=stream, width=1000), build)
     return said, stream.getvalue(), (page.parent / "report.md").read_text()
 
 
