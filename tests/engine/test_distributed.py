@@ -255,12 +255,12 @@ def quiet(detector: str) -> dict[str, dict[str, object]]:
 
 
 def taught(world: World, names: Sequence[str]) -> dict[str, dict[str, torch.Tensor]]:
-    """Ten steps of one global batch with each of these methods, the first of them with batch norms."""
+    """Twenty steps of one global batch with each of these methods, the first of them with batch norms."""
     found = {}
     for name in names:
         detector = detector_for(name)
         spec = quiet(detector) if found else None
-        found[name] = trained(world, tiny(name, detector, spec=spec, amp="none", steps=10), (10,))
+        found[name] = trained(world, tiny(name, detector, spec=spec, amp="none", steps=20), (20,))
     return found
 
 
