@@ -27,42 +27,61 @@ def loop(function: Loop) -> Loop:
 
 
 @loop
-def wrong(by_image: Floats, image: Ints, counted: Floats) -> Floats:
+def sums_up_to(ends: Ints, which: Ints, image: Ints, by_image: Floats) -> Floats:
+    """`sums.sums_up_to`: what the detections at the places `which` weigh up to each place in `ends` [H, R]."""
+    columns, taken = by_image.shape[1], 0
+    total, sums = np.zeros(columns), np.empty((len(ends), columns))
+    for h in range(len(ends)):
+        while taken < len(which) and which[taken] <= ends[h]:
+            row = image[which[taken]]
+            for r in range(columns):
+                total[r] += by_image[row, r]
+            taken += 1
+        for r in range(columns):
+            sums[h, r] = total[r]
+    return sums
+
+
+@loop
+def wrong(by_image: Floats, image: Ints, counted: Floats, rows: Ints) -> Floats:
     """What is wrong before each right detection, as `precision.IN_NUMPY` has it."""
-    hits, columns = counted.shape
+    hits, columns = len(rows), counted.shape[1]
     right, before = np.zeros(columns), np.empty((hits, columns))
     for h in range(hits):
+        mine, row = image[h], rows[h]
         for r in range(columns):
-            right[r] += by_image[image[h], r]
-            before[h, r] = max(counted[h, r] - right[r], 0.0)
+            right[r] += by_image[mine, r]
+            before[h, r] = max(counted[row, r] - right[r], 0.0)
     return before
 
 
 @loop
 def area(  # noqa: C901, PLR0912 - one way down and one up: calls in between would keep it from being vectorised
-    by_image: Floats, image: Ints, others: Floats, share: Floats, whole: Floats, levels: Floats
+    by_image: Floats, image: Ints, others: Floats, rows: Ints, share: Floats, whole: Floats, levels: Floats
 ) -> Floats:
     """AP under the curves, as `precision.IN_NUMPY` has it: a number is read once on the way down and once up."""
-    hits, columns = others.shape
+    hits, columns = len(rows), others.shape[1]
     top, shared, all_found = len(levels) - 1, len(share) > 0, len(whole) == 0
     right, before = np.zeros(columns), np.zeros(columns)
     precision, rise = np.empty((hits, columns)), np.empty((hits, columns))
     total = np.zeros(columns)  # of what there is to be found
     for h in range(hits if all_found else 0):
+        mine = image[h]
         for r in range(columns):
-            total[r] += by_image[image[h], r]
+            total[r] += by_image[mine, r]
     for r in range(columns):
         found = total[r] if all_found else whole[r]
         total[r] = found if found > 0 else np.inf
     for h in range(hits):
+        mine, row = image[h], rows[h]  # looked up here: in the loops below it would be done for every number
         for r in range(columns):
-            right[r] += by_image[image[h], r]
+            right[r] += by_image[mine, r]
         if shared:
             for r in range(columns):
-                precision[h, r] = right[r] / (others[h, r] * share[r] + right[r] + EPSILON)
+                precision[h, r] = right[r] / (others[row, r] * share[r] + right[r] + EPSILON)
         else:
             for r in range(columns):
-                precision[h, r] = right[r] / (others[h, r] + EPSILON)
+                precision[h, r] = right[r] / (others[row, r] + EPSILON)
         if top:
             for r in range(columns):
                 recall = right[r] / total[r]

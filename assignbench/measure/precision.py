@@ -29,30 +29,41 @@ EPSILON = float(np.spacing(1.0))  # as pycocotools adds it: nothing right of not
 SECONDS = 8e-9  # that NumPy takes for a right detection in a replicate
 
 
+class Sums(Protocol):
+    """`sums_up_to`."""
+
+    def __call__(self, ends: Ints, which: Ints, image: Ints, by_image: Floats) -> Floats:
+        """What the detections at the places `which` weigh up to each place in `ends` [H, R]."""
+
+
 class Wrong(Protocol):
     """What is wrong before each right detection [H, R]."""
 
-    def __call__(self, by_image: Floats, image: Ints, counted: Floats) -> Floats:
-        """Of weights [I, R] of the images, the rows [H] of the right detections in them, and what counts up to each."""
+    def __call__(self, by_image: Floats, image: Ints, counted: Floats, rows: Ints) -> Floats:
+        """Of weights [I, R] of the images, and the rows [H] of the right detections in them.
+
+        The `rows` [H] of `counted` are what counts up to each of these.
+        """
 
 
 class Area(Protocol):
     """AP [R] under the curves of right detections [H], best first."""
 
     def __call__(
-        self, by_image: Floats, image: Ints, others: Floats, share: Floats, whole: Floats, levels: Floats
+        self, by_image: Floats, image: Ints, others: Floats, rows: Ints, share: Floats, whole: Floats, levels: Floats
     ) -> Floats:
         """Of weights [I, R] of the images, and the rows [H] of the detections in them.
 
-        `others` [H, R] is what counts up to each of them; with a `share` [R] (else empty) it is what is wrong, of which
-        so much counts. `whole` [R] is what there is to be found; empty: all of it was. AP is the mean over evenly
-        spaced `levels` of recall, 0 and 1 among them, or the area if there is but one.
+        The `rows` [H] of `others` are what counts up to each of them; with a `share` [R] (else empty) they are what is
+        wrong, of which so much counts. `whole` [R] is what there is to be found; empty: all of it was. AP is the mean
+        over evenly spaced `levels` of recall, 0 and 1 among them, or the area if there is but one.
         """
 
 
 class Arithmetic(NamedTuple):
-    """Both, one way or the other."""
+    """All of it, one way or the other."""
 
+    sums: Sums
     wrong: Wrong
     area: Area
 
@@ -92,7 +103,7 @@ def average_precisions(
     bounds = np.searchsorted(o.label, np.arange(o.classes + 1))
     numbers = len(weights) * np.count_nonzero(matches.found >= 0) if len(weights) > 1 else 0
     loops = compiled(numbers * SECONDS)
-    arithmetic = IN_NUMPY if loops is None else Arithmetic(loops.wrong, loops.area)
+    arithmetic = IN_NUMPY if loops is None else Arithmetic(loops.sums_up_to, loops.wrong, loops.area)
     seen = np.atleast_1d(weights.any(axis=0))  # what lies on other images counts nowhere
     counted = matches.counted & seen[o.object_image]
     for rows in blocks(len(weights), int(np.diff(bounds).max(initial=1))):
@@ -114,20 +125,21 @@ def average_precisions(
 
 @dataclass(frozen=True)
 class _Sums:
-    """At one threshold: the images [H] of the right detections, the objects that they found, and what counts up to each
-    of them [H, R], for weights [I, R] of the images.
+    """At one threshold: the images [H] of the right detections, the objects that they found, and the rows [H] of
+    `counted` that say what counts up to each of them, for weights [I, R] of the images.
     """
 
     image: Ints
     objects: Ints
     counted: Floats
+    rows: Ints
     by_image: Floats
     arithmetic: Arithmetic
 
     @cached_property
     def wrong(self) -> Floats:
         """What is wrong before each of the right detections [H, R]."""
-        return self.arithmetic.wrong(self.by_image, self.image, self.counted)
+        return self.arithmetic.wrong(self.by_image, self.image, self.counted, self.rows)
 
 
 class _Class:
@@ -144,14 +156,15 @@ class _Class:
         right = (found >= 0) & ~ignored
         sometimes = ignored.any(axis=1)
         touched = np.flatnonzero(right.any(axis=1))
-        always = sums_up_to(touched, np.flatnonzero(~sometimes), self.image, self.by_image)
+        always = self.arithmetic.sums(touched, np.flatnonzero(~sometimes), self.image, self.by_image)
         for t in range(found.shape[1]):
             hits = np.flatnonzero(right[:, t])
-            counted = always[np.searchsorted(touched, hits)]
+            counted, rows = always, np.searchsorted(touched, hits)
             others = np.flatnonzero(sometimes & ~ignored[:, t])
             if len(others):
-                counted += sums_up_to(hits, others, self.image, self.by_image)
-            yield _Sums(self.image[hits], found[hits, t], counted, self.by_image, self.arithmetic)
+                counted = always[rows] + self.arithmetic.sums(hits, others, self.image, self.by_image)
+                rows = np.arange(len(hits))
+            yield _Sums(self.image[hits], found[hits, t], counted, rows, self.by_image, self.arithmetic)
 
     def precision(
         self, objects: Bools, present: Floats, total: Floats, group: Bools | None, interpolation: Interpolation
@@ -162,33 +175,35 @@ class _Class:
         values = np.zeros((len(self.sums), len(present)))
         for t, at in enumerate(self.sums):
             if group is None:
-                image, others, share = at.image, at.counted, NOTHING
+                image, others, rows, share = at.image, at.counted, at.rows, NOTHING
             else:
-                inside = group[at.objects]
-                image, others = at.image[inside], at.wrong[inside]
+                rows = np.flatnonzero(group[at.objects])
+                image, others = at.image[rows], at.wrong
             if not len(image):
                 continue
             # Where all are found the recall ends at 1, in whatever order weights were added.
             whole = NOTHING if len(image) == count else present
-            values[t] = self.arithmetic.area(self.by_image, image, others, share, whole, LEVELS[interpolation])
+            values[t] = self.arithmetic.area(self.by_image, image, others, rows, share, whole, LEVELS[interpolation])
         values[:, present <= 0] = np.nan
         return values
 
 
-def _wrong(by_image: Floats, image: Ints, counted: Floats) -> Floats:
+def _wrong(by_image: Floats, image: Ints, counted: Floats, rows: Ints) -> Floats:
     """`Wrong` in NumPy; sums in another order may put it below 0."""
-    return np.maximum(counted - running(np.add, by_image[image]), 0.0)
+    return np.maximum(counted[rows] - running(np.add, by_image[image]), 0.0)
 
 
-def _area(by_image: Floats, image: Ints, others: Floats, share: Floats, whole: Floats, levels: Floats) -> Floats:
+def _area(
+    by_image: Floats, image: Ints, others: Floats, rows: Ints, share: Floats, whole: Floats, levels: Floats
+) -> Floats:
     """`Area` in NumPy."""
     right = running(np.add, by_image[image])
-    counted = others * share + right if len(share) else others
+    counted = others[rows] * share + right if len(share) else others[rows]
     whole = whole if len(whole) else right[-1]
     return _under(right / np.where(whole > 0, whole, np.inf), right / (counted + EPSILON), levels)
 
 
-IN_NUMPY = Arithmetic(_wrong, _area)
+IN_NUMPY = Arithmetic(sums_up_to, _wrong, _area)
 
 
 def interpolated(recall: Floats, precision: Floats, interpolation: Interpolation) -> Floats:

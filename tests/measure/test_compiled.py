@@ -11,6 +11,7 @@ import assignbench.measure
 from assignbench.measure import compiled, matching, precision, suppression
 from assignbench.measure.matching import Overlaps, match, overlapping, overlaps_of
 from assignbench.measure.precision import LEVELS, NOTHING, Arithmetic, average_precisions
+from assignbench.measure.sums import sums_up_to
 from assignbench.measure.suppression import clusters
 from tests.measure.test_matching import CLASSES, scene
 
@@ -53,19 +54,32 @@ def curve(rng: np.random.Generator, weights: str) -> tuple[np.ndarray, ...]:
 def test_compiled_arithmetic_is_that_of_numpy(loops, weights, seed, kind, shared, all_found) -> None:
     rng = np.random.default_rng(seed)
     by_image, image, counted = curve(rng, weights)
+    rows = np.sort(rng.choice(2 * len(image), len(image), replace=False))  # of more than are asked for
+    more = np.full((2 * len(image), counted.shape[1]), np.nan)
+    more[rows] = counted
     kind = "area" if weights == "shares" else kind  # levels are missed by a rounding of sums in another order
     whole = NOTHING if all_found else by_image[image].sum(axis=0) + rng.integers(0, 5)
     share = rng.integers(0, 5, by_image.shape[1]) / 4 if shared else NOTHING
     found = []
-    for arithmetic in (precision.IN_NUMPY, Arithmetic(loops.wrong, loops.area)):
-        wrong = arithmetic.wrong(by_image, image, counted)
-        others = wrong if shared else counted
-        found.append((wrong, arithmetic.area(by_image, image, others, share, whole, LEVELS[kind])))
+    for arithmetic in (precision.IN_NUMPY, Arithmetic(loops.sums_up_to, loops.wrong, loops.area)):
+        wrong = arithmetic.wrong(by_image, image, more, rows)
+        others, places = (wrong, np.arange(len(rows))) if shared else (more, rows)
+        found.append((wrong, arithmetic.area(by_image, image, others, places, share, whole, LEVELS[kind])))
     for ours, compiled_ in zip(*found, strict=True):
         if weights == "shares":
             np.testing.assert_allclose(ours, compiled_, rtol=0, atol=1e-12)
         else:
             np.testing.assert_array_equal(ours, compiled_)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), ends=st.sets(st.integers(0, 60)), which=st.sets(st.integers(0, 60)))
+def test_compiled_sums_are_those_of_numpy(loops, seed, ends, which) -> None:
+    rng = np.random.default_rng(seed)
+    by_image, image = np.where(rng.random((7, 5)) < 0.2, 2.0**-20, 1.0), rng.integers(0, 7, 61)
+    places = [np.array(sorted(some), np.int64) for some in (ends, which)]
+    found = [way(*places, image, by_image) for way in (sums_up_to, loops.sums_up_to)]
+    np.testing.assert_array_equal(*found)
 
 
 @pytest.mark.parametrize("seed", range(3))
