@@ -22,7 +22,7 @@ def blocks(rows: int, width: int) -> Iterator[slice]:
 
 def weight_of(image: Ints, by_image: Floats) -> Floats:
     """What objects or detections of these images [N] weigh together [R]."""
-    return np.asarray(np.ascontiguousarray(by_image[image].T).sum(axis=1))
+    return np.asarray(by_image[image].sum(axis=0))
 
 
 def sums_up_to(ends: Ints, which: Ints, image: Ints, by_image: Floats, values: Floats | None = None) -> Floats:
