@@ -34,7 +34,7 @@ def environment(cell: Cell) -> dict[str, Any]:
         "processes": local.processes,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "torchvision": version("torchvision"),  # to import it takes a second
+        "torchvision": version("torchvision").partition("+")[0],  # to import it would take a second
         "data": _data_of(cell, Path(local.cache) if local.cache else None),
         "classes": list(cell.train.classes),
         "parameters": sum(p.numel() for p in detector.parameters()),

@@ -111,9 +111,10 @@ def settle(schedule: Schedule, device: str) -> None:
     if on_gpu:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else its sums depend on which stream is free
         torch.backends.cudnn.benchmark = False
-    deterministic = on_gpu or schedule.deterministic
-    if deterministic or torch.are_deterministic_algorithms_enabled():  # saying so loads torch's compiler, for a second
-        torch.use_deterministic_algorithms(deterministic, warn_only=not schedule.deterministic)
+    if schedule.compile:
+        torch.use_deterministic_algorithms(on_gpu or schedule.deterministic, warn_only=not schedule.deterministic)
+    else:  # the same without loading torch's compiler, which takes a second
+        torch.set_deterministic_debug_mode("error" if schedule.deterministic else "warn" if on_gpu else "default")
 
 
 def evaluate(cell: Cell, seconds: float, cohort: int) -> None:

@@ -140,7 +140,7 @@ def _pairs(detections: _Boxes, objects: _Boxes, known: Bools, crowd: Bools, leas
     up together lies together too.
     """
     (found, image, label), (truth, object_image, object_label) = detections, objects
-    loops = compiled(len(found) * SECONDS_PER_BOX)
+    loops = compiled("pairs", len(found) * SECONDS_PER_BOX)
     if loops is not None:
         return _pairs_compiled(loops, detections, objects, known, crowd, least)
     classes = max(label.max(initial=0), object_label.max(initial=0)) + 1
@@ -174,12 +174,15 @@ def _pairs_compiled(
     """The same; if there are more than there was room for, once more."""
     by_image = stable_order(objects.image)
     starts = np.searchsorted(objects.image[by_image], np.arange(detections.image.max(initial=0) + 2))
-    given = (*detections, known, objects.xywh, by_image, starts, objects.label, crowd, _limit(least))
+    arrays = (*detections, known, objects.xywh, by_image, starts, objects.label, crowd)
+    given = [
+        np.require(a, requirements=["C", "W"]) for a in arrays
+    ]  # for arrays of another kind it would be compiled again
     room, count = -1, len(known)
     while count > room:
         room = count
         first, second, iou = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room)
-        count = loops.pairs(*given, first, second, iou)
+        count = loops.pairs(*given, _limit(least), first, second, iou)
     return first[:count].copy(), second[:count].copy(), iou[:count].copy()
 
 
@@ -279,7 +282,7 @@ def _greedy(o: Overlaps, ignored: Bools, thresholds: Floats, limit: int) -> Ints
     detection, target, iou = o.pair_detection[usable], o.pair_object[usable], o.pair_iou[usable]
     if not len(detection):
         return found
-    loops = compiled(len(detection) * len(thresholds) * SECONDS_PER_PAIR)
+    loops = compiled("match", len(detection) * len(thresholds) * SECONDS_PER_PAIR)
     if loops is not None:
         loops.match(detection, target, iou, ignored, o.crowd, thresholds, found)
         return found

@@ -29,11 +29,11 @@ EPSILON = float(np.spacing(1.0))  # as pycocotools adds it: nothing right of not
 SECONDS = 8e-9  # that NumPy takes for a right detection in a replicate
 
 
-class Sums(Protocol):
-    """`sums_up_to`."""
+class UpTo(Protocol):
+    """What detections weigh up to each of some places [H, R], as `sums.sums_up_to` has it."""
 
     def __call__(self, ends: Ints, which: Ints, image: Ints, by_image: Floats) -> Floats:
-        """What the detections at the places `which` weigh up to each place in `ends` [H, R]."""
+        """Of the detections at the places `which`, up to each place in `ends`."""
 
 
 class Wrong(Protocol):
@@ -63,7 +63,7 @@ class Area(Protocol):
 class Arithmetic(NamedTuple):
     """All of it, one way or the other."""
 
-    sums: Sums
+    up_to: UpTo
     wrong: Wrong
     area: Area
 
@@ -101,20 +101,21 @@ def average_precisions(
     weights = np.ones((1, len(o.images))) if weights is None else np.asarray(weights, np.float64)
     result = np.full((len(groups), len(weights), len(matches.thresholds), o.classes), np.nan)
     bounds = np.searchsorted(o.label, np.arange(o.classes + 1))
-    numbers = len(weights) * np.count_nonzero(matches.found >= 0) if len(weights) > 1 else 0
-    loops = compiled(numbers * SECONDS)
+    loops = compiled("area", len(weights) * np.count_nonzero(matches.found >= 0) * SECONDS)
     arithmetic = IN_NUMPY if loops is None else Arithmetic(loops.sums_up_to, loops.wrong, loops.area)
     seen = np.atleast_1d(weights.any(axis=0))  # what lies on other images counts nowhere
     counted = matches.counted & seen[o.object_image]
     for rows in blocks(len(weights), int(np.diff(bounds).max(initial=1))):
         by_image = np.ascontiguousarray(weights[rows].T)
+        # Of a single row NumPy adds up in another order, that of a cell's own records.
+        way = arithmetic if by_image.shape[1] > 1 else IN_NUMPY
         for c in range(o.classes):
             all_ = counted & (o.object_label == c)
             mine = [all_ if g is None else all_ & g for g in groups]
             if not any(m.any() for m in mine):
                 continue
             part = bounds[c] + np.flatnonzero(seen[o.image[bounds[c] : bounds[c + 1]]])
-            one = _Class(matches, part, by_image, arithmetic)
+            one = _Class(matches, part, by_image, way)
             total = weight_of(o.object_image[all_], by_image)
             for number, (objects, group) in enumerate(zip(mine, groups, strict=True)):
                 if objects.any():
@@ -156,13 +157,13 @@ class _Class:
         right = (found >= 0) & ~ignored
         sometimes = ignored.any(axis=1)
         touched = np.flatnonzero(right.any(axis=1))
-        always = self.arithmetic.sums(touched, np.flatnonzero(~sometimes), self.image, self.by_image)
+        always = self.arithmetic.up_to(touched, np.flatnonzero(~sometimes), self.image, self.by_image)
         for t in range(found.shape[1]):
             hits = np.flatnonzero(right[:, t])
             counted, rows = always, np.searchsorted(touched, hits)
             others = np.flatnonzero(sometimes & ~ignored[:, t])
             if len(others):
-                counted = always[rows] + self.arithmetic.sums(hits, others, self.image, self.by_image)
+                counted = always[rows] + self.arithmetic.up_to(hits, others, self.image, self.by_image)
                 rows = np.arange(len(hits))
             yield _Sums(self.image[hits], found[hits, t], counted, rows, self.by_image, self.arithmetic)
 

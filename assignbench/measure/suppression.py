@@ -1,4 +1,5 @@
-"""What NMS keeps, for the boxes of many images at once: no loop over images or boxes.
+"""What NMS keeps, for the boxes of many images at once: by a compiled loop where it pays, elsewhere without any loop
+over images or boxes.
 
 Whether a box is kept depends on better boxes alone. So the best boxes of all images are settled first, block by block,
 and most images have all the detections they may have long before their last box is looked at.
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from assignbench.measure.boxes import AnyFloats, Floats, areas, iou_of_pairs
 from assignbench.measure.compiled import compiled
@@ -30,35 +32,36 @@ def clusters(
     """Greedy NMS within each label of each image: the kept indices, at most `limit` of an image, and who owns each box.
 
     Kept ones are ordered by image, best rank first (the lowest index among equals). A box belongs to the first kept box
-    that it overlaps by more than `iou` (a kept box to itself). `owner` [N] holds that index, or -1 for boxes that were
-    not reached before `limit` boxes of their image were kept.
+    that it overlaps by more than `iou` (a kept box to itself), whose index `owner` [N] holds. It says nothing of boxes
+    behind the last one of an image that keeps `limit` of them.
     """
+    kinds: Ints = pd.factorize(labels)[0].astype(np.int64, copy=False)  # from 0 on, without gaps
     order = stable_order(images, descending(rank))
     starts = np.flatnonzero(changes(images[order]))
     ends = np.r_[starts[1:], len(order)]
     owner = np.full(len(order), -1)
-    loops = compiled(len(order) * SECONDS)
+    loops = compiled("suppress", len(order) * SECONDS)
     if loops is not None:
-        corners, own = boxes[order].astype(np.float64), labels[order].astype(np.int64)
-        nothing, taken = np.full(own.max(initial=0) + 1, -1), np.full(len(order), -1)
-        loops.suppress(corners, own, areas(corners), starts, ends, iou, limit, nothing, taken)
+        corners, taken = boxes[order].astype(np.float64, order="C"), np.full(len(order), -1)
+        nothing = np.full(kinds.max(initial=0) + 1, -1)
+        loops.suppress(corners, kinds[order], areas(corners), starts, ends, iou, limit, nothing, taken)
         owner[order] = np.where(taken >= 0, order[taken], -1)
         return order[taken == np.arange(len(order))], owner
     kept = [order[:0]]
     for first in range(0, len(starts), IMAGES_AT_ONCE):
         some = slice(first, first + IMAGES_AT_ONCE)
         begin, mine = starts[some][0], order[starts[some][0] : ends[some][-1]]
-        found, taken = _settle(boxes[mine], labels[mine], starts[some] - begin, ends[some] - begin, iou, limit)
+        found, taken = _settle(boxes[mine], kinds[mine], starts[some] - begin, ends[some] - begin, iou, limit)
         kept.append(mine[found])
         owner[mine] = np.where(taken >= 0, mine[taken], -1)
     return np.concatenate(kept), owner
 
 
-def _settle(boxes: AnyFloats, labels: AnyInts, starts: Ints, ends: Ints, iou: float, limit: int) -> tuple[Ints, Ints]:
+def _settle(boxes: AnyFloats, labels: Ints, starts: Ints, ends: Ints, iou: float, limit: int) -> tuple[Ints, Ints]:
     """The places that are kept and the owners' places [N], for boxes that lie image by image, best first."""
     size = areas(boxes)
     image = np.repeat(np.arange(len(starts)), ends - starts)
-    group = image * (labels.max(initial=0) + 1) + labels.astype(np.int64)
+    group = image * (labels.max(initial=0) + 1) + labels
     owner = np.full(len(boxes), -1)
     counts = np.zeros(len(starts), np.int64)
     kept = np.zeros(0, np.int64)

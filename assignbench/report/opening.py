@@ -259,7 +259,8 @@ def environment_table(study: StudyRecord) -> Table:
         row = (
             cell.config.data.name,
             f"{e['device_name']} ({e['device']}, {e['threads']} thread{'s' if e['threads'] != 1 else ''})",
-            f"python {e['python']}, torch {e['torch']}, torchvision {e['torchvision']}",
+            # Before 0.9.4 torchvision's version was written with its build, which is torch's.
+            f"python {e['python']}, torch {e['torch']}, torchvision {e['torchvision'].partition('+')[0]}",
             *(_split(e["data"][split]) for split in ("train", "test")),
         )
         rows.setdefault(row, []).append(str(e["date"]))

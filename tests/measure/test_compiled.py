@@ -1,7 +1,11 @@
 """Loops that Numba compiles give what NumPy gives, to the last bit where sums of weights are exact."""
 
 import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -19,17 +23,29 @@ from tests.measure.test_matching import CLASSES, scene
 @pytest.fixture(scope="module")
 def loops():
     pytest.importorskip("numba", reason="Numba (extra `fast`) is not installed")
-    return compiled.compiled(1.0)
+    found = compiled._loops()
+    assert found is not None
+    return found
 
 
-@pytest.fixture
-def used(loops, monkeypatch) -> list[str]:
-    """Has `matching`, `precision` and `suppression` take the loops, whatever the size; which of them did."""
-    asked: list[str] = []
-    for module in (matching, precision, suppression):
-        name = module.__name__
-        monkeypatch.setattr(module, "compiled", lambda _, name=name: asked.append(name) or loops)
-    return asked
+class Watched:
+    """The loops, and the names of those that were called."""
+
+    def __init__(self, loops: ModuleType) -> None:
+        self.loops, self.called = loops, set[str]()
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        self.called.add(name)
+        return getattr(self.loops, name)
+
+
+@contextmanager
+def everywhere(way: Watched | None) -> Iterator[None]:
+    """Has all of the folder take the loops, whatever the size, or none of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (matching, precision, suppression):
+            patch.setattr(module, "compiled", lambda name, seconds: way)
+        yield
 
 
 def curve(rng: np.random.Generator, weights: str) -> tuple[np.ndarray, ...]:
@@ -83,17 +99,22 @@ def test_compiled_sums_are_those_of_numpy(loops, seed, ends, which) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_replicates_are_the_same_with_and_without_numba(loops, monkeypatch, seed) -> None:
+@pytest.mark.parametrize("step", [30, 29, 7])
+def test_replicates_are_the_same_with_and_without_numba(loops, monkeypatch, seed, step) -> None:
+    """Also where a block of them holds a single one, which NumPy adds up in an order of its own."""
     images, objects, detections = scene(seed)
     matches = match(overlaps_of(images, objects, detections, CLASSES))
     rng = np.random.default_rng(seed)
     weights = np.where(rng.random((30, len(images))) < 0.2, 2.0**-20, 1.0)
     groups = [None, rng.random(len(objects)) < 0.5, np.zeros(len(objects), bool)]
-    without = average_precisions(matches, groups, weights)
-    asked: list[float] = []
-    monkeypatch.setattr(precision, "compiled", lambda seconds: asked.append(seconds) or loops)
-    np.testing.assert_array_equal(average_precisions(matches, groups, weights), without)
-    assert asked[0] > 0
+    slices = [slice(begin, begin + step) for begin in range(0, 30, step)]
+    monkeypatch.setattr(precision, "blocks", lambda rows, width: iter(slices))
+    watched = Watched(loops)
+    with everywhere(None):
+        without = average_precisions(matches, groups, weights)
+    with everywhere(watched):
+        np.testing.assert_array_equal(average_precisions(matches, groups, weights), without)
+    assert watched.called == {"sums_up_to", "wrong", "area"}
 
 
 def rounded(seed: int, columns: int):
@@ -112,15 +133,14 @@ def rounded(seed: int, columns: int):
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("grid", [1, 16])
 @pytest.mark.parametrize("least", [0.5, 0.1, 0.0])
-def test_pairs_and_matches_are_the_same(loops, used, monkeypatch, seed, grid, least) -> None:
-    tables = rounded(seed, grid)
-    taken = overlaps_of(*tables, CLASSES, least=least)
-    ways = [(taken, overlapping(*tables, least=least), matched(taken))]
-    assert {*used} == {matching.__name__}
-    monkeypatch.setattr(matching, "compiled", lambda _: None)
-    own = overlaps_of(*tables, CLASSES, least=least)
-    ways.append((own, overlapping(*tables, least=least), matched(own)))
+def test_pairs_and_matches_are_the_same(loops, seed, grid, least) -> None:
+    tables, watched, ways = rounded(seed, grid), Watched(loops), []
+    for way in (None, watched):
+        with everywhere(way):
+            overlaps = overlaps_of(*tables, CLASSES, least=least)
+            ways.append((overlaps, overlapping(*tables, least=least), matched(overlaps)))
     (ours, pairs, found), (theirs, other_pairs, other_found) = ways
+    assert watched.called == {"pairs", "match"}
     assert len(pairs[0]) and any((each >= 0).any() for each in found)
     for field in fields(Overlaps):
         np.testing.assert_array_equal(getattr(ours, field.name), getattr(theirs, field.name))
@@ -136,42 +156,59 @@ def matched(overlaps: Overlaps) -> list[np.ndarray]:
 
 
 @settings(max_examples=60, deadline=None)
-@example(count=0, seed=0, iou=0.5, limit=5, kind=np.float32)
+@example(count=0, seed=0, iou=0.5, limit=5, kind=np.float32, block=64)
 @given(
     count=st.integers(0, 200),
     seed=st.integers(0, 2**32),
     iou=st.sampled_from([0.0, 0.3, 0.5, 1.0]),
     limit=st.sampled_from([1, 5, 10_000]),
     kind=st.sampled_from([np.float32, np.float64]),
+    block=st.sampled_from([3, 16, 64]),
 )
-def test_nms_keeps_the_same(loops, count, seed, iou, limit, kind) -> None:
-    """Also where boxes coincide, have no area or are no numbers; owners, where no limit ends the search."""
+def test_nms_keeps_the_same(loops, count, seed, iou, limit, kind, block) -> None:
+    """Also where boxes coincide, have no area or are no numbers, and with any labels; owners, where all boxes are
+    looked at.
+    """
     rng = np.random.default_rng(seed)
     boxes = rng.integers(0, 12, (count, 4)).astype(kind) * 8
     boxes[:, 2:] += boxes[:, :2] - 8 * (rng.random((count, 1)) < 0.1)
     boxes[rng.random(count) < 0.03] = np.nan
-    given_ = (boxes, rng.integers(0, 3, count), rng.integers(0, 4, count), rng.integers(0, 9, count).astype(kind))
-    found = []
-    for way in (None, loops):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(suppression, "compiled", lambda _, way=way: way)
+    labels = rng.choice([-(10**9), -1, 0, 10**12], count)
+    given_ = (boxes, labels, rng.integers(0, 4, count), rng.integers(0, 9, count).astype(kind))
+    found, watched = [], Watched(loops)
+    for way in (None, watched):
+        with everywhere(way), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(suppression, "BLOCK", block)
             found.append(clusters(*given_, iou, limit))
     (kept, owner), (other_kept, other_owner) = found
+    assert watched.called == {"suppress"}
     np.testing.assert_array_equal(kept, other_kept)
     if limit > count:
         np.testing.assert_array_equal(owner, other_owner)
 
 
-def test_little_is_not_compiled(monkeypatch) -> None:
-    """For what NumPy does in a moment nothing is imported."""
-    monkeypatch.setattr(compiled, "_loops", lambda: pytest.fail("asked for"))
-    assert compiled.compiled(compiled.WORTH / 2) is None
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.int32])
+def test_labels_of_any_kind_part_the_boxes(kind) -> None:
+    boxes, labels = np.tile([[0.0, 0.0, 9.0, 9.0]], (3, 1)), np.array([0, np.iinfo(kind).max, 0], kind)
+    kept, owner = clusters(boxes, labels, np.zeros(3, int), np.array([3.0, 2.0, 1.0]), 0.5, 10)
+    assert kept.tolist() == [0, 1] and owner.tolist() == [0, 1, 0]
+
+
+def test_a_loop_is_there_once_it_would_have_paid(loops, monkeypatch) -> None:
+    """For what NumPy does in a moment, nothing is imported, however often it is asked; loops count for themselves."""
+    monkeypatch.setattr(compiled, "_asked", defaultdict(float))
+    asked = [compiled.compiled("match", compiled.LEAST / 2) for _ in range(1000)]
+    assert asked == [None] * 1000
+    half = compiled.WORTH / 2
+    assert [compiled.compiled("match", half) for _ in range(3)] == [None, loops, loops]
+    assert compiled.compiled("pairs", half) is None
 
 
 def test_without_numba_nothing_is_compiled(monkeypatch) -> None:
+    monkeypatch.setattr(compiled, "_asked", defaultdict(float))
     monkeypatch.setitem(sys.modules, "numba", None)
     monkeypatch.delitem(sys.modules, "assignbench.measure.loops", raising=False)
     monkeypatch.delattr(assignbench.measure, "loops", raising=False)
     compiled._loops.cache_clear()
-    assert compiled.compiled(1e9) is None
+    assert compiled.compiled("match", 1e9) is None
     compiled._loops.cache_clear()
