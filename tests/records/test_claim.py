@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict, replace
 
 import pytest
@@ -150,19 +151,17 @@ def test_all_or_none(tmp_path, other) -> None:
     assert [holder_of(f) for f in folders] == [None, other, None]
 
 
-def _try(folder, start, won, locks, links) -> None:
+def _try(folder, start, tried, won, locks, links) -> None:
     if not locks:
         claim.fcntl.flock = _no_locks
     if not links:
         claim.os.link = _no_links
     start.wait()
-    try:
+    with suppress(Claimed):
         take(folder)
-    except Claimed:
-        return
-    with won.get_lock():
-        won.value += 1
-    time.sleep(0.3)  # lives on, and with it the claim
+        with won.get_lock():
+            won.value += 1
+    tried.wait(600)  # who has won lives on until all have tried, and with it the claim
 
 
 def _no_locks(*given: object) -> None:
@@ -213,8 +212,8 @@ def test_of_many_at_once_one_wins(tmp_path, locks, links, before) -> None:
         elif before == "broken":
             folder.mkdir()
             (folder / CLAIM).write_text("{")
-        start, won = context.Event(), context.Value("i", 0)
-        tries = [context.Process(target=_try, args=(folder, start, won, locks, links)) for _ in range(3)]
+        start, tried, won = context.Event(), context.Barrier(3), context.Value("i", 0)
+        tries = [context.Process(target=_try, args=(folder, start, tried, won, locks, links)) for _ in range(3)]
         for process in tries:
             process.start()
         start.set()
